@@ -1,0 +1,180 @@
+// One OpenCL device with its context and one in-order queue: memory, kernels and launches.
+//
+// No CL/ header is needed here: handles are opaque, and only the .cpp files of this folder call OpenCL.
+// Not thread-safe: one Device belongs to one thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "device/device_info.hpp"
+#include "dovetail_kernels.hpp"
+
+namespace dovetail::opencl {
+
+/// Every OpenCL device of this host, in the platforms' order. Empty where there is no platform or no loader entry.
+std::vector<DeviceInfo> list_devices();
+
+/// The global and local sizes of a launch; unused dimensions are 1. global must be a multiple of local.
+struct Range {
+  std::array<std::size_t, 3> global{1, 1, 1};
+  std::array<std::size_t, 3> local{1, 1, 1};
+};
+
+/// Device memory, or a part of it. Copies share the memory.
+class Buffer {
+ public:
+  Buffer() = default;
+  std::size_t bytes() const { return bytes_; }
+  explicit operator bool() const { return memory_ != nullptr; }
+  /// A part of this buffer. `offset` must be a multiple of Device::alignment().
+  Buffer slice(std::size_t offset, std::size_t bytes) const;
+
+ private:
+  friend class Device;
+  std::shared_ptr<void> memory_;  // cl_mem
+  std::size_t bytes_ = 0;
+};
+
+/// Device memory mapped into the host's address space; unmapped on destruction. On CPU devices nothing is copied.
+class Mapping {
+ public:
+  Mapping(Mapping&&) noexcept = default;
+  Mapping& operator=(Mapping&&) noexcept = default;
+  template <typename T>
+  std::span<T> as() const {
+    return {static_cast<T*>(address_.get()), bytes_ / sizeof(T)};
+  }
+
+ private:
+  friend class Device;
+  Mapping() = default;
+  std::shared_ptr<void> address_;
+  std::size_t bytes_ = 0;
+};
+
+enum class Access { read, write, read_write };
+
+/// One kernel of a built program. Copies share the handle, so set arguments and launch in one go.
+class Kernel {
+ public:
+  Kernel() = default;
+  const std::string& name() const { return name_; }
+  explicit operator bool() const { return kernel_ != nullptr; }
+
+ private:
+  friend class Device;
+  friend class Program;
+  std::shared_ptr<void> kernel_;  // cl_kernel
+  std::string name_;
+};
+
+/// Kernel sources built for one device with one set of options.
+class Program {
+ public:
+  /// Throws Error when the program has no such kernel.
+  Kernel kernel(const kernels::Entry& entry) const;
+
+ private:
+  friend class Device;
+  std::shared_ptr<void> program_;  // cl_program
+};
+
+class Device {
+ public:
+  /// Opens device `index` of list_devices(). Throws Error where there is no such device.
+  explicit Device(int index);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const DeviceInfo& info() const { return info_; }
+  bool is_cpu() const { return info_.kind == DeviceKind::cpu; }
+  /// Bytes to which the offset of a Buffer::slice must be aligned.
+  std::size_t alignment() const { return alignment_; }
+  std::size_t local_memory_bytes() const { return local_memory_bytes_; }
+  std::size_t max_work_group_size() const { return max_work_group_size_; }
+
+  /// Builds one source with -D definitions, for example {"TILE=8", "RELU=1"}; the same request is built once.
+  /// Throws Error with the compiler's log.
+  Program build(const kernels::Source& source, const std::vector<std::string>& definitions = {});
+
+  /// Device memory; its contents are undefined. Throws Error when there is not enough.
+  Buffer allocate(std::size_t bytes);
+  /// Device memory filled with zeros.
+  Buffer allocate_zeroed(std::size_t bytes);
+
+  /// Copies from host memory, and returns when `source` may be reused. Throws Error past the buffer's end.
+  void write(const Buffer& buffer, const void* source, std::size_t bytes, std::size_t offset = 0);
+  /// Copies to host memory after all work enqueued before, and returns when `target` holds the values.
+  void read(const Buffer& buffer, void* target, std::size_t bytes, std::size_t offset = 0);
+  void fill_zero(const Buffer& buffer);
+  void copy(const Buffer& source, const Buffer& target, std::size_t bytes);
+  /// Maps a buffer after all work enqueued before. The mapping must die before the next launch that uses the buffer.
+  Mapping map(const Buffer& buffer, Access access);
+
+  template <typename T>
+  Buffer upload(std::span<const T> values) {
+    Buffer buffer = allocate(values.size_bytes());
+    write(buffer, values.data(), values.size_bytes());
+    return buffer;
+  }
+  template <typename T>
+  std::vector<T> download(const Buffer& buffer) {
+    std::vector<T> values(buffer.bytes() / sizeof(T));
+    read(buffer, values.data(), values.size() * sizeof(T));
+    return values;
+  }
+
+  /// Enqueues a kernel. Arguments are Buffers or scalars (std::int32_t, std::uint32_t, std::uint64_t, float) in the
+  /// kernel's order; their number is checked.
+  template <typename... Arguments>
+  void launch(const Kernel& kernel, const Range& range, const Arguments&... arguments) {
+    expect_arguments(kernel, sizeof...(arguments));
+    unsigned position = 0;
+    (set_argument(kernel, position++, arguments), ...);
+    enqueue(kernel, range);
+  }
+
+  /// Hands what is enqueued to the device without waiting.
+  void flush();
+  /// Waits until everything enqueued is done. Throws Error when the device failed.
+  void finish();
+
+ private:
+  struct Handles;
+
+  template <typename T>
+  void set_argument(const Kernel& kernel, unsigned position, const T& value) {
+    if constexpr (std::is_same_v<T, Buffer>) {
+      set_buffer(kernel, position, value);
+    } else {
+      static_assert(std::is_same_v<T, std::int32_t> || std::is_same_v<T, std::uint32_t> ||
+                        std::is_same_v<T, std::uint64_t> || std::is_same_v<T, float>,
+                    "kernel arguments are Buffers, int32, uint32, uint64 or float");
+      set_bytes(kernel, position, &value, sizeof value);
+    }
+  }
+  void expect_arguments(const Kernel& kernel, std::size_t count);
+  void set_buffer(const Kernel& kernel, unsigned position, const Buffer& buffer);
+  void set_bytes(const Kernel& kernel, unsigned position, const void* value, std::size_t bytes);
+  void enqueue(const Kernel& kernel, const Range& range);
+
+  DeviceInfo info_;
+  std::unique_ptr<Handles> handles_;
+  std::size_t alignment_ = 128;
+  std::size_t local_memory_bytes_ = 0;
+  std::size_t max_work_group_size_ = 1;
+};
+
+/// For CPU devices that several ranks of a host share: how many threads this process's device may use.
+/// Call before the first OpenCL call of the process; has no effect on GPUs, nor where the user has set it already.
+void limit_cpu_threads(int threads);
+
+}  // namespace dovetail::opencl

@@ -1,0 +1,1 @@
+# Picks the sources of the FPGA side: with Xilinx XRT, or without.

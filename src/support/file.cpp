@@ -1,0 +1,82 @@
+// Reads whole files and replaces them atomically: write aside, fsync, rename, fsync the folder.
+#include "support/file.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "support/error.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+namespace {
+
+namespace fs = std::filesystem;
+
+void sync_path(const fs::path& path, int flags) {
+  const int file = ::open(path.c_str(), flags | O_CLOEXEC);
+  if (file < 0) throw Error(format("cannot open {}: {}", path.string(), std::strerror(errno)));
+  const int status = ::fsync(file);
+  const int reason = errno;
+  ::close(file);
+  if (status != 0) throw Error(format("cannot sync {}: {}", path.string(), std::strerror(reason)));
+}
+
+fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+
+}  // namespace
+
+std::vector<unsigned char> read_file(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw Error(format("cannot open {}: {}", path.string(), std::strerror(errno)));
+  std::vector<unsigned char> bytes{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  if (in.bad()) throw Error(format("cannot read {}", path.string()));
+  return bytes;
+}
+
+void replace_file(const fs::path& path, const std::function<void(const fs::path&)>& write) {
+  fs::path aside = path;
+  aside += format(".{}.part", ::getpid());
+  try {
+    write(aside);
+    sync_path(aside, O_RDONLY);
+    fs::rename(aside, path);
+    sync_path(folder_of(path), O_RDONLY | O_DIRECTORY);
+  } catch (const fs::filesystem_error& failure) {
+    std::error_code ignored;
+    fs::remove(aside, ignored);
+    throw Error(format("cannot write {}: {}", path.string(), failure.code().message()));
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(aside, ignored);
+    throw;
+  }
+}
+
+void replace_file_text(const fs::path& path, const std::string& text) {
+  replace_file(path, [&](const fs::path& aside) {
+    std::ofstream out(aside, std::ios::binary);
+    out << text;
+    out.close();
+    if (!out) throw Error(format("cannot write {}: {}", aside.string(), std::strerror(errno)));
+  });
+}
+
+void make_writable_folder(const fs::path& path) {
+  std::error_code failure;
+  fs::create_directories(path, failure);
+  if (failure) throw Error(format("cannot make the folder {}: {}", path.string(), failure.message()));
+  const fs::path probe = path / format(".probe-{}", ::getpid());
+  const int file = ::open(probe.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+  if (file < 0) {
+    throw Error(format("cannot write in {}: {}", path.string(), std::strerror(errno)),
+                "Choose another folder or free some space");
+  }
+  ::close(file);
+  ::unlink(probe.c_str());
+}
+
+}  // namespace dovetail

@@ -1,0 +1,46 @@
+// Lines for people, written whole through spdlog so that the ranks of one host do not interleave inside a line.
+#include "support/log.hpp"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+
+namespace dovetail::log {
+namespace {
+
+std::shared_ptr<spdlog::logger> make_logger(const char* name, spdlog::sink_ptr sink) {
+  auto logger = std::make_shared<spdlog::logger>(name, std::move(sink));
+  logger->set_pattern("%v");
+  logger->flush_on(spdlog::level::trace);
+  return logger;
+}
+
+spdlog::logger& out() {
+  static const auto logger = make_logger("out", std::make_shared<spdlog::sinks::stdout_sink_mt>());
+  return *logger;
+}
+
+spdlog::logger& err() {
+  static const auto logger = make_logger("err", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  return *logger;
+}
+
+bool quiet_ = false;
+
+}  // namespace
+
+void set_quiet(bool quiet) { quiet_ = quiet; }
+bool is_quiet() { return quiet_; }
+
+void note(const std::string& line) {
+  if (!quiet_) out().info(line);
+}
+
+void warn(const std::string& line) {
+  if (!quiet_) err().warn("warning: " + line);
+}
+
+void error(const std::string& line) { err().error(line); }
+
+}  // namespace dovetail::log
