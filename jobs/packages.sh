@@ -17,7 +17,9 @@ is_installed() {
 }
 
 is_offered() {
-  apt-cache policy "$1" 2>/dev/null | grep -q '^ *Candidate: [^(]'
+  local policy
+  policy=$(apt-cache policy "$1" 2>/dev/null)
+  [[ "$policy" == *"Candidate: "[!\(]* ]]
 }
 
 missing_of() {

@@ -67,7 +67,7 @@ check_syntax() {
   ((${#scripts[@]} >= 7)) || fail "only ${#scripts[@]} scripts found"
   for script in "${scripts[@]}"; do
     bash -n "$script" || fail "$script"
-    opening=$(grep -v '^#!' "$script" | head -n 1)
+    opening=$(sed -n '/^#!/!{p;q}' "$script")
     [[ "$opening" == "# "* ]] || fail "$script does not open with a sentence"
   done
   for script in jobs/quickstart.sh jobs/test.sh jobs/mpirun/train.sh .ci/run; do
