@@ -1,0 +1,27 @@
+// Reads the affinity mask, as large as the host's core count makes it.
+#include "comm/cores.hpp"
+
+#include <sched.h>
+
+#include <memory>
+
+namespace dovetail {
+
+std::vector<int> available_cores() {
+  // The kernel refuses a mask smaller than its own, so the size grows until it fits.
+  for (int capacity = 1024; capacity <= 1 << 20; capacity *= 2) {
+    const auto free_set = [](cpu_set_t* set) { CPU_FREE(set); };
+    const std::unique_ptr<cpu_set_t, decltype(free_set)> set(
+        CPU_ALLOC(static_cast<std::size_t>(capacity)), free_set);
+    const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(capacity));
+    if (sched_getaffinity(0, bytes, set.get()) != 0) continue;
+    std::vector<int> cores;
+    for (int core = 0; core < capacity; ++core) {
+      if (CPU_ISSET_S(static_cast<std::size_t>(core), bytes, set.get())) cores.push_back(core);
+    }
+    return cores;
+  }
+  return {0};
+}
+
+}  // namespace dovetail

@@ -1,0 +1,73 @@
+// Starts and stops MPI, and aborts jobs.
+#include "comm/mpi_session.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <thread>
+
+#include "comm/cores.hpp"
+#include "comm/mpi_check.hpp"
+#include "support/log.hpp"
+
+namespace dovetail {
+namespace {
+
+bool mpi_running() {
+  int started = 0;
+  int stopped = 0;
+  MPI_Initialized(&started);
+  MPI_Finalized(&stopped);
+  return started && !stopped;
+}
+
+}  // namespace
+
+int launched_local_ranks() {
+  // Slurm writes "2" or "2(x3),1" (tasks per node); the first number is enough to see a crowded
+  // host.
+  for (const char* variable :
+       {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE"}) {
+    if (const char* text = std::getenv(variable)) return std::max(1, std::atoi(text));
+  }
+  return 1;
+}
+
+MpiSession::MpiSession() : exceptions_at_start_(std::uncaught_exceptions()) {
+  if (launched_local_ranks() > static_cast<int>(available_cores().size())) {
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);  // 0: what the user has set stays
+  }
+  int started = 0;
+  MPI_Initialized(&started);
+  if (started) throw Error("MPI was already started in this process");
+  int provided = MPI_THREAD_SINGLE;
+  check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  if (provided < MPI_THREAD_FUNNELED) {
+    throw Error("this MPI library cannot run beside other threads",
+                "Use one built with thread support");
+  }
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+}
+
+MpiSession::~MpiSession() {
+  if (std::uncaught_exceptions() > exceptions_at_start_ || !mpi_running()) return;
+  if (MPI_Finalize() != MPI_SUCCESS) log::error("MPI: MPI_Finalize failed");
+}
+
+void abort_job(int exit_code) {
+  std::fflush(nullptr);
+  if (mpi_running()) MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::_Exit(exit_code);
+}
+
+void fail_job(const std::string& line, int exit_code) {
+  int rank = 0;
+  if (mpi_running()) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300) * std::min(rank, 5));
+  log::error(line);
+  abort_job(exit_code);
+}
+
+}  // namespace dovetail
