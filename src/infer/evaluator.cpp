@@ -40,14 +40,15 @@ quant::Evaluation Evaluator::evaluate(const quant::WeightPack& pack) {
   }
   const PhaseTimer timer(phases_.infer_s);
   quant::Evaluation evaluation{.version = pack.version};
-  const Share share = share_of(test_set_.samples(), link_.rank() - 1, link_.size() - 1);
-  for (std::uint64_t done = 0; done < share.count; done += images_at_once) {
-    const Batch batch = test_set_.read_sequential(share.begin + done, std::min(images_at_once, share.count - done));
-    const std::vector<float> logits = engine_.run(batch.images, batch.labels.size());
-    const Score score = score_logits(logits, batch.labels);
+  const Share mine = share(test_set_.samples(), static_cast<std::size_t>(link_.rank() - 1),
+                           static_cast<std::size_t>(link_.size() - 1));
+  Batch batch;
+  for (std::size_t done = 0; done < mine.count; done += images_at_once) {
+    test_set_.read({.begin = mine.begin + done, .count = std::min(images_at_once, mine.count - done)}, batch);
+    const Score score = score_logits(engine_.run(batch.images, batch.size()), batch.labels);
     evaluation.loss_sum += score.loss_sum;
     evaluation.correct += score.correct;
-    evaluation.samples += batch.labels.size();
+    evaluation.samples += batch.size();
   }
   samples_ += evaluation.samples;
   evaluation.seconds = whole.seconds();

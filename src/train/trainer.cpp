@@ -18,6 +18,7 @@ namespace dovetail {
 namespace {
 
 constexpr std::size_t calibration_samples = 1024;  // the first of the train split's shards
+constexpr std::size_t validation_samples = 2048;   // read at once
 constexpr std::uint64_t steps_per_event = 50;      // of a "step" line in run.jsonl
 
 InputStatistics input_statistics(const Manifest& manifest) {
@@ -120,27 +121,29 @@ void Trainer::broadcast_start(Checkpoint& start) {
   ranks_.broadcast(std::span(&start.step, 1), 0);
 }
 
+std::optional<Range> Trainer::my_range(std::uint64_t epoch, std::size_t step) const {
+  const auto batch = static_cast<std::size_t>(settings_.batch);
+  const std::size_t begin = step * batch;
+  if (begin >= train_set_.samples()) return std::nullopt;
+  const Share mine = share(std::min(batch, train_set_.samples() - begin), static_cast<std::size_t>(ranks_.rank()),
+                           static_cast<std::size_t>(ranks_.size()));
+  return Range{.epoch = static_cast<std::int64_t>(epoch), .begin = begin + mine.begin, .count = mine.count};
+}
+
 double Trainer::train_epoch(std::uint64_t epoch) {
-  const std::uint64_t total = train_set_.samples();
-  const auto batch = static_cast<std::uint64_t>(settings_.batch);
-  const auto my_share = [&](std::uint64_t step) {
-    const std::uint64_t begin = step * batch;
-    const Share share = share_of(std::min(batch, total - begin), ranks_.rank(), ranks_.size());
-    return BatchRequest{.epoch = epoch, .begin = begin + share.begin, .count = share.count};
-  };
-  std::vector<BatchRequest> schedule;
-  for (std::uint64_t step = 0; step < steps_per_epoch(); ++step) schedule.push_back(my_share(step));
-  Prefetcher prefetcher(train_set_, schedule);
+  const std::size_t total = train_set_.samples();
+  Prefetcher prefetcher(train_set_, [=, this](std::size_t step) { return my_range(epoch, step); });
+  Batch batch;
   Progress progress(format("epoch {}/{}", epoch + 1, settings_.epochs), total, "samples");
   StepStatistics sum;
   Stopwatch watch;
   for (std::uint64_t step = 0; step < steps_per_epoch(); ++step) {
     Stopwatch phase;
-    const Batch batch_data = prefetcher.next();
+    prefetcher.next(batch);
     phases_.input_s += phase.restart();
-    plan_.enqueue_gradients(batch_data.images, batch_data.labels, epoch * total + schedule[step].begin);
+    plan_.enqueue_gradients(batch.images, batch.labels, epoch * total + batch.range.begin);
     phases_.compute_s += phase.restart();
-    samples_ += batch_data.labels.size();
+    samples_ += batch.size();
     const StepStatistics done = reduce_and_update(step_);
     ++step_;
     sum.loss_sum += done.loss_sum;
@@ -194,23 +197,35 @@ void Trainer::expect_same_bits() {
 
 void Trainer::validate() {
   const PhaseTimer timer(phases_.validate_s);
-  const Share share = share_of(test_set_.samples(), ranks_.rank(), ranks_.size());
-  const Batch batch = test_set_.read_sequential(share.begin, share.count);
-  const std::vector<float> logits = plan_.infer(batch.images, batch.labels.size());
-  const Score score = score_logits(logits, batch.labels);
-  std::vector<double> sums = {score.loss_sum, static_cast<double>(score.correct)};
+  const Share mine = share(test_set_.samples(), static_cast<std::size_t>(ranks_.rank()),
+                           static_cast<std::size_t>(ranks_.size()));
+  std::vector<double> sums(2, 0.0);
+  Batch batch;
+  for (std::size_t done = 0; done < mine.count; done += validation_samples) {
+    test_set_.read({.begin = mine.begin + done, .count = std::min(validation_samples, mine.count - done)}, batch);
+    const Score score = score_logits(plan_.infer(batch.images, batch.size()), batch.labels);
+    sums[0] += score.loss_sum;
+    sums[1] += static_cast<double>(score.correct);
+  }
   ranks_.all_reduce_sum(sums);
   result_.test_loss = sums[0] / static_cast<double>(test_set_.samples());
   result_.test_accuracy = sums[1] / static_cast<double>(test_set_.samples());
 }
 
-void Trainer::publish() {
-  if (!publisher_) return;
-  const PhaseTimer timer(phases_.publish_s);
-  const Batch batch = train_set_.read_sequential(0, std::min<std::uint64_t>(calibration_samples, train_set_.samples()));
-  const Plan::Ranges ranges = plan_.output_ranges(batch.images, batch.labels.size());
+Plan::Ranges Trainer::calibrate() {
+  Batch batch;
+  train_set_.read({.count = std::min(calibration_samples, train_set_.samples())}, batch);
+  Plan::Ranges ranges = plan_.output_ranges(batch.images, batch.size());
   calibration_ = {ranges.input};
   calibration_.insert(calibration_.end(), ranges.layers.begin(), ranges.layers.end());
+  return ranges;
+}
+
+void Trainer::publish() {
+  if (!is_lead()) return;
+  const PhaseTimer timer(phases_.publish_s);
+  const Plan::Ranges ranges = calibrate();  // without FPGA ranks, too: a later inference in low precision needs it
+  if (!publisher_) return;
   const quant::Network network = plan::fpga_network(model_, plan_.parameters(), plan_.statistics(),
                                                     input_statistics(train_set_.manifest()), ranges);
   quant::WeightPack pack = quant::pack(network, settings_.fpga_format, step_);

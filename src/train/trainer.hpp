@@ -68,10 +68,13 @@ class Trainer {
  private:
   void resume();
   void broadcast_start(Checkpoint& start);
+  /// This rank's share of a step's global batch; nullopt behind the epoch's last.
+  std::optional<Range> my_range(std::uint64_t epoch, std::size_t step) const;
   double train_epoch(std::uint64_t epoch);
   StepStatistics reduce_and_update(std::uint64_t step);
   void validate();
   void expect_same_bits();
+  Plan::Ranges calibrate();
   void publish();
   void collect(const std::vector<quant::Evaluation>& evaluations);
   void save(std::uint64_t epochs_done);
