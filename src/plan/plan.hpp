@@ -30,7 +30,7 @@ struct PlanOptions {
   LossKind loss = LossKind::cross_entropy;
   OptimizerSettings optimizer;
   std::uint64_t seed = 0;           // of the dropout masks
-  std::optional<Variant> variant;   // by default the one for the device
+  std::optional<Variant> variant{};  // by default the one for the device
 };
 
 /// Sums over the samples of a step.
