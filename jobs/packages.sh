@@ -73,5 +73,5 @@ ensure_packages() {
   ((${#missing[@]} > 0)) || return 0
   say "Installing ${missing[*]}"
   run as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
-    install -y -qq --no-install-recommends "${missing[@]}"
+    -o Dpkg::Use-Pty=0 install -y -qq --no-install-recommends "${missing[@]}"
 }

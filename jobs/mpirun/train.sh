@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains over the hosts of a host file with plain mpirun: jobs/mpirun/train.sh [HOSTS] [TRAIN_OPTIONS...]
+# Trains over the hosts of a host file with plain mpirun: jobs/mpirun/train.sh [HOSTS] [MORE_OPTIONS...]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

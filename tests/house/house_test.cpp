@@ -110,6 +110,14 @@ TEST_F(HouseTest, FindsAnHlsKernelThatKnowsTheHost) {
   expect_only("hls/pool.cpp", 2, "hls/ knows numeric alone");
 }
 
+TEST_F(HouseTest, LetsTheToolOfTheEmulatedCardUseSupportButNoHigherRoom) {
+  write("hls/card/tool/pack.cpp", "// Packs.\n#include \"support/text.hpp\"\n");
+  EXPECT_TRUE(inspect(root_).findings.empty());
+  write("hls/card/tool/pack.cpp",
+        "// Packs.\n#include \"support/text.hpp\"\n#include \"device/opencl/device.hpp\"\n");
+  expect_only("hls/card/tool/pack.cpp", 3, "hls/ knows numeric alone");
+}
+
 TEST_F(HouseTest, FindsAFileWithoutAnOpeningSentence) {
   write("tests/ops/matmul_test.cpp", "#include <string>\n");
   expect_only("tests/ops/matmul_test.cpp", 1, "does not open with a sentence");
