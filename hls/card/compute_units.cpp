@@ -98,7 +98,8 @@ void ComputeUnits::Shared::start(const std::shared_ptr<Shared>& self, std::size_
   body.release();
 }
 
-ComputeUnits::ComputeUnits(std::size_t count, Execute execute) : shared_(std::make_shared<Shared>()) {
+ComputeUnits::ComputeUnits(std::size_t count, Execute execute)
+    : shared_(std::make_shared<Shared>()) {
   shared_->execute = std::move(execute);
   for (std::size_t unit = 0; unit < count; ++unit) shared_->start(shared_, unit);
   shared_->start(shared_, copy_engine);
@@ -139,7 +140,8 @@ bool ComputeUnits::wait_for_end(int timeout_ms) {
   const auto some_ended = [this] { return shared_->ended > 0; };
   if (timeout_ms < 0) {
     shared_->ended_one.wait(lock, some_ended);
-  } else if (!shared_->ended_one.wait_for(lock, std::chrono::milliseconds(timeout_ms), some_ended)) {
+  } else if (!shared_->ended_one.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                                          some_ended)) {
     return false;
   }
   --shared_->ended;

@@ -1,6 +1,7 @@
 // The card's compute units at work: one thread each, and one for the copy engine.
 //
-// Thread-safe. Closing joins the units that are idle and lets go of one that hangs: it must not keep the process.
+// Thread-safe. Closing joins the units that are idle and lets go of one that hangs: it must not
+// keep the process.
 #pragma once
 
 #include <bitset>

@@ -1,4 +1,5 @@
-// Catches the signals of a faulting kernel on the thread that runs it, and leaves all others to whoever had them.
+// Catches the signals of a faulting kernel on the thread that runs it, and leaves all others to
+// whoever had them.
 #include "card/crash_guard.hpp"
 
 #include <csetjmp>
@@ -22,7 +23,8 @@ void on_signal(int signal, siginfo_t* info, void* context) {
   } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
     before.sa_handler(signal);
   } else {
-    sigaction(signal, &before, nullptr);  // the faulting instruction runs again and ends the process
+    sigaction(signal, &before,
+              nullptr);  // the faulting instruction runs again and ends the process
   }
 }
 
@@ -37,9 +39,12 @@ void install_handlers() {
 const char* describe(int signal) {
   switch (signal) {
     case SIGSEGV:
-    case SIGBUS: return "it touched memory outside its buffers";
-    case SIGFPE: return "it divided by zero";
-    default: return "it ran an instruction that this processor does not have";
+    case SIGBUS:
+      return "it touched memory outside its buffers";
+    case SIGFPE:
+      return "it divided by zero";
+    default:
+      return "it ran an instruction that this processor does not have";
   }
 }
 

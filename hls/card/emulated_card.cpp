@@ -32,7 +32,8 @@ unsigned card_count() {
   return count;
 }
 
-EmulatedCard::EmulatedCard() : board_(std::make_shared<Board>(environment("DOVETAIL_CARD_FAULT"))) {}
+EmulatedCard::EmulatedCard()
+    : board_(std::make_shared<Board>(environment("DOVETAIL_CARD_FAULT"))) {}
 
 void EmulatedCard::expect_present() const {
   if (gone_) throw Refusal(ENODEV, "the card is gone");
@@ -41,34 +42,43 @@ void EmulatedCard::expect_present() const {
 void EmulatedCard::load(const axlf* xclbin) {
   const std::lock_guard lock(mutex_);
   expect_present();
-  const std::string uuid(reinterpret_cast<const char*>(xclbin->m_header.uuid), sizeof xclbin->m_header.uuid);
+  const std::string uuid(reinterpret_cast<const char*>(xclbin->m_header.uuid),
+                         sizeof xclbin->m_header.uuid);
   if (uuid == loaded_) return;
   if (!contexts_.empty() || board_->memory.in_use()) {
     throw Refusal(EBUSY, "another xclbin is in use: close its kernels and free its buffers first");
   }
   auto image = std::make_unique<Image>(xclbin);
-  if (image->units().size() > max_units) throw Refusal(EINVAL, "the xclbin has more than 128 compute units");
+  if (image->units().size() > max_units)
+    throw Refusal(EINVAL, "the xclbin has more than 128 compute units");
   units_.reset();
   board_->memory.set_banks(image->banks());
   board_->image = std::move(image);
   units_ = std::make_unique<ComputeUnits>(
-      board_->image->units().size(),
-      [board = board_](const Command& command, std::size_t unit) { return board->run(command, unit); });
+      board_->image->units().size(), [board = board_](const Command& command, std::size_t unit) {
+        return board->run(command, unit);
+      });
   loaded_ = uuid;
 }
 
 unsigned EmulatedCard::allocate(std::size_t bytes, unsigned flags, void* user_memory) {
   expect_present();
   const bool for_commands = (flags & XCL_BO_FLAGS_EXECBUF) != 0;
-  if (!for_commands && board_->faults.strikes(Fault::alloc)) throw Refusal(ENOMEM, "injected fault: no memory");
+  if (!for_commands && board_->faults.strikes(Fault::alloc))
+    throw Refusal(ENOMEM, "injected fault: no memory");
   return board_->memory.allocate(bytes, flags, user_memory);
 }
 
-void EmulatedCard::free(unsigned buffer) { board_->memory.free(buffer); }
+void EmulatedCard::free(unsigned buffer) {
+  board_->memory.free(buffer);
+}
 
-std::shared_ptr<Buffer> EmulatedCard::find(unsigned buffer) const { return board_->memory.find(buffer); }
+std::shared_ptr<Buffer> EmulatedCard::find(unsigned buffer) const {
+  return board_->memory.find(buffer);
+}
 
-void EmulatedCard::sync(unsigned buffer, Direction direction, std::size_t bytes, std::size_t offset) {
+void EmulatedCard::sync(unsigned buffer, Direction direction, std::size_t bytes,
+                        std::size_t offset) {
   expect_present();
   const std::shared_ptr<Buffer> found = board_->memory.find(buffer);
   found->sync(direction, bytes, offset);
@@ -77,10 +87,11 @@ void EmulatedCard::sync(unsigned buffer, Direction direction, std::size_t bytes,
   }
 }
 
-void EmulatedCard::copy(unsigned target, unsigned source, std::size_t bytes, std::size_t target_offset,
-                        std::size_t source_offset) {
+void EmulatedCard::copy(unsigned target, unsigned source, std::size_t bytes,
+                        std::size_t target_offset, std::size_t source_offset) {
   expect_present();
-  copy_between({board_->memory.find(source), source_offset}, {board_->memory.find(target), target_offset}, bytes);
+  copy_between({board_->memory.find(source), source_offset},
+               {board_->memory.find(target), target_offset}, bytes);
 }
 
 void EmulatedCard::open_context(unsigned unit) {
@@ -96,7 +107,8 @@ void EmulatedCard::open_context(unsigned unit) {
 void EmulatedCard::close_context(unsigned unit) {
   const std::lock_guard lock(mutex_);
   const auto found = contexts_.find(unit);
-  if (found == contexts_.end()) throw Refusal(EINVAL, "compute unit " + std::to_string(unit) + " is not open");
+  if (found == contexts_.end())
+    throw Refusal(EINVAL, "compute unit " + std::to_string(unit) + " is not open");
   if (--found->second == 0) contexts_.erase(found);
 }
 
@@ -106,7 +118,8 @@ void EmulatedCard::execute(unsigned command_buffer) {
   if (units_ == nullptr) throw Refusal(EINVAL, "no xclbin is loaded");
   Command command;
   command.buffer = board_->memory.find(command_buffer);
-  if (command.buffer->kind() != Buffer::Kind::commands) throw Refusal(EINVAL, "a command in a buffer for data");
+  if (command.buffer->kind() != Buffer::Kind::commands)
+    throw Refusal(EINVAL, "a command in a buffer for data");
   switch (command.packet()->opcode) {
     case ERT_START_CU:
       if (board_->faults.strikes(Fault::gone)) gone_ = true;
@@ -116,12 +129,17 @@ void EmulatedCard::execute(unsigned command_buffer) {
       command.allowed = allowed_units(command.packet(), board_->image->units().size());
       for (std::size_t unit = 0; unit < max_units; ++unit) {
         if (command.allowed[unit] && contexts_.count(static_cast<unsigned>(unit)) == 0) {
-          throw Refusal(EINVAL, "a command for " + board_->image->units()[unit].name + ", which is not open");
+          throw Refusal(
+              EINVAL, "a command for " + board_->image->units()[unit].name + ", which is not open");
         }
       }
       break;
-    case ERT_START_COPYBO: command.allowed.set(copy_engine); break;
-    default: throw Refusal(EOPNOTSUPP, "commands with opcode " + std::to_string(command.packet()->opcode) + " are not emulated");
+    case ERT_START_COPYBO:
+      command.allowed.set(copy_engine);
+      break;
+    default:
+      throw Refusal(EOPNOTSUPP, "commands with opcode " + std::to_string(command.packet()->opcode) +
+                                    " are not emulated");
   }
   units_->submit(std::move(command));
 }

@@ -1,4 +1,5 @@
-// One opened card: what XRT's driver layer is asked for, each call checked like a strict card would.
+// One opened card: what XRT's driver layer is asked for, each call checked like a strict card
+// would.
 //
 // Thread-safe apart from loading and closing, which XRT itself serialises.
 #pragma once
@@ -16,7 +17,8 @@
 
 namespace dovetail::card {
 
-/// How many cards this process sees: DOVETAIL_EMULATED_CARDS, 1 without it. Throws Refusal when it is no number.
+/// How many cards this process sees: DOVETAIL_EMULATED_CARDS, 1 without it. Throws Refusal when it
+/// is no number.
 unsigned card_count();
 
 class EmulatedCard {
@@ -29,7 +31,8 @@ class EmulatedCard {
   void free(unsigned buffer);
   std::shared_ptr<Buffer> find(unsigned buffer) const;
   void sync(unsigned buffer, Direction direction, std::size_t bytes, std::size_t offset);
-  void copy(unsigned target, unsigned source, std::size_t bytes, std::size_t target_offset, std::size_t source_offset);
+  void copy(unsigned target, unsigned source, std::size_t bytes, std::size_t target_offset,
+            std::size_t source_offset);
 
   /// `unit` as in the order of the xclbin; XRT's virtual unit for copies is ~0.
   void open_context(unsigned unit);
@@ -53,9 +56,9 @@ class EmulatedCard {
 
   std::shared_ptr<Board> board_;
   std::unique_ptr<ComputeUnits> units_;
-  std::mutex mutex_;                    // guards the members below
+  std::mutex mutex_;                       // guards the members below
   std::map<unsigned, unsigned> contexts_;  // openings per compute unit
-  std::string loaded_;                  // uuid of the xclbin
+  std::string loaded_;                     // uuid of the xclbin
   std::atomic<bool> gone_{false};
 };
 

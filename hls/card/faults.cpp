@@ -26,8 +26,10 @@ Faults::Faults(const std::string& text) {
     std::size_t fault = 0;
     while (fault < names.size() && name != names[fault]) ++fault;
     if (fault == names.size() || count < 1) {
-      throw Refusal(EINVAL, "DOVETAIL_CARD_FAULT has '" + item +
-                                "': it takes fail:n, hang:n, alloc:n, corrupt:n or gone:n, separated by commas");
+      throw Refusal(
+          EINVAL,
+          "DOVETAIL_CARD_FAULT has '" + item +
+              "': it takes fail:n, hang:n, alloc:n, corrupt:n or gone:n, separated by commas");
     }
     counters_[fault].left = count;
   }

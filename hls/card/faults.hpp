@@ -1,8 +1,9 @@
 // Faults on demand, so that tests see what a failing card does to the job.
 //
-// DOVETAIL_CARD_FAULT lists them: "fail:3" ends the third launch with an error, "hang:1" never ends the first one,
-// "alloc:2" refuses the second buffer, "corrupt:1" flips a bit of the first readback, "gone:5" loses the card at the
-// fifth launch. Several are separated by commas. They count from the opening of a card.
+// DOVETAIL_CARD_FAULT lists them: "fail:3" ends the third launch with an error, "hang:1" never ends
+// the first one, "alloc:2" refuses the second buffer, "corrupt:1" flips a bit of the first
+// readback, "gone:5" loses the card at the fifth launch. Several are separated by commas. They
+// count from the opening of a card.
 #pragma once
 
 #include <array>

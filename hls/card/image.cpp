@@ -20,7 +20,8 @@ struct Section {
 
 Section section_of(const axlf* xclbin, axlf_section_kind kind, const char* name) {
   const axlf_section_header* header = ::xclbin::get_axlf_section(xclbin, kind);
-  if (header == nullptr) throw Refusal(EINVAL, std::string("the xclbin has no ") + name + " section");
+  if (header == nullptr)
+    throw Refusal(EINVAL, std::string("the xclbin has no ") + name + " section");
   if (header->m_sectionOffset + header->m_sectionSize > xclbin->m_header.m_length) {
     throw Refusal(EINVAL, std::string("the xclbin is shorter than its ") + name + " section");
   }
@@ -49,8 +50,10 @@ std::string text_of(const Character (&field)[size]) {
 std::vector<Bank> read_banks(const axlf* xclbin) {
   const Section section = section_of(xclbin, MEM_TOPOLOGY, "MEM_TOPOLOGY");
   std::vector<Bank> banks;
-  for (const mem_data& memory : entries<mem_data>(section, offsetof(mem_topology, m_mem_data), "MEM_TOPOLOGY")) {
-    banks.push_back({text_of(memory.m_tag), memory.m_base_address, memory.m_size * 1024, memory.m_used != 0});
+  for (const mem_data& memory :
+       entries<mem_data>(section, offsetof(mem_topology, m_mem_data), "MEM_TOPOLOGY")) {
+    banks.push_back(
+        {text_of(memory.m_tag), memory.m_base_address, memory.m_size * 1024, memory.m_used != 0});
   }
   return banks;
 }
@@ -63,14 +66,16 @@ std::vector<ComputeUnit> read_units(const axlf* xclbin, const KernelLibrary& lib
     unit.name = text_of(ip.m_name);
     const std::string kernel = unit.name.substr(0, unit.name.find(':'));
     unit.kernel = library.kernel(kernel);
-    if (unit.kernel == nullptr) throw Refusal(EINVAL, "the xclbin lists kernel " + kernel + " but has no code for it");
+    if (unit.kernel == nullptr)
+      throw Refusal(EINVAL, "the xclbin lists kernel " + kernel + " but has no code for it");
     units.push_back(unit);
   }
   const Section wires = section_of(xclbin, CONNECTIVITY, "CONNECTIVITY");
   for (const connection& wire :
        entries<connection>(wires, offsetof(connectivity, m_connection), "CONNECTIVITY")) {
     const auto unit = static_cast<std::size_t>(wire.m_ip_layout_index);
-    if (unit >= units.size()) throw Refusal(EINVAL, "the xclbin connects a compute unit that it does not have");
+    if (unit >= units.size())
+      throw Refusal(EINVAL, "the xclbin connects a compute unit that it does not have");
     units[unit].connected.emplace(wire.arg_index, wire.mem_data_index);
   }
   return units;
@@ -79,25 +84,30 @@ std::vector<ComputeUnit> read_units(const axlf* xclbin, const KernelLibrary& lib
 KernelLibrary load_library(const axlf* xclbin) {
   const Section bitstream = section_of(xclbin, BITSTREAM, "BITSTREAM");
   if (bitstream.bytes < 4 || std::memcmp(bitstream.data, "\177ELF", 4) != 0) {
-    throw Refusal(EINVAL, "the xclbin was built for a real card: the emulated one runs *.emulated.xclbin");
+    throw Refusal(EINVAL,
+                  "the xclbin was built for a real card: the emulated one runs *.emulated.xclbin");
   }
   return KernelLibrary(bitstream.data, bitstream.bytes);
 }
 
 }  // namespace
 
-KernelLibrary::KernelLibrary(const char* elf, std::size_t bytes) : file_(::memfd_create("kernels", MFD_CLOEXEC)) {
+KernelLibrary::KernelLibrary(const char* elf, std::size_t bytes)
+    : file_(::memfd_create("kernels", MFD_CLOEXEC)) {
   std::size_t written = 0;
   while (file_ >= 0 && written < bytes) {
     const ssize_t step = ::write(file_, elf + written, bytes - written);
     if (step <= 0) break;
     written += static_cast<std::size_t>(step);
   }
-  // The file stays open while the library is loaded: the loader knows libraries by path, and the path is its number.
-  if (written == bytes) library_ = ::dlopen(("/proc/self/fd/" + std::to_string(file_)).c_str(), RTLD_NOW | RTLD_LOCAL);
+  // The file stays open while the library is loaded: the loader knows libraries by path, and the
+  // path is its number.
+  if (written == bytes)
+    library_ = ::dlopen(("/proc/self/fd/" + std::to_string(file_)).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library_ == nullptr) {
     const char* reason = written == bytes ? ::dlerror() : "no memory for them";
-    const std::string problem = std::string("cannot load the kernels: ") + (reason != nullptr ? reason : "?");
+    const std::string problem =
+        std::string("cannot load the kernels: ") + (reason != nullptr ? reason : "?");
     if (file_ >= 0) ::close(file_);
     throw Refusal(EINVAL, problem);
   }
@@ -117,6 +127,8 @@ const KernelEntry* KernelLibrary::kernel(const std::string& name) const {
 }
 
 Image::Image(const axlf* xclbin)
-    : library_(load_library(xclbin)), banks_(read_banks(xclbin)), units_(read_units(xclbin, library_)) {}
+    : library_(load_library(xclbin)),
+      banks_(read_banks(xclbin)),
+      units_(read_units(xclbin, library_)) {}
 
 }  // namespace dovetail::card

@@ -13,7 +13,8 @@
 
 namespace dovetail::card {
 
-/// The shared object from the BITSTREAM section, loaded from memory: no file is left behind, whatever happens.
+/// The shared object from the BITSTREAM section, loaded from memory: no file is left behind,
+/// whatever happens.
 class KernelLibrary {
  public:
   explicit KernelLibrary(const char* elf, std::size_t bytes);
@@ -31,7 +32,7 @@ class KernelLibrary {
 };
 
 struct ComputeUnit {
-  std::string name;                         // "vadd:vadd_1"
+  std::string name;  // "vadd:vadd_1"
   const KernelEntry* kernel = nullptr;
   std::set<std::pair<int, int>> connected;  // argument, bank
 };

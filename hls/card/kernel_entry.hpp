@@ -1,6 +1,8 @@
-// What a kernel library tells the emulated card: its kernels, their registers, and how to call each of them.
+// What a kernel library tells the emulated card: its kernels, their registers, and how to call each
+// of them.
 //
-// `make_xclbin adapters` writes one table of these per library; the card finds it as `dovetail_kernels`.
+// `make_xclbin adapters` writes one table of these per library; the card finds it as
+// `dovetail_kernels`.
 #pragma once
 
 #include <cstdint>

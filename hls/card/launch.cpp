@@ -19,17 +19,21 @@ const ert_start_kernel_cmd* start_packet(const ert_packet* packet) {
 }
 
 std::string argument_text(const ComputeUnit& unit, std::size_t index) {
-  return unit.name + ": argument " + std::to_string(index) + " (" + unit.kernel->arguments[index].name + ") ";
+  return unit.name + ": argument " + std::to_string(index) + " (" +
+         unit.kernel->arguments[index].name + ") ";
 }
 
 /// The host address behind a card address, and the buffer that must live as long as the launch.
-Place place_of(const ComputeUnit& unit, std::size_t index, std::uint64_t address, const Memory& memory) {
+Place place_of(const ComputeUnit& unit, std::size_t index, std::uint64_t address,
+               const Memory& memory) {
   if (address == 0) throw Refusal(EINVAL, argument_text(unit, index) + "is not set");
   Place place = memory.at(address);
-  if (place.buffer == nullptr) throw Refusal(EFAULT, argument_text(unit, index) + "points at no buffer of this card");
+  if (place.buffer == nullptr)
+    throw Refusal(EFAULT, argument_text(unit, index) + "points at no buffer of this card");
   const int bank = static_cast<int>(place.buffer->bank);
   if (unit.connected.count({static_cast<int>(index), bank}) == 0) {
-    throw Refusal(EFAULT, argument_text(unit, index) + "points into " + memory.banks()[place.buffer->bank].tag +
+    throw Refusal(EFAULT, argument_text(unit, index) + "points into " +
+                              memory.banks()[place.buffer->bank].tag +
                               ", which it is not connected to");
   }
   return place;
@@ -52,7 +56,8 @@ void launch(const Command& command, const ComputeUnit& unit, const Memory& memor
     if (argument.offset + argument.bytes > register_bytes) {
       throw Refusal(EINVAL, argument_text(unit, i) + "is not set");
     }
-    std::memcpy(values[i].data(), reinterpret_cast<const std::byte*>(registers) + argument.offset, argument.bytes);
+    std::memcpy(values[i].data(), reinterpret_cast<const std::byte*>(registers) + argument.offset,
+                argument.bytes);
     if (argument.is_pointer) {
       std::uint64_t address = 0;
       std::memcpy(&address, values[i].data(), sizeof address);
@@ -68,10 +73,14 @@ void launch(const Command& command, const ComputeUnit& unit, const Memory& memor
 
 void copy(const Command& command, const Memory& memory) {
   const auto* packet = reinterpret_cast<const ert_start_copybo_cmd*>(command.packet());
-  const auto wide = [](std::uint32_t low, std::uint32_t high) { return (std::uint64_t{high} << 32) | low; };
+  const auto wide = [](std::uint32_t low, std::uint32_t high) {
+    return (std::uint64_t{high} << 32) | low;
+  };
   // The addresses are offsets into the buffers that the handles name.
-  const Place source{memory.find(packet->src_bo_hdl), wide(packet->src_addr_lo, packet->src_addr_hi)};
-  const Place target{memory.find(packet->dst_bo_hdl), wide(packet->dst_addr_lo, packet->dst_addr_hi)};
+  const Place source{memory.find(packet->src_bo_hdl),
+                     wide(packet->src_addr_lo, packet->src_addr_hi)};
+  const Place target{memory.find(packet->dst_bo_hdl),
+                     wide(packet->dst_addr_lo, packet->dst_addr_hi)};
   copy_between(source, target, wide(packet->size, packet->size_hi));
 }
 
@@ -95,7 +104,9 @@ std::bitset<max_units + 1> allowed_units(const ert_packet* packet, std::size_t u
     }
   }
   for (std::size_t unit = unit_count; unit < max_units; ++unit) {
-    if (allowed[unit]) throw Refusal(EINVAL, "a command is for compute unit " + std::to_string(unit) + ", which the xclbin does not have");
+    if (allowed[unit])
+      throw Refusal(EINVAL, "a command is for compute unit " + std::to_string(unit) +
+                                ", which the xclbin does not have");
   }
   if (allowed.none()) throw Refusal(EINVAL, "a command is for no compute unit");
   return allowed;

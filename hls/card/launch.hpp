@@ -1,4 +1,5 @@
-// One launch on one compute unit: arguments from the register map, addresses checked, the kernel called.
+// One launch on one compute unit: arguments from the register map, addresses checked, the kernel
+// called.
 #pragma once
 
 #include "card/compute_units.hpp"
@@ -8,9 +9,9 @@
 
 namespace dovetail::card {
 
-/// Runs an ERT_START_CU packet on `unit`. Throws Refusal, with what is wrong, when the launch ends in an error: an
-/// argument that is not set, an address in no buffer or in a bank that the argument is not connected to, a kernel that
-/// throws or faults.
+/// Runs an ERT_START_CU packet on `unit`. Throws Refusal, with what is wrong, when the launch ends
+/// in an error: an argument that is not set, an address in no buffer or in a bank that the argument
+/// is not connected to, a kernel that throws or faults.
 void launch(const Command& command, const ComputeUnit& unit, const Memory& memory);
 
 /// Runs an ERT_START_COPYBO packet. Throws Refusal like copy_between.

@@ -23,7 +23,8 @@ std::size_t round_up(std::size_t bytes, std::size_t unit) {
 
 Buffer::Kind kind_of(unsigned flags) {
   if (flags & (XCL_BO_FLAGS_HOST_ONLY | XCL_BO_FLAGS_P2P | XCL_BO_FLAGS_SVM)) {
-    throw Refusal(EOPNOTSUPP, "buffers in host memory, peer-to-peer and shared virtual ones are not emulated");
+    throw Refusal(EOPNOTSUPP,
+                  "buffers in host memory, peer-to-peer and shared virtual ones are not emulated");
   }
   if (flags & XCL_BO_FLAGS_EXECBUF) return Buffer::Kind::commands;
   if (flags & XCL_BO_FLAGS_DEV_ONLY) return Buffer::Kind::card_only;
@@ -64,10 +65,12 @@ Buffer::Buffer(std::size_t bytes, Kind kind, unsigned flags, void* user_memory)
 }
 
 void Buffer::sync(Direction direction, std::size_t bytes, std::size_t offset) {
-  if (kind_ != Kind::mirrored) throw Refusal(EINVAL, "only a buffer with a host and a card copy can be synchronised");
+  if (kind_ != Kind::mirrored)
+    throw Refusal(EINVAL, "only a buffer with a host and a card copy can be synchronised");
   if (offset > bytes_ || bytes > bytes_ - offset) {
-    throw Refusal(EINVAL, "synchronising " + std::to_string(bytes) + " bytes at " + std::to_string(offset) +
-                              " leaves a buffer of " + std::to_string(bytes_));
+    throw Refusal(EINVAL, "synchronising " + std::to_string(bytes) + " bytes at " +
+                              std::to_string(offset) + " leaves a buffer of " +
+                              std::to_string(bytes_));
   }
   if (direction == Direction::to_card) {
     std::memcpy(device_ + offset, host_ + offset, bytes);
@@ -90,13 +93,16 @@ std::uint64_t Memory::claim_addresses(unsigned bank, std::size_t bytes) const {
   const Bank& where = banks_[bank];
   const std::uint64_t end = where.base + where.bytes;
   std::uint64_t start = where.base;
-  // First fit: by_address_ is in order of address, so the gaps of the bank come by one after the other.
-  for (auto next = by_address_.lower_bound(start); next != by_address_.end() && next->first < end; ++next) {
+  // First fit: by_address_ is in order of address, so the gaps of the bank come by one after the
+  // other.
+  for (auto next = by_address_.lower_bound(start); next != by_address_.end() && next->first < end;
+       ++next) {
     if (next->first - start >= bytes) return start;
     start = next->first + round_up(next->second->bytes(), page_bytes);
   }
   if (start > end || end - start < bytes) {
-    throw Refusal(ENOMEM, "bank " + where.tag + " has no room for " + std::to_string(bytes) + " bytes");
+    throw Refusal(ENOMEM,
+                  "bank " + where.tag + " has no room for " + std::to_string(bytes) + " bytes");
   }
   return start;
 }
@@ -109,7 +115,8 @@ unsigned Memory::allocate(std::size_t bytes, unsigned flags, void* user_memory) 
   std::uint64_t address = 0;
   if (kind != Buffer::Kind::commands) {
     if (bank >= banks_.size() || !banks_[bank].used) {
-      throw Refusal(EINVAL, "no kernel of the loaded xclbin is connected to bank " + std::to_string(bank));
+      throw Refusal(EINVAL,
+                    "no kernel of the loaded xclbin is connected to bank " + std::to_string(bank));
     }
     address = claim_addresses(bank, bytes);
   }
@@ -125,7 +132,8 @@ unsigned Memory::allocate(std::size_t bytes, unsigned flags, void* user_memory) 
 void Memory::free(unsigned handle) {
   const std::lock_guard lock(mutex_);
   const auto found = by_handle_.find(handle);
-  if (found == by_handle_.end()) throw Refusal(ENOENT, "freeing buffer " + std::to_string(handle) + ", which is not there");
+  if (found == by_handle_.end())
+    throw Refusal(ENOENT, "freeing buffer " + std::to_string(handle) + ", which is not there");
   by_address_.erase(found->second->address);
   by_handle_.erase(found);
 }
@@ -133,7 +141,8 @@ void Memory::free(unsigned handle) {
 std::shared_ptr<Buffer> Memory::find(unsigned handle) const {
   const std::lock_guard lock(mutex_);
   const auto found = by_handle_.find(handle);
-  if (found == by_handle_.end()) throw Refusal(ENOENT, "there is no buffer " + std::to_string(handle));
+  if (found == by_handle_.end())
+    throw Refusal(ENOENT, "there is no buffer " + std::to_string(handle));
   return found->second;
 }
 

@@ -1,4 +1,5 @@
-// The card's memory: banks with addresses of their own, and buffers with one copy on the host and one on the card.
+// The card's memory: banks with addresses of their own, and buffers with one copy on the host and
+// one on the card.
 //
 // Thread-safe. A buffer lives until it is freed and no launch uses it any more.
 #pragma once
@@ -20,7 +21,8 @@ struct Bank {
   bool used = false;  // connected to a kernel
 };
 
-/// Zeroed pages that end at a guard page, so that running past the end is a fault and not a wrong number.
+/// Zeroed pages that end at a guard page, so that running past the end is a fault and not a wrong
+/// number.
 class Pages {
  public:
   /// 0 bytes: no pages at all.
@@ -30,7 +32,8 @@ class Pages {
   Pages& operator=(const Pages&) = delete;
 
   std::byte* begin() const { return begin_; }
-  /// Where `bytes` bytes start that end at the guard page, to a multiple of 64: the alignment of a 512-bit port.
+  /// Where `bytes` bytes start that end at the guard page, to a multiple of 64: the alignment of a
+  /// 512-bit port.
   std::byte* ending(std::size_t bytes) const;
 
  private:
@@ -82,7 +85,8 @@ class Memory {
   void set_banks(std::vector<Bank> banks);
   const std::vector<Bank>& banks() const { return banks_; }
 
-  /// Returns the new buffer's handle. `flags` are XRT's: the bank in the low 24 bits. Throws Refusal.
+  /// Returns the new buffer's handle. `flags` are XRT's: the bank in the low 24 bits. Throws
+  /// Refusal.
   unsigned allocate(std::size_t bytes, unsigned flags, void* user_memory);
   void free(unsigned handle);
   /// Throws Refusal where there is no such buffer.

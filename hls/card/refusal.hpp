@@ -1,4 +1,5 @@
-// Something that the card refuses to do, with the errno that XRT gets and the line that the user reads.
+// Something that the card refuses to do, with the errno that XRT gets and the line that the user
+// reads.
 #pragma once
 
 #include <stdexcept>

@@ -1,4 +1,5 @@
-// The functions that XRT's front library calls on a card it has opened: its shim API (xrt.h), for the emulated card.
+// The functions that XRT's front library calls on a card it has opened: its shim API (xrt.h), for
+// the emulated card.
 //
 // unsupported.cpp has those that no card of ours needs.
 #include "card/shim.hpp"
@@ -20,7 +21,9 @@ std::shared_ptr<device> get_userpf_device(void* handle, unsigned index);
 
 namespace dovetail::card {
 
-void complain(const std::string& reason) { std::fprintf(stderr, "emulated card: %s\n", reason.c_str()); }
+void complain(const std::string& reason) {
+  std::fprintf(stderr, "emulated card: %s\n", reason.c_str());
+}
 
 namespace {
 
@@ -59,7 +62,9 @@ xclDeviceHandle xclOpen(unsigned index, const char*, xclVerbosityLevel) {
   return handle != nullptr && handle->device != nullptr ? handle.release() : nullptr;
 }
 
-void xclClose(xclDeviceHandle handle) { delete &handle_of(handle); }
+void xclClose(xclDeviceHandle handle) {
+  delete &handle_of(handle);
+}
 
 int xclLoadXclBin(xclDeviceHandle handle, const axlf* xclbin) {
   return across_border([&] {
@@ -91,7 +96,8 @@ xclBufferHandle xclAllocBO(xclDeviceHandle handle, size_t bytes, int, unsigned f
   return dovetail::card::allocate(handle, bytes, flags, nullptr);
 }
 
-xclBufferHandle xclAllocUserPtrBO(xclDeviceHandle handle, void* memory, size_t bytes, unsigned flags) {
+xclBufferHandle xclAllocUserPtrBO(xclDeviceHandle handle, void* memory, size_t bytes,
+                                  unsigned flags) {
   return dovetail::card::allocate(handle, bytes, flags, memory);
 }
 
@@ -105,26 +111,31 @@ void* xclMapBO(xclDeviceHandle handle, xclBufferHandle buffer, bool) {
   return address;
 }
 
-int xclUnmapBO(xclDeviceHandle, xclBufferHandle, void*) { return 0; }
+int xclUnmapBO(xclDeviceHandle, xclBufferHandle, void*) {
+  return 0;
+}
 
-int xclSyncBO(xclDeviceHandle handle, xclBufferHandle buffer, xclBOSyncDirection direction, size_t bytes,
-              size_t offset) {
+int xclSyncBO(xclDeviceHandle handle, xclBufferHandle buffer, xclBOSyncDirection direction,
+              size_t bytes, size_t offset) {
   return across_border([&] {
     if (direction != XCL_BO_SYNC_BO_TO_DEVICE && direction != XCL_BO_SYNC_BO_FROM_DEVICE) {
       throw Refusal(EINVAL, "a buffer can be synchronised to or from the card only");
     }
-    const auto way = direction == XCL_BO_SYNC_BO_TO_DEVICE ? Direction::to_card : Direction::to_host;
+    const auto way =
+        direction == XCL_BO_SYNC_BO_TO_DEVICE ? Direction::to_card : Direction::to_host;
     return handle_of(handle).card.sync(buffer, way, bytes, offset), 0;
   });
 }
 
 int xclCopyBO(xclDeviceHandle handle, xclBufferHandle target, xclBufferHandle source, size_t bytes,
               size_t target_offset, size_t source_offset) {
-  return across_border(
-      [&] { return handle_of(handle).card.copy(target, source, bytes, target_offset, source_offset), 0; });
+  return across_border([&] {
+    return handle_of(handle).card.copy(target, source, bytes, target_offset, source_offset), 0;
+  });
 }
 
-int xclGetBOProperties(xclDeviceHandle handle, xclBufferHandle buffer, xclBOProperties* properties) {
+int xclGetBOProperties(xclDeviceHandle handle, xclBufferHandle buffer,
+                       xclBOProperties* properties) {
   return across_border([&] {
     const auto found = handle_of(handle).card.find(buffer);
     *properties = {};

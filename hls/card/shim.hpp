@@ -20,7 +20,9 @@ struct Handle {
   std::shared_ptr<xrt_core::device> device;  // XRT keeps no more than a weak reference to it
 };
 
-inline Handle& handle_of(xclDeviceHandle handle) { return *static_cast<Handle*>(handle); }
+inline Handle& handle_of(xclDeviceHandle handle) {
+  return *static_cast<Handle*>(handle);
+}
 
 /// The result of `call`, or minus the errno of its failure after one line on standard error.
 template <typename Call>

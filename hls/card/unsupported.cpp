@@ -16,16 +16,22 @@ int refuse(const char* what) {
 
 extern "C" {
 
-xclBufferExportHandle xclExportBO(xclDeviceHandle, xclBufferHandle) { return refuse("sharing a buffer with another process"); }
+xclBufferExportHandle xclExportBO(xclDeviceHandle, xclBufferHandle) {
+  return refuse("sharing a buffer with another process");
+}
 
 xclBufferHandle xclImportBO(xclDeviceHandle, xclBufferExportHandle, unsigned) {
   refuse("sharing a buffer with another process");
   return NULLBO;
 }
 
-int xclRegRead(xclDeviceHandle, uint32_t, uint32_t, uint32_t*) { return refuse("reading registers"); }
+int xclRegRead(xclDeviceHandle, uint32_t, uint32_t, uint32_t*) {
+  return refuse("reading registers");
+}
 
-int xclRegWrite(xclDeviceHandle, uint32_t, uint32_t, uint32_t) { return refuse("writing registers"); }
+int xclRegWrite(xclDeviceHandle, uint32_t, uint32_t, uint32_t) {
+  return refuse("writing registers");
+}
 
 size_t xclRead(xclDeviceHandle, xclAddressSpace, uint64_t, void*, size_t) {
   return static_cast<size_t>(refuse("reading registers"));
@@ -35,13 +41,21 @@ size_t xclWrite(xclDeviceHandle, xclAddressSpace, uint64_t, const void*, size_t)
   return static_cast<size_t>(refuse("writing registers"));
 }
 
-ssize_t xclUnmgdPread(xclDeviceHandle, unsigned, void*, size_t, uint64_t) { return refuse("unmanaged memory"); }
+ssize_t xclUnmgdPread(xclDeviceHandle, unsigned, void*, size_t, uint64_t) {
+  return refuse("unmanaged memory");
+}
 
-ssize_t xclUnmgdPwrite(xclDeviceHandle, unsigned, const void*, size_t, uint64_t) { return refuse("unmanaged memory"); }
+ssize_t xclUnmgdPwrite(xclDeviceHandle, unsigned, const void*, size_t, uint64_t) {
+  return refuse("unmanaged memory");
+}
 
-int xclReClock2(xclDeviceHandle, unsigned short, const unsigned short*) { return refuse("another clock"); }
+int xclReClock2(xclDeviceHandle, unsigned short, const unsigned short*) {
+  return refuse("another clock");
+}
 
-int xclP2pEnable(xclDeviceHandle, bool, bool) { return refuse("peer-to-peer"); }
+int xclP2pEnable(xclDeviceHandle, bool, bool) {
+  return refuse("peer-to-peer");
+}
 
 }  // extern "C"
 
@@ -51,10 +65,18 @@ int xclUpdateSchedulerStat(xclDeviceHandle handle);
 int xclCmaEnable(xclDeviceHandle handle, bool enable, unsigned long bytes);
 int xclInternalResetDevice(xclDeviceHandle handle, xclResetKind kind);
 
-int xclCloseExportHandle(int) { return refuse("sharing a buffer with another process"); }
+int xclCloseExportHandle(int) {
+  return refuse("sharing a buffer with another process");
+}
 
-int xclUpdateSchedulerStat(xclDeviceHandle) { return 0; }  // this card keeps no statistics to update
+int xclUpdateSchedulerStat(xclDeviceHandle) {
+  return 0;
+}  // this card keeps no statistics to update
 
-int xclCmaEnable(xclDeviceHandle, bool, unsigned long) { return refuse("host memory"); }
+int xclCmaEnable(xclDeviceHandle, bool, unsigned long) {
+  return refuse("host memory");
+}
 
-int xclInternalResetDevice(xclDeviceHandle, xclResetKind) { return refuse("a reset"); }
+int xclInternalResetDevice(xclDeviceHandle, xclResetKind) {
+  return refuse("a reset");
+}

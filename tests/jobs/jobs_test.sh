@@ -108,12 +108,26 @@ check_quickstart_from_another_folder() {
 
   # What is done already is found in the checkout, wherever the caller stands, and not done again.
   mkdir -p "$checkout"/{build/release,data/fashion-mnist,runs/quickstart}
-  touch "$checkout/build/release/CMakeCache.txt"
+  echo DOVETAIL_HAS_EMULATED_CARD:INTERNAL=ON >"$checkout/build/release/CMakeCache.txt"
   expect_exit 0 "$checkout/jobs/quickstart.sh" --dry-run
   expect_no_text DOVETAIL_TESTS=OFF
   expect_text "Shards: data/fashion-mnist is there."
   expect_no_text "dovetail shard"
-  expect_text "--out runs/quickstart-2"
+  expect_text "--gpu-ranks 2 --fpga-ranks 1 --out runs/quickstart-2"
+}
+
+check_quickstart_without_xrt() {
+  mkdir -p "$checkout/build/release"
+  printf 'DOVETAIL_HAS_XRT:INTERNAL=ON\nDOVETAIL_HAS_EMULATED_CARD:INTERNAL=OFF\n' \
+    >"$checkout/build/release/CMakeCache.txt"
+  expect_exit 0 env -u XILINX_XRT "$checkout/jobs/quickstart.sh" --dry-run
+  expect_text "training on the GPU ranks alone"
+  expect_text "+ mpirun -n 2"
+  expect_text "--gpu-ranks 2 --fpga-ranks 0"
+
+  # With a real XRT chosen, the card is the user's.
+  expect_exit 0 env XILINX_XRT=/opt/xilinx/xrt "$checkout/jobs/quickstart.sh" --dry-run
+  expect_text "+ mpirun -n 3"
 }
 
 check_test_from_another_folder() {

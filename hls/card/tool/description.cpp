@@ -1,4 +1,5 @@
-// Reads a family's JSON file and derives what the kernels' interfaces imply: sizes and register offsets.
+// Reads a family's JSON file and derives what the kernels' interfaces imply: sizes and register
+// offsets.
 #include "card/tool/description.hpp"
 
 #include <map>
@@ -12,7 +13,8 @@
 namespace dovetail::card {
 namespace {
 
-// Vitis HLS (UG1399, s_axilite): 0x00 to 0x0f are control; each argument is followed by a reserved word.
+// Vitis HLS (UG1399, s_axilite): 0x00 to 0x0f are control; each argument is followed by a reserved
+// word.
 constexpr std::uint32_t first_argument_offset = 0x10;
 constexpr std::uint32_t register_bytes = 4;
 constexpr int max_banks = 256;
@@ -23,12 +25,13 @@ constexpr int default_bank_mib = 256;
 
 std::uint32_t scalar_bytes(std::string type) {
   static const std::map<std::string, std::uint32_t> sizes = {
-      {"bool", 1},    {"char", 1},     {"int8_t", 1},   {"uint8_t", 1}, {"int16_t", 2}, {"uint16_t", 2},
-      {"int", 4},     {"unsigned", 4}, {"int32_t", 4},  {"uint32_t", 4}, {"float", 4},  {"int64_t", 8},
-      {"uint64_t", 8}, {"double", 8}};
+      {"bool", 1},     {"char", 1},    {"int8_t", 1},   {"uint8_t", 1}, {"int16_t", 2},
+      {"uint16_t", 2}, {"int", 4},     {"unsigned", 4}, {"int32_t", 4}, {"uint32_t", 4},
+      {"float", 4},    {"int64_t", 8}, {"uint64_t", 8}, {"double", 8}};
   if (type.rfind("std::", 0) == 0) type = type.substr(5);
   const auto found = sizes.find(type);
-  if (found == sizes.end()) throw Error(format("'{}' is no scalar type that a register holds", type));
+  if (found == sizes.end())
+    throw Error(format("'{}' is no scalar type that a register holds", type));
   return found->second;
 }
 
@@ -44,14 +47,16 @@ Argument read_argument(const Json& json, int compute_units, int bank_count) {
   argument.bytes = 8;
   argument.bundle = json.at("bundle").get<std::string>();
   const Json bank = json.value("bank", Json(0));
-  argument.banks = bank.is_array() ? bank.get<std::vector<int>>()
-                                   : std::vector<int>(static_cast<std::size_t>(compute_units), bank.get<int>());
+  argument.banks = bank.is_array()
+                       ? bank.get<std::vector<int>>()
+                       : std::vector<int>(static_cast<std::size_t>(compute_units), bank.get<int>());
   if (static_cast<int>(argument.banks.size()) != compute_units) {
-    throw Error(format("argument {} names {} banks for {} compute units", argument.name, argument.banks.size(),
-                       compute_units));
+    throw Error(format("argument {} names {} banks for {} compute units", argument.name,
+                       argument.banks.size(), compute_units));
   }
   for (const int one : argument.banks) {
-    if (one < 0 || one >= bank_count) throw Error(format("argument {}: there is no bank {}", argument.name, one));
+    if (one < 0 || one >= bank_count)
+      throw Error(format("argument {}: there is no bank {}", argument.name, one));
   }
   return argument;
 }
@@ -65,7 +70,8 @@ Kernel read_kernel(const Json& json, int bank_count) {
   for (const Json& entry : json.at("arguments")) {
     Argument argument = read_argument(entry, kernel.compute_units, bank_count);
     argument.offset = offset;
-    offset += (argument.bytes + register_bytes - 1) / register_bytes * register_bytes + register_bytes;
+    offset +=
+        (argument.bytes + register_bytes - 1) / register_bytes * register_bytes + register_bytes;
     kernel.arguments.push_back(argument);
   }
   return kernel;
@@ -74,12 +80,14 @@ Kernel read_kernel(const Json& json, int bank_count) {
 Description parse(const Json& json) {
   Description description;
   description.family = json.at("family").get<std::string>();
-  if (json.contains("headers")) description.headers = json["headers"].get<std::vector<std::string>>();
+  if (json.contains("headers"))
+    description.headers = json["headers"].get<std::vector<std::string>>();
   const Json memory = json.value("memory", Json::object());
   description.memory_tag = memory.value("tag", "HBM");
   description.bank_count = memory.value("banks", default_bank_count);
   description.bank_bytes = memory.value("bank_mib", std::uint64_t{default_bank_mib}) << 20;
-  if (description.bank_count < 1 || description.bank_count > max_banks || description.bank_bytes == 0) {
+  if (description.bank_count < 1 || description.bank_count > max_banks ||
+      description.bank_bytes == 0) {
     throw Error("the memory has no banks, or more than 256");
   }
   std::set<std::string> names;

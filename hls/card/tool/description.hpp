@@ -10,8 +10,8 @@ namespace dovetail::card {
 
 struct Argument {
   std::string name;
-  std::string type;    // as the kernel declares it: "const std::int8_t*", "std::int32_t"
-  std::string bundle;  // AXI bundle of a pointer; empty for a scalar
+  std::string type;        // as the kernel declares it: "const std::int8_t*", "std::int32_t"
+  std::string bundle;      // AXI bundle of a pointer; empty for a scalar
   std::vector<int> banks;  // of a pointer, one a compute unit
   bool is_pointer = false;
   std::uint32_t bytes = 0;
@@ -26,8 +26,9 @@ struct Kernel {
 
 struct Description {
   std::string family;
-  std::vector<std::string> headers;  // that declare the kernels or their types, relative to hls/ or src/
-  std::string memory_tag;            // "HBM"
+  std::vector<std::string>
+      headers;             // that declare the kernels or their types, relative to hls/ or src/
+  std::string memory_tag;  // "HBM"
   int bank_count = 0;
   std::uint64_t bank_bytes = 0;
   std::vector<Kernel> kernels;

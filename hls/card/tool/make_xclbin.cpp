@@ -1,4 +1,5 @@
-// make_xclbin: turns a kernel family's description into adapter source, or with the compiled kernels into an xclbin.
+// make_xclbin: turns a kernel family's description into adapter source, or with the compiled
+// kernels into an xclbin.
 //
 //   make_xclbin adapters DESCRIPTION.json OUT.cpp
 //   make_xclbin pack DESCRIPTION.json KERNELS.so OUT.xclbin
@@ -19,10 +20,12 @@ void run(const std::vector<std::string>& arguments) {
     replace_file_text(arguments[2], card::adapters(card::read_description(arguments[1])));
   } else if (arguments.size() == 4 && arguments[0] == "pack") {
     const std::vector<unsigned char> object = read_file(arguments[2]);
-    replace_file_text(arguments[3],
-                      card::xclbin(card::read_description(arguments[1]), {object.begin(), object.end()}));
+    replace_file_text(arguments[3], card::xclbin(card::read_description(arguments[1]),
+                                                 {object.begin(), object.end()}));
   } else {
-    throw UsageError("usage: make_xclbin adapters DESCRIPTION.json OUT.cpp | pack DESCRIPTION.json KERNELS.so OUT.xclbin");
+    throw UsageError(
+        "usage: make_xclbin adapters DESCRIPTION.json OUT.cpp | pack DESCRIPTION.json KERNELS.so "
+        "OUT.xclbin");
   }
 }
 

@@ -17,24 +17,30 @@ constexpr std::uint64_t base_step = 0x10000;
 std::string port_name(const Argument& argument) {
   if (!argument.is_pointer) return "S_AXI_CONTROL";
   std::string name = "M_AXI_" + argument.bundle;
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::toupper(c); });
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return std::toupper(c); });
   return name;
 }
 
 std::string escaped(const std::string& text) {
   std::string result;
   for (const char c : text) {
-    if (c == '<') result += "&lt;";
-    else if (c == '>') result += "&gt;";
-    else if (c == '&') result += "&amp;";
-    else result += c;
+    if (c == '<')
+      result += "&lt;";
+    else if (c == '>')
+      result += "&gt;";
+    else if (c == '&')
+      result += "&amp;";
+    else
+      result += c;
   }
   return result;
 }
 
 std::string ports(const Kernel& kernel) {
   std::string xml =
-      "<port name=\"S_AXI_CONTROL\" mode=\"slave\" range=\"0x1000\" dataWidth=\"32\" portType=\"addressable\" "
+      "<port name=\"S_AXI_CONTROL\" mode=\"slave\" range=\"0x1000\" dataWidth=\"32\" "
+      "portType=\"addressable\" "
       "base=\"0x0\"/>\n";
   std::set<std::string> masters;
   for (const Argument& argument : kernel.arguments) {
@@ -54,10 +60,11 @@ std::string arguments(const Kernel& kernel) {
   for (std::size_t i = 0; i < kernel.arguments.size(); ++i) {
     const Argument& argument = kernel.arguments[i];
     xml += format(
-        "<arg name=\"{}\" addressQualifier=\"{}\" id=\"{}\" port=\"{}\" size=\"{:#x}\" offset=\"{:#x}\" "
+        "<arg name=\"{}\" addressQualifier=\"{}\" id=\"{}\" port=\"{}\" size=\"{:#x}\" "
+        "offset=\"{:#x}\" "
         "hostOffset=\"0x0\" hostSize=\"{:#x}\" type=\"{}\"/>\n",
-        argument.name, argument.is_pointer ? 1 : 0, i, port_name(argument), argument.bytes, argument.offset,
-        argument.bytes, escaped(argument.type));
+        argument.name, argument.is_pointer ? 1 : 0, i, port_name(argument), argument.bytes,
+        argument.offset, argument.bytes, escaped(argument.type));
   }
   return xml;
 }
@@ -86,15 +93,18 @@ std::string metadata(const Description& description) {
     for (const Instance& instance : instances) {
       if (instance.kernel != &kernel) continue;
       kernels += format(
-          "<instance name=\"{}\"><addrRemap base=\"{:#x}\" range=\"{:#x}\" port=\"S_AXI_CONTROL\"/></instance>\n",
+          "<instance name=\"{}\"><addrRemap base=\"{:#x}\" range=\"{:#x}\" "
+          "port=\"S_AXI_CONTROL\"/></instance>\n",
           instance.name, instance.base, base_step);
     }
     kernels += "</kernel>\n";
   }
   return format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<project name=\"{}\">\n"
-      "<platform vendor=\"dovetail\" boardid=\"emulated\" name=\"emulated_card\" featureRomTime=\"0\">\n"
-      "<version major=\"1\" minor=\"0\"/>\n<device name=\"fpga0\" fpgaDevice=\"emulated\" addrWidth=\"64\">\n"
+      "<platform vendor=\"dovetail\" boardid=\"emulated\" name=\"emulated_card\" "
+      "featureRomTime=\"0\">\n"
+      "<version major=\"1\" minor=\"0\"/>\n<device name=\"fpga0\" fpgaDevice=\"emulated\" "
+      "addrWidth=\"64\">\n"
       "<core name=\"OCL_REGION_0\" target=\"bitstream\" type=\"clc_region\" clockFreq=\"0MHz\" "
       "numComputeUnits=\"{}\">\n{}</core>\n</device>\n</platform>\n</project>\n",
       description.family, instances.size(), kernels);

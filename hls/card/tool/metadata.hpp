@@ -11,8 +11,8 @@ namespace dovetail::card {
 
 struct Instance {
   const Kernel* kernel = nullptr;
-  int number = 0;      // among the kernel's compute units
-  std::string name;    // "vadd_1", as v++ counts
+  int number = 0;    // among the kernel's compute units
+  std::string name;  // "vadd_1", as v++ counts
   std::uint64_t base = 0;
 };
 

@@ -50,13 +50,15 @@ bool is_used(const Description& description, int bank) {
 }
 
 std::string topology(const Description& description) {
-  std::string data = counted(static_cast<std::size_t>(description.bank_count), offsetof(mem_topology, m_mem_data));
+  std::string data =
+      counted(static_cast<std::size_t>(description.bank_count), offsetof(mem_topology, m_mem_data));
   for (int bank = 0; bank < description.bank_count; ++bank) {
     mem_data entry{};
     entry.m_type = description.memory_tag == "HBM" ? MEM_HBM : MEM_DDR4;
     entry.m_used = is_used(description, bank);
     entry.m_size = description.bank_bytes / 1024;
-    entry.m_base_address = first_bank_address + static_cast<std::uint64_t>(bank) * description.bank_bytes;
+    entry.m_base_address =
+        first_bank_address + static_cast<std::uint64_t>(bank) * description.bank_bytes;
     set_text(entry.m_tag, format("{}[{}]", description.memory_tag, bank));
     append(data, entry);
   }
@@ -102,7 +104,9 @@ std::string uuid_of(const std::vector<Section>& sections) {
   return uuid;
 }
 
-std::size_t aligned(std::size_t bytes) { return (bytes + 7) / 8 * 8; }
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + 7) / 8 * 8;
+}
 
 }  // namespace
 
@@ -120,7 +124,8 @@ std::string xclbin(const Description& description, const std::string& shared_obj
   std::vector<axlf_section_header> headers;
   std::string body;
   // axlf holds the first section header itself.
-  const std::size_t start = aligned(sizeof(axlf) + (sections.size() - 1) * sizeof(axlf_section_header));
+  const std::size_t start =
+      aligned(sizeof(axlf) + (sections.size() - 1) * sizeof(axlf_section_header));
   for (const Section& section : sections) {
     axlf_section_header header{};
     header.m_sectionKind = section.kind;
