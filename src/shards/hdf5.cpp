@@ -51,20 +51,23 @@ std::vector<hsize_t> to_hsize(const Extents& extents) {
 Id file_access(const fs::path& path) {
   Id access = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "set up", "access", path);
   check(H5Pset_file_locking(access.get(), false, true), "switch off", "locking", path);
+  // The format of HDF5 1.10: it has checksums over its own structures too. In the default, older
+  // one a flipped bit can make a chunk vanish, which reads as zeros.
+  check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), "set up", "access",
+        path);
   return access;
 }
 
-Id intermediate_groups(const fs::path& path) {
-  Id links = own(H5Pcreate(H5P_LINK_CREATE), H5Pclose, "set up", "links", path);
-  check(H5Pset_create_intermediate_group(links.get(), 1), "set up", "links", path);
-  return links;
+// The same values give the same bytes: no time stamps. `kind` is a class of creation properties.
+Id creation(hid_t kind, const std::string& name, const fs::path& path) {
+  Id properties = own(H5Pcreate(kind), H5Pclose, "make", name, path);
+  check(H5Pset_obj_track_times(properties.get(), false), "make", name, path);
+  return properties;
 }
 
-// The same values give the same bytes: no time stamps.
-Id creation(const Extents& extents, const Storage& storage, const std::string& name,
-            const fs::path& path) {
-  Id properties = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "make", name, path);
-  check(H5Pset_obj_track_times(properties.get(), false), "make", name, path);
+Id dataset_creation(const Extents& extents, const Storage& storage, const std::string& name,
+                    const fs::path& path) {
+  Id properties = creation(H5P_DATASET_CREATE, name, path);
   if (storage.chunk_rows > 0 && !extents.empty() &&
       std::ranges::find(extents, 0u) == extents.end()) {
     std::vector<hsize_t> chunk = to_hsize(extents);
@@ -138,7 +141,8 @@ void Dataset::read_bytes(Element element, std::size_t begin, std::size_t count, 
 File File::create(const fs::path& path) {
   const LibraryLock lock;
   const Id access = file_access(path);
-  const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get());
+  const Id properties = creation(H5P_FILE_CREATE, "/", path);
+  const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, properties.get(), access.get());
   if (id < 0) fail("make", path);
   return {Id(id, H5Fclose), path};
 }
@@ -162,9 +166,15 @@ void File::close() {
 
 void File::make_group(const std::string& name) {
   const LibraryLock lock;
-  const Id links = intermediate_groups(path_);
-  own(H5Gcreate2(id_.get(), name.c_str(), links.get(), H5P_DEFAULT, H5P_DEFAULT), H5Gclose,
-      "make the group", name, path_);
+  for (std::size_t end = name.find('/', 1);; end = name.find('/', end + 1)) {
+    const std::string part = name.substr(0, end);
+    if (!exists(part)) {
+      const Id properties = creation(H5P_GROUP_CREATE, part, path_);
+      own(H5Gcreate2(id_.get(), part.c_str(), H5P_DEFAULT, properties.get(), H5P_DEFAULT), H5Gclose,
+          "make the group", part, path_);
+    }
+    if (end == std::string::npos) return;
+  }
 }
 
 bool File::exists(const std::string& name) const {
@@ -211,9 +221,11 @@ void File::write_bytes(const std::string& name, Element element, const Extents& 
   const std::vector<hsize_t> dims = to_hsize(extents);
   const Id space = own(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
                        H5Sclose, "make", name, path_);
-  const Id links = intermediate_groups(path_);
-  const Id properties = creation(extents, storage, name, path_);
-  const Id dataset = own(H5Dcreate2(id_.get(), name.c_str(), types.file, space.get(), links.get(),
+  if (const auto slash = name.rfind('/'); slash != std::string::npos && slash != 0) {
+    make_group(name.substr(0, slash));
+  }
+  const Id properties = dataset_creation(extents, storage, name, path_);
+  const Id dataset = own(H5Dcreate2(id_.get(), name.c_str(), types.file, space.get(), H5P_DEFAULT,
                                     properties.get(), H5P_DEFAULT),
                          H5Dclose, "make", name, path_);
   check(H5Dwrite(dataset.get(), types.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values), "write", name,

@@ -116,6 +116,7 @@ class File {
   /// stay silent.
   void close();
 
+  /// Makes it and the groups above it where they don't exist yet.
   void make_group(const std::string& name);
   bool exists(const std::string& name) const;
   /// The names in a group, in alphabetical order.

@@ -10,8 +10,8 @@
 namespace dovetail {
 
 struct SplitOptions {
-  std::string split;        // "train" or "test"
-  std::string name;         // of the data set; empty: as it is, or the folder's
+  std::string split = {};   // "train" or "test"
+  std::string name = {};    // of the data set; empty: as it is, or the folder's
   std::size_t classes = 0;  // 0: from the samples, the other split, or the largest label
   std::size_t samples_per_shard = 8192;  // multiples of slab_samples read fastest
 };

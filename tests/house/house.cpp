@@ -25,14 +25,17 @@ struct Api {
   std::vector<std::string> homes;
 };
 
+const std::vector<std::string> xrt_homes{"src/device/xrt/", "hls/card/"};
+
 const std::vector<Api> apis{
     {"CL/", {"src/device/opencl/"}},
-    {"xrt/", {"src/device/xrt/", "hls/card/"}},
-    {"experimental/xrt", {"src/device/xrt/", "hls/card/"}},
-    {"xrt.h", {"hls/card/"}},
-    {"xrt_", {"src/device/xrt/", "hls/card/"}},
-    {"ert.h", {"src/device/xrt/", "hls/card/"}},
-    {"xclbin.h", {"src/device/xrt/", "hls/card/"}},
+    {"xrt/", xrt_homes},
+    {"experimental/xrt", xrt_homes},
+    {"xrt.h", xrt_homes},
+    {"xrt_", xrt_homes},
+    {"ert.h", xrt_homes},
+    {"xclbin.h", xrt_homes},
+    {"version.h", xrt_homes},
     {"hdf5", {"src/shards/"}},
     {"H5", {"src/shards/"}},
     {"mpi.h", {"src/comm/"}},
