@@ -7,39 +7,73 @@
 
 namespace dovetail {
 
-/// Cross-correlation as in PyTorch's Conv2d (groups and dilation 1). Device layouts (tensor/layout.hpp):
-///   x, y, dx, dy as their Layouts say; weight [kernel, kernel, input.channels, output.channel_stride];
-///   bias [output.channel_stride]. The padding lanes of weight and bias are zero.
-/// input.halo ≥ padding, so borders need no branch. For the input gradient dy lies in the `output` layout, whose halo
-/// must be ≥ kernel − 1 − padding (Conv2dShape::gradient_halo) when stride is 1.
+/// Cross-correlation as in PyTorch's Conv2d (groups and dilation 1). Device layouts
+/// (tensor/layout.hpp):
+///   x and dx lie in `input`, y and dy in `output`;
+///   weight [kernel, kernel, input.channels, output.channel_stride]; bias [output.channel_stride].
+/// The padding lanes of weight and bias are zero, and so are those of every result.
 struct Conv2dShape {
-  Layout input;   // channel_stride == channels for the network's input, else a multiple of channel_lanes
-  Layout output;  // height = (input.height + 2 padding − kernel) / stride + 1
+  Layout input;   // halo ≥ padding; channel_stride == channels, or a multiple of channel_lanes
+  Layout output;  // height = (input.height + 2 padding − kernel) / stride + 1; padded channels
   int kernel = 3;
   int stride = 1;
   int padding = 1;
 
-  int gradient_halo() const { return kernel - 1 - padding > 0 ? kernel - 1 - padding : 0; }
+  /// The halo that `output` needs where the input gradient is wanted, so that its borders need no
+  /// branch either.
+  int gradient_halo() const {
+    return stride == 1 && kernel - 1 > padding ? kernel - 1 - padding : 0;
+  }
 };
 
+/// Allocates its scratch memory on construction; the three operations only enqueue kernels.
 class Conv2d {
  public:
-  /// `output` in shape is the layout of y; `output_gradient` that of dy (they may differ in halo alone);
-  /// `input_gradient` that of dx. Builds the kernels. Throws Error with the compiler's log, or where the shape breaks
-  /// what is said above.
+  /// Builds the kernels. Throws Error with the compiler's log, or where the shape breaks what is
+  /// said above.
   Conv2d(opencl::Device& device, Variant variant, const Conv2dShape& shape);
 
-  /// y = x ⋆ weight + bias, then max(0, ·) when `relu`; writes the interior of y for `batch` images, never the halo.
+  /// y = x ⋆ weight + bias, then max(0, ·) when `relu`; writes the interior of y for `batch`
+  /// images, never the halo.
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int batch, bool relu);
 
-  /// dx for `batch` images, in the `input` layout (interior only); with `mask`, dx is 0 where x ≤ 0.
-  void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight, const opencl::Buffer& x,
-                      const opencl::Buffer& dx, int batch, bool mask);
+  /// dx for `batch` images, interior only; with `mask`, dx is 0 where x ≤ 0 (x being the output of
+  /// a ReLU). dx must not be x. Throws Error where output.halo < gradient_halo().
+  void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
+                      const opencl::Buffer& x, const opencl::Buffer& dx, int batch, bool mask);
 
-  /// dweight and dbias, overwriting both. Deterministic.
-  void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy, const opencl::Buffer& dweight,
-                       const opencl::Buffer& dbias, int batch);
+  /// dweight and dbias, overwriting both. The sums run in an order that depends on shape and batch
+  /// alone, so the same input gives the same bits.
+  void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
+                       const opencl::Buffer& dweight, const opencl::Buffer& dbias, int batch);
+
+ private:
+  /// Work-groups over (pixels or images of the batch, tiles of channels).
+  struct Grid {
+    int units_per_image = 1;
+    int units_per_group = 1;
+    int channel_tiles = 1;
+    int threads = 1;
+    opencl::Range over(int batch) const;
+  };
+
+  void build_cpu();
+  void build_gpu();
+  void allocate_partial(int wanted_groups);
+  void expect_batch(int batch) const;
+
+  opencl::Device& device_;
+  Variant variant_;
+  Conv2dShape shape_;
+  Grid forward_grid_;
+  Grid input_grid_;
+  opencl::Range weight_range_;  // of one chunk of images
+  opencl::Range sum_range_;
+  int max_chunks_ = 1;
+  opencl::Kernel pack_, forward_, pack_turned_, input_gradient_, weight_gradient_, sum_chunks_;
+  opencl::Buffer panels_;   // cpu: the weights in the inner loop's order
+  opencl::Buffer partial_;  // gradients per chunk of images
 };
 
 }  // namespace dovetail

@@ -8,29 +8,53 @@ namespace dovetail {
 
 /// Row-major float32 matrices of a dense layer, in device memory:
 ///   x [rows, in], weight [in, out], bias [out], y [rows, out].
-/// `out` is a multiple of channel_lanes (tensor/layout.hpp); `in` is any. `rows` is given with each call.
+/// `out` is a multiple of channel_lanes (tensor/layout.hpp); `in` is any. `rows` is given with each
+/// call.
 struct MatmulShape {
   int in = 0;
   int out = 0;
 };
 
+/// The operations only enqueue kernels. The GPU variant keeps scratch memory that grows to the
+/// largest `rows` seen.
 class Matmul {
  public:
-  /// Builds the kernels for one shape. Throws Error with the compiler's log.
+  /// Builds the kernels for one shape. Throws Error with the compiler's log, or for an impossible
+  /// shape.
   Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape);
 
-  /// y = x · weight + bias, then max(0, ·) when `relu`. Every element of y's first `rows` rows is written.
+  /// y = x · weight + bias, then max(0, ·) when `relu`. Every element of y's first `rows` rows is
+  /// written.
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int rows, bool relu);
 
-  /// dx = dy · weightᵀ; with `mask`, dx is 0 where x ≤ 0 (x being the output of a ReLU).
-  void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight, const opencl::Buffer& x,
-                      const opencl::Buffer& dx, int rows, bool mask);
+  /// dx = dy · weightᵀ; with `mask`, dx is 0 where x ≤ 0 (x being the output of a ReLU). dx must
+  /// not be x.
+  void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
+                      const opencl::Buffer& x, const opencl::Buffer& dx, int rows, bool mask);
 
-  /// dweight = xᵀ · dy and dbias = column sums of dy, overwriting both. Deterministic: the same sums in the same order
-  /// on every call.
-  void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy, const opencl::Buffer& dweight,
-                       const opencl::Buffer& dbias, int rows);
+  /// dweight = xᵀ · dy and dbias = column sums of dy, overwriting both. The sums run in an order
+  /// that depends on shape and rows alone, so the same input gives the same bits.
+  void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
+                       const opencl::Buffer& dweight, const opencl::Buffer& dbias, int rows);
+
+ private:
+  struct Split {
+    opencl::Range range;
+    int depth;  // of the sum in one work-group
+    int count;
+  };
+
+  void expect_rows(int rows) const;
+  Split split_product(int rows, int columns, int depth);
+
+  opencl::Device& device_;
+  Variant variant_;
+  MatmulShape shape_;
+  opencl::Kernel forward_, input_gradient_, weight_gradient_;
+  // gpu: what turns partial products into results, and the partial products
+  opencl::Kernel finish_forward_, finish_input_gradient_, finish_weight_gradient_, bias_gradient_;
+  opencl::Buffer partial_;
 };
 
 }  // namespace dovetail

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device/opencl/device.hpp"
+#include "ops/lines.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
 
@@ -19,9 +20,11 @@ struct Pool2dShape {
 
 class Pool2d {
  public:
+  /// Builds the kernels. Throws Error with the compiler's log, or where the shape breaks what is said above or its
+  /// channel_stride is no multiple of channel_lanes.
   Pool2d(opencl::Device& device, Variant variant, PoolKind kind, const Pool2dShape& shape);
 
-  /// y over `batch` images (interior only).
+  /// y over `batch` images (interior only). A NaN in a window makes its y NaN.
   void forward(const opencl::Buffer& x, const opencl::Buffer& y, int batch);
 
   /// dx over `batch` images: every interior element is written, zero where nothing flows. The first maximum of a window
@@ -29,6 +32,14 @@ class Pool2d {
   /// With `mask`, dx is 0 where x ≤ 0 (x being the output of a ReLU).
   void backward(const opencl::Buffer& x, const opencl::Buffer& y, const opencl::Buffer& dy, const opencl::Buffer& dx,
                 int batch, bool mask);
+
+ private:
+  opencl::Device& device_;
+  Pool2dShape shape_;
+  Lines input_;
+  Lines output_;
+  opencl::Kernel forward_;
+  opencl::Kernel backward_;
 };
 
 }  // namespace dovetail

@@ -1,0 +1,219 @@
+// Batch normalisation per channel: statistics, forward, backward.
+//
+// Built with LANES (channels in a vector) and ITEMS, a power of two (work-items that fold the slices' results of one
+// vector of channels; 1 on CPUs). The batch's lines are cut into slices of `slice_lines`; each slice is summed up by
+// itself, and the slices' results are folded in a fixed order.
+#if !defined(LANES) || !defined(ITEMS)
+#error "batch_norm.cl needs LANES and ITEMS"
+#endif
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+typedef JOIN(float, LANES) floats;
+
+// A feature map, in vectors: pixel (n, row, column) begins at n * image + start + row * line + column * vectors.
+typedef struct {
+  int start, image, line, rows, columns, vectors;
+} Map;
+
+size_t start_of_line(Map map, int line) {
+  return line / map.rows * (size_t)map.image + map.start + line % map.rows * map.line;
+}
+
+#define FOR_MY_VECTORS(map) \
+  for (int vector = get_local_id(1); vector < (map).vectors; vector += get_local_size(1))
+
+// Mean and sum of squared deviations of each slice, [slices][vectors] each: two passes, the second one correcting the
+// mean that the first one rounded (Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983).
+// A work-group takes as many slices as its dimension 2 is wide.
+kernel void slice_statistics(global const floats* restrict x, global floats* restrict means,
+                             global floats* restrict deviations, constant Map* of, int lines, int slice_lines) {
+  const Map map = *of;
+  const int slice = get_group_id(0) * get_local_size(2) + get_local_id(2);
+  const int first = slice * slice_lines;
+  if (first >= lines) return;
+  const int last = min(first + slice_lines, lines);
+  const float count = (last - first) * map.columns;
+  FOR_MY_VECTORS(map) {
+    floats sum = 0;
+    for (int line = first; line < last; ++line) {
+      global const floats* pixel = x + start_of_line(map, line) + vector;
+      floats line_sum = 0;
+      for (int column = 0; column < map.columns; ++column) line_sum += pixel[column * map.vectors];
+      sum += line_sum;
+    }
+    const floats mean = sum / count;
+    floats rest = 0;
+    floats squares = 0;
+    for (int line = first; line < last; ++line) {
+      global const floats* pixel = x + start_of_line(map, line) + vector;
+      floats line_rest = 0;
+      floats line_squares = 0;
+      for (int column = 0; column < map.columns; ++column) {
+        const floats deviation = pixel[column * map.vectors] - mean;
+        line_rest += deviation;
+        line_squares += deviation * deviation;
+      }
+      rest += line_rest;
+      squares += line_squares;
+    }
+    means[slice * map.vectors + vector] = mean + rest / count;
+    deviations[slice * map.vectors + vector] = squares - rest * rest / count;
+  }
+}
+
+// Mean and squared deviations of two sets of samples together, into the first (Chan, Golub, LeVeque, as above).
+void fold_statistics(float* count, floats* mean, floats* deviations, float other_count, floats other_mean,
+                     floats other_deviations) {
+  if (other_count == 0) return;
+  const float both = *count + other_count;
+  const floats apart = other_mean - *mean;
+  *mean += apart * (other_count / both);
+  *deviations += other_deviations + apart * apart * (*count * other_count / both);
+  *count = both;
+}
+
+// Batch statistics from the slices', and scale = gamma / sqrt(variance + epsilon). One work-group a vector of channels.
+kernel void batch_statistics(global const floats* means, global const floats* deviations, global const floats* gamma,
+                             global floats* mean, global floats* variance, global floats* scale, int slices, int lines,
+                             int slice_lines, int columns, float epsilon) {
+  local float counts[ITEMS];
+  local floats item_means[ITEMS];
+  local floats item_deviations[ITEMS];
+  const int vector = get_group_id(0);
+  const int vectors = get_num_groups(0);
+  const int item = get_local_id(0);
+  float count = 0;
+  floats my_mean = 0;
+  floats my_deviations = 0;
+  for (int slice = item; slice < slices; slice += ITEMS) {
+    const float slice_count = (min((slice + 1) * slice_lines, lines) - slice * slice_lines) * columns;
+    fold_statistics(&count, &my_mean, &my_deviations, slice_count, means[slice * vectors + vector],
+                    deviations[slice * vectors + vector]);
+  }
+  for (int apart = ITEMS / 2; apart > 0; apart /= 2) {
+    counts[item] = count;
+    item_means[item] = my_mean;
+    item_deviations[item] = my_deviations;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (item < apart) {
+      fold_statistics(&count, &my_mean, &my_deviations, counts[item + apart], item_means[item + apart],
+                      item_deviations[item + apart]);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+  }
+  if (item == 0) {
+    const floats batch_variance = my_deviations / count;
+    mean[vector] = my_mean;
+    variance[vector] = batch_variance;
+    scale[vector] = gamma[vector] / sqrt(batch_variance + epsilon);
+  }
+}
+
+// scale = gamma / sqrt(variance + epsilon) for given statistics. One work-item a vector of channels.
+kernel void inference_scale(global const floats* gamma, global const floats* variance, global floats* scale,
+                            float epsilon) {
+  const size_t vector = get_global_id(0);
+  scale[vector] = gamma[vector] / sqrt(variance[vector] + epsilon);
+}
+
+// y = (x − mean) · scale + beta, then max(0, ·) when relu. One work-group a line.
+kernel void normalise(global const floats* x, global const floats* mean, global const floats* scale,
+                      global const floats* beta, global floats* y, constant Map* of, int relu) {
+  const Map map = *of;
+  const size_t start = start_of_line(map, get_group_id(0));
+  FOR_MY_VECTORS(map) {
+    const floats my_mean = mean[vector];
+    const floats my_scale = scale[vector];
+    const floats my_beta = beta[vector];
+    for (int column = get_local_id(2); column < map.columns; column += get_local_size(2)) {
+      const size_t at = start + column * map.vectors + vector;
+      const floats value = fma(x[at] - my_mean, my_scale, my_beta);
+      y[at] = relu ? select(value, (floats)(0), value < 0) : value;
+    }
+  }
+}
+
+// Sums of dy and of dy · (x − mean) over each slice, [slices][vectors] each. Work-groups as above.
+kernel void slice_gradients(global const floats* restrict x, global const floats* restrict dy,
+                            global const floats* restrict mean, global floats* restrict sums,
+                            global floats* restrict products, constant Map* of, int lines, int slice_lines) {
+  const Map map = *of;
+  const int slice = get_group_id(0) * get_local_size(2) + get_local_id(2);
+  const int first = slice * slice_lines;
+  if (first >= lines) return;
+  const int last = min(first + slice_lines, lines);
+  FOR_MY_VECTORS(map) {
+    const floats my_mean = mean[vector];
+    floats sum = 0;
+    floats product = 0;
+    for (int line = first; line < last; ++line) {
+      const size_t start = start_of_line(map, line) + vector;
+      floats line_sum = 0;
+      floats line_product = 0;
+      for (int column = 0; column < map.columns; ++column) {
+        const floats gradient = dy[start + column * map.vectors];
+        line_sum += gradient;
+        line_product += gradient * (x[start + column * map.vectors] - my_mean);
+      }
+      sum += line_sum;
+      product += line_product;
+    }
+    sums[slice * map.vectors + vector] = sum;
+    products[slice * map.vectors + vector] = product;
+  }
+}
+
+// dbeta, dgamma, and what dx = (dy − offset − (x − mean) · slope) · scale needs. One work-group a vector of channels.
+kernel void batch_gradients(global const floats* sums, global const floats* products, global const floats* gamma,
+                            global const floats* variance, global floats* dgamma, global floats* dbeta,
+                            global floats* scale, global floats* offset, global floats* slope, int slices,
+                            float count, float epsilon) {
+  local floats item_sums[ITEMS];
+  local floats item_products[ITEMS];
+  const int vector = get_group_id(0);
+  const int vectors = get_num_groups(0);
+  const int item = get_local_id(0);
+  floats sum = 0;
+  floats product = 0;
+  for (int slice = item; slice < slices; slice += ITEMS) {
+    sum += sums[slice * vectors + vector];
+    product += products[slice * vectors + vector];
+  }
+  for (int apart = ITEMS / 2; apart > 0; apart /= 2) {
+    item_sums[item] = sum;
+    item_products[item] = product;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (item < apart) {
+      sum += item_sums[item + apart];
+      product += item_products[item + apart];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+  }
+  if (item == 0) {
+    const floats inverse_deviation = 1 / sqrt(variance[vector] + epsilon);
+    dbeta[vector] = sum;
+    dgamma[vector] = product * inverse_deviation;
+    scale[vector] = gamma[vector] * inverse_deviation;
+    offset[vector] = sum / count;
+    slope[vector] = product * inverse_deviation * inverse_deviation / count;
+  }
+}
+
+// One work-group a line. dx may be dy.
+kernel void input_gradient(global const floats* x, global const floats* dy, global const floats* mean,
+                           global const floats* scale, global const floats* offset, global const floats* slope,
+                           global floats* dx, constant Map* of) {
+  const Map map = *of;
+  const size_t start = start_of_line(map, get_group_id(0));
+  FOR_MY_VECTORS(map) {
+    const floats my_mean = mean[vector];
+    const floats my_scale = scale[vector];
+    const floats my_offset = offset[vector];
+    const floats my_slope = slope[vector];
+    for (int column = get_local_id(2); column < map.columns; column += get_local_size(2)) {
+      const size_t at = start + column * map.vectors + vector;
+      dx[at] = (dy[at] - my_offset - (x[at] - my_mean) * my_slope) * my_scale;
+    }
+  }
+}

@@ -1,0 +1,95 @@
+// Options through Boost.Program_options.
+#include "app/command_line.hpp"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <fstream>
+#include <sstream>
+
+#include "support/error.hpp"
+#include "support/log.hpp"
+#include "support/text.hpp"
+
+namespace dovetail::app {
+
+namespace options = boost::program_options;
+
+struct CommandLine::Parser {
+  options::options_description description{"Options"};
+  std::string config;
+  bool help = false;
+};
+
+CommandLine::CommandLine(std::string usage, std::string summary)
+    : parser_(std::make_unique<Parser>()), usage_(std::move(usage)), summary_(std::move(summary)) {
+  add("config", parser_->config, "an INI file with options, one `name = value` a line");
+  add_flag("help", parser_->help, "print this");
+}
+
+CommandLine::~CommandLine() = default;
+
+void CommandLine::add(const std::string& name, std::string& value, const std::string& help) {
+  auto* semantic = options::value(&value);
+  parser_->description.add_options()(name.c_str(), value.empty() ? semantic : semantic->default_value(value),
+                                     help.c_str());
+}
+
+void CommandLine::add(const std::string& name, int& value, const std::string& help) {
+  parser_->description.add_options()(name.c_str(), options::value(&value)->default_value(value), help.c_str());
+}
+
+void CommandLine::add(const std::string& name, double& value, const std::string& help) {
+  parser_->description.add_options()(name.c_str(), options::value(&value)->default_value(value, format("{}", value)),
+                                     help.c_str());
+}
+
+void CommandLine::add(const std::string& name, std::uint64_t& value, const std::string& help) {
+  parser_->description.add_options()(name.c_str(), options::value(&value)->default_value(value), help.c_str());
+}
+
+void CommandLine::add(const std::string& name, std::vector<std::string>& values, const std::string& help) {
+  parser_->description.add_options()(name.c_str(), options::value(&values)->multitoken(), help.c_str());
+}
+
+void CommandLine::add(const std::string& name, std::optional<int>& value, const std::string& help) {
+  auto* semantic = options::value<int>()->notifier([&value](int given) { value = given; });
+  parser_->description.add_options()(name.c_str(), semantic, help.c_str());
+}
+
+void CommandLine::add_flag(const std::string& name, bool& value, const std::string& help) {
+  parser_->description.add_options()(name.c_str(), options::bool_switch(&value), help.c_str());
+}
+
+void CommandLine::require(const std::string& name) { required_.push_back(name); }
+
+bool CommandLine::parse(const std::vector<std::string>& arguments) {
+  const std::string remedy = "See `dovetail <command> --help`";
+  options::variables_map values;
+  try {
+    options::command_line_parser parser(arguments);
+    // Guessing an abbreviation hides a misspelling, and another option in a later version may take it.
+    parser.style(options::command_line_style::unix_style & ~options::command_line_style::allow_guessing);
+    options::store(parser.options(parser_->description).positional({}).run(), values);
+    if (values["help"].as<bool>()) {
+      std::ostringstream text;
+      text << parser_->description;
+      log::note(format("{}\n\n{}\n\n{}", usage_, summary_, text.str()));
+      return false;
+    }
+    if (values.count("config")) {
+      const std::string path = values["config"].as<std::string>();
+      std::ifstream file(path);
+      if (!file) throw UsageError(format("cannot open the configuration file {}", path));
+      options::store(options::parse_config_file(file, parser_->description), values);
+    }
+    options::notify(values);
+  } catch (const options::error& failure) {
+    throw UsageError(failure.what(), remedy);
+  }
+  for (const std::string& name : required_) {
+    if (!values.count(name)) throw UsageError(format("the option --{} is missing", name), remedy);
+  }
+  return true;
+}
+
+}  // namespace dovetail::app

@@ -1,0 +1,39 @@
+// Catches what a rank throws and ends the job.
+#include "app/job.hpp"
+
+#include "comm/mpi_session.hpp"
+#include "support/error.hpp"
+#include "support/log.hpp"
+#include "support/text.hpp"
+
+namespace dovetail::app {
+namespace {
+
+std::string device_in_errors;
+
+std::string who(const std::string& command, const Communicator& world) {
+  if (world.size() == 1) return format("dovetail {}: ", command);
+  const std::string device = device_in_errors.empty() ? "" : ", " + device_in_errors;
+  return format("dovetail {}: rank {} on {}{}: ", command, world.rank(), world.host(), device);
+}
+
+}  // namespace
+
+void set_device_in_errors(const std::string& device) { device_in_errors = device; }
+
+int run_job(const std::string& command, const std::function<int(Communicator& world)>& body) {
+  MpiSession session;
+  Communicator world = Communicator::world();
+  log::set_quiet(world.rank() != 0);
+  try {
+    return body(world);
+  } catch (const UsageError& failure) {
+    fail_job(format("dovetail {}: {}", command, failure.what()), 2);
+  } catch (const std::bad_alloc&) {
+    fail_job(who(command, world) + "out of memory. Use a smaller batch or fewer ranks a host", 1);
+  } catch (const std::exception& failure) {
+    fail_job(who(command, world) + failure.what(), 1);
+  }
+}
+
+}  // namespace dovetail::app

@@ -1,0 +1,44 @@
+// dovetail: GPU ranks train, FPGA ranks infer and boost, in one MPI job.
+#include <algorithm>
+#include <cstdlib>
+#include <string_view>
+
+#include "app/commands.hpp"
+#include "support/error.hpp"
+#include "support/log.hpp"
+#include "support/text.hpp"
+
+namespace {
+
+using namespace dovetail;
+
+void print_usage() {
+  std::string text = "usage: dovetail <command> [options]\n\n";
+  for (const app::Command& command : app::commands()) text += format("  {:<9} {}\n", command.name, command.summary);
+  log::note(text + "\n`dovetail <command> --help` lists a command's options.");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const app::Arguments words(argv + 1, argv + argc);
+  if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+    print_usage();
+    return words.empty() ? 2 : 0;
+  }
+  const auto& table = app::commands();
+  const auto found = std::find_if(table.begin(), table.end(), [&](const auto& c) { return words[0] == c.name; });
+  if (found == table.end()) {
+    log::error(format("dovetail: unknown command '{}'. `dovetail --help` lists the commands", words[0]));
+    return 2;
+  }
+  try {
+    return found->run({words.begin() + 1, words.end()});
+  } catch (const UsageError& failure) {
+    log::error(format("dovetail {}: {}", words[0], failure.what()));
+    return 2;
+  } catch (const std::exception& failure) {
+    log::error(format("dovetail {}: {}", words[0], failure.what()));
+    return 1;
+  }
+}

@@ -1,0 +1,41 @@
+// Placement from options, and the engine on a placed card.
+#include "app/placement_options.hpp"
+
+#include "app/job.hpp"
+#include "support/error.hpp"
+#include "support/log.hpp"
+#include "support/text.hpp"
+
+namespace dovetail::app {
+namespace {
+
+std::optional<fpga::Backend> parse_backend(const std::string& name) {
+  if (name == "auto") return std::nullopt;
+  if (name == "card") return fpga::Backend::card;
+  if (name == "emulated") return fpga::Backend::emulated;
+  throw UsageError(format("unknown FPGA backend '{}'", name), "Known backends: auto, card, emulated");
+}
+
+}  // namespace
+
+void PlacementOptions::add_to(CommandLine& line) {
+  line.add("gpu-ranks", gpu_ranks, "ranks that train; by default all but the FPGA ranks");
+  line.add("fpga-ranks", fpga_ranks, "ranks that infer on FPGA cards; by default one a card, or one emulated");
+  line.add("fpga-backend", backend, "card, emulated, or auto: emulated only where there is no card");
+  line.add("fpga-timeout", card_timeout_s, "seconds after which a kernel counts as hung");
+}
+
+Placement place_job(Communicator& world, const PlacementOptions& options) {
+  if (options.card_timeout_s <= 0) {
+    throw UsageError(format("--fpga-timeout {} is not positive", options.card_timeout_s), "Give seconds, such as 30");
+  }
+  Placement placement = place(world, {options.gpu_ranks, options.fpga_ranks, parse_backend(options.backend)});
+  log::set_quiet(world.rank() != 0);  // the ranks may have been numbered anew
+  const RankPlacement& mine = placement.mine();
+  set_device_in_errors(format("{} {}", to_string(mine.device.kind), mine.device.name));
+  log::note(to_text(placement));
+  for (const std::string& notice : placement.notices) log::note(notice);
+  return placement;
+}
+
+}  // namespace dovetail::app

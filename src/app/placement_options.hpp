@@ -1,0 +1,28 @@
+// The options that say where a job's ranks run, and what follows from them.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "app/command_line.hpp"
+#include "comm/placement.hpp"
+#include "infer/engine.hpp"
+
+namespace dovetail::app {
+
+struct PlacementOptions {
+  std::optional<int> gpu_ranks;
+  std::optional<int> fpga_ranks;
+  std::string backend = "auto";
+  double card_timeout_s = 30;
+
+  void add_to(CommandLine& line);
+};
+
+/// Places the ranks, says what ran where, and makes this rank's device known to error messages. Collective.
+Placement place_job(Communicator& world, const PlacementOptions& options);
+
+/// The inference engine on an FPGA rank's card.
+infer::Engine open_engine(const RankPlacement& placement, const PlacementOptions& options);
+
+}  // namespace dovetail::app

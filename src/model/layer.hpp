@@ -1,0 +1,65 @@
+// The layers that a model is made of: what to compute, no device in sight.
+#pragma once
+
+#include <variant>
+
+namespace dovetail {
+
+/// Feature maps of one sample. A vector is a feature map of height 1 and width 1.
+struct FeatureShape {
+  int channels = 0;
+  int height = 1;
+  int width = 1;
+  int size() const { return channels * height * width; }
+  bool operator==(const FeatureShape&) const = default;
+};
+
+namespace layer {
+
+/// Cross-correlation with bias, as torch.nn.Conv2d. The input channels come from the layer before.
+struct Conv2d {
+  int out = 0;
+  int kernel = 3;
+  int stride = 1;
+  int padding = 0;
+};
+
+/// Fully connected with bias, as torch.nn.Linear; feature maps are flattened as [channels, height, width].
+struct Dense {
+  int out = 0;
+};
+
+struct Relu {};
+
+struct MaxPool {
+  int kernel = 2;
+  int stride = 2;
+};
+
+struct AveragePool {
+  int kernel = 2;
+  int stride = 2;
+};
+
+/// As torch.nn.BatchNorm2d: `momentum` is the weight of the newest batch in the running statistics.
+struct BatchNorm {
+  float epsilon = 1e-5f;
+  float momentum = 0.1f;
+};
+
+struct Dropout {
+  float probability = 0.5f;
+};
+
+}  // namespace layer
+
+using Layer = std::variant<layer::Conv2d, layer::Dense, layer::Relu, layer::MaxPool, layer::AveragePool,
+                           layer::BatchNorm, layer::Dropout>;
+
+/// Joins lambdas into one visitor for std::visit.
+template <typename... Lambdas>
+struct Overloaded : Lambdas... {
+  using Lambdas::operator()...;
+};
+
+}  // namespace dovetail

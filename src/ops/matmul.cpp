@@ -1,0 +1,144 @@
+// Cuts matrix products into work-items for the device and launches the kernels.
+#include "ops/matmul.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "support/error.hpp"
+#include "support/text.hpp"
+#include "tensor/layout.hpp"
+
+namespace dovetail {
+namespace {
+
+// CPU: rows of the result that a work-item owns at most, and that it keeps in registers at a time.
+// 64 rows are five tiles of 13 with one row computed twice.
+constexpr int row_block = 64;
+constexpr int row_tile = 13;
+constexpr int column_tile = 2 * channel_lanes;
+constexpr int weight_block = 56;  // rows of the weight's gradient: four tiles of 14
+
+// GPU: as in kernels/matmul_gpu.cl.
+constexpr int tile = 64;
+constexpr int slice = 16;
+constexpr int threads = 256;
+constexpr int sum_threads = 64;
+constexpr int wanted_groups = 256;  // enough to fill a large GPU
+constexpr int least_depth = 64;     // of a split; shorter ones cost more than they bring
+
+int quotient_up(int value, int divisor) {
+  return (value + divisor - 1) / divisor;
+}
+
+std::size_t size(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+opencl::Range cpu_range(int rows, int columns) {
+  return {{size(quotient_up(rows, row_block)), size(quotient_up(columns, column_tile)), 1}};
+}
+
+opencl::Range each_element(int rows, int columns) {
+  return {{size(round_up(rows * columns, sum_threads)), 1, 1}, {sum_threads, 1, 1}};
+}
+
+}  // namespace
+
+Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape)
+    : device_(device), variant_(variant), shape_(shape) {
+  if (shape.in < 1 || shape.out < 1 || shape.out % channel_lanes != 0) {
+    throw Error(
+        format("a dense layer of {} inputs and {} outputs: there must be inputs, and outputs in "
+               "multiples of {}",
+               shape.in, shape.out, channel_lanes));
+  }
+  const std::vector<std::string> extents = {format("IN={}", shape.in), format("OUT={}", shape.out)};
+  if (variant == Variant::cpu) {
+    namespace entries = kernels::matmul_cpu_;
+    std::vector<std::string> all = extents;
+    all.insert(all.end(), {format("ROW_BLOCK={}", row_block), format("ROW_TILE={}", row_tile)});
+    const opencl::Program program = device.build(kernels::matmul_cpu, all);
+    forward_ = program.kernel(entries::forward);
+    input_gradient_ = program.kernel(entries::input_gradient);
+    weight_gradient_ = program.kernel(entries::weight_gradient);
+  } else {
+    namespace entries = kernels::matmul_gpu_;
+    const opencl::Program program = device.build(kernels::matmul_gpu, extents);
+    forward_ = program.kernel(entries::forward);
+    input_gradient_ = program.kernel(entries::input_gradient);
+    weight_gradient_ = program.kernel(entries::weight_gradient);
+    finish_forward_ = program.kernel(entries::finish_forward);
+    finish_input_gradient_ = program.kernel(entries::finish_input_gradient);
+    finish_weight_gradient_ = program.kernel(entries::finish_weight_gradient);
+    bias_gradient_ = program.kernel(entries::bias_gradient);
+  }
+}
+
+void Matmul::expect_rows(int rows) const {
+  if (rows < 1) throw Error(format("a dense layer over {} rows", rows));
+}
+
+Matmul::Split Matmul::split_product(int rows, int columns, int depth) {
+  const int row_tiles = quotient_up(rows, tile);
+  const int column_tiles = quotient_up(columns, tile);
+  const int wanted =
+      std::clamp(wanted_groups / (row_tiles * column_tiles), 1, quotient_up(depth, least_depth));
+  Split split;
+  split.depth = round_up(quotient_up(depth, wanted), slice);
+  split.count = quotient_up(depth, split.depth);
+  split.range = {{size(row_tiles * threads), size(column_tiles), size(split.count)},
+                 {threads, 1, 1}};
+  const std::size_t bytes = size(split.count) * size(rows) * size(columns) * sizeof(float);
+  if (partial_.bytes() < bytes) partial_ = device_.allocate(bytes);
+  return split;
+}
+
+void Matmul::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
+                     const opencl::Buffer& bias, const opencl::Buffer& y, int rows, bool relu) {
+  expect_rows(rows);
+  if (variant_ == Variant::cpu) {
+    device_.launch(forward_, cpu_range(rows, shape_.out), x, weight, bias, y, std::int32_t{rows},
+                   std::int32_t{relu});
+    return;
+  }
+  const Split split = split_product(rows, shape_.out, shape_.in);
+  device_.launch(forward_, split.range, x, weight, partial_, std::int32_t{rows},
+                 std::int32_t{split.depth});
+  device_.launch(finish_forward_, each_element(rows, shape_.out), partial_, bias, y,
+                 std::int32_t{rows}, std::int32_t{split.count}, std::int32_t{relu});
+}
+
+void Matmul::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
+                            const opencl::Buffer& x, const opencl::Buffer& dx, int rows,
+                            bool mask) {
+  expect_rows(rows);
+  if (variant_ == Variant::cpu) {
+    device_.launch(input_gradient_, cpu_range(rows, shape_.in), dy, weight, x, dx,
+                   std::int32_t{rows}, std::int32_t{mask});
+    return;
+  }
+  const Split split = split_product(rows, shape_.in, shape_.out);
+  device_.launch(input_gradient_, split.range, dy, weight, partial_, std::int32_t{rows},
+                 std::int32_t{split.depth});
+  device_.launch(finish_input_gradient_, each_element(rows, shape_.in), partial_, x, dx,
+                 std::int32_t{rows}, std::int32_t{split.count}, std::int32_t{mask});
+}
+
+void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
+                             const opencl::Buffer& dweight, const opencl::Buffer& dbias, int rows) {
+  expect_rows(rows);
+  if (variant_ == Variant::cpu) {
+    device_.launch(weight_gradient_, {{size(quotient_up(shape_.in, weight_block)), 1, 1}}, x, dy,
+                   dweight, dbias, std::int32_t{rows});
+    return;
+  }
+  const Split split = split_product(shape_.in, shape_.out, rows);
+  device_.launch(weight_gradient_, split.range, x, dy, partial_, std::int32_t{rows},
+                 std::int32_t{split.depth});
+  device_.launch(finish_weight_gradient_, each_element(shape_.in, shape_.out), partial_, dweight,
+                 std::int32_t{split.count});
+  device_.launch(bias_gradient_, {{size(shape_.out / 16 * threads), 1, 1}, {threads, 1, 1}}, dy,
+                 dbias, std::int32_t{rows});
+}
+
+}  // namespace dovetail

@@ -1,0 +1,108 @@
+// Walks the model's layers and writes the FPGA's.
+#include "plan/fpga_network.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "support/error.hpp"
+
+namespace dovetail::plan {
+namespace {
+
+const std::vector<float>& values_of(const std::vector<Parameter>& parameters, const std::string& name) {
+  const auto found =
+      std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == name; });
+  if (found == parameters.end()) throw Error(format("there is no parameter {}", name));
+  return found->value.values;
+}
+
+quant::Layer describe(const PlacedLayer& placed, quant::LayerKind kind) {
+  quant::Layer layer;
+  layer.kind = kind;
+  layer.name = placed.name;
+  layer.in_channels = placed.in.channels;
+  layer.in_height = placed.in.height;
+  layer.in_width = placed.in.width;
+  layer.out_channels = placed.out.channels;
+  layer.out_height = placed.out.height;
+  layer.out_width = placed.out.width;
+  return layer;
+}
+
+[[noreturn]] void refuse(const Model& model, const char* what) {
+  throw UsageError(format("the FPGA kernels have no {}, which model {} needs", what, model.name()),
+                   "Train it without FPGA ranks (--fpga-ranks 0)");
+}
+
+/// y = γ (Wx + b − μ) / √(σ² + ε) + β as one linear layer.
+void fold(quant::Layer& layer, const PlacedLayer& placed, const layer::BatchNorm& norm,
+          const std::vector<Parameter>& parameters, const std::vector<Parameter>& statistics) {
+  const auto& gamma = values_of(parameters, placed.name + ".weight");
+  const auto& beta = values_of(parameters, placed.name + ".bias");
+  const auto& mean = values_of(statistics, placed.name + ".running_mean");
+  const auto& variance = values_of(statistics, placed.name + ".running_var");
+  const std::size_t inputs = layer.weight.size() / layer.bias.size();
+  for (std::size_t o = 0; o < layer.bias.size(); ++o) {
+    const float scale = gamma[o] / std::sqrt(variance[o] + norm.epsilon);
+    for (std::size_t i = 0; i < inputs; ++i) layer.weight[o * inputs + i] *= scale;
+    layer.bias[o] = (layer.bias[o] - mean[o]) * scale + beta[o];
+  }
+}
+
+}  // namespace
+
+quant::Network fpga_network(const Model& model, const std::vector<Parameter>& parameters,
+                            const std::vector<Parameter>& statistics, const InputStatistics& input,
+                            const Plan::Ranges& ranges) {
+  quant::Network network;
+  network.model = model.name();
+  network.channels = model.input().channels;
+  network.height = model.input().height;
+  network.width = model.input().width;
+  network.classes = model.classes();
+  network.input_mean = input.mean;
+  network.input_deviation = input.deviation;
+  network.input_range = ranges.input;
+
+  bool linear_before = false;  // may a batch norm or a ReLU still join the newest layer?
+  const auto add_linear = [&](const PlacedLayer& placed, quant::LayerKind kind) -> quant::Layer& {
+    quant::Layer layer = describe(placed, kind);
+    layer.weight = values_of(parameters, placed.name + ".weight");
+    layer.bias = values_of(parameters, placed.name + ".bias");
+    linear_before = true;
+    network.layers.push_back(std::move(layer));
+    return network.layers.back();
+  };
+  for (std::size_t i = 0; i < model.layers().size(); ++i) {
+    const PlacedLayer& placed = model.layers()[i];
+    std::visit(Overloaded{[&](const layer::Conv2d& conv) {
+                            quant::Layer& layer = add_linear(placed, quant::LayerKind::conv2d);
+                            layer.kernel = conv.kernel;
+                            layer.stride = conv.stride;
+                            layer.padding = conv.padding;
+                          },
+                          [&](const layer::Dense&) { add_linear(placed, quant::LayerKind::dense); },
+                          [&](const layer::BatchNorm& norm) {
+                            if (!linear_before || network.layers.back().relu) refuse(model, "batch norm on its own");
+                            fold(network.layers.back(), placed, norm, parameters, statistics);
+                          },
+                          [&](const layer::Relu&) {
+                            if (!linear_before) refuse(model, "ReLU on its own");
+                            network.layers.back().relu = true;
+                          },
+                          [&](const layer::MaxPool& pool) {
+                            quant::Layer layer = describe(placed, quant::LayerKind::max_pool);
+                            layer.kernel = pool.kernel;
+                            layer.stride = pool.stride;
+                            network.layers.push_back(std::move(layer));
+                            linear_before = false;
+                          },
+                          [&](const layer::AveragePool&) { refuse(model, "average pool"); },
+                          [](const layer::Dropout&) {}},
+               placed.layer);
+    if (ranges.layers[i] > 0 && !network.layers.empty()) network.layers.back().output_range = ranges.layers[i];
+  }
+  return network;
+}
+
+}  // namespace dovetail::plan

@@ -1,0 +1,86 @@
+// Fusion and memory layout.
+#include "plan/lowering.hpp"
+
+#include <algorithm>
+
+#include "support/error.hpp"
+
+namespace dovetail::plan {
+namespace {
+
+template <typename Kind>
+bool is(const PlacedLayer& placed) {
+  return std::holds_alternative<Kind>(placed.layer);
+}
+
+bool takes_relu(const PlacedLayer& placed) {
+  return is<layer::Conv2d>(placed) || is<layer::Dense>(placed) || is<layer::BatchNorm>(placed);
+}
+
+/// Its output lies exactly as its input.
+bool is_elementwise(const PlacedLayer& placed) {
+  return is<layer::Relu>(placed) || is<layer::Dropout>(placed) || is<layer::BatchNorm>(placed);
+}
+
+std::vector<Step> fuse(const Model& model) {
+  const auto& layers = model.layers();
+  std::vector<Step> steps;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    Step step{.layer = i};
+    step.relu = takes_relu(layers[i]) && i + 2 < layers.size() && is<layer::Relu>(layers[i + 1]);
+    if (step.relu) ++i;
+    steps.push_back(step);
+  }
+  return steps;
+}
+
+/// Halo of the feature map before each step, and of the last output.
+std::vector<int> halos_of(const Model& model, const std::vector<Step>& steps) {
+  const auto& layers = model.layers();
+  std::vector<int> halos(steps.size() + 1, 0);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const auto* conv = std::get_if<layer::Conv2d>(&layers[steps[i].layer].layer);
+    if (!conv) continue;
+    halos[i] = std::max(halos[i], conv->padding);
+    // The first step's input needs no gradient, so its output needs no border for one.
+    const bool propagates = i > 0;
+    if (propagates && conv->stride == 1) halos[i + 1] = std::max(halos[i + 1], conv->kernel - 1 - conv->padding);
+  }
+  const auto join = [&](std::size_t i) {
+    if (steps[i].strip_halo || !is_elementwise(layers[steps[i].layer])) return;
+    halos[i] = halos[i + 1] = std::max(halos[i], halos[i + 1]);
+  };
+  for (std::size_t i = 0; i < steps.size(); ++i) join(i);
+  for (std::size_t i = steps.size(); i-- > 0;) join(i);
+  return halos;
+}
+
+}  // namespace
+
+Lowered lower(const Model& model, int batch) {
+  const auto& layers = model.layers();
+  if (!is<layer::Conv2d>(layers.front()) && !is<layer::Dense>(layers.front())) {
+    throw UsageError(format("model {} must begin with a convolution or a dense layer", model.name()));
+  }
+  Lowered lowered;
+  const std::vector<Step> fused = fuse(model);
+  const std::vector<int> halos = halos_of(model, fused);
+  const FeatureShape& input = model.input();
+  lowered.layouts.push_back(input_map(batch, input.height, input.width, input.channels, halos[0]));
+  for (std::size_t i = 0; i < fused.size(); ++i) {
+    const PlacedLayer& placed = layers[fused[i].layer];
+    if (is<layer::Dense>(placed) && lowered.layouts.back().halo > 0) {
+      Step strip = fused[i - 1];
+      strip.strip_halo = true;
+      lowered.steps.push_back(strip);
+      const Layout& from = lowered.layouts.back();
+      lowered.layouts.push_back(feature_map(batch, from.height, from.width, from.channels));
+    }
+    lowered.steps.push_back(fused[i]);
+    lowered.layouts.push_back(
+        feature_map(batch, placed.out.height, placed.out.width, placed.out.channels, halos[i + 1]));
+  }
+  return lowered;
+}
+
+}  // namespace dovetail::plan

@@ -1,0 +1,29 @@
+// Turns a model into fused operations: which layers join, and how the feature maps between them lie in memory.
+#pragma once
+
+#include <vector>
+
+#include "model/model.hpp"
+#include "tensor/layout.hpp"
+
+namespace dovetail::plan {
+
+/// A model layer, perhaps with the ReLU behind it; or the identity that strips a halo before a dense layer.
+struct Step {
+  std::size_t layer = 0;  // index into Model::layers()
+  bool relu = false;
+  bool strip_halo = false;
+  std::size_t last_layer() const { return layer + (relu ? 1 : 0); }
+};
+
+struct Lowered {
+  std::vector<Step> steps;
+  std::vector<Layout> layouts;  // steps.size() + 1: layouts[i] is the input of step i
+};
+
+/// Fuses a ReLU into the convolution, dense layer or batch norm before it, unless it is the model's last layer, and gives
+/// each feature map the halo that its consumer's padding and its producer's input gradient need.
+/// Throws UsageError when the model does not begin with a convolution or a dense layer.
+Lowered lower(const Model& model, int batch);
+
+}  // namespace dovetail::plan

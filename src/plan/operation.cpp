@@ -1,0 +1,103 @@
+// Each operation hands its edges to the kernels' launchers.
+#include "plan/operation.hpp"
+
+namespace dovetail::plan {
+
+ConvOperation::ConvOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
+                             const Conv2dShape& shape, DeviceParameter weight, DeviceParameter bias)
+    : Operation(in, out, last_layer), conv_(device, variant, shape), weight_(std::move(weight)),
+      bias_(std::move(bias)) {}
+
+void ConvOperation::forward(const Pass& pass) {
+  conv_.forward(in_.value, weight_.value, bias_.value, out_.value, pass.batch, out_.rectified);
+}
+
+void ConvOperation::backward(const Pass& pass, bool propagate) {
+  conv_.weight_gradient(in_.value, out_.gradient, weight_.gradient, bias_.gradient, pass.batch);
+  if (propagate) {
+    conv_.input_gradient(out_.gradient, weight_.value, in_.value, in_.gradient, pass.batch, in_.rectified);
+  }
+}
+
+DenseOperation::DenseOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
+                               DeviceParameter weight, DeviceParameter bias)
+    : Operation(in, out, last_layer),
+      matmul_(device, variant, {.in = in.layout.image_stride(), .out = out.layout.channel_stride}),
+      weight_(std::move(weight)), bias_(std::move(bias)) {}
+
+void DenseOperation::forward(const Pass& pass) {
+  matmul_.forward(in_.value, weight_.value, bias_.value, out_.value, pass.batch, out_.rectified);
+}
+
+void DenseOperation::backward(const Pass& pass, bool propagate) {
+  matmul_.weight_gradient(in_.value, out_.gradient, weight_.gradient, bias_.gradient, pass.batch);
+  if (propagate) {
+    matmul_.input_gradient(out_.gradient, weight_.value, in_.value, in_.gradient, pass.batch, in_.rectified);
+  }
+}
+
+PoolOperation::PoolOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
+                             PoolKind kind, int kernel, int stride)
+    : Operation(in, out, last_layer),
+      pool_(device, variant, kind, {.input = in.layout, .output = out.layout, .kernel = kernel, .stride = stride}) {}
+
+void PoolOperation::forward(const Pass& pass) { pool_.forward(in_.value, out_.value, pass.batch); }
+
+void PoolOperation::backward(const Pass& pass, bool propagate) {
+  if (propagate) pool_.backward(in_.value, out_.value, out_.gradient, in_.gradient, pass.batch, in_.rectified);
+}
+
+ReluOperation::ReluOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer)
+    : Operation(in, out, last_layer), relu_(device, variant, in.layout) {}
+
+void ReluOperation::forward(const Pass& pass) { relu_.forward(in_.value, out_.value, pass.batch); }
+
+void ReluOperation::backward(const Pass& pass, bool propagate) {
+  // Where the input is rectified itself, its mask is this one.
+  if (propagate) relu_.backward(out_.value, out_.gradient, in_.gradient, pass.batch);
+}
+
+DropoutOperation::DropoutOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                                   std::size_t last_layer, float probability)
+    : Operation(in, out, last_layer), device_(device), dropout_(device, variant, in.layout, probability),
+      relu_(device, variant, in.layout) {}
+
+void DropoutOperation::forward(const Pass& pass) {
+  if (pass.training) {
+    dropout_.forward(in_.value, out_.value, pass.batch, pass.seed, pass.first_sample);
+  } else {
+    device_.copy(in_.value, out_.value, in_.value.bytes());
+  }
+}
+
+void DropoutOperation::backward(const Pass& pass, bool propagate) {
+  if (!propagate) return;
+  dropout_.backward(out_.gradient, in_.gradient, pass.batch, pass.seed, pass.first_sample);
+  if (in_.rectified) relu_.backward(in_.value, in_.gradient, in_.gradient, pass.batch);
+}
+
+BatchNormOperation::BatchNormOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                                       std::size_t last_layer, float epsilon, DeviceParameter gamma,
+                                       DeviceParameter beta, NormStatistics statistics)
+    : Operation(in, out, last_layer), norm_(device, variant, in.layout, epsilon),
+      relu_(device, variant, in.layout), gamma_(std::move(gamma)), beta_(std::move(beta)),
+      statistics_(std::move(statistics)) {}
+
+void BatchNormOperation::forward(const Pass& pass) {
+  if (pass.training) {
+    norm_.forward(in_.value, gamma_.value, beta_.value, statistics_.batch_mean, statistics_.batch_variance, out_.value,
+                  pass.batch, out_.rectified);
+  } else {
+    norm_.infer(in_.value, gamma_.value, beta_.value, statistics_.running_mean, statistics_.running_variance,
+                out_.value, pass.batch, out_.rectified);
+  }
+}
+
+void BatchNormOperation::backward(const Pass& pass, bool propagate) {
+  // The kernel computes dx along with dgamma and dbeta; a first layer's dx is simply not used.
+  norm_.backward(in_.value, out_.gradient, gamma_.value, statistics_.batch_mean, statistics_.batch_variance,
+                 in_.gradient, gamma_.gradient, beta_.gradient, pass.batch);
+  if (propagate && in_.rectified) relu_.backward(in_.value, in_.gradient, in_.gradient, pass.batch);
+}
+
+}  // namespace dovetail::plan

@@ -1,0 +1,147 @@
+// The fused operations that a plan runs one after the other, and the feature maps between them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "device/opencl/device.hpp"
+#include "ops/activation.hpp"
+#include "ops/batch_norm.hpp"
+#include "ops/conv2d.hpp"
+#include "ops/matmul.hpp"
+#include "ops/pool2d.hpp"
+#include "tensor/layout.hpp"
+
+namespace dovetail::plan {
+
+/// Feature maps between two operations, with their gradient when training.
+/// Where `rectified`, the values come out of a fused ReLU, and whoever writes the gradient zeroes it where value ≤ 0:
+/// so the gradient that an operation reads is always that of its own linear part.
+struct Edge {
+  Layout layout;
+  bool rectified = false;
+  opencl::Buffer value;
+  opencl::Buffer gradient;
+};
+
+/// What a pass needs to know beyond the feature maps.
+struct Pass {
+  int batch = 0;
+  bool training = false;
+  std::uint64_t seed = 0;          // of the dropout masks
+  std::uint64_t first_sample = 0;  // number of this batch's first sample within the training
+};
+
+/// Device memory of one parameter tensor and its gradient.
+struct DeviceParameter {
+  opencl::Buffer value;
+  opencl::Buffer gradient;
+};
+
+class Operation {
+ public:
+  /// @param last_layer index of the last model layer that is fused into this operation.
+  Operation(Edge& in, Edge& out, std::size_t last_layer) : in_(in), out_(out), last_layer_(last_layer) {}
+  virtual ~Operation() = default;
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+
+  virtual void forward(const Pass& pass) = 0;
+  /// Writes the parameters' gradients and, with `propagate`, the gradient of the input edge.
+  virtual void backward(const Pass& pass, bool propagate) = 0;
+
+  const Edge& out() const { return out_; }
+  std::size_t last_layer() const { return last_layer_; }
+
+ protected:
+  Edge& in_;
+  Edge& out_;
+
+ private:
+  std::size_t last_layer_;
+};
+
+/// Convolution, bias and perhaps ReLU.
+class ConvOperation : public Operation {
+ public:
+  ConvOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
+                const Conv2dShape& shape, DeviceParameter weight, DeviceParameter bias);
+  void forward(const Pass& pass) override;
+  void backward(const Pass& pass, bool propagate) override;
+
+ private:
+  Conv2d conv_;
+  DeviceParameter weight_, bias_;
+};
+
+/// Fully connected layer, bias and perhaps ReLU.
+class DenseOperation : public Operation {
+ public:
+  DenseOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
+                 DeviceParameter weight, DeviceParameter bias);
+  void forward(const Pass& pass) override;
+  void backward(const Pass& pass, bool propagate) override;
+
+ private:
+  Matmul matmul_;
+  DeviceParameter weight_, bias_;
+};
+
+class PoolOperation : public Operation {
+ public:
+  PoolOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer, PoolKind kind,
+                int kernel, int stride);
+  void forward(const Pass& pass) override;
+  void backward(const Pass& pass, bool propagate) override;
+
+ private:
+  Pool2d pool_;
+};
+
+/// A ReLU that could not be fused.
+class ReluOperation : public Operation {
+ public:
+  ReluOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer);
+  void forward(const Pass& pass) override;
+  void backward(const Pass& pass, bool propagate) override;
+
+ private:
+  Relu relu_;
+};
+
+class DropoutOperation : public Operation {
+ public:
+  DropoutOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
+                   float probability);
+  void forward(const Pass& pass) override;
+  void backward(const Pass& pass, bool propagate) override;
+
+ private:
+  opencl::Device& device_;
+  Dropout dropout_;
+  Relu relu_;
+};
+
+/// Statistics of one batch norm: of this batch (they ride along with the gradients) and running.
+struct NormStatistics {
+  opencl::Buffer batch_mean, batch_variance;
+  opencl::Buffer running_mean, running_variance;
+};
+
+/// Batch norm and perhaps ReLU.
+class BatchNormOperation : public Operation {
+ public:
+  BatchNormOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
+                     float epsilon, DeviceParameter gamma, DeviceParameter beta, NormStatistics statistics);
+  void forward(const Pass& pass) override;
+  void backward(const Pass& pass, bool propagate) override;
+
+ private:
+  BatchNorm norm_;
+  Relu relu_;
+  DeviceParameter gamma_, beta_;
+  NormStatistics statistics_;
+};
+
+}  // namespace dovetail::plan

@@ -1,0 +1,132 @@
+// A model lowered onto one device for one batch size: static memory, one in-order queue, no allocation in a step.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "device/opencl/device.hpp"
+#include "model/model.hpp"
+#include "model/optimizer.hpp"
+#include "ops/loss.hpp"
+#include "ops/update.hpp"
+#include "plan/arena.hpp"
+#include "plan/lowering.hpp"
+#include "plan/operation.hpp"
+
+namespace dovetail {
+
+/// Per-channel mean and standard deviation of x / 255, from the data set's manifest.
+struct InputStatistics {
+  std::vector<float> mean;
+  std::vector<float> deviation;
+};
+
+struct PlanOptions {
+  int batch = 1;          // capacity; a step may bring fewer samples
+  bool training = false;  // gradients and optimiser state are allocated
+  LossKind loss = LossKind::cross_entropy;
+  OptimizerSettings optimizer;
+  std::uint64_t seed = 0;           // of the dropout masks
+  std::optional<Variant> variant{};  // by default the one for the device
+};
+
+/// Sums over the samples of a step.
+struct StepStatistics {
+  double loss_sum = 0;
+  double correct = 0;
+  double samples = 0;
+};
+
+class Plan {
+ public:
+  /// Throws Error when the device lacks memory or a kernel does not build, UsageError when the model cannot be lowered.
+  Plan(opencl::Device& device, const Model& model, const InputStatistics& input, const PlanOptions& options);
+
+  const Model& model() const { return model_; }
+
+  // ---- parameters, in the canonical layouts of Model::parameters() and Model::statistics()
+  void load_parameters(const std::vector<Parameter>& parameters);
+  std::vector<Parameter> parameters();
+  void load_statistics(const std::vector<Parameter>& statistics);
+  std::vector<Parameter> statistics() const { return running_; }
+  /// One set of tensors per OptimizerSettings::state_slots(), shaped as the parameters.
+  void load_optimizer_state(const std::vector<std::vector<Parameter>>& state);
+  std::vector<std::vector<Parameter>> optimizer_state();
+
+  // ---- training
+  /// Enqueues forward, loss and backward of `labels.size()` samples (0 to the capacity). Gradients are sums over the
+  /// samples. `first_sample` numbers the first of them within the training; it picks the dropout masks.
+  void enqueue_gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
+                         std::uint64_t first_sample);
+  /// Waits for them and shows all that has to be summed over the ranks: gradients, batch statistics, loss and counts.
+  opencl::Mapping map_reduction();
+  /// What the mapped (and meanwhile summed) reduction says of the whole step.
+  StepStatistics step_statistics(std::span<const float> reduction) const;
+  /// Enqueues the update with the mean gradient of `statistics.samples` samples; `step` counts from 1.
+  /// `reduction` is the summed one: the running statistics follow it.
+  void enqueue_update(float learning_rate, const StepStatistics& statistics, std::uint64_t step);
+  /// Folds the summed batch statistics into the running ones; call while the reduction is mapped.
+  void update_running_statistics(std::span<const float> reduction, double samples);
+
+  // ---- inference
+  /// Logits [count, classes] of `images`, uint8 [count, channels, height, width], any count.
+  std::vector<float> infer(std::span<const std::uint8_t> images, std::size_t count);
+  /// Largest |value| that each fused operation put out for these images, by the index of its last model layer, and that
+  /// of the normalised input. Layers that were fused into a later one hold 0.
+  struct Ranges {
+    float input = 0;
+    std::vector<float> layers;
+  };
+  Ranges output_ranges(std::span<const std::uint8_t> images, std::size_t count);
+
+ private:
+  struct Norm {
+    plan::NormStatistics statistics;
+    std::size_t mean_offset = 0, variance_offset = 0;  // in floats, within the reduction
+    std::size_t channels = 0;
+    std::size_t samples_per_image = 0;
+    float momentum = 0.1f;
+  };
+
+  void make_edges(const plan::Lowered& lowered);
+  void make_slots(const plan::Lowered& lowered);
+  void make_operations(const plan::Lowered& lowered);
+  std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in, plan::Edge& out);
+  void make_loss();
+  plan::DeviceParameter device_parameter(const std::string& name) const;
+  void upload_input(std::span<const std::uint8_t> images, std::size_t count);
+  void forward(const plan::Pass& pass);
+  void write_targets(std::span<const std::int32_t> labels);
+  /// Visits `images` in pieces of at most the capacity: body(first, count).
+  template <typename Body>
+  void in_batches(std::span<const std::uint8_t> images, std::size_t count, Body&& body);
+
+  opencl::Device& device_;
+  Model model_;
+  PlanOptions options_;
+  Variant variant_;
+  InputStatistics input_;
+
+  plan::Arena arena_;
+  std::size_t reduction_elements_ = 0;
+  std::size_t statistics_offset_ = 0;
+  opencl::Buffer parameters_, reduction_, gradients_;
+  std::vector<opencl::Buffer> state_;
+  std::vector<Parameter> running_;
+  std::vector<Norm> norms_;
+  std::size_t next_norm_ = 0;
+
+  opencl::Buffer images_, labels_, targets_, loss_statistics_;
+  std::vector<float> target_rows_;
+  std::vector<plan::Edge> edges_;
+  NormaliseInput normalise_;
+  std::vector<std::unique_ptr<plan::Operation>> operations_;
+  std::optional<SoftmaxCrossEntropy> cross_entropy_;
+  std::optional<MeanSquaredError> squared_error_;
+  std::optional<Update> update_;
+};
+
+}  // namespace dovetail

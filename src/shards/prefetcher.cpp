@@ -1,0 +1,77 @@
+// Keeps a short queue of batches filled.
+#include "shards/prefetcher.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace dovetail {
+
+Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead)
+    : reader_(reader),
+      schedule_(std::move(schedule)),
+      ahead_(std::max<std::size_t>(1, ahead)),
+      thread_([this] { read_ahead(); }) {}
+
+Prefetcher::~Prefetcher() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+bool Prefetcher::next(Batch& batch) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return !ready_.empty() || ended_; });
+  if (ready_.empty()) {
+    if (failure_) std::rethrow_exception(failure_);
+    return false;
+  }
+  std::swap(batch, ready_.front());
+  spare_.push_back(std::move(ready_.front()));
+  ready_.pop_front();
+  lock.unlock();
+  changed_.notify_all();
+  return true;
+}
+
+void Prefetcher::read_ahead() {
+  std::exception_ptr failure;
+  try {
+    read_schedule();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    failure_ = failure;
+    ended_ = true;
+  }
+  changed_.notify_all();
+}
+
+void Prefetcher::read_schedule() {
+  for (std::size_t step = 0;; ++step) {
+    Batch batch;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return stopping_ || ready_.size() < ahead_; });
+      if (stopping_) return;
+      if (!spare_.empty()) {
+        batch = std::move(spare_.front());
+        spare_.pop_front();
+      }
+    }
+    const std::optional<Range> range = schedule_(step);
+    if (!range) return;
+    reader_.read(*range, batch);
+    {
+      const std::lock_guard lock(mutex_);
+      ready_.push_back(std::move(batch));
+    }
+    changed_.notify_all();
+  }
+}
+
+}  // namespace dovetail

@@ -1,0 +1,55 @@
+// Reads the batches to come in a thread of its own, ahead of the one that trains.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "shards/shard_reader.hpp"
+
+namespace dovetail {
+
+/// What step 0, 1, 2 … reads; nothing ends the schedule. Called in the prefetcher's thread, once a
+/// step, in order.
+using Schedule = std::function<std::optional<Range>(std::size_t step)>;
+
+/// Has the reader to itself while it lives. `next` is for one thread.
+class Prefetcher {
+ public:
+  /// @param ahead batches that may wait, read, for `next`.
+  Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead = 2);
+  /// Stops after the batch being read, whether or not all were fetched.
+  ~Prefetcher();
+  Prefetcher(const Prefetcher&) = delete;
+  Prefetcher& operator=(const Prefetcher&) = delete;
+
+  /// Waits for the next batch and swaps it into `batch`, whose old storage is used again for a
+  /// later one. Returns false at the end of the schedule. Rethrows what reading threw, after the
+  /// batches read before it.
+  bool next(Batch& batch);
+
+ private:
+  void read_ahead();
+  void read_schedule();
+
+  ShardReader& reader_;
+  Schedule schedule_;
+  std::size_t ahead_;
+
+  std::mutex mutex_;  // guards everything below but the thread
+  std::condition_variable changed_;
+  std::deque<Batch> ready_;
+  std::deque<Batch> spare_;  // storage to use again
+  std::exception_ptr failure_;
+  bool ended_ = false;
+  bool stopping_ = false;
+  std::thread thread_;  // last: starts when all else is there
+};
+
+}  // namespace dovetail

@@ -1,0 +1,57 @@
+// Maps positions of an epoch to samples and gathers them into batches.
+#include "shards/shard_reader.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "shards/sample_store.hpp"
+#include "support/error.hpp"
+
+namespace dovetail {
+
+ShardReader::ShardReader(const std::filesystem::path& folder, const std::string& split_name,
+                         const ReaderOptions& options)
+    : manifest_(Manifest::load(folder)), seed_(options.seed), window_slabs_(options.window_slabs) {
+  const Split& split = manifest_.split(split_name, folder);
+  samples_ = split.samples;
+  const std::size_t image_bytes = manifest_.shape.bytes();
+  in_memory_ = samples_ <= options.memory_bytes / image_bytes;
+  if (in_memory_) {
+    store_ = load_into_memory(folder, manifest_, split);
+  } else {
+    const std::size_t slabs_held =
+        std::max<std::size_t>(1, options.memory_bytes / (slab_samples * image_bytes));
+    if (window_slabs_ == 0) window_slabs_ = slabs_held;
+    store_ = read_by_slabs(folder, manifest_, split, std::max(window_slabs_, slabs_held));
+  }
+}
+
+ShardReader::~ShardReader() = default;
+ShardReader::ShardReader(ShardReader&&) noexcept = default;
+ShardReader& ShardReader::operator=(ShardReader&&) noexcept = default;
+
+void ShardReader::read(const Range& range, Batch& batch) {
+  if (range.begin > samples_ || range.count > samples_ - range.begin) {
+    throw Error(format("samples {} to {} were asked for, but the split has {}", range.begin,
+                       range.begin + range.count, samples_));
+  }
+  if (range.epoch != Range::in_order && range.epoch != order_epoch_) {
+    order_.emplace(EpochOrderOptions{.samples = samples_,
+                                     .seed = seed_,
+                                     .epoch = static_cast<std::uint64_t>(range.epoch),
+                                     .window_slabs = window_slabs_});
+    order_epoch_ = range.epoch;
+  }
+  const std::size_t bytes = manifest_.shape.bytes();
+  batch.range = range;
+  batch.images.resize(range.count * bytes);
+  batch.labels.resize(range.count);
+  for (std::size_t i = 0; i < range.count; ++i) {
+    const std::size_t position = range.begin + i;
+    const std::size_t sample = range.epoch == Range::in_order ? position : (*order_)[position];
+    std::memcpy(&batch.images[i * bytes], store_->image(sample), bytes);
+    batch.labels[i] = store_->label(sample);
+  }
+}
+
+}  // namespace dovetail

@@ -1,0 +1,82 @@
+// Reads batches of one split of a data set, in the shuffled order of an epoch or as they lie.
+//
+// One thread at a time: give a reader to one Prefetcher, or use it directly, never both. Nothing in
+// the folder is trusted: a shard that is missing, empty, truncated, of another shape than the
+// manifest says, with labels out of range or with flipped bits throws Error with the file's name
+// and the remedy.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "shards/epoch_order.hpp"
+#include "shards/manifest.hpp"
+
+namespace dovetail {
+
+/// `count` positions from `begin` of an epoch's order, or, with in_order as the epoch, of the data
+/// set as it lies.
+struct Range {
+  static constexpr std::int64_t in_order = -1;
+  std::int64_t epoch = in_order;
+  std::size_t begin = 0;
+  std::size_t count = 0;
+  bool operator==(const Range&) const = default;
+};
+
+struct Batch {
+  Range range;                       // what was asked for
+  std::vector<std::uint8_t> images;  // [count, channels, height, width]
+  std::vector<std::int32_t> labels;  // [count]
+
+  std::size_t size() const { return labels.size(); }
+};
+
+struct ReaderOptions {
+  std::uint64_t seed = 0;
+  /// A split whose images fit is held in memory whole, and shuffled whole. A larger one is read
+  /// slab by slab, and shuffled in windows (see EpochOrder) that fit. So this, too, decides on the
+  /// order of a large data set.
+  std::size_t memory_bytes = std::size_t{512} << 20;
+  /// Slabs shuffled together; 0: all of a split in memory, else as many as memory_bytes holds.
+  std::size_t window_slabs = 0;
+};
+
+/// Where the samples of a split come from: memory or files.
+class SampleStore;
+
+class ShardReader {
+ public:
+  /// Checks every shard's extents and labels. A split that fits memory_bytes is read at once and
+  /// its SHA-256 checked; of a larger one each slab is checked against HDF5's own checksum
+  /// (fletcher32) whenever it is read.
+  ShardReader(const std::filesystem::path& folder, const std::string& split,
+              const ReaderOptions& options = {});
+  ~ShardReader();
+  ShardReader(ShardReader&&) noexcept;
+  ShardReader& operator=(ShardReader&&) noexcept;
+
+  const Manifest& manifest() const { return manifest_; }
+  std::size_t samples() const { return samples_; }
+  bool in_memory() const { return in_memory_; }
+  std::size_t window_slabs() const { return window_slabs_; }
+
+  /// Fills the batch, reusing its storage. Throws Error for positions beyond the split's end.
+  void read(const Range& range, Batch& batch);
+
+ private:
+  Manifest manifest_;
+  std::size_t samples_ = 0;
+  std::uint64_t seed_ = 0;
+  bool in_memory_ = false;
+  std::size_t window_slabs_ = 0;
+  std::unique_ptr<SampleStore> store_;
+  std::int64_t order_epoch_ = Range::in_order;  // the epoch that order_ is for
+  std::optional<EpochOrder> order_;
+};
+
+}  // namespace dovetail

@@ -1,0 +1,46 @@
+// Cuts a range of samples into one part a rank.
+#include "shards/share.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "support/error.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+namespace {
+
+void check_rank(std::size_t rank, std::size_t ranks) {
+  if (rank >= ranks) throw Error(format("there is no share for rank {} of {}", rank, ranks));
+}
+
+}  // namespace
+
+Share share(std::size_t count, std::size_t rank, std::size_t ranks) {
+  check_rank(rank, ranks);
+  const std::size_t larger = count % ranks;  // so many ranks get one more
+  const std::size_t least = count / ranks;
+  return {rank * least + std::min(rank, larger), least + (rank < larger ? 1 : 0)};
+}
+
+Share share(std::size_t count, std::size_t rank, std::span<const double> weights) {
+  check_rank(rank, weights.size());
+  double total = 0;
+  double before = 0;
+  for (std::size_t r = 0; r < weights.size(); ++r) {
+    if (!(weights[r] >= 0) || !std::isfinite(weights[r])) {
+      throw Error(format("the weight of rank {}, {}, is no share of a batch", r, weights[r]));
+    }
+    if (r == rank) before = total;
+    total += weights[r];
+  }
+  if (total == 0) throw Error("the weights of all ranks are zero");
+  // Both ends are rounded in the same way by the rank on either side, so the parts meet.
+  const auto end_at = [&](double sum) {
+    return static_cast<std::size_t>(std::llround(static_cast<double>(count) * (sum / total)));
+  };
+  const std::size_t begin = end_at(before);
+  return {begin, end_at(before + weights[rank]) - begin};
+}
+
+}  // namespace dovetail

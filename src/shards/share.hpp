@@ -1,0 +1,24 @@
+// Which part of a global batch, or of a whole split, is one rank's.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace dovetail {
+
+/// Positions [begin, begin + count).
+struct Share {
+  std::size_t begin = 0;
+  std::size_t count = 0;
+  bool operator==(const Share&) const = default;
+};
+
+/// The rank's part of `count` samples. The parts of all ranks follow one another, cover everything
+/// once, and differ by at most one sample. Throws Error unless rank < ranks.
+Share share(std::size_t count, std::size_t rank, std::size_t ranks);
+
+/// The same in proportion to one weight a rank (measured speeds, say), each within one sample of
+/// its exact proportion. Throws Error where a weight is negative or not finite, or all are zero.
+Share share(std::size_t count, std::size_t rank, std::span<const double> weights);
+
+}  // namespace dovetail

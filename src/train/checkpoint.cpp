@@ -1,0 +1,174 @@
+// Writes and reads checkpoint.h5 through the shards room's HDF5 files.
+#include "train/checkpoint.hpp"
+
+#include "model/zoo.hpp"
+#include "shards/hdf5.hpp"
+#include "support/checksum.hpp"
+#include "support/error.hpp"
+#include "support/file.hpp"
+
+namespace dovetail {
+namespace {
+
+constexpr std::int64_t format_version = 1;
+constexpr const char* format_name = "dovetail checkpoint";
+constexpr std::int64_t largest_extent = 1 << 16;  // of an image's side, its channels, the classes
+
+void write_parameters(hdf5::File& file, const std::string& group, const std::vector<Parameter>& parameters) {
+  file.make_group(group);
+  for (const Parameter& parameter : parameters) {
+    file.write(group + "/" + parameter.name, parameter.value.shape, parameter.value.values,
+               {.chunk_rows = parameter.value.shape.front(), .fletcher32 = true});
+  }
+}
+
+/// Reads the tensors that `specs` name, in their order.
+std::vector<Parameter> read_parameters(const hdf5::File& file, const std::string& group,
+                                       const std::vector<ParameterSpec>& specs) {
+  std::vector<Parameter> parameters;
+  for (const ParameterSpec& spec : specs) {
+    const hdf5::Dataset data = file.dataset(group + "/" + spec.name);
+    if (data.extents() != spec.shape) {
+      throw Error(format("{} in {} is {}, not {}", group + "/" + spec.name, file.path().string(),
+                         to_string(data.extents()), to_string(spec.shape)));
+    }
+    Parameter parameter{spec.name, Tensor(spec.shape)};
+    data.read_rows<float>(0, data.rows(), parameter.value.values);
+    parameters.push_back(std::move(parameter));
+  }
+  return parameters;
+}
+
+/// Everything that a checkpoint holds, in one checksum.
+std::string content_sha256(const Checkpoint& checkpoint) {
+  Sha256 sum;
+  const std::string scalars =
+      format("{} {} {} {} {} {} {} {} {} {}", checkpoint.model, checkpoint.input.channels, checkpoint.input.height,
+             checkpoint.input.width, checkpoint.classes, checkpoint.epoch, checkpoint.step, checkpoint.seed,
+             checkpoint.batch, to_string(checkpoint.optimizer));
+  sum.update(scalars.data(), scalars.size());
+  const auto add = [&](const std::vector<Parameter>& parameters) {
+    for (const Parameter& parameter : parameters) {
+      sum.update(parameter.value.values.data(), parameter.value.values.size() * sizeof(float));
+    }
+  };
+  add(checkpoint.parameters);
+  add(checkpoint.statistics);
+  for (const auto& state : checkpoint.optimizer_state) add(state);
+  sum.update(checkpoint.calibration.data(), checkpoint.calibration.size() * sizeof(float));
+  return sum.hex();
+}
+
+void write_content(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+  hdf5::File file = hdf5::File::create(path);
+  const auto integer = [&](const char* name, std::uint64_t value) {
+    file.write_attribute("/", name, static_cast<std::int64_t>(value));
+  };
+  file.write_attribute("/", "format", std::string(format_name));
+  integer("version", format_version);
+  file.write_attribute("/", "model", checkpoint.model);
+  integer("channels", static_cast<std::uint64_t>(checkpoint.input.channels));
+  integer("height", static_cast<std::uint64_t>(checkpoint.input.height));
+  integer("width", static_cast<std::uint64_t>(checkpoint.input.width));
+  integer("classes", static_cast<std::uint64_t>(checkpoint.classes));
+  integer("epoch", checkpoint.epoch);
+  integer("step", checkpoint.step);
+  integer("seed", checkpoint.seed);
+  integer("batch", checkpoint.batch);
+  file.write_attribute("/", "optimizer", std::string(to_string(checkpoint.optimizer)));
+  file.write("/input/mean", {checkpoint.input_statistics.mean.size()}, checkpoint.input_statistics.mean);
+  file.write("/input/standard_deviation", {checkpoint.input_statistics.deviation.size()},
+             checkpoint.input_statistics.deviation);
+  write_parameters(file, "/parameters", checkpoint.parameters);
+  write_parameters(file, "/statistics", checkpoint.statistics);
+  file.make_group("/optimizer");
+  for (std::size_t i = 0; i < checkpoint.optimizer_state.size(); ++i) {
+    write_parameters(file, format("/optimizer/{}", i), checkpoint.optimizer_state[i]);
+  }
+  if (!checkpoint.calibration.empty()) {
+    file.write("/calibration/ranges", {checkpoint.calibration.size()}, checkpoint.calibration);
+  }
+  file.write_attribute("/", "weights_sha256", weights_sha256(checkpoint.parameters));
+  file.write_attribute("/", "content_sha256", content_sha256(checkpoint));
+  file.close();
+}
+
+Checkpoint read_content(const hdf5::File& file) {
+  Checkpoint checkpoint;
+  const auto integer = [&](const char* name) { return file.read_attribute<std::int64_t>("/", name); };
+  const auto extent = [&](const char* name) {
+    const std::int64_t value = integer(name);
+    if (value < 1 || value > largest_extent) throw Error(format("its {} is {}", name, value));
+    return static_cast<int>(value);
+  };
+  checkpoint.model = file.read_attribute<std::string>("/", "model");
+  checkpoint.input = {extent("channels"), extent("height"), extent("width")};
+  checkpoint.classes = extent("classes");
+  checkpoint.epoch = static_cast<std::uint64_t>(integer("epoch"));
+  checkpoint.step = static_cast<std::uint64_t>(integer("step"));
+  checkpoint.seed = static_cast<std::uint64_t>(integer("seed"));
+  checkpoint.batch = static_cast<std::uint64_t>(integer("batch"));
+  checkpoint.optimizer = parse_optimizer(file.read_attribute<std::string>("/", "optimizer"));
+  checkpoint.input_statistics.mean = file.read<float>("/input/mean");
+  checkpoint.input_statistics.deviation = file.read<float>("/input/standard_deviation");
+  const Model model = make_model(checkpoint.model, checkpoint.input, checkpoint.classes);
+  checkpoint.parameters = read_parameters(file, "/parameters", model.parameters());
+  checkpoint.statistics = read_parameters(file, "/statistics", model.statistics());
+  for (const std::string& slot : file.names("/optimizer")) {
+    checkpoint.optimizer_state.push_back(read_parameters(file, "/optimizer/" + slot, model.parameters()));
+  }
+  if (file.exists("/calibration/ranges")) checkpoint.calibration = file.read<float>("/calibration/ranges");
+  return checkpoint;
+}
+
+}  // namespace
+
+std::string weights_sha256(const std::vector<Parameter>& parameters) {
+  Sha256 sum;
+  for (const Parameter& parameter : parameters) {
+    sum.update(parameter.value.values.data(), parameter.value.values.size() * sizeof(float));
+  }
+  return sum.hex();
+}
+
+void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+  replace_file(path, [&](const std::filesystem::path& aside) { write_content(aside, checkpoint); });
+}
+
+Checkpoint load_checkpoint(const std::filesystem::path& path) {
+  const std::string remedy = "Give the path of an undamaged checkpoint.h5, or train without --resume";
+  if (!std::filesystem::exists(path)) throw Error(format("there is no checkpoint {}", path.string()), remedy);
+  try {
+    const hdf5::File file = hdf5::File::open(path);
+    if (!file.has_attribute("/", "format") ||
+        file.read_attribute<std::string>("/", "format") != format_name) {
+      throw Error("it is not a Dovetail checkpoint");
+    }
+    if (const auto version = file.read_attribute<std::int64_t>("/", "version"); version != format_version) {
+      throw Error(format("it has format version {}, this build reads {}", version, format_version));
+    }
+    Checkpoint checkpoint = read_content(file);
+    if (file.read_attribute<std::string>("/", "content_sha256") != content_sha256(checkpoint)) {
+      throw Error("its contents do not match their checksum");
+    }
+    return checkpoint;
+  } catch (const Error& failure) {
+    throw Error(format("checkpoint {} cannot be used: {}", path.string(), failure.what()), remedy);
+  }
+}
+
+void expect_model(const Checkpoint& checkpoint, const Model& model, const std::filesystem::path& path) {
+  if (checkpoint.model == model.name() && checkpoint.input == model.input() &&
+      checkpoint.classes == model.classes()) {
+    return;
+  }
+  const auto describe = [](const std::string& name, const FeatureShape& in, int classes) {
+    return format("{} for {}x{}x{} images and {} classes", name, in.channels, in.height, in.width, classes);
+  };
+  throw UsageError(format("checkpoint {} is of {}, not of {}", path.string(),
+                          describe(checkpoint.model, checkpoint.input, checkpoint.classes),
+                          describe(model.name(), model.input(), model.classes())),
+                   "Choose that model and data set, or another --out");
+}
+
+}  // namespace dovetail

@@ -1,0 +1,44 @@
+// checkpoint.h5: everything that training needs to go on as if it had never stopped.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "model/model.hpp"
+#include "model/optimizer.hpp"
+#include "plan/plan.hpp"
+#include "tensor/tensor.hpp"
+
+namespace dovetail {
+
+struct Checkpoint {
+  std::string model;
+  FeatureShape input;
+  int classes = 0;
+  InputStatistics input_statistics;
+  std::vector<Parameter> parameters;  // canonical layouts, /parameters/<layer>.<weight|bias>
+  std::vector<Parameter> statistics;  // running mean and variance of batch norms
+  OptimizerKind optimizer = OptimizerKind::sgd;
+  std::vector<std::vector<Parameter>> optimizer_state;
+  std::uint64_t epoch = 0;  // epochs done
+  std::uint64_t step = 0;   // optimiser steps done
+  std::uint64_t seed = 0;
+  std::uint64_t batch = 0;  // global
+  std::vector<float> calibration;  // Plan::Ranges: the input's, then one a layer; empty when never calibrated
+};
+
+/// SHA-256 of the float32 parameters in canonical order.
+std::string weights_sha256(const std::vector<Parameter>& parameters);
+
+/// Writes aside, syncs and renames: a crash or a full disk leaves the checkpoint that was there.
+void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
+
+/// Reads and verifies. Throws Error naming the file when it is missing, truncated, corrupt, or not a checkpoint.
+Checkpoint load_checkpoint(const std::filesystem::path& path);
+
+/// Throws UsageError when the checkpoint is not of this model.
+void expect_model(const Checkpoint& checkpoint, const Model& model, const std::filesystem::path& path);
+
+}  // namespace dovetail

@@ -1,0 +1,266 @@
+// Trains, epoch by epoch.
+#include "train/trainer.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/score.hpp"
+#include "plan/fpga_network.hpp"
+#include "shards/prefetcher.hpp"
+#include "shards/share.hpp"
+#include "support/clock.hpp"
+#include "support/error.hpp"
+#include "support/log.hpp"
+#include "support/progress.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+namespace {
+
+constexpr std::size_t calibration_samples = 1024;  // the first of the train split's shards
+constexpr std::size_t validation_samples = 2048;   // read at once
+constexpr std::uint64_t steps_per_event = 50;      // of a "step" line in run.jsonl
+
+InputStatistics input_statistics(const Manifest& manifest) {
+  return {{manifest.mean.begin(), manifest.mean.end()},
+          {manifest.standard_deviation.begin(), manifest.standard_deviation.end()}};
+}
+
+PlanOptions plan_options(const TrainSettings& settings, int ranks) {
+  return {.batch = (settings.batch + ranks - 1) / ranks, .training = true, .loss = settings.loss,
+          .optimizer = settings.optimizer, .seed = settings.seed};
+}
+
+}  // namespace
+
+Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings, const Model& model,
+                 ShardReader& train_set, ShardReader& test_set, Publisher* publisher, RunLog* log)
+    : ranks_(gpu_ranks), device_(device), settings_(settings), model_(model), train_set_(train_set),
+      test_set_(test_set), publisher_(publisher), log_(log),
+      plan_(device, model, input_statistics(train_set.manifest()), plan_options(settings, gpu_ranks.size())) {
+  LearningRate& rate = settings_.learning_rate;
+  const auto steps = static_cast<double>(steps_per_epoch());
+  rate.total_steps = steps_per_epoch() * static_cast<std::uint64_t>(settings_.epochs);
+  rate.warmup_steps = static_cast<std::uint64_t>(std::llround(settings_.warmup_epochs * steps));
+  rate.interval = static_cast<std::uint64_t>(std::max(1.0, std::round(settings_.step_epochs * steps)));
+}
+
+std::uint64_t Trainer::steps_per_epoch() const {
+  const auto batch = static_cast<std::uint64_t>(settings_.batch);
+  return (train_set_.samples() + batch - 1) / batch;
+}
+
+TrainResult Trainer::run() {
+  resume();
+  const auto epochs = static_cast<std::uint64_t>(settings_.epochs);
+  for (std::uint64_t epoch = first_epoch_; epoch < epochs; ++epoch) {
+    result_.train_loss = train_epoch(epoch);
+    expect_same_bits();
+    publish();
+    validate();
+    save(epoch + 1);
+    if (!is_lead()) continue;
+    log::note(format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % (float32)", epoch + 1, epochs,
+                     result_.train_loss, 100 * result_.test_accuracy));
+    log_->event("epoch", {{"epoch", epoch + 1}, {"step", step_}, {"train_loss", result_.train_loss},
+                          {"test_loss", result_.test_loss}, {"test_accuracy", result_.test_accuracy}});
+  }
+  if (first_epoch_ >= epochs) validate();  // nothing was left to train: the result still has its accuracy
+  if (publisher_) {
+    const PhaseTimer timer(phases_.await_fpga_s);
+    collect(publisher_->finish());
+  }
+  result_.epochs = settings_.epochs;
+  result_.steps = step_;
+  result_.weights_sha256 = weights_sha256(plan_.parameters());
+  return result_;
+}
+
+void Trainer::resume() {
+  Checkpoint start;
+  const std::filesystem::path path = settings_.out / "checkpoint.h5";
+  if (is_lead() && settings_.resume) {
+    start = load_checkpoint(path);
+    expect_model(start, model_, path);
+    if (start.optimizer != settings_.optimizer.kind) {
+      throw UsageError(format("checkpoint {} was trained with {}, not {}", path.string(), to_string(start.optimizer),
+                              to_string(settings_.optimizer.kind)),
+                       "Resume with the same --optimizer");
+    }
+    if (start.batch != static_cast<std::uint64_t>(settings_.batch) || start.seed != settings_.seed) {
+      throw UsageError(format("checkpoint {} was trained with --batch {} --seed {}", path.string(), start.batch,
+                              start.seed),
+                       "Resume with the same batch and seed");
+    }
+    log::note(format("resuming after epoch {} (step {}) of {}", start.epoch, start.step, path.string()));
+  } else {
+    start.parameters = model_.initial_parameters(settings_.seed);
+    start.statistics = model_.initial_statistics();
+    for (int i = 0; i < settings_.optimizer.state_slots(); ++i) {
+      auto& slot = start.optimizer_state.emplace_back(start.parameters);
+      for (Parameter& parameter : slot) std::fill(parameter.value.values.begin(), parameter.value.values.end(), 0.0f);
+    }
+  }
+  broadcast_start(start);
+  plan_.load_parameters(start.parameters);
+  plan_.load_statistics(start.statistics);
+  plan_.load_optimizer_state(start.optimizer_state);
+  first_epoch_ = start.epoch;
+  step_ = start.step;
+  calibration_ = start.calibration;
+}
+
+void Trainer::broadcast_start(Checkpoint& start) {
+  const auto send = [&](std::vector<Parameter>& parameters) {
+    for (Parameter& parameter : parameters) ranks_.broadcast(parameter.value.values, 0);
+  };
+  send(start.parameters);
+  send(start.statistics);
+  for (auto& slot : start.optimizer_state) send(slot);
+  ranks_.broadcast(std::span(&start.epoch, 1), 0);
+  ranks_.broadcast(std::span(&start.step, 1), 0);
+}
+
+std::optional<Range> Trainer::my_range(std::uint64_t epoch, std::size_t step) const {
+  const auto batch = static_cast<std::size_t>(settings_.batch);
+  const std::size_t begin = step * batch;
+  if (begin >= train_set_.samples()) return std::nullopt;
+  const Share mine = share(std::min(batch, train_set_.samples() - begin), static_cast<std::size_t>(ranks_.rank()),
+                           static_cast<std::size_t>(ranks_.size()));
+  return Range{.epoch = static_cast<std::int64_t>(epoch), .begin = begin + mine.begin, .count = mine.count};
+}
+
+double Trainer::train_epoch(std::uint64_t epoch) {
+  const std::size_t total = train_set_.samples();
+  Prefetcher prefetcher(train_set_, [=, this](std::size_t step) { return my_range(epoch, step); });
+  Batch batch;
+  Progress progress(format("epoch {}/{}", epoch + 1, settings_.epochs), total, "samples");
+  StepStatistics sum;
+  Stopwatch watch;
+  for (std::uint64_t step = 0; step < steps_per_epoch(); ++step) {
+    Stopwatch phase;
+    prefetcher.next(batch);
+    phases_.input_s += phase.restart();
+    plan_.enqueue_gradients(batch.images, batch.labels, epoch * total + batch.range.begin);
+    phases_.compute_s += phase.restart();
+    samples_ += batch.size();
+    const StepStatistics done = reduce_and_update(step_);
+    ++step_;
+    sum.loss_sum += done.loss_sum;
+    sum.correct += done.correct;
+    sum.samples += done.samples;
+    if (!is_lead()) continue;
+    if (publisher_) {
+      const PhaseTimer timer(phases_.poll_s);
+      collect(publisher_->poll());
+    }
+    const double loss = done.loss_sum / done.samples;
+    progress.update(static_cast<std::size_t>(sum.samples), format("loss {:.3f}", sum.loss_sum / sum.samples));
+    if (step_ % steps_per_event == 0) {
+      log_->event("step", {{"step", step_}, {"epoch", epoch + 1}, {"loss", loss},
+                           {"learning_rate", settings_.learning_rate.at(step_ - 1)},
+                           {"samples_per_second", sum.samples / watch.seconds()}});
+    }
+  }
+  progress.clear();
+  result_.training_s += watch.seconds();
+  result_.trained_samples += total;
+  return sum.loss_sum / sum.samples;
+}
+
+StepStatistics Trainer::reduce_and_update(std::uint64_t step) {
+  Stopwatch phase;
+  StepStatistics statistics;
+  {
+    opencl::Mapping mapping = plan_.map_reduction();
+    phases_.compute_s += phase.restart();
+    const std::span<float> reduction = mapping.as<float>();
+    if (ranks_.size() > 1) ranks_.all_reduce_sum(reduction);
+    statistics = plan_.step_statistics(reduction);
+    plan_.update_running_statistics(reduction, statistics.samples);
+    phases_.reduce_s += phase.restart();
+  }
+  if (!std::isfinite(statistics.loss_sum)) {
+    throw Error(format("the loss is not a finite number at step {}", step + 1),
+                "Lower --lr or look for broken samples; the last checkpoint is untouched");
+  }
+  plan_.enqueue_update(settings_.learning_rate.at(step), statistics, step + 1);
+  phases_.update_s += phase.restart();
+  return statistics;
+}
+
+void Trainer::expect_same_bits() {
+  for (const Parameter& parameter : plan_.parameters()) {
+    ranks_.expect_same_bits(parameter.value.values, parameter.name);
+  }
+}
+
+void Trainer::validate() {
+  const PhaseTimer timer(phases_.validate_s);
+  const Share mine = share(test_set_.samples(), static_cast<std::size_t>(ranks_.rank()),
+                           static_cast<std::size_t>(ranks_.size()));
+  std::vector<double> sums(2, 0.0);
+  Batch batch;
+  for (std::size_t done = 0; done < mine.count; done += validation_samples) {
+    test_set_.read({.begin = mine.begin + done, .count = std::min(validation_samples, mine.count - done)}, batch);
+    const Score score = score_logits(plan_.infer(batch.images, batch.size()), batch.labels);
+    sums[0] += score.loss_sum;
+    sums[1] += static_cast<double>(score.correct);
+  }
+  ranks_.all_reduce_sum(sums);
+  result_.test_loss = sums[0] / static_cast<double>(test_set_.samples());
+  result_.test_accuracy = sums[1] / static_cast<double>(test_set_.samples());
+}
+
+Plan::Ranges Trainer::calibrate() {
+  Batch batch;
+  train_set_.read({.count = std::min(calibration_samples, train_set_.samples())}, batch);
+  Plan::Ranges ranges = plan_.output_ranges(batch.images, batch.size());
+  calibration_ = {ranges.input};
+  calibration_.insert(calibration_.end(), ranges.layers.begin(), ranges.layers.end());
+  return ranges;
+}
+
+void Trainer::publish() {
+  if (!is_lead()) return;
+  const PhaseTimer timer(phases_.publish_s);
+  const Plan::Ranges ranges = calibrate();  // without FPGA ranks, too: a later inference in low precision needs it
+  if (!publisher_) return;
+  const quant::Network network = plan::fpga_network(model_, plan_.parameters(), plan_.statistics(),
+                                                    input_statistics(train_set_.manifest()), ranges);
+  quant::WeightPack pack = quant::pack(network, settings_.fpga_format, step_);
+  log_->event("broadcast", {{"version", step_}, {"format", settings_.fpga_format}, {"bytes", pack.bytes.size()}});
+  publisher_->publish(std::move(pack));
+}
+
+void Trainer::collect(const std::vector<quant::Evaluation>& evaluations) {
+  for (const quant::Evaluation& evaluation : evaluations) {
+    result_.evaluations.push_back(evaluation);
+    log_->event("evaluation", {{"version", evaluation.version}, {"format", settings_.fpga_format},
+                               {"accuracy", evaluation.accuracy()}, {"loss", evaluation.loss()},
+                               {"samples", evaluation.samples}, {"seconds", evaluation.seconds},
+                               {"arrived_at_step", step_}});
+  }
+}
+
+void Trainer::save(std::uint64_t epochs_done) {
+  if (!is_lead()) return;
+  const PhaseTimer timer(phases_.checkpoint_s);
+  Checkpoint checkpoint;
+  checkpoint.model = model_.name();
+  checkpoint.input = model_.input();
+  checkpoint.classes = model_.classes();
+  checkpoint.input_statistics = input_statistics(train_set_.manifest());
+  checkpoint.parameters = plan_.parameters();
+  checkpoint.statistics = plan_.statistics();
+  checkpoint.optimizer = settings_.optimizer.kind;
+  checkpoint.optimizer_state = plan_.optimizer_state();
+  checkpoint.epoch = epochs_done;
+  checkpoint.step = step_;
+  checkpoint.seed = settings_.seed;
+  checkpoint.batch = static_cast<std::uint64_t>(settings_.batch);
+  checkpoint.calibration = calibration_;
+  save_checkpoint(settings_.out / "checkpoint.h5", checkpoint);
+}
+
+}  // namespace dovetail

@@ -1,0 +1,101 @@
+// The GPU ranks' loop: data-parallel training, validation, checkpoints and published weight packs.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "device/opencl/device.hpp"
+#include "model/learning_rate.hpp"
+#include "model/model.hpp"
+#include "model/optimizer.hpp"
+#include "plan/plan.hpp"
+#include "shards/shard_reader.hpp"
+#include "train/checkpoint.hpp"
+#include "train/phases.hpp"
+#include "train/publisher.hpp"
+#include "train/run_log.hpp"
+
+namespace dovetail {
+
+struct TrainSettings {
+  std::filesystem::path data;
+  std::filesystem::path out;
+  std::string model = "cnn";
+  int epochs = 3;
+  int batch = 128;  // global: over all GPU ranks
+  OptimizerSettings optimizer;
+  LearningRate learning_rate;  // its total_steps is set from the data set
+  double warmup_epochs = 0;
+  double step_epochs = 1;      // interval of the step schedule
+  LossKind loss = LossKind::cross_entropy;
+  std::uint64_t seed = 1;
+  std::string fpga_format = "int8";
+  bool resume = false;
+};
+
+/// What the lead rank knows when training has ended.
+struct TrainResult {
+  double test_accuracy = 0;  // float32, of the last epoch
+  double test_loss = 0;
+  double train_loss = 0;     // mean over the last epoch
+  int epochs = 0;
+  std::uint64_t steps = 0;
+  double training_s = 0;     // steps alone, without validation and checkpoints
+  std::uint64_t trained_samples = 0;
+  std::string weights_sha256;
+  std::vector<quant::Evaluation> evaluations;  // by the FPGA ranks, oldest version first
+};
+
+class Trainer {
+ public:
+  /// Every GPU rank makes one. `link` (with its Publisher) and `log` exist on the lead rank alone, `link` only where there
+  /// are FPGA ranks.
+  /// Throws UsageError when the settings, the model and the data set don't fit together.
+  Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings, const Model& model,
+          ShardReader& train_set, ShardReader& test_set, Publisher* publisher, RunLog* log);
+
+  /// Trains to the end. Collective over the GPU ranks.
+  TrainResult run();
+
+  const TrainPhases& phases() const { return phases_; }
+  std::uint64_t samples() const { return samples_; }  // trained on by this rank
+
+ private:
+  void resume();
+  void broadcast_start(Checkpoint& start);
+  /// This rank's share of a step's global batch; nullopt behind the epoch's last.
+  std::optional<Range> my_range(std::uint64_t epoch, std::size_t step) const;
+  double train_epoch(std::uint64_t epoch);
+  StepStatistics reduce_and_update(std::uint64_t step);
+  void validate();
+  void expect_same_bits();
+  Plan::Ranges calibrate();
+  void publish();
+  void collect(const std::vector<quant::Evaluation>& evaluations);
+  void save(std::uint64_t epochs_done);
+  bool is_lead() const { return ranks_.rank() == 0; }
+  std::uint64_t steps_per_epoch() const;
+
+  Communicator& ranks_;
+  opencl::Device& device_;
+  TrainSettings settings_;
+  Model model_;
+  ShardReader& train_set_;
+  ShardReader& test_set_;
+  Publisher* publisher_;
+  RunLog* log_;
+  Plan plan_;
+  TrainPhases phases_;
+  TrainResult result_;
+  std::uint64_t first_epoch_ = 0;
+  std::uint64_t step_ = 0;
+  std::uint64_t samples_ = 0;
+  std::vector<float> calibration_;
+};
+
+}  // namespace dovetail

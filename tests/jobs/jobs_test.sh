@@ -1,0 +1,201 @@
+#!/usr/bin/env bash
+# Checks the scripts in jobs/ without installing or building anything: jobs_test.sh CHECK
+set -euo pipefail
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+unset DOVETAIL_FASHION_MNIST CI
+
+# A copy of jobs/ in a folder whose name has a space, where nothing is built yet.
+checkout="$scratch/my checkout"
+mkdir "$checkout"
+cp -r "$repository/jobs" "$checkout/jobs"
+
+fail() {
+  printf 'FAILED: %s\n' "$*" >&2
+  exit 1
+}
+
+expect_text() {
+  [[ "$output" == *"$1"* ]] || fail "no '$1' in:"$'\n'"$output"
+}
+
+expect_no_text() {
+  [[ "$output" != *"$1"* ]] || fail "'$1' in:"$'\n'"$output"
+}
+
+# expect_exit CODE COMMAND...: runs it, keeps all that it prints in `output`.
+expect_exit() {
+  local expected=$1 code=0
+  shift
+  output=$("$@" 2>&1) || code=$?
+  ((code == expected)) || fail "'$*' ended with $code, not $expected:"$'\n'"$output"
+}
+
+# Puts commands in front of the real ones that answer as on a system where libfmt-dev and libssl-dev are missing, XRT
+# is not offered and all else is installed.
+pretend_packages_missing() {
+  mkdir "$scratch/bin"
+  cat >"$scratch/bin/dpkg-query" <<'END'
+#!/bin/sh
+for package; do :; done
+case $package in libfmt-dev | libssl-dev | libxrt*) exit 1 ;; *) echo installed ;; esac
+END
+  cat >"$scratch/bin/apt-cache" <<'END'
+#!/bin/sh
+case $2 in libxrt*) echo "  Candidate: (none)" ;; *) echo "  Candidate: 1.0" ;; esac
+END
+  printf '#!/bin/sh\nexit 1\n' | tee "$scratch/bin/apt-get" >"$scratch/bin/sudo"
+  chmod +x "$scratch"/bin/*
+  PATH="$scratch/bin:$PATH"
+}
+
+# in_steps CODE COMMANDS: runs them in a shell that has sourced steps.sh; bash itself is all that is in its PATH.
+in_steps() {
+  expect_exit "$1" "$BASH" -c "set -euo pipefail; root='$checkout'; source '$checkout/jobs/steps.sh'; PATH=/none; $2"
+}
+
+all_scripts() {
+  find "$repository/jobs" "$repository/tests/jobs" -name '*.sh' -o -name '*.sbatch'
+  echo "$repository/.ci/run"
+}
+
+check_syntax() {
+  local script opening
+  mapfile -t scripts < <(all_scripts)
+  ((${#scripts[@]} >= 7)) || fail "only ${#scripts[@]} scripts found"
+  for script in "${scripts[@]}"; do
+    bash -n "$script" || fail "$script"
+    opening=$(sed -n '/^#!/!{p;q}' "$script")
+    [[ "$opening" == "# "* ]] || fail "$script does not open with a sentence"
+  done
+  for script in jobs/quickstart.sh jobs/test.sh jobs/mpirun/train.sh .ci/run; do
+    [[ -x "$repository/$script" ]] || fail "$script is not executable"
+  done
+}
+
+check_lint() {
+  if ! command -v shellcheck >/dev/null; then
+    echo "skipped: shellcheck is not installed"
+    exit 77
+  fi
+  mapfile -t scripts < <(all_scripts)
+  cd "$repository"
+  # The sourced files are read along with those that source them.
+  mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | grep -v -e /packages.sh -e /steps.sh)
+  shellcheck --external-sources "${scripts[@]}"
+}
+
+check_help_and_refusal() {
+  local script
+  for script in quickstart test; do
+    expect_exit 0 "$checkout/jobs/$script.sh" --help
+    expect_text "Usage: jobs/$script.sh"
+    expect_exit 2 "$checkout/jobs/$script.sh" --no-such-option
+    expect_text "Usage: jobs/$script.sh"
+  done
+}
+
+check_quickstart_from_another_folder() {
+  expect_exit 0 "$checkout/jobs/quickstart.sh" --dry-run
+  expect_text "+ cmake --preset release -DDOVETAIL_TESTS=OFF"
+  expect_text "--split train --out data/fashion-mnist.part"
+  expect_text "--split test --out data/fashion-mnist.part"
+  expect_text "+ mpirun -n 3"
+  expect_text "--out runs/quickstart"
+  [[ "$(ls "$checkout")" == jobs ]] || fail "the dry run left something behind: $(ls "$checkout")"
+
+  # What is done already is found in the checkout, wherever the caller stands, and not done again.
+  mkdir -p "$checkout"/{build/release,data/fashion-mnist,runs/quickstart}
+  echo DOVETAIL_HAS_EMULATED_CARD:INTERNAL=ON >"$checkout/build/release/CMakeCache.txt"
+  expect_exit 0 "$checkout/jobs/quickstart.sh" --dry-run
+  expect_no_text DOVETAIL_TESTS=OFF
+  expect_text "Shards: data/fashion-mnist is there."
+  expect_no_text "dovetail shard"
+  expect_text "--gpu-ranks 2 --fpga-ranks 1 --out runs/quickstart-2"
+}
+
+check_quickstart_without_xrt() {
+  mkdir -p "$checkout/build/release"
+  printf 'DOVETAIL_HAS_XRT:INTERNAL=ON\nDOVETAIL_HAS_EMULATED_CARD:INTERNAL=OFF\n' \
+    >"$checkout/build/release/CMakeCache.txt"
+  expect_exit 0 env -u XILINX_XRT "$checkout/jobs/quickstart.sh" --dry-run
+  expect_text "training on the GPU ranks alone"
+  expect_text "+ mpirun -n 2"
+  expect_text "--gpu-ranks 2 --fpga-ranks 0"
+
+  # With a real XRT chosen, the card is the user's.
+  expect_exit 0 env XILINX_XRT=/opt/xilinx/xrt "$checkout/jobs/quickstart.sh" --dry-run
+  expect_text "+ mpirun -n 3"
+}
+
+check_test_from_another_folder() {
+  expect_exit 0 "$checkout/jobs/test.sh" --dry-run -- -R shards
+  expect_text "+ cmake --preset release -DDOVETAIL_TESTS=ON"
+  expect_no_text WERROR
+  expect_text "+ ctest --preset release"
+  expect_text "-R shards"
+  expect_exit 0 env CI=true "$checkout/jobs/test.sh" --dry-run
+  expect_text "-DDOVETAIL_WERROR=ON"
+}
+
+check_missing_images() {
+  mkdir "$scratch/images"
+  touch "$scratch/images/"{train-images-idx3,train-labels-idx1,t10k-images-idx3}-ubyte.gz
+  export DOVETAIL_FASHION_MNIST="$scratch/images"
+  expect_exit 1 "$checkout/jobs/quickstart.sh" --dry-run
+  expect_text "quickstart.sh: no t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte.gz in $scratch/images"
+  expect_text "set DOVETAIL_FASHION_MNIST"
+  expect_no_text "== Build"
+
+  touch "$scratch/images/t10k-labels-idx1-ubyte"
+  expect_exit 0 "$checkout/jobs/quickstart.sh" --dry-run
+  expect_text "--labels $scratch/images/t10k-labels-idx1-ubyte --split test"
+  expect_text "--labels $scratch/images/train-labels-idx1-ubyte.gz --split train"
+}
+
+check_installs_what_is_missing() {
+  pretend_packages_missing
+  expect_exit 0 "$checkout/jobs/test.sh" --dry-run
+  expect_text "Missing packages: libfmt-dev libssl-dev libxrt-dev libxrt1"
+  expect_text "update -qq"
+  expect_text "Not in this release, going on without: libxrt-dev libxrt1"
+  expect_text "Installing libfmt-dev libssl-dev"
+  expect_text "install -y -qq --no-install-recommends libfmt-dev libssl-dev"
+  expect_no_text "recommends libfmt-dev libssl-dev libxrt"
+}
+
+check_goes_on_without_apt() {
+  in_steps 0 'ensure_packages g++ cmake -- libxrt-dev; say "went on"'
+  expect_text "No apt here"
+  expect_text "g++ cmake"
+  expect_text "went on"
+}
+
+check_goes_on_without_root() {
+  if ((EUID == 0)) && ! command -v setpriv >/dev/null; then
+    echo "skipped: no setpriv to drop root with"
+    exit 77
+  fi
+  pretend_packages_missing
+  rm "$scratch/bin/sudo"
+  if PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v sudo >/dev/null; then
+    echo "skipped: sudo is installed"
+    exit 77
+  fi
+  local drop=()
+  if ((EUID == 0)); then drop=(setpriv --reuid 65534 --regid 65534 --clear-groups); fi
+  chmod -R a+rX "$scratch"
+  expect_exit 0 "${drop[@]}" "$checkout/jobs/test.sh" --dry-run
+  expect_text "Neither root nor sudo here"
+  expect_no_text "apt-get"
+  expect_text "+ ctest"
+}
+
+check_missing_tool() {
+  in_steps 1 'need mpirun "Install or load an MPI, such as Open MPI."'
+  expect_text "mpirun is missing. Install or load an MPI"
+}
+
+"check_${1:?which check?}"

@@ -1,0 +1,196 @@
+// Matmul against its twin in float64, and its gradients against finite differences.
+#include "ops/matmul.hpp"
+
+#include "kernels/compute_fixture.hpp"
+#include "ops/reference/layout.hpp"
+#include "ops/reference/matmul.hpp"
+#include "support/error.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+namespace {
+
+using reference::MatmulExtents;
+
+class MatmulTest : public ComputeTest {
+ protected:
+  static MatmulShape shape_of(const MatmulExtents& e) {
+    return {.in = static_cast<int>(e.in), .out = static_cast<int>(e.out)};
+  }
+  static Layout input_of(const MatmulExtents& e) {
+    return input_map(1, 1, 1, static_cast<int>(e.in));
+  }
+
+  opencl::Buffer upload_weight(const std::vector<float>& weight, const MatmulExtents& e) {
+    return upload(reference::dense_to_device(weight, static_cast<int>(e.out), input_of(e)));
+  }
+
+  /// Poisoned memory for `count` results and a row more, which must stay as it is.
+  opencl::Buffer target(std::size_t count) { return poisoned(count + 64); }
+  std::vector<float> download(const opencl::Buffer& buffer, std::size_t count) {
+    std::vector<float> values = device().download<float>(buffer);
+    for (std::size_t i = count; i < values.size(); ++i) {
+      EXPECT_TRUE(std::isnan(values[i])) << "element " << i << " behind the result was written";
+    }
+    values.resize(count);
+    return values;
+  }
+
+  struct Gradients {
+    std::vector<float> weight, bias;
+  };
+  Gradients weight_gradient(Matmul& matmul, const MatmulExtents& e, const opencl::Buffer& x,
+                            const opencl::Buffer& dy) {
+    const opencl::Buffer dweight = target(e.in * e.out);
+    const opencl::Buffer dbias = target(e.out);
+    matmul.weight_gradient(x, dy, dweight, dbias, static_cast<int>(e.rows));
+    return {reference::dense_from_device(download(dweight, e.in * e.out), static_cast<int>(e.out),
+                                         input_of(e)),
+            download(dbias, e.out)};
+  }
+
+  void expect_twin(const MatmulExtents& e) {
+    SCOPED_TRACE(format("{} rows, {} -> {}", e.rows, e.in, e.out));
+    Matmul matmul(device(), GetParam(), shape_of(e));
+    const int rows = static_cast<int>(e.rows);
+    const std::vector<float> x = random(e.rows * e.in);
+    const std::vector<float> dy = random(e.rows * e.out);
+    const std::vector<float> weight = random(e.in * e.out);
+    const std::vector<float> bias = random(e.out);
+    const opencl::Buffer x_buffer = upload(x);
+    const opencl::Buffer dy_buffer = upload(dy);
+    const opencl::Buffer weight_buffer = upload_weight(weight, e);
+    for (const bool relu : {false, true}) {
+      const opencl::Buffer y = target(e.rows * e.out);
+      matmul.forward(x_buffer, weight_buffer, upload(bias), y, rows, relu);
+      EXPECT_LT(relative_error(download(y, e.rows * e.out),
+                               reference::matmul(e, widen(x), widen(weight), widen(bias), relu)),
+                tolerance)
+          << "forward, relu " << relu;
+    }
+    for (const bool mask : {false, true}) {
+      const opencl::Buffer dx = target(e.rows * e.in);
+      matmul.input_gradient(dy_buffer, weight_buffer, x_buffer, dx, rows, mask);
+      EXPECT_LT(relative_error(
+                    download(dx, e.rows * e.in),
+                    reference::matmul_input_gradient(e, widen(dy), widen(weight), widen(x), mask)),
+                tolerance)
+          << "input gradient, mask " << mask;
+    }
+    const Gradients gradients = weight_gradient(matmul, e, x_buffer, dy_buffer);
+    EXPECT_LT(
+        relative_error(gradients.weight, reference::matmul_weight_gradient(e, widen(x), widen(dy))),
+        tolerance);
+    EXPECT_LT(relative_error(gradients.bias, reference::matmul_bias_gradient(e, widen(dy))),
+              tolerance);
+  }
+};
+
+TEST_P(MatmulTest, MatchesTheTwinOnTheModelsShapes) {
+  expect_twin({64, 784, 256});
+  expect_twin({64, 128, 16});
+  expect_twin({13, 3136, 128});
+}
+
+TEST_P(MatmulTest, MatchesTheTwinAtTheEdges) {
+  expect_twin({1, 1, 16});
+  expect_twin({12, 13, 48});   // fewer rows than a tile of rows has
+  expect_twin({130, 33, 16});  // rows and columns just past a tile
+  expect_twin({5, 300, 272});  // more than one panel both ways
+}
+
+TEST_P(MatmulTest, MatchesTheTwinOnRandomShapes) {
+  for (int i = 0; i < 4; ++i) {
+    expect_twin({static_cast<std::size_t>(between(1, 150)),
+                 static_cast<std::size_t>(between(1, 400)),
+                 static_cast<std::size_t>(16 * between(1, 20))});
+  }
+}
+
+TEST_P(MatmulTest, TakesAnyNumberOfRows) {
+  const MatmulShape shape{.in = 20, .out = 32};
+  Matmul matmul(device(), GetParam(), shape);
+  for (const std::size_t rows : {1000, 1, 14, 4096, 63}) {
+    const MatmulExtents e{rows, 20, 32};
+    const std::vector<float> x = random(rows * 20);
+    const std::vector<float> weight = random(20 * 32);
+    const std::vector<float> bias = random(32);
+    const opencl::Buffer y = target(rows * 32);
+    matmul.forward(upload(x), upload_weight(weight, e), upload(bias), y, static_cast<int>(rows),
+                   false);
+    EXPECT_LT(relative_error(download(y, rows * 32),
+                             reference::matmul(e, widen(x), widen(weight), widen(bias), false)),
+              tolerance)
+        << rows << " rows";
+  }
+}
+
+TEST_P(MatmulTest, GradientsMatchFiniteDifferences) {
+  const MatmulExtents e{4, 7, 16};
+  const std::vector<float> x = random(e.rows * e.in);
+  const std::vector<float> dy = random(e.rows * e.out);
+  const std::vector<float> weight = random(e.in * e.out);
+  const std::vector<float> bias = random(e.out);
+  const opencl::Buffer x_buffer = upload(x);
+  const opencl::Buffer dy_buffer = upload(dy);
+  Matmul matmul(device(), GetParam(), shape_of(e));
+
+  const opencl::Buffer dx = target(e.rows * e.in);
+  matmul.input_gradient(dy_buffer, upload_weight(weight, e), x_buffer, dx, 4, false);
+  const auto of_x = [&](const auto& v) {
+    return reference::matmul(e, v, widen(weight), widen(bias), false);
+  };
+  EXPECT_LT(
+      relative_error(download(dx, e.rows * e.in), finite_differences(widen(x), widen(dy), of_x)),
+      tolerance);
+
+  const Gradients gradients = weight_gradient(matmul, e, x_buffer, dy_buffer);
+  const auto of_weight = [&](const auto& v) {
+    return reference::matmul(e, widen(x), v, widen(bias), false);
+  };
+  EXPECT_LT(
+      relative_error(gradients.weight, finite_differences(widen(weight), widen(dy), of_weight)),
+      tolerance);
+  const auto of_bias = [&](const auto& v) {
+    return reference::matmul(e, widen(x), widen(weight), v, false);
+  };
+  EXPECT_LT(relative_error(gradients.bias, finite_differences(widen(bias), widen(dy), of_bias)),
+            tolerance);
+}
+
+TEST_P(MatmulTest, GivesTheSameBitsTwice) {
+  const MatmulExtents e{100, 784, 128};
+  const opencl::Buffer x = upload(random(e.rows * e.in));
+  const opencl::Buffer dy = upload(random(e.rows * e.out));
+  Matmul first(device(), GetParam(), shape_of(e));
+  Matmul second(device(), GetParam(), shape_of(e));
+  const Gradients once = weight_gradient(first, e, x, dy);
+  const Gradients again = weight_gradient(first, e, x, dy);
+  const Gradients other = weight_gradient(second, e, x, dy);
+  EXPECT_EQ(once.weight, again.weight);
+  EXPECT_EQ(once.bias, again.bias);
+  EXPECT_EQ(once.weight, other.weight);
+}
+
+TEST_P(MatmulTest, PassesNotANumberOn) {
+  const MatmulExtents e{1, 2, 16};
+  Matmul matmul(device(), GetParam(), shape_of(e));
+  const opencl::Buffer y = target(16);
+  matmul.forward(upload({poison, 1}), upload_weight(std::vector<float>(32, -1.0f), e),
+                 upload(std::vector<float>(16)), y, 1, true);
+  EXPECT_TRUE(std::isnan(download(y, 16)[0]));
+}
+
+TEST_P(MatmulTest, RefusesShapesThatDoNotFit) {
+  EXPECT_THROW(Matmul(device(), GetParam(), {.in = 0, .out = 16}), Error);
+  EXPECT_THROW(Matmul(device(), GetParam(), {.in = 4, .out = 10}), Error);
+  Matmul matmul(device(), GetParam(), {.in = 4, .out = 16});
+  const opencl::Buffer any = device().allocate(64);
+  EXPECT_THROW(matmul.forward(any, any, any, any, 0, false), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, MatmulTest, testing::Values(Variant::cpu, Variant::gpu),
+                         variant_name);
+
+}  // namespace
+}  // namespace dovetail

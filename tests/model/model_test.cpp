@@ -1,0 +1,106 @@
+// Shapes, names, parameters and initial values of models.
+#include "model/model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/optimizer.hpp"
+#include "model/zoo.hpp"
+#include "support/error.hpp"
+
+namespace dovetail {
+namespace {
+
+std::vector<std::string> describe(const Model& model) {
+  std::vector<std::string> lines;
+  for (const ParameterSpec& spec : model.parameters()) lines.push_back(spec.name + " " + to_string(spec.shape));
+  return lines;
+}
+
+TEST(Model, CnnHasTheShapesOfItsDescription) {
+  const Model model = make_model("cnn", {1, 28, 28}, 10);
+  EXPECT_EQ(describe(model),
+            (std::vector<std::string>{"conv1.weight [32, 1, 3, 3]", "conv1.bias [32]", "conv2.weight [64, 32, 3, 3]",
+                                      "conv2.bias [64]", "dense1.weight [128, 3136]", "dense1.bias [128]",
+                                      "dense2.weight [10, 128]", "dense2.bias [10]"}));
+  EXPECT_EQ(model.classes(), 10);
+  EXPECT_EQ(model.parameter_count(), 421642u);
+}
+
+TEST(Model, MlpHasTheShapesOfItsDescription) {
+  const Model model = make_model("mlp", {1, 28, 28}, 10);
+  EXPECT_EQ(describe(model),
+            (std::vector<std::string>{"dense1.weight [256, 784]", "dense1.bias [256]", "dense2.weight [128, 256]",
+                                      "dense2.bias [128]", "dense3.weight [10, 128]", "dense3.bias [10]"}));
+}
+
+TEST(Model, InputAndClassesComeFromTheDataSet) {
+  const Model model = make_model("cnn", {3, 32, 32}, 100);
+  EXPECT_EQ(describe(model).front(), "conv1.weight [32, 3, 3, 3]");
+  EXPECT_EQ(describe(model)[4], "dense1.weight [128, 4096]");
+  EXPECT_EQ(model.classes(), 100);
+}
+
+TEST(Model, ConvolutionsAndPoolsSlideAsInPyTorch) {
+  using namespace layer;
+  const Model model("odd", {2, 11, 9}, {Conv2d{.out = 4, .kernel = 5, .stride = 2, .padding = 1}, BatchNorm{},
+                                        AveragePool{.kernel = 3, .stride = 1}, Dense{.out = 3}});
+  EXPECT_EQ(model.layers()[0].out, (FeatureShape{4, 5, 4}));
+  EXPECT_EQ(model.layers()[2].out, (FeatureShape{4, 3, 2}));
+  EXPECT_EQ(describe(model)[2], "norm1.weight [4]");
+  ASSERT_EQ(model.statistics().size(), 2u);
+  EXPECT_EQ(model.statistics()[1].name, "norm1.running_var");
+}
+
+TEST(Model, RefusesImagesThatAreTooSmall) {
+  try {
+    make_model("cnn", {1, 3, 3}, 10);
+    FAIL() << "a 2x2 window does not fit a feature map of 1x1";
+  } catch (const UsageError& failure) {
+    EXPECT_NE(std::string(failure.what()).find("2x2 window does not fit feature maps of 1x1"), std::string::npos)
+        << failure.what();
+  }
+}
+
+TEST(Model, UnknownNameListsTheKnownOnes) {
+  try {
+    make_model("resnet", {1, 28, 28}, 10);
+    FAIL();
+  } catch (const UsageError& failure) {
+    EXPECT_STREQ(failure.what(), "unknown model 'resnet'. Known models: mlp, cnn");
+  }
+}
+
+TEST(Model, InitialValuesFollowTheSeedAndTheFanIn) {
+  const Model model = make_model("cnn", {1, 28, 28}, 10);
+  const auto first = model.initial_parameters(7);
+  const auto again = model.initial_parameters(7);
+  const auto other = model.initial_parameters(8);
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(first[i].value.values, again[i].value.values);
+    EXPECT_NE(first[i].value.values, other[i].value.values);
+  }
+  const std::vector<float>& weight = first[2].value.values;  // conv2: fan-in 32 · 9
+  const float bound = 1 / std::sqrt(288.0f);
+  double sum = 0, squares = 0;
+  for (const float value : weight) {
+    EXPECT_LE(std::abs(value), bound);
+    sum += value;
+    squares += static_cast<double>(value) * value;
+  }
+  const auto count = static_cast<double>(weight.size());
+  EXPECT_NEAR(sum / count, 0, 0.002);
+  EXPECT_NEAR(squares / count, bound * bound / 3, 0.03 * bound * bound);
+}
+
+TEST(Optimizer, NamesAreParsedAndUnknownOnesRefused) {
+  EXPECT_EQ(parse_optimizer("adamw"), OptimizerKind::adamw);
+  EXPECT_EQ(parse_loss("mse"), LossKind::mean_squared_error);
+  EXPECT_THROW(parse_optimizer("lion"), UsageError);
+  EXPECT_THROW(parse_loss("hinge"), UsageError);
+}
+
+}  // namespace
+}  // namespace dovetail

@@ -1,0 +1,60 @@
+// Random data and small models for the tests of plans.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "device/opencl/device.hpp"
+#include "model/model.hpp"
+#include "plan/plan.hpp"
+#include "support/random.hpp"
+
+namespace dovetail::testing {
+
+/// The first device that can be used: a GPU where there is one is as good as PoCL here.
+inline opencl::Device& test_device() {
+  static opencl::Device device(0);
+  return device;
+}
+
+struct RandomBatch {
+  std::vector<std::uint8_t> images;
+  std::vector<std::int32_t> labels;
+};
+
+inline RandomBatch random_batch(const Model& model, std::size_t count, std::uint64_t seed) {
+  SplitMix64 random(seed);
+  RandomBatch batch;
+  batch.images.resize(count * static_cast<std::size_t>(model.input().size()));
+  for (auto& pixel : batch.images) pixel = static_cast<std::uint8_t>(random.next() >> 56);
+  for (std::size_t i = 0; i < count; ++i) {
+    batch.labels.push_back(static_cast<std::int32_t>(random.next() % static_cast<std::uint64_t>(model.classes())));
+  }
+  return batch;
+}
+
+inline InputStatistics statistics_for(const Model& model) {
+  const auto channels = static_cast<std::size_t>(model.input().channels);
+  InputStatistics statistics{std::vector<float>(channels, 0.45f), std::vector<float>(channels, 0.3f)};
+  statistics.mean.back() = 0.5f;
+  return statistics;
+}
+
+/// Every kind of layer but dropout, with odd sizes, strides and paddings.
+inline Model mixed_model() {
+  using namespace layer;
+  return Model("mixed", {3, 13, 11},
+               {Conv2d{.out = 20, .kernel = 3, .padding = 1}, BatchNorm{}, Relu{}, MaxPool{.kernel = 2, .stride = 2},
+                Conv2d{.out = 8, .kernel = 3, .stride = 2, .padding = 1}, Relu{},
+                Conv2d{.out = 17, .kernel = 3, .padding = 1}, Relu{}, AveragePool{.kernel = 2, .stride = 1},
+                Conv2d{.out = 6, .kernel = 1}, Dense{.out = 12}, Relu{}, Dense{.out = 5}});
+}
+
+inline Model small_cnn() {
+  using namespace layer;
+  return Model("small", {1, 12, 12},
+               {Conv2d{.out = 8, .padding = 1}, Relu{}, MaxPool{}, Conv2d{.out = 16, .padding = 1}, Relu{}, MaxPool{},
+                Dense{.out = 24}, Relu{}, Dense{.out = 10}});
+}
+
+}  // namespace dovetail::testing

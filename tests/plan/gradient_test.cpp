@@ -1,0 +1,87 @@
+// Whole-model gradients of plans against float64 central finite differences of the twins.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "plan/fixture.hpp"
+#include "plan/plan.hpp"
+#include "plan/reference_model.hpp"
+
+namespace dovetail {
+namespace {
+
+using namespace testing;
+
+struct Case {
+  const char* name;
+  Variant variant;
+  LossKind loss;
+  Model (*model)();
+};
+
+class PlanGradient : public ::testing::TestWithParam<Case> {};
+
+/// The gradient in canonical layout, by way of a step of plain SGD with learning rate 1.
+std::vector<Parameter> gradient_of(Plan& plan, const RandomBatch& batch, const std::vector<Parameter>& start) {
+  plan.load_parameters(start);
+  plan.enqueue_gradients(batch.images, batch.labels, 0);
+  StepStatistics statistics;
+  {
+    const opencl::Mapping mapping = plan.map_reduction();
+    statistics = plan.step_statistics(mapping.as<float>());
+  }
+  plan.enqueue_update(1.0f, statistics, 1);
+  std::vector<Parameter> gradient = plan.parameters();
+  for (std::size_t i = 0; i < gradient.size(); ++i) {
+    for (std::size_t j = 0; j < gradient[i].value.size(); ++j) {
+      gradient[i].value.values[j] = start[i].value.values[j] - gradient[i].value.values[j];
+    }
+  }
+  return gradient;
+}
+
+TEST_P(PlanGradient, AgreesWithFiniteDifferences) {
+  const std::uint64_t seed = 20240 + static_cast<std::uint64_t>(::testing::UnitTest::GetInstance()->random_seed());
+  SCOPED_TRACE(seed);
+  const Model model = GetParam().model();
+  const InputStatistics input = statistics_for(model);
+  const std::size_t samples = 3;
+  Plan plan(test_device(), model, input,
+            {.batch = 4, .training = true, .loss = GetParam().loss, .optimizer = {.momentum = 0},
+             .variant = GetParam().variant});
+  const RandomBatch batch = random_batch(model, samples, seed);
+  const std::vector<Parameter> start = model.initial_parameters(seed);
+  const std::vector<Parameter> gradient = gradient_of(plan, batch, start);
+
+  ParameterMap parameters = to_map(start);
+  SplitMix64 random(seed);
+  for (const Parameter& g : gradient) {
+    Values& values = parameters.at(g.name);
+    float largest = 0;
+    for (const float value : g.value.values) largest = std::max(largest, std::abs(value));
+    for (int trial = 0; trial < 5; ++trial) {
+      const std::size_t i = random.next() % values.size();
+      const double saved = values[i], step = 1e-6;
+      const auto loss_at = [&](double value) {
+        values[i] = value;
+        return loss_sum(model, parameters, input, batch.images, batch.labels, GetParam().loss) / samples;
+      };
+      const double expected = (loss_at(saved + step) - loss_at(saved - step)) / (2 * step);
+      values[i] = saved;
+      // The gradient comes out of float32 parameters, a step of 1 apart: its error is that of values near 1.
+      EXPECT_NEAR(g.value.values[i], expected, 1e-4 * static_cast<double>(largest) + 2e-6) << g.name << " " << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, PlanGradient,
+    ::testing::Values(Case{"mixed_cpu", Variant::cpu, LossKind::cross_entropy, mixed_model},
+                      Case{"mixed_gpu", Variant::gpu, LossKind::cross_entropy, mixed_model},
+                      Case{"small_cpu_mse", Variant::cpu, LossKind::mean_squared_error, small_cnn},
+                      Case{"small_gpu_mse", Variant::gpu, LossKind::mean_squared_error, small_cnn}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace dovetail

@@ -1,0 +1,59 @@
+// Which layers fuse, and the halos between them.
+#include "plan/lowering.hpp"
+
+#include <gtest/gtest.h>
+
+#include "model/zoo.hpp"
+#include "support/error.hpp"
+
+namespace dovetail::plan {
+namespace {
+
+using namespace layer;
+
+TEST(Lowering, CnnFusesItsRelusAndGivesConvolutionsTheirBorders) {
+  const Lowered lowered = lower(make_model("cnn", {1, 28, 28}, 10), 4);
+  ASSERT_EQ(lowered.steps.size(), 6u);  // conv, pool, conv, pool, dense, dense
+  EXPECT_TRUE(lowered.steps[0].relu);
+  EXPECT_TRUE(lowered.steps[2].relu);
+  EXPECT_TRUE(lowered.steps[4].relu);
+  EXPECT_FALSE(lowered.steps[5].relu);
+  std::vector<int> halos;
+  for (const Layout& layout : lowered.layouts) halos.push_back(layout.halo);
+  // The first convolution's output needs no border: nothing flows back through it. The second's needs one.
+  EXPECT_EQ(halos, (std::vector<int>{1, 0, 1, 1, 0, 0, 0}));
+  EXPECT_EQ(lowered.layouts.front().channel_stride, 1);
+  EXPECT_EQ(lowered.layouts.back().channel_stride, 16);
+}
+
+TEST(Lowering, ALastReluStaysOnItsOwn) {
+  const Lowered lowered = lower(Model("m", {1, 4, 4}, {Dense{.out = 3}, Relu{}}), 1);
+  ASSERT_EQ(lowered.steps.size(), 2u);
+  EXPECT_FALSE(lowered.steps[0].relu);
+}
+
+TEST(Lowering, ADenseLayerBehindAConvolutionGetsItsInputWithoutBorder) {
+  const Model model("m", {1, 6, 6}, {Conv2d{.out = 4, .padding = 1}, Conv2d{.out = 4, .padding = 1}, Dense{.out = 3}});
+  const Lowered lowered = lower(model, 1);
+  ASSERT_EQ(lowered.steps.size(), 4u);
+  EXPECT_TRUE(lowered.steps[2].strip_halo);
+  EXPECT_EQ(lowered.layouts[2].halo, 1);
+  EXPECT_EQ(lowered.layouts[3].halo, 0);
+}
+
+TEST(Lowering, ElementwiseLayersShareTheirNeighboursBorders) {
+  const Model model("m", {1, 6, 6},
+                    {Conv2d{.out = 4, .padding = 1}, BatchNorm{}, Dropout{}, Conv2d{.out = 4, .kernel = 5, .padding = 2},
+                     MaxPool{}, Dense{.out = 3}});
+  const Lowered lowered = lower(model, 1);
+  EXPECT_EQ(lowered.layouts[1].halo, 2);
+  EXPECT_EQ(lowered.layouts[2].halo, 2);
+  EXPECT_EQ(lowered.layouts[3].halo, 2);
+}
+
+TEST(Lowering, RefusesAModelThatBeginsElsewhere) {
+  EXPECT_THROW(lower(Model("m", {1, 6, 6}, {MaxPool{}, Dense{.out = 3}}), 1), UsageError);
+}
+
+}  // namespace
+}  // namespace dovetail::plan

@@ -1,0 +1,120 @@
+// The prefetcher: the schedule's batches in order, failures in their place, a clean stop at any
+// time.
+#include "shards/prefetcher.hpp"
+
+#include <atomic>
+#include <chrono>
+
+#include "shards/scratch.hpp"
+#include "shards/shard_writer.hpp"
+
+namespace dovetail {
+namespace {
+
+using test::error_of;
+using test::ScratchFolder;
+
+class PrefetcherTest : public testing::Test {
+ protected:
+  PrefetcherTest() {
+    write_split(folder_.path(), test::random_samples(500, {1, 4, 4}),
+                {.split = "train", .samples_per_shard = 100});
+  }
+  ShardReader reader(std::size_t memory_bytes) {
+    return ShardReader(folder_.path(), "train", {.seed = 3, .memory_bytes = memory_bytes});
+  }
+
+  // Three epochs in batches of 64, the last of each shorter.
+  static std::optional<Range> schedule(std::size_t step) {
+    constexpr std::size_t steps = 8;
+    if (step >= 3 * steps) return std::nullopt;
+    const std::size_t begin = step % steps * 64;
+    return Range{static_cast<std::int64_t>(step / steps), begin,
+                 std::min<std::size_t>(64, 500 - begin)};
+  }
+
+  ScratchFolder folder_;
+};
+
+TEST_F(PrefetcherTest, DeliversTheScheduleFromMemoryAndFromFiles) {
+  for (const std::size_t memory_bytes : {std::size_t{1} << 20, std::size_t{64 * 16 * 3}}) {
+    ShardReader ahead = reader(memory_bytes);
+    ShardReader direct = reader(memory_bytes);
+    Prefetcher prefetcher(ahead, schedule);
+    Batch batch;
+    Batch expected;
+    std::size_t step = 0;
+    for (; prefetcher.next(batch); ++step) {
+      ASSERT_EQ(batch.range, *schedule(step));
+      direct.read(batch.range, expected);
+      EXPECT_EQ(batch.images, expected.images);
+      EXPECT_EQ(batch.labels, expected.labels);
+    }
+    EXPECT_EQ(step, 24u);
+    EXPECT_FALSE(prefetcher.next(batch));
+  }
+}
+
+TEST_F(PrefetcherTest, ReadsAheadByTwoAndNoFurther) {
+  ShardReader source = reader(1 << 20);
+  std::atomic<std::size_t> asked = 0;
+  Prefetcher prefetcher(source, [&](std::size_t step) {
+    ++asked;
+    return schedule(step);
+  });
+  const auto wait_for = [&](std::size_t count) {
+    for (int i = 0; i < 5000 && asked < count; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return asked.load();
+  };
+  EXPECT_EQ(wait_for(2), 2u);
+  Batch batch;
+  ASSERT_TRUE(prefetcher.next(batch));
+  EXPECT_EQ(wait_for(3), 3u);
+}
+
+TEST_F(PrefetcherTest, UsesStorageAgain) {
+  ShardReader source = reader(1 << 20);
+  Prefetcher prefetcher(source, [](std::size_t) { return Range{0, 0, 64}; });
+  Batch batch;
+  std::set<const std::uint8_t*> storage;
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(prefetcher.next(batch));
+    storage.insert(batch.images.data());
+  }
+  EXPECT_LE(storage.size(), 5u);  // two ready, one being read, one with the caller, one to spare
+}
+
+TEST_F(PrefetcherTest, RethrowsAfterTheBatchesBefore) {
+  ShardReader source = reader(1 << 20);
+  Prefetcher prefetcher(source, [](std::size_t step) { return Range{0, step * 200, 200}; });
+  Batch batch;
+  EXPECT_TRUE(prefetcher.next(batch));
+  EXPECT_TRUE(prefetcher.next(batch));
+  for (int again = 0; again < 2; ++again) {
+    EXPECT_THAT(error_of([&] { prefetcher.next(batch); }),
+                testing::HasSubstr("samples 400 to 600 were asked for, but the split has 500"));
+  }
+}
+
+TEST_F(PrefetcherTest, RethrowsWhatTheScheduleThrows) {
+  ShardReader source = reader(1 << 20);
+  Prefetcher prefetcher(source,
+                        [](std::size_t) -> std::optional<Range> { throw Error("no schedule"); });
+  Batch batch;
+  EXPECT_EQ(error_of([&] { prefetcher.next(batch); }), "no schedule");
+}
+
+TEST_F(PrefetcherTest, StopsAtAnyTime) {
+  for (int fetched = 0; fetched < 30; ++fetched) {
+    ShardReader source = reader(64 * 16 * 3);
+    Prefetcher prefetcher(source, schedule);
+    Batch batch;
+    for (int i = 0; i < fetched; ++i) prefetcher.next(batch);
+  }
+}
+
+}  // namespace
+}  // namespace dovetail

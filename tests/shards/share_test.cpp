@@ -1,0 +1,66 @@
+// Shares cover every sample exactly once, in order, and are as even as the weights ask.
+#include "shards/share.hpp"
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "shards/scratch.hpp"
+
+namespace dovetail {
+namespace {
+
+TEST(Share, CoversEverythingOnceAndDiffersByAtMostOne) {
+  for (std::size_t ranks = 1; ranks <= 9; ++ranks) {
+    for (std::size_t count : {0, 1, 2, 7, 8, 9, 64, 127, 60000}) {
+      std::size_t next = 0;
+      std::size_t least = count;
+      std::size_t most = 0;
+      for (std::size_t rank = 0; rank < ranks; ++rank) {
+        const Share part = share(count, rank, ranks);
+        EXPECT_EQ(part.begin, next);
+        next += part.count;
+        least = std::min(least, part.count);
+        most = std::max(most, part.count);
+      }
+      EXPECT_EQ(next, count);
+      EXPECT_LE(most - least, 1u);
+    }
+  }
+}
+
+TEST(Share, FollowsWeights) {
+  std::mt19937 random(3);
+  for (int trial = 0; trial < 200; ++trial) {
+    std::vector<double> weights(1 + random() % 8);
+    double total = 0;
+    for (double& weight : weights) total += weight = (random() % 1000) / 7.0;
+    if (total == 0) continue;
+    const std::size_t count = random() % 1000;
+    std::size_t next = 0;
+    for (std::size_t rank = 0; rank < weights.size(); ++rank) {
+      const Share part = share(count, rank, weights);
+      EXPECT_EQ(part.begin, next);
+      next += part.count;
+      const double exact = static_cast<double>(count) * weights[rank] / total;
+      EXPECT_LE(std::abs(static_cast<double>(part.count) - exact), 1.0 + 1e-9);
+      if (weights[rank] == 0) {
+        EXPECT_EQ(part.count, 0u);
+      }
+    }
+    EXPECT_EQ(next, count);
+  }
+  EXPECT_EQ(share(100, 1, std::vector<double>{3, 1}), (Share{75, 25}));
+}
+
+TEST(Share, RefusesNonsense) {
+  EXPECT_THROW(share(10, 3, 3), Error);
+  EXPECT_THROW(share(10, 0, std::vector<double>{}), Error);
+  EXPECT_THROW(share(10, 0, std::vector<double>{0, 0}), Error);
+  EXPECT_THROW(share(10, 0, std::vector<double>{1, -1}), Error);
+  EXPECT_THROW(share(10, 0, std::vector<double>{1, NAN}), Error);
+  EXPECT_THROW(share(10, 0, std::vector<double>{1, INFINITY}), Error);
+}
+
+}  // namespace
+}  // namespace dovetail

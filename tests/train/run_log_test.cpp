@@ -1,0 +1,63 @@
+// run.jsonl: whole lines, in order, also after a crash.
+#include "train/run_log.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "support/error.hpp"
+#include "train/scratch.hpp"
+
+namespace dovetail {
+namespace {
+
+using testing::Scratch;
+
+std::vector<Json> read_lines(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::vector<Json> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(Json::parse(line));
+  return lines;
+}
+
+TEST(RunLog, WritesOneObjectALine) {
+  const Scratch scratch("log");
+  const auto path = scratch.path() / "run.jsonl";
+  RunLog log(path, false);
+  log.event("start", {{"model", "cnn"}});
+  log.event("end", {{"test_accuracy", 0.5}});
+  const auto lines = read_lines(path);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0]["event"], "start");
+  EXPECT_EQ(lines[0]["model"], "cnn");
+  EXPECT_EQ(lines[0]["time"].get<std::string>().size(), 20u);
+  EXPECT_EQ(lines[1]["test_accuracy"], 0.5);
+}
+
+TEST(RunLog, ResumingDropsAnUnfinishedLineAndAppends) {
+  const Scratch scratch("log");
+  const auto path = scratch.path() / "run.jsonl";
+  { RunLog(path, false).event("start", {}); }
+  std::ofstream(path, std::ios::app) << R"({"event": "st)";
+  RunLog(path, true).event("resume", {});
+  const auto lines = read_lines(path);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[1]["event"], "resume");
+}
+
+TEST(RunLog, AFreshRunStartsAnew) {
+  const Scratch scratch("log");
+  const auto path = scratch.path() / "run.jsonl";
+  { RunLog(path, false).event("old", {}); }
+  RunLog(path, false).event("new", {});
+  EXPECT_EQ(read_lines(path).size(), 1u);
+}
+
+TEST(RunLog, SaysWhenItCannotWrite) {
+  EXPECT_THROW(RunLog("/nonexistent/run.jsonl", false), Error);
+  RunLog full("/dev/full", true);
+  EXPECT_THROW(full.event("start", {}), Error);
+}
+
+}  // namespace
+}  // namespace dovetail
