@@ -1,5 +1,7 @@
 # dovetail_mpi_test(NAME SOURCES file... LINKS target... RANKS 1 2 3 4 [TIMEOUT seconds] [LABELS label...]): one GoogleTest
 # binary whose tests are MPI-collective, run under mpirun once for each number of ranks as NAME.ranksN.
+# dovetail_mpi_run(NAME RANKS 1 2 3 4 [SUFFIX text] [ENVIRONMENT VARIABLE=value...] [TIMEOUT seconds] [LABELS label...]):
+# further runs of that binary, as NAME.ranksN<SUFFIX>.
 find_package(MPI REQUIRED COMPONENTS C)
 
 # Open MPI's: more ranks than cores, none bound to a core. Other launchers may need others.
@@ -12,22 +14,28 @@ if(DOVETAIL_SANITIZE MATCHES "address")
        "LSAN_OPTIONS=suppressions=${CMAKE_CURRENT_LIST_DIR}/lsan.supp:print_suppressions=0")
 endif()
 
+function(dovetail_mpi_run name)
+  cmake_parse_arguments(RUN "" "TIMEOUT;SUFFIX" "RANKS;ENVIRONMENT;LABELS" ${ARGN})
+  if(NOT RUN_TIMEOUT)
+    set(RUN_TIMEOUT 60)
+  endif()
+  # The watchdog inside speaks before ctest loses patience.
+  math(EXPR ctest_timeout "${RUN_TIMEOUT} + 10")
+  foreach(ranks IN LISTS RUN_RANKS)
+    set(run ${name}.ranks${ranks}${RUN_SUFFIX})
+    add_test(NAME ${run}
+             COMMAND ${MPIEXEC_EXECUTABLE} ${DOVETAIL_MPIEXEC_FLAGS} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}>)
+    set_tests_properties(${run} PROPERTIES
+      ENVIRONMENT "${DOVETAIL_MPI_ENVIRONMENT};DOVETAIL_TEST_TIMEOUT_S=${RUN_TIMEOUT};${RUN_ENVIRONMENT}"
+      TIMEOUT ${ctest_timeout} PROCESSORS ${ranks} LABELS "mpi;${RUN_LABELS}")
+  endforeach()
+endfunction()
+
 function(dovetail_mpi_test name)
   cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;LINKS;RANKS;LABELS" ${ARGN})
-  if(NOT TEST_TIMEOUT)
-    set(TEST_TIMEOUT 60)
-  endif()
   add_executable(${name} ${TEST_SOURCES})
   target_link_libraries(${name} PRIVATE ${TEST_LINKS} dovetail_mpi_main dovetail_flags)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  # The watchdog inside speaks before ctest loses patience.
-  math(EXPR ctest_timeout "${TEST_TIMEOUT} + 10")
-  foreach(ranks IN LISTS TEST_RANKS)
-    add_test(NAME ${name}.ranks${ranks}
-             COMMAND ${MPIEXEC_EXECUTABLE} ${DOVETAIL_MPIEXEC_FLAGS} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}>)
-    set_tests_properties(${name}.ranks${ranks} PROPERTIES
-      ENVIRONMENT "${DOVETAIL_MPI_ENVIRONMENT};DOVETAIL_TEST_TIMEOUT_S=${TEST_TIMEOUT}"
-      TIMEOUT ${ctest_timeout} PROCESSORS ${ranks} LABELS "mpi;${TEST_LABELS}")
-  endforeach()
+  dovetail_mpi_run(${name} RANKS ${TEST_RANKS} TIMEOUT ${TEST_TIMEOUT} LABELS ${TEST_LABELS})
 endfunction()

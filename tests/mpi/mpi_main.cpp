@@ -68,21 +68,25 @@ class RankListener : public ::testing::EmptyTestEventListener {
   explicit RankListener(Watchdog& watchdog) : watchdog_(watchdog) {}
 
  private:
-  void OnTestStart(const ::testing::TestInfo& test) override { watchdog_.enter(name_of(test)); }
+  void OnTestStart(const ::testing::TestInfo& test) override {
+    test_ = name_of(test);
+    watchdog_.enter(test_);
+  }
   void OnTestPartResult(const ::testing::TestPartResult& result) override {
     if (!result.failed()) return;
     std::fprintf(stderr, "[rank %d] %s:%d: %s\n", rank_,
                  result.file_name() ? result.file_name() : "?", result.line_number(),
                  result.message());
     if (result.fatally_failed() && world_->size() > 1) {
-      std::fprintf(stderr, "[rank %d] has left %s: the job ends\n", rank_,
-                   name_of(*::testing::UnitTest::GetInstance()->current_test_info()).c_str());
+      std::fprintf(stderr, "[rank %d] has left %s: the job ends\n", rank_, test_.c_str());
       abort_job(1);
     }
   }
   void OnTestProgramEnd(const ::testing::UnitTest&) override { watchdog_.enter("the end"); }
 
   Watchdog& watchdog_;
+  std::string
+      test_{};  // GoogleTest holds its lock during OnTestPartResult, so it cannot be asked there
 };
 
 int run_tests() {
