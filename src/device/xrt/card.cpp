@@ -1,0 +1,149 @@
+// Opens cards, loads their xclbins, and allocates, fills and reads their buffers.
+#include "device/xrt/card.hpp"
+
+#include <new>
+
+#include "device/xrt/state.hpp"
+
+namespace dovetail::fpga {
+namespace {
+
+std::string loadable(const std::filesystem::path& xclbin) {
+  if (!std::filesystem::is_regular_file(xclbin)) {
+    throw Error(format("there is no xclbin {}", xclbin.string()),
+                "Build the project for the emulated card's, or the FPGA kernels with v++ for a "
+                "real card's");
+  }
+  return xclbin.string();
+}
+
+std::string kernel_names(const xrt::xclbin& xclbin) {
+  std::vector<std::string> names;
+  for (const auto& kernel : xclbin.get_kernels()) names.push_back(kernel.get_name());
+  return format("{}", fmt::join(names, ", "));
+}
+
+std::vector<ArgumentInfo> arguments_of(const xrt::xclbin::kernel& description,
+                                       const xrt::kernel& kernel) {
+  std::vector<ArgumentInfo> arguments;
+  for (const auto& argument : description.get_args()) {
+    ArgumentInfo info{argument.get_name(), argument.get_host_type(), argument.get_size()};
+    info.is_pointer = info.type.find('*') != std::string::npos;
+    if (info.is_pointer) info.group = kernel.group_id(static_cast<int>(arguments.size()));
+    arguments.push_back(info);
+  }
+  return arguments;
+}
+
+void expect_inside(const BufferState& state, std::size_t size, std::size_t bytes,
+                   std::size_t offset, const char* what) {
+  if (offset > size || bytes > size - offset) {
+    throw Error(format("{}: {} of {} bytes at {} leaves a buffer of {} bytes", state.card->label,
+                       what, bytes, offset, size));
+  }
+}
+
+}  // namespace
+
+std::string CardState::bank_name(int group) const {
+  const auto banks = xclbin.get_mems();
+  const auto index = static_cast<std::size_t>(group);
+  return index < banks.size() ? banks[index].get_tag() : format("memory group {}", group);
+}
+
+Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
+    : state_(std::make_shared<CardState>()) {
+  const std::string file = loadable(xclbin);
+  state_->timeout_s = timeout_s;
+  state_->label = format("card {}", index);
+  note_that_xrt_is_used();
+  if (index < 0)
+    throw Error(format("there is no card {}", index), "`dovetail devices` lists the cards");
+  with_xrt(format("opening card {}", index), "`dovetail devices` lists the cards",
+           [&] { state_->device = xrt::device(static_cast<unsigned>(index)); });
+  info_ = describe(index, state_->device);
+  state_->label = format("card {} ({})", index, info_.name);
+  with_xrt(format("{}: loading {}", state_->label, file),
+           "The file is damaged or was built for another card, or another job keeps the card", [&] {
+             state_->xclbin = xrt::xclbin(file);
+             state_->uuid = state_->device.load_xclbin(state_->xclbin);
+           });
+  for (const auto& bank : state_->xclbin.get_mems()) {
+    if (bank.get_used()) info_.memory_bytes += bank.get_size_kb() * 1024;
+  }
+  for (const auto& kernel : state_->xclbin.get_kernels()) {
+    info_.compute_units += static_cast<int>(kernel.get_cus().size());
+  }
+}
+
+Card::~Card() = default;
+
+Kernel Card::kernel(const std::string& name) {
+  // "vadd:{vadd_2}" picks one compute unit of a kernel.
+  const auto description = state_->xclbin.get_kernel(name.substr(0, name.find(':')));
+  if (!description) {
+    throw Error(format("{}: the xclbin has no kernel {}, it was built for other kernels ({})",
+                       state_->label, name, kernel_names(state_->xclbin)),
+                "Load the xclbin of the right kernel family");
+  }
+  Kernel kernel;
+  kernel.name_ = name;
+  kernel.state_ = std::make_shared<KernelState>();
+  with_xrt(format("{}: opening kernel {}", state_->label, name), "Another process may hold it",
+           [&] {
+             kernel.state_->card = state_;
+             kernel.state_->kernel = xrt::kernel(state_->device, state_->uuid, name);
+             kernel.state_->run = xrt::run(kernel.state_->kernel);
+             kernel.state_->arguments = arguments_of(description, kernel.state_->kernel);
+           });
+  return kernel;
+}
+
+Buffer Card::allocate(std::size_t bytes, const Kernel& kernel, int argument) {
+  const auto& arguments = kernel.state_->arguments;
+  const auto position = static_cast<std::size_t>(argument);
+  if (position >= arguments.size() || !arguments[position].is_pointer) {
+    throw Error(format("{}: argument {} of kernel {} takes no buffer", state_->label, argument,
+                       kernel.name()));
+  }
+  const int group = arguments[position].group;
+  const std::string what =
+      format("{}: allocating {} in {} ({} of kernel {})", state_->label,
+             format_bytes(static_cast<double>(bytes)), state_->bank_name(group),
+             arguments[position].name, kernel.name());
+  Buffer result;
+  result.bytes_ = bytes;
+  try {
+    result.state_ = std::make_shared<BufferState>(
+        BufferState{state_,
+                    xrt::bo(state_->device, bytes, xrt::bo::flags::normal,
+                            static_cast<xrt::memory_group>(group)),
+                    group});
+  } catch (const std::bad_alloc&) {
+    throw Error(what + " failed: the card's bank has no room for it",
+                "Use a smaller batch or a smaller model");
+  } catch (const std::exception& failure) {
+    throw Error(format("{} failed: {}", what, failure.what()));
+  }
+  return result;
+}
+
+void Buffer::write(const void* source, std::size_t bytes, std::size_t offset) {
+  expect_inside(*state_, bytes_, bytes, offset, "a write");
+  if (bytes == 0) return;
+  with_xrt(format("{}: writing {} bytes", state_->card->label, bytes), "", [&] {
+    state_->buffer.write(source, bytes, offset);
+    state_->buffer.sync(XCL_BO_SYNC_BO_TO_DEVICE, bytes, offset);
+  });
+}
+
+void Buffer::read(void* target, std::size_t bytes, std::size_t offset) {
+  expect_inside(*state_, bytes_, bytes, offset, "a read");
+  if (bytes == 0) return;
+  with_xrt(format("{}: reading {} bytes", state_->card->label, bytes), "", [&] {
+    state_->buffer.sync(XCL_BO_SYNC_BO_FROM_DEVICE, bytes, offset);
+    state_->buffer.read(target, bytes, offset);
+  });
+}
+
+}  // namespace dovetail::fpga

@@ -1,0 +1,126 @@
+// Checks a launch's arguments, starts it, and waits for it with a limit.
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <mutex>
+
+#include "device/xrt/state.hpp"
+
+namespace dovetail::fpga {
+namespace {
+
+std::string argument_text(const KernelState& state, const std::string& kernel, int position) {
+  const ArgumentInfo& argument = state.arguments[static_cast<std::size_t>(position)];
+  return format("{}: argument {} ({}) of kernel {}", state.card->label, position, argument.name,
+                kernel);
+}
+
+/// Keeps the XRT objects of a launch that did not return: XRT would free memory that the card still
+/// writes to.
+void keep_for_good(std::shared_ptr<KernelState> state) {
+  static std::mutex mutex;
+  static auto* kept =
+      new std::vector<std::shared_ptr<KernelState>>;  // outlives the process's static destruction
+  const std::lock_guard lock(mutex);
+  kept->push_back(std::move(state));
+}
+
+template <typename T>
+void set_register(xrt::run& run, int position, const void* value) {
+  T copy;
+  std::memcpy(&copy, value, sizeof copy);
+  run.set_arg(position, copy);
+}
+
+const char* meaning(ert_cmd_state state) {
+  switch (state) {
+    case ERT_CMD_STATE_ERROR:
+      return "the card reports an error";
+    case ERT_CMD_STATE_ABORT:
+      return "it was aborted";
+    case ERT_CMD_STATE_NORESPONSE:
+      return "the card does not respond";
+    default:
+      return "the card reports an unexpected state";
+  }
+}
+
+}  // namespace
+
+void Kernel::begin(std::size_t arguments) {
+  if (state_->card->stuck) {
+    throw Error(format("{}: an earlier launch has not returned, so kernel {} is not started",
+                       state_->card->label, name_),
+                "Restart the job; reset a real card with `xbutil reset`");
+  }
+  if (arguments != state_->arguments.size()) {
+    throw Error(format("{}: kernel {} takes {} arguments, not {}", state_->card->label, name_,
+                       state_->arguments.size(), arguments));
+  }
+}
+
+void Kernel::set(int position, const Buffer& buffer) {
+  const ArgumentInfo& argument = state_->arguments[static_cast<std::size_t>(position)];
+  if (!argument.is_pointer) {
+    throw Error(
+        format("{} is a {}, not a buffer", argument_text(*state_, name_, position), argument.type));
+  }
+  if (buffer.state_ == nullptr || buffer.state_->card != state_->card) {
+    throw Error(
+        format("{}: the buffer is not one of this card", argument_text(*state_, name_, position)));
+  }
+  // XRT itself would warn, and compute on a copy of its own.
+  if (buffer.state_->group != argument.group) {
+    throw Error(
+        format("{} is connected to {}, the buffer is in {}",
+               argument_text(*state_, name_, position), state_->card->bank_name(argument.group),
+               state_->card->bank_name(buffer.state_->group)),
+        "Allocate it for this argument");
+  }
+  with_xrt(argument_text(*state_, name_, position), "",
+           [&] { state_->run.set_arg(position, buffer.state_->buffer); });
+}
+
+void Kernel::set_scalar(int position, const void* value, std::size_t bytes) {
+  const ArgumentInfo& argument = state_->arguments[static_cast<std::size_t>(position)];
+  if (argument.is_pointer || argument.bytes != bytes) {
+    throw Error(format("{} is a {}, not a number of {} bytes",
+                       argument_text(*state_, name_, position), argument.type, bytes));
+  }
+  with_xrt(argument_text(*state_, name_, position), "", [&] {
+    switch (bytes) {
+      case 1:
+        return set_register<std::uint8_t>(state_->run, position, value);
+      case 2:
+        return set_register<std::uint16_t>(state_->run, position, value);
+      case 4:
+        return set_register<std::uint32_t>(state_->run, position, value);
+      default:
+        return set_register<std::uint64_t>(state_->run, position, value);
+    }
+  });
+}
+
+void Kernel::finish() {
+  const double timeout_s = state_->card->timeout_s;
+  const std::string remedy = "Look at the lines above for the card's reason";
+  const auto timeout = std::chrono::milliseconds(std::max(1L, std::lround(timeout_s * 1000)));
+  const ert_cmd_state ended =
+      with_xrt(format("{}: kernel {}", state_->card->label, name_), remedy, [&] {
+        state_->run.start();
+        return state_->run.wait(timeout);
+      });
+  if (ended == ERT_CMD_STATE_COMPLETED) return;
+  if (ended == ERT_CMD_STATE_TIMEOUT) {
+    state_->card->stuck = true;
+    keep_for_good(state_);
+    throw Error(
+        format("{}: kernel {} has not returned within {} s", state_->card->label, name_, timeout_s),
+        "Restart the job; reset a real card with `xbutil reset`");
+  }
+  throw Error(format("{}: kernel {} failed: {} (state {})", state_->card->label, name_,
+                     meaning(ended), static_cast<int>(ended)),
+              remedy);
+}
+
+}  // namespace dovetail::fpga
