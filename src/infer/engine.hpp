@@ -30,7 +30,7 @@ class Engine {
   std::vector<float> run(std::span<const std::uint8_t> images, std::size_t count);
 
   bool loaded() const { return !network_.layers.empty(); }
-  const std::string& format() const { return network_.format; }
+  const std::string& number_format() const { return network_.format; }
   std::uint64_t version() const { return network_.version; }
   int classes() const { return network_.classes; }
 
