@@ -1,8 +1,9 @@
 // ReLU and dropout, element by element over the interior of a feature map.
 //
-// Built with LANES, the channels in a ReLU's vector. One work-group a line; its work-items share the line's vectors.
-#ifndef LANES
-#error "activation.cl needs LANES"
+// Built with LANES, the channels in a ReLU's vector, and BLOCKS, the random blocks that a work-item of dropout draws at a
+// time. One work-group a line; its work-items share the line's vectors.
+#if !defined(LANES) || !defined(BLOCKS)
+#error "activation.cl needs LANES and BLOCKS"
 #endif
 
 #define JOIN_(a, b) a##b
@@ -38,28 +39,51 @@ kernel void relu_backward(global const floats* y, global const floats* dy, globa
   FOR_MY_VECTORS(map) { dx[line + i] = select((floats)(0), dy[line + i], y[line + i] > 0); }
 }
 
-// Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-uint4 philox(uint4 counter, uint2 key) {
-  for (int round = 0; round < 10; ++round) {
-    const uint high0 = mul_hi(0xD2511F53u, counter.x);
-    const uint high1 = mul_hi(0xCD9E8D57u, counter.z);
-    counter = (uint4)(high1 ^ counter.y ^ key.x, 0xCD9E8D57u * counter.z, high0 ^ counter.w ^ key.y,
-                      0xD2511F53u * counter.x);
-    key += (uint2)(0x9E3779B9u, 0xBB67AE85u);
+// Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Counters are
+// (sample, block, 0); `words` gets the four words of each of BLOCKS blocks. Scalars only, so that CPU compilers turn
+// the loop over the blocks into vector code.
+void philox(uint* words, ulong sample, uint first_block, ulong seed) {
+  for (int block = 0; block < BLOCKS; ++block) {
+    uint counter0 = sample;
+    uint counter1 = sample >> 32;
+    uint counter2 = first_block + block;
+    uint counter3 = 0;
+    uint key0 = seed;
+    uint key1 = seed >> 32;
+    for (int round = 0; round < 10; ++round) {
+      const ulong product0 = 0xD2511F53UL * counter0;
+      const ulong product1 = 0xCD9E8D57UL * counter2;
+      counter0 = (uint)(product1 >> 32) ^ counter1 ^ key0;
+      counter1 = product1;
+      counter2 = (uint)(product0 >> 32) ^ counter3 ^ key1;
+      counter3 = product0;
+      key0 += 0x9E3779B9u;
+      key1 += 0xBB67AE85u;
+    }
+    words[4 * block] = counter0;
+    words[4 * block + 1] = counter1;
+    words[4 * block + 2] = counter2;
+    words[4 * block + 3] = counter3;
   }
-  return counter;
 }
 
-// y = x * scale where a random word >= threshold, else 0. `of` counts vectors of four channels, one Philox block each.
+// y = x * scale where the element's random word >= threshold, else 0. `of` counts vectors of four channels, one Philox
+// block each. y may be x.
 kernel void dropout(global const float4* x, global float4* y, constant Map* of, uint threshold, float scale, ulong seed,
                     ulong first_sample) {
   const Map map = *of;
   const size_t line = my_line(map);
   const ulong sample = first_sample + get_group_id(0) / map.rows;
-  const uint first_block = get_group_id(0) % map.rows * map.columns * map.vectors;
-  FOR_MY_VECTORS(map) {
-    const uint4 words = philox((uint4)((uint)sample, (uint)(sample >> 32), first_block + i, 0),
-                               (uint2)((uint)seed, (uint)(seed >> 32)));
-    y[line + i] = select((float4)(0), x[line + i] * scale, words >= threshold);
+  const int blocks = map.columns * map.vectors;
+  const uint first_block = get_group_id(0) % map.rows * blocks;
+  const int items = get_local_size(1) * get_local_size(2);
+  const int item = get_local_id(2) * get_local_size(1) + get_local_id(1);
+  for (int at = item * BLOCKS; at < blocks; at += items * BLOCKS) {
+    uint words[4 * BLOCKS];
+    philox(words, sample, first_block + at, seed);
+    for (int i = 0; i < min(BLOCKS, blocks - at); ++i) {
+      const size_t place = line + at + i;
+      y[place] = select((float4)(0), x[place] * scale, vload4(i, words) >= threshold);
+    }
   }
 }

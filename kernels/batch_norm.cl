@@ -24,7 +24,8 @@ size_t start_of_line(Map map, int line) {
   for (int vector = get_local_id(1); vector < (map).vectors; vector += get_local_size(1))
 
 // Mean and sum of squared deviations of each slice, [slices][vectors] each: two passes, the second one correcting the
-// mean that the first one rounded (Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983).
+// mean that the first one rounded (Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983). Values
+// count from the batch's first pixel, so that a mean far from zero costs no digits.
 // A work-group takes as many slices as its dimension 2 is wide.
 kernel void slice_statistics(global const floats* restrict x, global floats* restrict means,
                              global floats* restrict deviations, constant Map* of, int lines, int slice_lines) {
@@ -35,11 +36,12 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
   const int last = min(first + slice_lines, lines);
   const float count = (last - first) * map.columns;
   FOR_MY_VECTORS(map) {
+    const floats origin = x[map.start + vector];
     floats sum = 0;
     for (int line = first; line < last; ++line) {
       global const floats* pixel = x + start_of_line(map, line) + vector;
       floats line_sum = 0;
-      for (int column = 0; column < map.columns; ++column) line_sum += pixel[column * map.vectors];
+      for (int column = 0; column < map.columns; ++column) line_sum += pixel[column * map.vectors] - origin;
       sum += line_sum;
     }
     const floats mean = sum / count;
@@ -50,7 +52,7 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
       floats line_rest = 0;
       floats line_squares = 0;
       for (int column = 0; column < map.columns; ++column) {
-        const floats deviation = pixel[column * map.vectors] - mean;
+        const floats deviation = (pixel[column * map.vectors] - origin) - mean;
         line_rest += deviation;
         line_squares += deviation * deviation;
       }
@@ -74,21 +76,23 @@ void fold_statistics(float* count, floats* mean, floats* deviations, float other
 }
 
 // Batch statistics from the slices', and scale = gamma / sqrt(variance + epsilon). One work-group a vector of channels.
-kernel void batch_statistics(global const floats* means, global const floats* deviations, global const floats* gamma,
-                             global floats* mean, global floats* variance, global floats* scale, int slices, int lines,
-                             int slice_lines, int columns, float epsilon) {
+kernel void batch_statistics(global const floats* x, global const floats* means, global const floats* deviations,
+                             global const floats* gamma, global floats* mean, global floats* variance,
+                             global floats* scale, constant Map* of, int slices, int lines, int slice_lines,
+                             float epsilon) {
   local float counts[ITEMS];
   local floats item_means[ITEMS];
   local floats item_deviations[ITEMS];
   const int vector = get_group_id(0);
   const int vectors = get_num_groups(0);
   const int item = get_local_id(0);
+  const floats first_mean = means[vector];  // of slice 0: folding small differences rounds less
   float count = 0;
   floats my_mean = 0;
   floats my_deviations = 0;
   for (int slice = item; slice < slices; slice += ITEMS) {
-    const float slice_count = (min((slice + 1) * slice_lines, lines) - slice * slice_lines) * columns;
-    fold_statistics(&count, &my_mean, &my_deviations, slice_count, means[slice * vectors + vector],
+    const float slice_count = (min((slice + 1) * slice_lines, lines) - slice * slice_lines) * of->columns;
+    fold_statistics(&count, &my_mean, &my_deviations, slice_count, means[slice * vectors + vector] - first_mean,
                     deviations[slice * vectors + vector]);
   }
   for (int apart = ITEMS / 2; apart > 0; apart /= 2) {
@@ -104,7 +108,7 @@ kernel void batch_statistics(global const floats* means, global const floats* de
   }
   if (item == 0) {
     const floats batch_variance = my_deviations / count;
-    mean[vector] = my_mean;
+    mean[vector] = x[of->start + vector] + (first_mean + my_mean);
     variance[vector] = batch_variance;
     scale[vector] = gamma[vector] / sqrt(batch_variance + epsilon);
   }

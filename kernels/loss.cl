@@ -57,6 +57,7 @@ kernel void softmax_cross_entropy(global const float* logits, global const int* 
   const int vectors = stride / 16;
   const int label = labels[row];
   const bool label_is_known = label >= 0 && label < classes;
+  const int known_label = label_is_known ? label : -1;  // no column bears -1
   logits += row * stride;
   dlogits += row * stride;
 
@@ -84,8 +85,10 @@ kernel void softmax_cross_entropy(global const float* logits, global const int* 
   const float prediction = -max_of_group(max_of_lanes(negated_first), scratch);
 
   FOR_MY_VECTORS(vectors) {
-    const int16 is_label = COLUMN_IDS + i * 16 == label & (int16)(label_is_known ? -1 : 0);
-    vstore16(vload16(i, dlogits) / sum - select((float16)(0), (float16)(1), is_label), i, dlogits);
+    const int16 column = COLUMN_IDS + i * 16;
+    const float16 one_hot = select((float16)(0), (float16)(1), column == known_label);
+    const float16 gradient = vload16(i, dlogits) / sum - one_hot;
+    vstore16(select((float16)(0), gradient, column < classes), i, dlogits);
   }
   if (get_local_id(0) == 0) {
     row_losses[row] = label_is_known ? log(sum) - (logits[label] - largest) : NAN;

@@ -19,11 +19,9 @@ kernel void normalise_images(global const uchar* restrict images, global float* 
   const int plane = map.rows * map.columns;
   images += n * CHANNELS * plane + row * map.columns;
   y += (n * map.image + map.start + row * map.line) * CHANNELS;
-  for (int c = 0; c < CHANNELS; ++c) {
-    const float factor = scale[c];
-    const float offset = shift[c];
-    for (int column = get_local_id(2); column < map.columns; column += get_local_size(2)) {
-      y[column * CHANNELS + c] = fma(convert_float(images[c * plane + column]), factor, offset);
+  for (int column = get_local_id(2); column < map.columns; column += get_local_size(2)) {
+    for (int c = 0; c < CHANNELS; ++c) {
+      y[column * CHANNELS + c] = fma(convert_float(images[c * plane + column]), scale[c], shift[c]);
     }
   }
 }

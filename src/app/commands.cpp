@@ -1,11 +1,24 @@
 // The table of subcommands.
 #include "app/commands.hpp"
 
+#include "app/command_line.hpp"
+#include "app/devices.hpp"
+
 namespace dovetail::app {
+namespace {
+
+int run_devices_command(const Arguments& arguments) {
+  std::string json_file;
+  CommandLine line("usage: dovetail devices [--json FILE]", "Lists the OpenCL and XRT devices of this host.");
+  line.add("json", json_file, "write the list as JSON; `-` is standard output");
+  return line.parse(arguments) ? run_devices(json_file) : 0;
+}
+
+}  // namespace
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
-      {"devices", "list the OpenCL and XRT devices of this host", run_devices},
+      {"devices", "list the OpenCL and XRT devices of this host", run_devices_command},
       {"shard", "turn a data set into HDF5 shards", run_shard},
       {"train", "train a model (under mpirun)", run_train},
       {"infer", "predict with a trained model (under mpirun)", run_infer},

@@ -14,7 +14,6 @@ struct Command {
   int (*run)(const Arguments& arguments);  // returns the exit code
 };
 
-int run_devices(const Arguments& arguments);
 int run_infer(const Arguments& arguments);
 int run_shard(const Arguments& arguments);
 int run_train(const Arguments& arguments);

@@ -155,11 +155,11 @@ int infer(Communicator& world, const Arguments& arguments) {
                options.checkpoint);
 
   std::optional<opencl::Device> device;
-  std::optional<infer::Engine> engine;
+  CardEngine card;
   Predict predict;
   if (on_fpga) {
-    engine.emplace(open_engine(placement.mine(), options.placement));
-    predict = predict_on_fpga(checkpoint, model, *engine, options);
+    card = open_engine(placement.mine(), options.placement);
+    predict = predict_on_fpga(checkpoint, model, *card.engine, options);
   } else {
     device.emplace(placement.mine().device.index);
     predict = predict_on_gpu(checkpoint, model, *device);

@@ -38,4 +38,13 @@ Placement place_job(Communicator& world, const PlacementOptions& options) {
   return placement;
 }
 
+CardEngine open_engine(const RankPlacement& placement, const PlacementOptions& options) {
+  const fpga::Backend backend = placement.emulated ? fpga::Backend::emulated : fpga::Backend::card;
+  CardEngine result;
+  result.card = std::make_unique<fpga::Card>(placement.device.index, fpga::find_xclbin("int8", backend),
+                                             options.card_timeout_s);
+  result.engine = std::make_unique<infer::Engine>(*result.card);
+  return result;
+}
+
 }  // namespace dovetail::app

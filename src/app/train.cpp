@@ -152,8 +152,8 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
 }
 
 void evaluate_on_fpga(Job& job, Communicator& link) {
-  infer::Engine engine = open_engine(job.placement.mine(), job.options.placement);
-  Evaluator evaluator(link, engine, job.test_set);
+  const CardEngine card = open_engine(job.placement.mine(), job.options.placement);
+  Evaluator evaluator(link, *card.engine, job.test_set);
   evaluator.run();
   job.world.all_gather_text(report(job, evaluator.samples(), evaluator.phases().to_json()).dump());
 }

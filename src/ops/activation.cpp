@@ -12,15 +12,19 @@ namespace {
 
 constexpr int philox_words = 4;  // a Philox block's words, one a channel
 
-int lanes_of(Variant variant) { return variant == Variant::cpu ? 16 : 4; }
+int lanes_of(Variant variant) {
+  return variant == Variant::cpu ? 16 : 4;
+}
 
 opencl::Program build(opencl::Device& device, Variant variant) {
-  return device.build(kernels::activation, {format("LANES={}", lanes_of(variant))});
+  return device.build(kernels::activation, {format("LANES={}", lanes_of(variant)),
+                                            format("BLOCKS={}", variant == Variant::cpu ? 16 : 1)});
 }
 
 float checked_probability(float probability) {
   if (!(probability >= 0 && probability < 1)) {
-    throw Error(format("dropout with probability {} is impossible", probability), "Choose one in [0, 1)");
+    throw Error(format("dropout with probability {} is impossible", probability),
+                "Choose one in [0, 1)");
   }
   return probability;
 }
@@ -41,7 +45,8 @@ void Relu::forward(const opencl::Buffer& x, const opencl::Buffer& y, int batch) 
   device_.launch(forward_, lines_.groups(batch * lines_.rows()), x, y, lines_.map());
 }
 
-void Relu::backward(const opencl::Buffer& y, const opencl::Buffer& dy, const opencl::Buffer& dx, int batch) {
+void Relu::backward(const opencl::Buffer& y, const opencl::Buffer& dy, const opencl::Buffer& dx,
+                    int batch) {
   expect_batch(batch, capacity_);
   device_.launch(backward_, lines_.groups(batch * lines_.rows()), y, dy, dx, lines_.map());
 }
@@ -50,19 +55,20 @@ Dropout::Dropout(opencl::Device& device, Variant variant, const Layout& layout, 
     : device_(device),
       capacity_(layout.batch),
       lines_(device, variant, layout, philox_words, Lines::Rows::merged),
-      threshold_(static_cast<std::uint32_t>(std::ldexp(static_cast<double>(checked_probability(probability)), 32))),
+      threshold_(static_cast<std::uint32_t>(
+          std::ldexp(static_cast<double>(checked_probability(probability)), 32))),
       scale_(static_cast<float>(1.0 / (1.0 - static_cast<double>(probability)))),
       dropout_(build(device, variant).kernel(kernels::activation_::dropout)) {}
 
-void Dropout::forward(const opencl::Buffer& x, const opencl::Buffer& y, int batch, std::uint64_t seed,
-                      std::uint64_t first_sample) {
+void Dropout::forward(const opencl::Buffer& x, const opencl::Buffer& y, int batch,
+                      std::uint64_t seed, std::uint64_t first_sample) {
   expect_batch(batch, capacity_);
-  device_.launch(dropout_, lines_.groups(batch * lines_.rows()), x, y, lines_.map(), threshold_, scale_, seed,
-                 first_sample);
+  device_.launch(dropout_, lines_.groups(batch * lines_.rows()), x, y, lines_.map(), threshold_,
+                 scale_, seed, first_sample);
 }
 
-void Dropout::backward(const opencl::Buffer& dy, const opencl::Buffer& dx, int batch, std::uint64_t seed,
-                       std::uint64_t first_sample) {
+void Dropout::backward(const opencl::Buffer& dy, const opencl::Buffer& dx, int batch,
+                       std::uint64_t seed, std::uint64_t first_sample) {
   forward(dy, dx, batch, seed, first_sample);
 }
 
@@ -72,19 +78,22 @@ NormaliseInput::NormaliseInput(opencl::Device& device, Variant variant, const La
       capacity_(layout.batch),
       lines_(device, variant, layout, layout.channel_stride, Lines::Rows::merged) {
   const auto channels = static_cast<std::size_t>(layout.channels);
-  if (layout.channel_stride != layout.channels || mean.size() != channels || deviation.size() != channels) {
-    throw Error(format("normalising {} channels of stride {} with {} means and {} deviations", layout.channels,
-                       layout.channel_stride, mean.size(), deviation.size()));
+  if (layout.channel_stride != layout.channels || mean.size() != channels ||
+      deviation.size() != channels) {
+    throw Error(format("normalising {} channels of stride {} with {} means and {} deviations",
+                       layout.channels, layout.channel_stride, mean.size(), deviation.size()));
   }
   std::vector<float> scale(channels);
   std::vector<float> shift(channels);
   for (std::size_t c = 0; c < channels; ++c) {
     if (!(deviation[c] > 0)) {
-      throw Error(format("channel {} of the data set has a standard deviation of {}", c, deviation[c]),
-                  "Make the shards anew, or leave out the channel that never changes");
+      throw Error(
+          format("channel {} of the data set has a standard deviation of {}", c, deviation[c]),
+          "Make the shards anew, or leave out the channel that never changes");
     }
     scale[c] = static_cast<float>(1.0 / (255.0 * static_cast<double>(deviation[c])));
-    shift[c] = static_cast<float>(-static_cast<double>(mean[c]) / static_cast<double>(deviation[c]));
+    shift[c] =
+        static_cast<float>(-static_cast<double>(mean[c]) / static_cast<double>(deviation[c]));
   }
   scale_ = device.upload(std::span<const float>(scale));
   shift_ = device.upload(std::span<const float>(shift));
@@ -94,7 +103,8 @@ NormaliseInput::NormaliseInput(opencl::Device& device, Variant variant, const La
 
 void NormaliseInput::forward(const opencl::Buffer& images, const opencl::Buffer& y, int batch) {
   expect_batch(batch, capacity_);
-  device_.launch(forward_, lines_.groups(batch * lines_.rows()), images, y, scale_, shift_, lines_.map());
+  device_.launch(forward_, lines_.groups(batch * lines_.rows()), images, y, scale_, shift_,
+                 lines_.map());
 }
 
 }  // namespace dovetail

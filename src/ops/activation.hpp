@@ -11,15 +11,17 @@
 
 namespace dovetail {
 
-/// y = max(0, x), where the ReLU could not be fused into the operation before it. A NaN stays a NaN.
-/// All buffers lie in `layout`, whose channel_stride is a multiple of channel_lanes; only interiors are written.
+/// y = max(0, x), where the ReLU could not be fused into the operation before it. A NaN stays a
+/// NaN. All buffers lie in `layout`, whose channel_stride is a multiple of channel_lanes; only
+/// interiors are written.
 class Relu {
  public:
   Relu(opencl::Device& device, Variant variant, const Layout& layout);
   /// y may be x.
   void forward(const opencl::Buffer& x, const opencl::Buffer& y, int batch);
   /// dx = dy where y > 0, else 0. dx may be dy.
-  void backward(const opencl::Buffer& y, const opencl::Buffer& dy, const opencl::Buffer& dx, int batch);
+  void backward(const opencl::Buffer& y, const opencl::Buffer& dy, const opencl::Buffer& dx,
+                int batch);
 
  private:
   opencl::Device& device_;
@@ -30,16 +32,18 @@ class Relu {
 };
 
 /// Inverted dropout: keeps an element with probability 1 − p and scales it by 1 / (1 − p).
-/// The mask comes from the counter-based generator Philox4x32-10 (Salmon et al., SC 2011) keyed by `seed`; its counter
-/// is (global sample index in 64 bits, element within the sample / 4, 0), so the mask of a sample depends neither on the
-/// rank that holds it nor on its place in the batch. Elements are numbered (row · width + column) · channel_stride +
-/// channel, halo or not; element e is kept where word e mod 4 of its block is ≥ p · 2³².
-/// All buffers lie in `layout`, whose channel_stride is a multiple of channel_lanes; only interiors are written.
+/// The mask comes from the counter-based generator Philox4x32-10 (Salmon et al., SC 2011) keyed by
+/// `seed`; its counter is (global sample index in 64 bits, element within the sample / 4, 0), so
+/// the mask of a sample depends neither on the rank that holds it nor on its place in the batch.
+/// Elements are numbered (row · width + column) · channel_stride + channel, halo or not; element e
+/// is kept where word e mod 4 of its block is ≥ p · 2³². All buffers lie in `layout`, whose
+/// channel_stride is a multiple of channel_lanes; only interiors are written.
 class Dropout {
  public:
   /// Throws Error unless 0 ≤ probability < 1.
   Dropout(opencl::Device& device, Variant variant, const Layout& layout, float probability);
-  /// `first_sample` numbers sample 0 of this batch within the whole training (epoch and position). y may be x.
+  /// `first_sample` numbers sample 0 of this batch within the whole training (epoch and position).
+  /// y may be x.
   void forward(const opencl::Buffer& x, const opencl::Buffer& y, int batch, std::uint64_t seed,
                std::uint64_t first_sample);
   /// The same seed and first_sample as in forward. dx may be dy.
@@ -55,13 +59,14 @@ class Dropout {
   opencl::Kernel dropout_;
 };
 
-/// uint8 images [batch, channels, height, width] → normalised float32 feature maps: (x / 255 − mean[c]) / deviation[c].
+/// uint8 images [batch, channels, height, width] → normalised float32 feature maps: (x / 255 −
+/// mean[c]) / deviation[c].
 class NormaliseInput {
  public:
-  /// mean and deviation hold one value a channel, the deviations above 0; the layout is an input_map, its
-  /// channel_stride its channels. Throws Error otherwise.
-  NormaliseInput(opencl::Device& device, Variant variant, const Layout& layout, const std::vector<float>& mean,
-                 const std::vector<float>& deviation);
+  /// mean and deviation hold one value a channel, the deviations above 0; the layout is an
+  /// input_map, its channel_stride its channels. Throws Error otherwise.
+  NormaliseInput(opencl::Device& device, Variant variant, const Layout& layout,
+                 const std::vector<float>& mean, const std::vector<float>& deviation);
   void forward(const opencl::Buffer& images, const opencl::Buffer& y, int batch);
 
  private:

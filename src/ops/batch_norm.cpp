@@ -9,7 +9,9 @@
 namespace dovetail {
 namespace {
 
-int lanes_of(Variant variant) { return variant == Variant::cpu ? 16 : 4; }
+int lanes_of(Variant variant) {
+  return variant == Variant::cpu ? 16 : 4;
+}
 
 }  // namespace
 
@@ -27,8 +29,9 @@ BatchNorm::BatchNorm(opencl::Device& device, Variant variant, const Layout& layo
   scale_ = device.allocate(channel_bytes);
   offset_ = device.allocate(channel_bytes);
   slope_ = device.allocate(channel_bytes);
-  const opencl::Program program = device.build(
-      kernels::batch_norm, {format("LANES={}", lanes_of(variant)), format("ITEMS={}", fold_items_)});
+  const opencl::Program program =
+      device.build(kernels::batch_norm,
+                   {format("LANES={}", lanes_of(variant)), format("ITEMS={}", fold_items_)});
   slice_statistics_ = program.kernel(kernels::batch_norm_::slice_statistics);
   batch_statistics_ = program.kernel(kernels::batch_norm_::batch_statistics);
   inference_scale_ = program.kernel(kernels::batch_norm_::inference_scale);
@@ -42,50 +45,57 @@ BatchNorm::Slices BatchNorm::slices(int batch) const {
   expect_batch(batch, capacity_);
   const std::int32_t lines = batch * lines_.rows();
   const std::int32_t slice_lines = (lines + max_slices_ - 1) / max_slices_;
-  return {.lines = lines, .slice_lines = slice_lines, .count = (lines + slice_lines - 1) / slice_lines};
+  return {
+      .lines = lines, .slice_lines = slice_lines, .count = (lines + slice_lines - 1) / slice_lines};
 }
 
 opencl::Range BatchNorm::folding_groups() const {
-  return {.global = {static_cast<std::size_t>(lines_.vectors()) * fold_items_, 1, 1}, .local = {fold_items_, 1, 1}};
+  return {.global = {static_cast<std::size_t>(lines_.vectors()) * fold_items_, 1, 1},
+          .local = {fold_items_, 1, 1}};
 }
 
-void BatchNorm::normalise(const opencl::Buffer& x, const opencl::Buffer& mean, const opencl::Buffer& beta,
-                          const opencl::Buffer& y, int batch, bool relu) {
-  device_.launch(normalise_, lines_.groups(batch * lines_.rows()), x, mean, scale_, beta, y, lines_.map(),
-                 std::int32_t{relu ? 1 : 0});
+void BatchNorm::normalise(const opencl::Buffer& x, const opencl::Buffer& mean,
+                          const opencl::Buffer& beta, const opencl::Buffer& y, int batch,
+                          bool relu) {
+  device_.launch(normalise_, lines_.groups(batch * lines_.rows()), x, mean, scale_, beta, y,
+                 lines_.map(), std::int32_t{relu ? 1 : 0});
 }
 
-void BatchNorm::forward(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
-                        const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& y, int batch,
+void BatchNorm::forward(const opencl::Buffer& x, const opencl::Buffer& gamma,
+                        const opencl::Buffer& beta, const opencl::Buffer& mean,
+                        const opencl::Buffer& variance, const opencl::Buffer& y, int batch,
                         bool relu) {
   const Slices cut = slices(batch);
-  device_.launch(slice_statistics_, lines_.slice_groups(cut.count), x, slice_first_, slice_second_, lines_.map(), cut.lines,
-                 cut.slice_lines);
-  device_.launch(batch_statistics_, folding_groups(), slice_first_, slice_second_, gamma, mean, variance, scale_,
-                 cut.count, cut.lines, cut.slice_lines, std::int32_t{lines_.columns()}, epsilon_);
+  device_.launch(slice_statistics_, lines_.slice_groups(cut.count), x, slice_first_, slice_second_,
+                 lines_.map(), cut.lines, cut.slice_lines);
+  device_.launch(batch_statistics_, folding_groups(), x, slice_first_, slice_second_, gamma, mean,
+                 variance, scale_, lines_.map(), cut.count, cut.lines, cut.slice_lines, epsilon_);
   normalise(x, mean, beta, y, batch, relu);
 }
 
-void BatchNorm::infer(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
-                      const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& y, int batch,
+void BatchNorm::infer(const opencl::Buffer& x, const opencl::Buffer& gamma,
+                      const opencl::Buffer& beta, const opencl::Buffer& mean,
+                      const opencl::Buffer& variance, const opencl::Buffer& y, int batch,
                       bool relu) {
   expect_batch(batch, capacity_);
-  const opencl::Range vectors{.global = {static_cast<std::size_t>(lines_.vectors()), 1, 1}, .local = {1, 1, 1}};
+  const opencl::Range vectors{.global = {static_cast<std::size_t>(lines_.vectors()), 1, 1},
+                              .local = {1, 1, 1}};
   device_.launch(inference_scale_, vectors, gamma, variance, scale_, epsilon_);
   normalise(x, mean, beta, y, batch, relu);
 }
 
-void BatchNorm::backward(const opencl::Buffer& x, const opencl::Buffer& dy, const opencl::Buffer& gamma,
-                         const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& dx,
+void BatchNorm::backward(const opencl::Buffer& x, const opencl::Buffer& dy,
+                         const opencl::Buffer& gamma, const opencl::Buffer& mean,
+                         const opencl::Buffer& variance, const opencl::Buffer& dx,
                          const opencl::Buffer& dgamma, const opencl::Buffer& dbeta, int batch) {
   const Slices cut = slices(batch);
   const auto pixels = static_cast<float>(cut.lines) * static_cast<float>(lines_.columns());
-  device_.launch(slice_gradients_, lines_.slice_groups(cut.count), x, dy, mean, slice_first_, slice_second_, lines_.map(),
-                 cut.lines, cut.slice_lines);
-  device_.launch(batch_gradients_, folding_groups(), slice_first_, slice_second_, gamma, variance, dgamma, dbeta,
-                 scale_, offset_, slope_, cut.count, pixels, epsilon_);
-  device_.launch(input_gradient_, lines_.groups(batch * lines_.rows()), x, dy, mean, scale_, offset_, slope_, dx,
-                 lines_.map());
+  device_.launch(slice_gradients_, lines_.slice_groups(cut.count), x, dy, mean, slice_first_,
+                 slice_second_, lines_.map(), cut.lines, cut.slice_lines);
+  device_.launch(batch_gradients_, folding_groups(), slice_first_, slice_second_, gamma, variance,
+                 dgamma, dbeta, scale_, offset_, slope_, cut.count, pixels, epsilon_);
+  device_.launch(input_gradient_, lines_.groups(batch * lines_.rows()), x, dy, mean, scale_,
+                 offset_, slope_, dx, lines_.map());
 }
 
 }  // namespace dovetail

@@ -12,25 +12,28 @@ namespace dovetail {
 /// x, y, dy and dx lie in `layout`; only interiors are written.
 class BatchNorm {
  public:
-  /// Throws Error unless epsilon > 0 and the layout's channel_stride is a multiple of channel_lanes.
+  /// Throws Error unless epsilon > 0 and the layout's channel_stride is a multiple of
+  /// channel_lanes.
   BatchNorm(opencl::Device& device, Variant variant, const Layout& layout, float epsilon);
 
-  /// Training: y = (x − mean) / sqrt(variance + ε) · gamma + beta with this batch's biased statistics, which are stored
-  /// in `mean` and `variance` for the backward pass and for the running averages; max(0, ·) when `relu`.
+  /// Training: y = (x − mean) / sqrt(variance + ε) · gamma + beta with this batch's biased
+  /// statistics, which are stored in `mean` and `variance` for the backward pass and for the
+  /// running averages; max(0, ·) when `relu`.
   void forward(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
-               const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& y, int batch,
-               bool relu);
+               const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& y,
+               int batch, bool relu);
 
   /// Inference: the same with given (running) statistics, which are only read.
   void infer(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
-             const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& y, int batch,
-             bool relu);
+             const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& y,
+             int batch, bool relu);
 
-  /// dx, dgamma, dbeta from dy (gradient of y before any ReLU: mask it first) and the statistics that forward stored.
-  /// dx may be dy.
+  /// dx, dgamma, dbeta from dy (gradient of y before any ReLU: mask it first) and the statistics
+  /// that forward stored. dx may be dy.
   void backward(const opencl::Buffer& x, const opencl::Buffer& dy, const opencl::Buffer& gamma,
-                const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& dx,
-                const opencl::Buffer& dgamma, const opencl::Buffer& dbeta, int batch);
+                const opencl::Buffer& mean, const opencl::Buffer& variance,
+                const opencl::Buffer& dx, const opencl::Buffer& dgamma, const opencl::Buffer& dbeta,
+                int batch);
 
  private:
   /// How a batch's lines are cut into slices, each summed up by itself.

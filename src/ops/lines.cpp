@@ -19,18 +19,26 @@ std::size_t power_of_two_up_to(int wanted, int limit) {
 }  // namespace
 
 Lines::Lines(opencl::Device& device, Variant variant, const Layout& layout, int lanes, Rows rows)
-    : variant_(variant), rows_(layout.height), columns_(layout.width), vectors_(layout.channel_stride / lanes) {
+    : variant_(variant),
+      rows_(layout.height),
+      columns_(layout.width),
+      vectors_(layout.channel_stride / lanes) {
   if (layout.channel_stride % lanes != 0) {
-    throw Error(format("a feature map with a channel stride of {} cannot be walked in vectors of {}",
-                       layout.channel_stride, lanes));
+    throw Error(
+        format("a feature map with a channel stride of {} cannot be walked in vectors of {}",
+               layout.channel_stride, lanes));
   }
   if (rows == Rows::merged && layout.halo == 0) {
     columns_ *= rows_;
     rows_ = 1;
   }
   const int line = layout.padded_width() * vectors_;
-  const std::array<std::int32_t, 6> map{layout.halo * (line + vectors_), layout.padded_height() * line, line, rows_,
-                                        columns_, vectors_};
+  const std::array<std::int32_t, 6> map{layout.halo * (line + vectors_),
+                                        layout.padded_height() * line,
+                                        line,
+                                        rows_,
+                                        columns_,
+                                        vectors_};
   map_ = device.upload(std::span<const std::int32_t>(map));
 }
 
@@ -39,7 +47,8 @@ opencl::Range Lines::groups(int lines) const {
   if (variant_ == Variant::cpu) return {.global = {groups, 1, 1}, .local = {1, 1, 1}};
   // At most 256 work-items a group, and 64 in dimension 2, which is all that NVIDIA takes there.
   const std::size_t vectors = power_of_two_up_to(vectors_, 64);
-  const std::size_t columns = power_of_two_up_to(columns_, std::min(64, 256 / static_cast<int>(vectors)));
+  const std::size_t columns =
+      power_of_two_up_to(columns_, std::min(64, 256 / static_cast<int>(vectors)));
   return {.global = {groups, vectors, columns}, .local = {1, vectors, columns}};
 }
 
@@ -48,7 +57,8 @@ opencl::Range Lines::slice_groups(int slices) const {
   if (variant_ == Variant::cpu) return {.global = {count, 1, 1}, .local = {1, 1, 1}};
   const std::size_t vectors = power_of_two_up_to(vectors_, 64);
   const std::size_t together = std::min<std::size_t>(64, 128 / vectors);
-  return {.global = {(count + together - 1) / together, vectors, together}, .local = {1, vectors, together}};
+  return {.global = {(count + together - 1) / together, vectors, together},
+          .local = {1, vectors, together}};
 }
 
 void expect_batch(int batch, int capacity) {

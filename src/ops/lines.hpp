@@ -7,14 +7,16 @@
 
 namespace dovetail {
 
-/// The geometry of a feature map as the kernels read it (their `Map`): all extents in vectors of `lanes` channels.
-/// Dimension 0 of a launch counts lines (a line = a row of one image); on CPUs one work-item walks a line, on GPUs
-/// its work-items share the line's channel vectors (dimension 1) and columns (dimension 2).
+/// The geometry of a feature map as the kernels read it (their `Map`): all extents in vectors of
+/// `lanes` channels. Dimension 0 of a launch counts lines (a line = a row of one image); on CPUs
+/// one work-item walks a line, on GPUs its work-items share the line's channel vectors (dimension
+/// 1) and columns (dimension 2).
 class Lines {
  public:
   enum class Rows { apart, merged };  // merged: without a halo an image is one long line
   /// Throws Error where the channel stride is no multiple of `lanes`.
-  Lines(opencl::Device& device, Variant variant, const Layout& layout, int lanes, Rows rows = Rows::apart);
+  Lines(opencl::Device& device, Variant variant, const Layout& layout, int lanes,
+        Rows rows = Rows::apart);
 
   const opencl::Buffer& map() const { return map_; }
   int rows() const { return rows_; }        // lines an image
@@ -23,8 +25,9 @@ class Lines {
 
   /// One work-group a line.
   opencl::Range groups(int lines) const;
-  /// For kernels that sum up slices of several lines: on CPUs one work-item takes a slice, on GPUs a work-group takes
-  /// as many slices as its dimension 2 is wide (the last one may reach past `slices`).
+  /// For kernels that sum up slices of several lines: on CPUs one work-item takes a slice, on GPUs
+  /// a work-group takes as many slices as its dimension 2 is wide (the last one may reach past
+  /// `slices`).
   opencl::Range slice_groups(int slices) const;
 
  private:

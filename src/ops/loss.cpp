@@ -10,7 +10,9 @@ namespace {
 
 constexpr int usual_batch = 4096;
 
-std::size_t items_of(Variant variant) { return variant == Variant::cpu ? 1 : 32; }
+std::size_t items_of(Variant variant) {
+  return variant == Variant::cpu ? 1 : 32;
+}
 
 int checked_columns(int columns, int stride) {
   if (columns < 1 || columns > stride || stride % channel_lanes != 0) {
@@ -27,7 +29,9 @@ opencl::Program build(opencl::Device& device, Variant variant) {
 }  // namespace
 
 RowSums::RowSums(opencl::Device& device, const opencl::Program& program, std::size_t work_items)
-    : device_(device), work_items_(work_items), sum_rows_(program.kernel(kernels::loss_::sum_rows)) {
+    : device_(device),
+      work_items_(work_items),
+      sum_rows_(program.kernel(kernels::loss_::sum_rows)) {
   reserve(usual_batch);
 }
 
@@ -40,14 +44,16 @@ void RowSums::reserve(int batch) {
 }
 
 opencl::Range RowSums::groups(int rows) const {
-  return {.global = {static_cast<std::size_t>(rows) * work_items_, 1, 1}, .local = {work_items_, 1, 1}};
+  return {.global = {static_cast<std::size_t>(rows) * work_items_, 1, 1},
+          .local = {work_items_, 1, 1}};
 }
 
 void RowSums::sum_into(const opencl::Buffer& statistics, int batch) {
   device_.launch(sum_rows_, groups(1), losses_, hits_, statistics, batch);
 }
 
-SoftmaxCrossEntropy::SoftmaxCrossEntropy(opencl::Device& device, Variant variant, int classes, int stride)
+SoftmaxCrossEntropy::SoftmaxCrossEntropy(opencl::Device& device, Variant variant, int classes,
+                                         int stride)
     : device_(device),
       classes_(checked_columns(classes, stride)),
       stride_(stride),
@@ -55,12 +61,13 @@ SoftmaxCrossEntropy::SoftmaxCrossEntropy(opencl::Device& device, Variant variant
       rows_(device, program_, items_of(variant)),
       kernel_(program_.kernel(kernels::loss_::softmax_cross_entropy)) {}
 
-void SoftmaxCrossEntropy::forward_backward(const opencl::Buffer& logits, const opencl::Buffer& labels,
-                                           const opencl::Buffer& dlogits, const opencl::Buffer& statistics,
-                                           int batch) {
+void SoftmaxCrossEntropy::forward_backward(const opencl::Buffer& logits,
+                                           const opencl::Buffer& labels,
+                                           const opencl::Buffer& dlogits,
+                                           const opencl::Buffer& statistics, int batch) {
   rows_.reserve(batch);
-  device_.launch(kernel_, rows_.groups(batch), logits, labels, dlogits, rows_.losses(), rows_.hits(), classes_,
-                 stride_);
+  device_.launch(kernel_, rows_.groups(batch), logits, labels, dlogits, rows_.losses(),
+                 rows_.hits(), classes_, stride_);
   rows_.sum_into(statistics, batch);
 }
 
@@ -72,12 +79,13 @@ MeanSquaredError::MeanSquaredError(opencl::Device& device, Variant variant, int 
       rows_(device, program_, items_of(variant)),
       kernel_(program_.kernel(kernels::loss_::mean_squared_error)) {}
 
-void MeanSquaredError::forward_backward(const opencl::Buffer& prediction, const opencl::Buffer& target,
-                                        const opencl::Buffer& dprediction, const opencl::Buffer& statistics,
-                                        int batch) {
+void MeanSquaredError::forward_backward(const opencl::Buffer& prediction,
+                                        const opencl::Buffer& target,
+                                        const opencl::Buffer& dprediction,
+                                        const opencl::Buffer& statistics, int batch) {
   rows_.reserve(batch);
-  device_.launch(kernel_, rows_.groups(batch), prediction, target, dprediction, rows_.losses(), rows_.hits(),
-                 columns_, stride_);
+  device_.launch(kernel_, rows_.groups(batch), prediction, target, dprediction, rows_.losses(),
+                 rows_.hits(), columns_, stride_);
   rows_.sum_into(statistics, batch);
 }
 

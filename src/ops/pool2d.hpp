@@ -20,18 +20,18 @@ struct Pool2dShape {
 
 class Pool2d {
  public:
-  /// Builds the kernels. Throws Error with the compiler's log, or where the shape breaks what is said above or its
-  /// channel_stride is no multiple of channel_lanes.
+  /// Builds the kernels. Throws Error with the compiler's log, or where the shape breaks what is
+  /// said above or its channel_stride is no multiple of channel_lanes.
   Pool2d(opencl::Device& device, Variant variant, PoolKind kind, const Pool2dShape& shape);
 
   /// y over `batch` images (interior only). A NaN in a window makes its y NaN.
   void forward(const opencl::Buffer& x, const opencl::Buffer& y, int batch);
 
-  /// dx over `batch` images: every interior element is written, zero where nothing flows. The first maximum of a window
-  /// in row-major order takes its gradient. dy lies in the `output` layout, dx in the `input` layout.
-  /// With `mask`, dx is 0 where x ≤ 0 (x being the output of a ReLU).
-  void backward(const opencl::Buffer& x, const opencl::Buffer& y, const opencl::Buffer& dy, const opencl::Buffer& dx,
-                int batch, bool mask);
+  /// dx over `batch` images: every interior element is written, zero where nothing flows. The first
+  /// maximum of a window in row-major order takes its gradient. dy lies in the `output` layout, dx
+  /// in the `input` layout. With `mask`, dx is 0 where x ≤ 0 (x being the output of a ReLU).
+  void backward(const opencl::Buffer& x, const opencl::Buffer& y, const opencl::Buffer& dy,
+                const opencl::Buffer& dx, int batch, bool mask);
 
  private:
   opencl::Device& device_;

@@ -11,7 +11,8 @@ namespace {
 
 void expect_length(const opencl::Buffer& buffer, std::size_t elements, const char* what) {
   if (buffer.bytes() != elements * sizeof(float)) {
-    throw Error(format("an update of {} parameters with {} of {} bytes", elements, what, buffer.bytes()));
+    throw Error(
+        format("an update of {} parameters with {} of {} bytes", elements, what, buffer.bytes()));
   }
 }
 
@@ -20,7 +21,8 @@ void expect_length(const opencl::Buffer& buffer, std::size_t elements, const cha
 Update::Update(opencl::Device& device, Variant variant, std::size_t elements)
     : device_(device), elements_(static_cast<std::uint32_t>(elements)) {
   const std::size_t group = variant == Variant::cpu ? 1024 : 256;
-  if (elements == 0 || elements != elements_) throw Error(format("an update of {} parameters", elements));
+  if (elements == 0 || elements != elements_)
+    throw Error(format("an update of {} parameters", elements));
   range_ = {.global = {(elements + group - 1) / group * group, 1, 1}, .local = {group, 1, 1}};
   const opencl::Program program = device.build(kernels::update);
   sgd_ = program.kernel(kernels::update_::sgd);
@@ -28,23 +30,24 @@ Update::Update(opencl::Device& device, Variant variant, std::size_t elements)
   adam_ = program.kernel(kernels::update_::adam);
 }
 
-void Update::sgd(const opencl::Buffer& parameters, const opencl::Buffer& gradients, const opencl::Buffer& momentum,
-                 const Sgd& settings, float gradient_scale) {
+void Update::sgd(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
+                 const opencl::Buffer& momentum, const Sgd& settings, float gradient_scale) {
   expect_length(parameters, elements_, "parameters");
   expect_length(gradients, elements_, "gradients");
   if (settings.momentum == 0) {
-    device_.launch(sgd_, range_, parameters, gradients, elements_, settings.learning_rate, settings.weight_decay,
-                   gradient_scale);
+    device_.launch(sgd_, range_, parameters, gradients, elements_, settings.learning_rate,
+                   settings.weight_decay, gradient_scale);
     return;
   }
   expect_length(momentum, elements_, "a momentum");
-  device_.launch(sgd_momentum_, range_, parameters, gradients, momentum, elements_, settings.learning_rate,
-                 settings.momentum, settings.weight_decay, std::int32_t{settings.nesterov ? 1 : 0}, gradient_scale);
+  device_.launch(sgd_momentum_, range_, parameters, gradients, momentum, elements_,
+                 settings.learning_rate, settings.momentum, settings.weight_decay,
+                 std::int32_t{settings.nesterov ? 1 : 0}, gradient_scale);
 }
 
 void Update::adam(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
-                  const opencl::Buffer& first_moment, const opencl::Buffer& second_moment, const Adam& settings,
-                  float gradient_scale, std::uint64_t step) {
+                  const opencl::Buffer& first_moment, const opencl::Buffer& second_moment,
+                  const Adam& settings, float gradient_scale, std::uint64_t step) {
   expect_length(parameters, elements_, "parameters");
   expect_length(gradients, elements_, "gradients");
   expect_length(first_moment, elements_, "a first moment");
@@ -56,10 +59,11 @@ void Update::adam(const opencl::Buffer& parameters, const opencl::Buffer& gradie
   const double first_bias = 1 - std::pow(static_cast<double>(settings.beta1), steps);
   const double second_bias = 1 - std::pow(static_cast<double>(settings.beta2), steps);
   const auto shrink = static_cast<float>(settings.decoupled ? 1 - learning_rate * decay : 1.0);
-  device_.launch(adam_, range_, parameters, gradients, first_moment, second_moment, elements_, settings.beta1,
-                 settings.beta2, settings.epsilon, settings.decoupled ? 0.0f : settings.weight_decay, shrink,
-                 static_cast<float>(learning_rate / first_bias), static_cast<float>(1 / std::sqrt(second_bias)),
-                 gradient_scale);
+  device_.launch(adam_, range_, parameters, gradients, first_moment, second_moment, elements_,
+                 settings.beta1, settings.beta2, settings.epsilon,
+                 settings.decoupled ? 0.0f : settings.weight_decay, shrink,
+                 static_cast<float>(learning_rate / first_bias),
+                 static_cast<float>(1 / std::sqrt(second_bias)), gradient_scale);
 }
 
 }  // namespace dovetail

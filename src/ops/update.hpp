@@ -8,8 +8,9 @@
 
 namespace dovetail {
 
-/// The formulas of torch.optim.SGD, Adam and AdamW. Gradients arrive as sums; `gradient_scale` (1 / samples) makes means
-/// of them. All buffers are float32 of the same length; momentum and moments are zero before the first step.
+/// The formulas of torch.optim.SGD, Adam and AdamW. Gradients arrive as sums; `gradient_scale` (1 /
+/// samples) makes means of them. All buffers are float32 of the same length; momentum and moments
+/// are zero before the first step.
 class Update {
  public:
   Update(opencl::Device& device, Variant variant, std::size_t elements);
@@ -20,9 +21,10 @@ class Update {
     float weight_decay = 0;
     bool nesterov = false;
   };
-  /// The momentum buffer is neither read nor written where settings.momentum is 0; it may then be an empty Buffer.
-  void sgd(const opencl::Buffer& parameters, const opencl::Buffer& gradients, const opencl::Buffer& momentum,
-           const Sgd& settings, float gradient_scale);
+  /// The momentum buffer is neither read nor written where settings.momentum is 0; it may then be
+  /// an empty Buffer.
+  void sgd(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
+           const opencl::Buffer& momentum, const Sgd& settings, float gradient_scale);
 
   struct Adam {
     float learning_rate = 0.001f;
@@ -33,8 +35,9 @@ class Update {
     bool decoupled = false;  // AdamW: the decay acts on the parameter, not through the gradient
   };
   /// `step` counts from 1.
-  void adam(const opencl::Buffer& parameters, const opencl::Buffer& gradients, const opencl::Buffer& first_moment,
-            const opencl::Buffer& second_moment, const Adam& settings, float gradient_scale, std::uint64_t step);
+  void adam(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
+            const opencl::Buffer& first_moment, const opencl::Buffer& second_moment,
+            const Adam& settings, float gradient_scale, std::uint64_t step);
 
  private:
   opencl::Device& device_;

@@ -1,0 +1,82 @@
+// The plain twins of kernels/activation.cl and kernels/normalise_input.cl.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace dovetail::reference {
+
+template <typename T>
+std::vector<T> relu(std::vector<T> x) {
+  for (T& value : x) value = value < 0 ? T(0) : value;
+  return x;
+}
+
+template <typename T>
+std::vector<T> relu_gradient(const std::vector<T>& y, std::vector<T> dy) {
+  for (std::size_t i = 0; i < y.size(); ++i) dy[i] = y[i] > 0 ? dy[i] : T(0);
+  return dy;
+}
+
+/// One block of Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1,
+/// 2, 3", SC 2011).
+inline std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
+                                           std::array<std::uint32_t, 2> key) {
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t product0 = std::uint64_t{0xD2511F53} * counter[0];
+    const std::uint64_t product1 = std::uint64_t{0xCD9E8D57} * counter[2];
+    counter = {static_cast<std::uint32_t>(product1 >> 32) ^ counter[1] ^ key[0],
+               static_cast<std::uint32_t>(product1),
+               static_cast<std::uint32_t>(product0 >> 32) ^ counter[3] ^ key[1],
+               static_cast<std::uint32_t>(product0)};
+    key[0] += 0x9E3779B9;
+    key[1] += 0xBB67AE85;
+  }
+  return counter;
+}
+
+/// Whether dropout with probability p keeps an element of a sample; elements are numbered as
+/// ops/activation.hpp says.
+inline bool keeps(float p, std::uint64_t seed, std::uint64_t sample, std::uint64_t element) {
+  const auto low = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
+  const auto words =
+      philox({low(sample), low(sample >> 32), low(element / 4), 0}, {low(seed), low(seed >> 32)});
+  return static_cast<double>(words[element % 4]) >=
+         std::floor(std::ldexp(static_cast<double>(p), 32));
+}
+
+/// Inverted dropout of x [batch, channels, height, width], also its gradient; `channel_stride` as
+/// in the device layout.
+template <typename T>
+std::vector<T> dropout(const std::vector<T>& x, const std::array<std::size_t, 4>& shape,
+                       std::size_t channel_stride, float p, std::uint64_t seed,
+                       std::uint64_t first_sample) {
+  const auto [batch, channels, height, width] = shape;
+  const std::size_t pixels = height * width;
+  std::vector<T> y(x.size(), T(0));
+  for (std::size_t n = 0; n < batch; ++n)
+    for (std::size_t c = 0; c < channels; ++c)
+      for (std::size_t pixel = 0; pixel < pixels; ++pixel) {
+        const std::size_t i = (n * channels + c) * pixels + pixel;
+        if (keeps(p, seed, first_sample + n, pixel * channel_stride + c))
+          y[i] = x[i] / (1 - static_cast<T>(p));
+      }
+  return y;
+}
+
+/// images [batch, channels, pixels] → (x / 255 − mean[c]) / deviation[c], in the same order.
+template <typename T>
+std::vector<T> normalise_input(const std::vector<std::uint8_t>& images, std::size_t pixels,
+                               const std::vector<T>& mean, const std::vector<T>& deviation) {
+  std::vector<T> y(images.size());
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const std::size_t c = i / pixels % mean.size();
+    y[i] = (static_cast<T>(images[i]) / 255 - mean[c]) / deviation[c];
+  }
+  return y;
+}
+
+}  // namespace dovetail::reference

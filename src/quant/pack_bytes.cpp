@@ -1,0 +1,232 @@
+// A weight pack as bytes: written, and read back with every check before every use.
+//
+// Little-endian. "DOVEPACK", layout, number of layers, format[16], model[32], version, channels,
+// height, width, classes, input tables; then for each layer kind, extents, window, relu, name[32];
+// then for each layer with weights its weights, parameters and scales, whose sizes follow from the
+// shapes; last the SHA-256 of all of it in 64 hexadecimal digits.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "numeric/int8_layout.hpp"
+#include "numeric/requantise.hpp"
+#include "quant/packed_network.hpp"
+#include "support/checksum.hpp"
+#include "support/error.hpp"
+#include "support/text.hpp"
+
+namespace dovetail::quant {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "a pack's numbers are copied as they are");
+
+constexpr char magic[] = "DOVEPACK";
+constexpr std::int32_t layout_version = 1;
+constexpr std::size_t checksum_digits = 64;
+constexpr std::size_t format_bytes = 16, model_bytes = 32, name_bytes = 32;
+constexpr std::int32_t max_layers = 1024;
+
+[[noreturn]] void damaged(const std::string& how) {
+  throw Error(format("a weight pack is damaged: {}", how),
+              "It must arrive as it was sent; start the job again");
+}
+
+class Writer {
+ public:
+  template <typename T>
+  void value(const T& v) {
+    values(&v, 1);
+  }
+  template <typename T>
+  void values(const T* first, std::size_t count) {
+    const auto* from = reinterpret_cast<const std::uint8_t*>(first);
+    bytes_.insert(bytes_.end(), from, from + count * sizeof(T));
+  }
+  void text(const std::string& text, std::size_t field) {
+    if (text.size() >= field)
+      throw Error(format("the name {} is longer than {} characters", text, field - 1));
+    std::vector<char> padded(field, '\0');
+    std::copy(text.begin(), text.end(), padded.begin());
+    values(padded.data(), field);
+  }
+  std::vector<std::uint8_t>& bytes() { return bytes_; }
+
+ private:
+  std::vector<std::uint8_t> bytes_;
+};
+
+class Reader {
+ public:
+  Reader(const std::uint8_t* bytes, std::size_t size) : bytes_(bytes), left_(size) {}
+
+  template <typename T>
+  T value() {
+    T v;
+    std::memcpy(&v, take(sizeof v), sizeof v);
+    return v;
+  }
+  template <typename T>
+  std::vector<T> values(std::size_t count) {
+    const std::uint8_t* from = take(count * sizeof(T));
+    std::vector<T> result(count);
+    if (count > 0) std::memcpy(result.data(), from, count * sizeof(T));
+    return result;
+  }
+  std::string text(std::size_t field) {
+    const std::vector<char> padded = values<char>(field);
+    return std::string(padded.begin(), std::find(padded.begin(), padded.end(), '\0'));
+  }
+  bool at_end() const { return left_ == 0; }
+
+ private:
+  const std::uint8_t* take(std::size_t count) {
+    if (count > left_) damaged("it ends too early");
+    const std::uint8_t* from = bytes_;
+    bytes_ += count;
+    left_ -= count;
+    return from;
+  }
+
+  const std::uint8_t* bytes_;
+  std::size_t left_;
+};
+
+std::string checksum(const std::uint8_t* bytes, std::size_t count) {
+  Sha256 sum;
+  sum.update(bytes, count);
+  return sum.hex();
+}
+
+PackedLayer read_layer(Reader& reader) {
+  PackedLayer layer;
+  layer.kind = static_cast<LayerKind>(reader.value<std::int32_t>());
+  for (int* field :
+       {&layer.in_channels, &layer.in_height, &layer.in_width, &layer.out_channels,
+        &layer.out_height, &layer.out_width, &layer.kernel, &layer.stride, &layer.padding}) {
+    *field = reader.value<std::int32_t>();
+  }
+  layer.relu = reader.value<std::int32_t>() != 0;
+  layer.name = reader.text(name_bytes);
+  return layer;
+}
+
+void write_layer(Writer& writer, const PackedLayer& layer) {
+  writer.value(static_cast<std::int32_t>(layer.kind));
+  for (const int field :
+       {layer.in_channels, layer.in_height, layer.in_width, layer.out_channels, layer.out_height,
+        layer.out_width, layer.kernel, layer.stride, layer.padding}) {
+    writer.value(std::int32_t{field});
+  }
+  writer.value(std::int32_t{layer.relu});
+  writer.text(layer.name, name_bytes);
+}
+
+void read_blobs(Reader& reader, PackedLayer& layer) {
+  const auto tiles = static_cast<std::size_t>(layer.tiles());
+  layer.weights = reader.values<std::int8_t>(
+      tiles * static_cast<std::size_t>(layer.words() * int8::weight_word_bytes));
+  layer.parameters = reader.values<std::int32_t>(tiles * 3 * int8::pe);
+  layer.scales = reader.values<float>(static_cast<std::size_t>(layer.out_channels));
+  if (std::find(layer.weights.begin(), layer.weights.end(), std::int8_t{-128}) !=
+      layer.weights.end()) {
+    damaged(
+        format("layer {} has a weight of −128", layer.name));  // the kernels' 16-bit sums need ±127
+  }
+  for (int out = 0; out < layer.tiles() * int8::pe; ++out) {
+    const PackedLayer::Channel channel = layer.channel(out);
+    const bool bias_fits = channel.bias >= -(1 << 30) && channel.bias <= 1 << 30;
+    if (!bias_fits || channel.factor.multiplier < 0 ||
+        channel.factor.shift < numeric::shift_lowest ||
+        channel.factor.shift > numeric::shift_highest) {
+      damaged(format("layer {} has unusable parameters for output {}", layer.name, out));
+    }
+  }
+  for (const float scale : layer.scales) {
+    if (!(std::isfinite(scale) && scale >= 0))
+      damaged(format("layer {} has a scale of {}", layer.name, scale));
+  }
+}
+
+/// Reads magic, layout and number of layers; the format name follows.
+std::int32_t read_start(Reader& reader) {
+  for (std::size_t i = 0; i + 1 < sizeof magic; ++i) {
+    if (reader.value<char>() != magic[i]) damaged("it does not begin as one");
+  }
+  const auto layout = reader.value<std::int32_t>();
+  if (layout != layout_version)
+    damaged(format("its layout is {}, this program reads {}", layout, layout_version));
+  return reader.value<std::int32_t>();
+}
+
+}  // namespace
+
+std::string format_of(const WeightPack& pack) {
+  Reader reader(pack.bytes.data(), pack.bytes.size());
+  read_start(reader);
+  return reader.text(format_bytes);
+}
+
+WeightPack serialise(const PackedNetwork& network) {
+  Writer writer;
+  writer.values(magic, sizeof magic - 1);
+  writer.value(layout_version);
+  writer.value(static_cast<std::int32_t>(network.layers.size()));
+  writer.text(network.format, format_bytes);
+  writer.text(network.model, model_bytes);
+  writer.value(network.version);
+  for (const int field : {network.channels, network.height, network.width, network.classes}) {
+    writer.value(std::int32_t{field});
+  }
+  writer.values(network.input_tables.data(), network.input_tables.size());
+  for (const PackedLayer& layer : network.layers) write_layer(writer, layer);
+  for (const PackedLayer& layer : network.layers) {
+    writer.values(layer.weights.data(), layer.weights.size());
+    writer.values(layer.parameters.data(), layer.parameters.size());
+    writer.values(layer.scales.data(), layer.scales.size());
+  }
+  const std::string sum = checksum(writer.bytes().data(), writer.bytes().size());
+  writer.values(sum.data(), sum.size());
+  return {network.version, std::move(writer.bytes())};
+}
+
+PackedNetwork parse(const WeightPack& pack) {
+  if (pack.bytes.size() < checksum_digits) damaged("it is shorter than its checksum");
+  const std::size_t content = pack.bytes.size() - checksum_digits;
+  const std::string sum(pack.bytes.begin() + static_cast<std::ptrdiff_t>(content),
+                        pack.bytes.end());
+  if (checksum(pack.bytes.data(), content) != sum) damaged("its SHA-256 does not match");
+
+  Reader reader(pack.bytes.data(), content);
+  PackedNetwork network;
+  const std::int32_t layers = read_start(reader);
+  network.format = reader.text(format_bytes);
+  if (network.format != "int8") {
+    throw Error(format("a weight pack is in format {}, but the engine runs int8", network.format));
+  }
+  network.model = reader.text(model_bytes);
+  network.version = reader.value<std::uint64_t>();
+  if (network.version != pack.version) damaged("its version is not the announced one");
+  for (int* field : {&network.channels, &network.height, &network.width, &network.classes}) {
+    *field = reader.value<std::int32_t>();
+  }
+  if (network.channels < 1 || network.channels > int8::max_input_channels || layers < 1 ||
+      layers > max_layers) {
+    damaged("its counts are out of range");
+  }
+  network.input_tables =
+      reader.values<std::int8_t>(static_cast<std::size_t>(network.channels) * 256);
+  for (std::int32_t i = 0; i < layers; ++i) {
+    network.layers.push_back(read_layer(reader));
+    network.layers.back().stored_input = i > 0;
+  }
+  check_layers(network);
+  for (PackedLayer& layer : network.layers) {
+    if (layer.kind != LayerKind::max_pool) read_blobs(reader, layer);
+  }
+  if (!reader.at_end()) damaged("bytes are left over");
+  return network;
+}
+
+}  // namespace dovetail::quant
