@@ -3,8 +3,11 @@
 
 #include <algorithm>
 
+#include "app/command_line.hpp"
+#include "app/commands.hpp"
 #include "device/opencl/device.hpp"
 #include "device/xrt/card.hpp"
+#include "support/error.hpp"
 #include "support/file.hpp"
 #include "support/log.hpp"
 #include "support/table.hpp"
@@ -22,27 +25,38 @@ std::string remark(const DeviceInfo& device) {
   return device.kind == DeviceKind::emulated_fpga ? "yes, where there is no card" : "yes";
 }
 
-bool has_kind(const std::vector<DeviceInfo>& devices, std::initializer_list<DeviceKind> kinds) {
+bool has_usable(const std::vector<DeviceInfo>& devices, DeviceKind kind, DeviceKind substitute) {
   return std::any_of(devices.begin(), devices.end(), [&](const DeviceInfo& device) {
-    return std::find(kinds.begin(), kinds.end(), device.kind) != kinds.end();
+    return device.unusable.empty() && (device.kind == kind || device.kind == substitute);
   });
 }
 
-/// What a person could install; empty where there is a device for either role.
+/// What a person should know where one of the two roles has no device; each line ended.
 std::string advice(const std::vector<DeviceInfo>& devices) {
   std::string text;
-  if (!has_kind(devices, {DeviceKind::gpu, DeviceKind::cpu})) {
-    text +=
-        "No OpenCL device: GPU ranks cannot run here. Install the GPU's driver, or PoCL for the "
-        "CPU (package "
-        "pocl-opencl-icd).\n";
+  if (!has_usable(devices, DeviceKind::gpu, DeviceKind::cpu)) {
+    text += "GPU ranks cannot run here: no usable OpenCL GPU or CPU. ";
+    text += "Install the GPU's driver, or PoCL for the CPU (package pocl-opencl-icd)\n";
   }
-  if (!has_kind(devices, {DeviceKind::fpga, DeviceKind::emulated_fpga})) {
-    text += fpga::built_with_xrt()
-                ? "No FPGA card: FPGA ranks cannot run here.\n"
-                : "No FPGA card: this build has no Xilinx XRT, so FPGA ranks cannot run here.\n";
+  if (!has_usable(devices, DeviceKind::fpga, DeviceKind::emulated_fpga)) {
+    text += "FPGA ranks cannot run here: no usable FPGA card";
+    text += fpga::built_with_xrt() ? "\n" : ", and this build has no Xilinx XRT\n";
   }
   return text;
+}
+
+std::vector<DeviceInfo> list_cards_or_emulated_one() {
+  if (fpga::host_has_card() || !fpga::built_with_emulated_card()) return fpga::list_cards();
+  try {
+    fpga::use_emulated_cards(1);
+    return fpga::list_cards();
+  } catch (const Error& failure) {
+    DeviceInfo missing;
+    missing.kind = DeviceKind::emulated_fpga;
+    missing.platform = "XRT";
+    missing.unusable = failure.what();
+    return {missing};
+  }
 }
 
 }  // namespace
@@ -50,8 +64,7 @@ std::string advice(const std::vector<DeviceInfo>& devices) {
 std::vector<DeviceInfo> list_all_devices() {
   // Cards come first: XRT may have an OpenCL platform of its own, which would settle XRT's driver
   // before the emulated card can be put in place.
-  if (!fpga::host_has_card() && fpga::built_with_emulated_card()) fpga::use_emulated_cards(1);
-  const std::vector<DeviceInfo> cards = fpga::list_cards();
+  const std::vector<DeviceInfo> cards = list_cards_or_emulated_one();
   std::vector<DeviceInfo> devices = opencl::list_devices();
   devices.insert(devices.end(), cards.begin(), cards.end());
   return devices;
@@ -67,11 +80,11 @@ std::string devices_text(const std::vector<DeviceInfo>& devices) {
          device.compute_units > 0 ? format("{:>5}", device.compute_units) : "    -",
          remark(device)});
   }
-  const std::string table = rows.empty() ? ""
-                                         : format_table({"kind", "device", "platform", "driver",
-                                                         "address", "memory", "units", "usable"},
-                                                        rows);
-  return table + advice(devices);
+  const std::vector<std::string> head{"kind",    "device", "platform", "driver",
+                                      "address", "memory", "units",    "usable"};
+  std::string text = (rows.empty() ? "" : format_table(head, rows)) + advice(devices);
+  text.pop_back();  // lines are ended by the log
+  return text;
 }
 
 Json devices_json(const std::vector<DeviceInfo>& devices) {
@@ -91,18 +104,27 @@ Json devices_json(const std::vector<DeviceInfo>& devices) {
   return list;
 }
 
-int run_devices(const std::string& json_file) {
+void report_devices(const std::string& json_file) {
   const std::vector<DeviceInfo> devices = list_all_devices();
-  std::string text =
-      json_file.empty()
-          ? devices_text(devices)
-          : devices_json(devices).dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
-  if (!json_file.empty() && json_file != "-") {
-    replace_file_text(json_file, text);
-    return 0;
+  if (json_file.empty()) {
+    log::note(devices_text(devices));
+    return;
   }
-  text.pop_back();  // the log ends the line
-  log::note(text);
+  const std::string text =
+      devices_json(devices).dump(2, ' ', false, Json::error_handler_t::replace);
+  if (json_file == "-") {
+    log::note(text);
+  } else {
+    replace_file_text(json_file, text + '\n');
+  }
+}
+
+int run_devices(const Arguments& arguments) {
+  std::string json_file;
+  CommandLine line("usage: dovetail devices [--json FILE]",
+                   "Lists what this host has for GPU ranks (OpenCL) and FPGA ranks (XRT).");
+  line.add("json", json_file, "write a JSON array to FILE (- for standard output)");
+  if (line.parse(arguments)) report_devices(json_file);
   return 0;
 }
 
