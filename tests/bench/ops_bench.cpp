@@ -43,7 +43,7 @@ double ceiling(opencl::Device& device) {
   const int width = device.is_cpu() ? 16 : 1;
   const std::size_t local = device.is_cpu() ? 1 : 256;
   const std::size_t items = device.is_cpu() ? 64 : 256 * 1024;
-  const std::int32_t rounds = 2000;
+  const std::int32_t rounds = 20000;
   const opencl::Kernel kernel =
       device.build(kernels::ceiling, {device.is_cpu() ? "VALUE=float16" : "VALUE=float"})
           .kernel(kernels::ceiling_::multiply_add);
