@@ -158,7 +158,7 @@ TEST(Card, RefusesMoreThanABankHolds) {
   Kernel vadd = card.kernel("vadd");
   const Buffer most = card.allocate(std::size_t{200} << 20, vadd, 0);
   EXPECT_THAT([&] { card.allocate(std::size_t{100} << 20, vadd, 0); },
-              says("allocating 100.0 MiB in HBM[0] (a of kernel vadd) failed: the card's bank has "
+              says("allocating 100.0 MiB in HBM[0] (a of kernel vadd) failed: the bank has "
                    "no room for it"));
   const Buffer in_another_bank = card.allocate(std::size_t{100} << 20, vadd, 1);
   EXPECT_EQ(in_another_bank.bytes(), std::size_t{100} << 20);
