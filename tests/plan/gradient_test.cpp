@@ -81,7 +81,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"mixed_gpu", Variant::gpu, LossKind::cross_entropy, mixed_model},
                       Case{"small_cpu_mse", Variant::cpu, LossKind::mean_squared_error, small_cnn},
                       Case{"small_gpu_mse", Variant::gpu, LossKind::mean_squared_error, small_cnn}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace
 }  // namespace dovetail

@@ -10,6 +10,7 @@
 #include "mpi/mpi_main.hpp"
 #include "plan/fixture.hpp"
 #include "shards/shard_writer.hpp"
+#include "support/error.hpp"
 #include "train/scratch.hpp"
 
 namespace dovetail {
