@@ -3,11 +3,13 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "card/refusal.hpp"
@@ -17,6 +19,15 @@ namespace {
 
 // Kernels keep their on-chip memories in local arrays; a U280 has 43 MB of them.
 constexpr std::size_t stack_bytes = std::size_t{64} << 20;
+
+// How long a thread looks around before it sleeps: waking one costs more than most launches take.
+constexpr auto alert = std::chrono::microseconds(40);
+
+template <typename Condition>
+void look_out_for(const Condition& condition) {
+  const auto end = std::chrono::steady_clock::now() + alert;
+  while (!condition() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+}
 
 struct Worker {
   pthread_t thread{};
@@ -32,8 +43,9 @@ struct ComputeUnits::Shared {
   std::mutex mutex;
   std::condition_variable ended_one;
   std::deque<Command> pending;
+  std::atomic<std::size_t> pending_count{0};  // readable without the mutex
   std::vector<std::unique_ptr<Worker>> workers;
-  std::size_t ended = 0;
+  std::atomic<std::size_t> ended{0};
   bool closing = false;
   Execute execute;
 
@@ -48,6 +60,7 @@ bool ComputeUnits::Shared::take(std::size_t unit, Command& command) {
     if (!next->allowed[unit]) continue;
     command = std::move(*next);
     pending.erase(next);
+    --pending_count;
     return true;
   }
   return false;
@@ -70,6 +83,12 @@ void ComputeUnits::Shared::work(Worker& worker) {
     command.packet()->state = completed ? ERT_CMD_STATE_COMPLETED : ERT_CMD_STATE_ERROR;
     ++ended;
     ended_one.notify_one();
+    if (pending.empty()) {
+      worker.busy = false;
+      lock.unlock();
+      look_out_for([this] { return pending_count > 0; });
+      lock.lock();
+    }
   }
 }
 
@@ -127,6 +146,7 @@ void ComputeUnits::submit(Command command) {
   command.packet()->state = ERT_CMD_STATE_QUEUED;
   const auto allowed = command.allowed;
   shared_->pending.push_back(std::move(command));
+  ++shared_->pending_count;
   for (const auto& worker : shared_->workers) {
     if (worker->busy || !allowed[worker->unit]) continue;
     worker->busy = true;
@@ -136,8 +156,9 @@ void ComputeUnits::submit(Command command) {
 }
 
 bool ComputeUnits::wait_for_end(int timeout_ms) {
-  std::unique_lock lock(shared_->mutex);
   const auto some_ended = [this] { return shared_->ended > 0; };
+  look_out_for(some_ended);
+  std::unique_lock lock(shared_->mutex);
   if (timeout_ms < 0) {
     shared_->ended_one.wait(lock, some_ended);
   } else if (!shared_->ended_one.wait_for(lock, std::chrono::milliseconds(timeout_ms),

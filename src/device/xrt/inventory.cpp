@@ -52,6 +52,15 @@ fs::path card_folder() {
   return beside / "card";
 }
 
+int count_cards() {
+  try {
+    return static_cast<int>(xrt::system::enumerate_devices());
+  } catch (const std::exception& failure) {
+    log::warn(format("XRT cannot list its cards: {}", failure.what()));
+    return 0;
+  }
+}
+
 }  // namespace
 
 bool built_with_xrt() {
@@ -116,17 +125,15 @@ std::vector<DeviceInfo> list_cards() {
     return {};  // XRT would fail to find a driver, and say so
   note_that_xrt_is_used();
   std::vector<DeviceInfo> cards;
-  unsigned count = 0;
-  try {
-    count = xrt::system::enumerate_devices();
-  } catch (const std::exception& failure) {
-    log::warn(format("XRT cannot list its cards: {}", failure.what()));
-  }
-  for (int index = 0; index < static_cast<int>(count); ++index) {
+  const int counted = count_cards();
+  for (int index = 0;; ++index) {
     DeviceInfo info;
     try {
       info = describe(index, xrt::device(static_cast<unsigned>(index)));
     } catch (const std::exception& failure) {
+      // XRT's classes for emulated cards count none, so the first one that does not open ends the
+      // list.
+      if (index >= counted) return cards;
       info.kind = DeviceKind::fpga;
       info.index = index;
       info.platform = "XRT";
@@ -134,7 +141,6 @@ std::vector<DeviceInfo> list_cards() {
     }
     cards.push_back(info);
   }
-  return cards;
 }
 
 fs::path find_xclbin(const std::string& family, Backend backend) {
