@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 
 #include "infer/reference_engine.hpp"
 #include "quant/networks.hpp"
@@ -16,15 +17,24 @@ using quant::Network;
 using quant::pack;
 using quant::WeightPack;
 
-fpga::Card& card() {
-  static fpga::Card* opened = [] {
+/// One emulated card for all tests.
+class Engines : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
     fpga::use_emulated_cards(1);
-    return new fpga::Card(0, fpga::find_xclbin("int8", fpga::Backend::emulated));
-  }();
-  return *opened;
-}
+    card_ = std::make_unique<fpga::Card>(0, fpga::find_xclbin("int8", fpga::Backend::emulated));
+  }
+  static void TearDownTestSuite() { card_.reset(); }
+  static fpga::Card& card() { return *card_; }
 
-void expect_equals_twin(const Network& network, std::size_t count, int max_batch) {
+  static void expect_equals_twin(const Network& network, std::size_t count, int max_batch);
+  static double relative_error(const Network& network);
+
+ private:
+  static inline std::unique_ptr<fpga::Card> card_;
+};
+
+void Engines::expect_equals_twin(const Network& network, std::size_t count, int max_batch) {
   const WeightPack weights = pack(quant::calibrate(network), "int8", 3);
   const std::vector<std::uint8_t> images = quant::random_images(network, count, 5);
   Engine engine(card(), max_batch);
@@ -33,18 +43,18 @@ void expect_equals_twin(const Network& network, std::size_t count, int max_batch
   EXPECT_EQ(engine.run(images, count), run_reference(quant::parse(weights), images, count));
 }
 
-TEST(Engine, MlpEqualsItsTwinBitForBit) {
+TEST_F(Engines, MlpEqualsItsTwinBitForBit) {
   expect_equals_twin(quant::mlp(1), 20, 8);
 }
-TEST(Engine, CnnEqualsItsTwinBitForBit) {
+TEST_F(Engines, CnnEqualsItsTwinBitForBit) {
   expect_equals_twin(quant::cnn(2), 5, 4);
 }
-TEST(Engine, OddShapesEqualTheirTwinBitForBit) {
+TEST_F(Engines, OddShapesEqualTheirTwinBitForBit) {
   for (unsigned seed = 0; seed < 5; ++seed) expect_equals_twin(quant::odd(seed), 7, 3);
 }
 
 /// Mean |int8 − float| over the logits' standard deviation, on images that calibration did not see.
-double relative_error(const Network& network) {
+double Engines::relative_error(const Network& network) {
   const std::size_t count = 12;
   const Network calibrated = quant::calibrate(network, 8);
   const std::vector<std::uint8_t> images = quant::random_images(network, count, 6);
@@ -61,7 +71,7 @@ double relative_error(const Network& network) {
   return error / n / std::sqrt(square / n);
 }
 
-TEST(Engine, LogitsAreCloseToTheFloatNetworks) {
+TEST_F(Engines, LogitsAreCloseToTheFloatNetworks) {
   // Rounding noise of int8 with random weights: 1 to 3 %, and up to 8 % where the logits nearly
   // cancel. A wrong scale or layout gives about 100 %.
   for (const auto& build : {quant::mlp, quant::cnn, quant::odd}) {
@@ -71,7 +81,7 @@ TEST(Engine, LogitsAreCloseToTheFloatNetworks) {
   }
 }
 
-TEST(Engine, TakesNewWeightsAndOtherShapes) {
+TEST_F(Engines, TakesNewWeightsAndOtherShapes) {
   Engine engine(card(), 4);
   for (const auto& network : {quant::mlp(1), quant::mlp(2), quant::odd(1), quant::mlp(1)}) {
     const WeightPack weights = pack(quant::calibrate(network), "int8", 9);
@@ -81,7 +91,7 @@ TEST(Engine, TakesNewWeightsAndOtherShapes) {
   }
 }
 
-TEST(Engine, ADamagedPackLeavesTheOldOneRunning) {
+TEST_F(Engines, ADamagedPackLeavesTheOldOneRunning) {
   const Network network = quant::mlp(1);
   const WeightPack weights = pack(quant::calibrate(network), "int8", 1);
   const std::vector<std::uint8_t> images = quant::random_images(network, 2, 8);
@@ -94,7 +104,7 @@ TEST(Engine, ADamagedPackLeavesTheOldOneRunning) {
   EXPECT_EQ(engine.run(images, 2), before);
 }
 
-TEST(Engine, SaysWhatIsMissing) {
+TEST_F(Engines, SaysWhatIsMissing) {
   Engine engine(card(), 4);
   EXPECT_THROW(engine.run({}, 0), Error);
   engine.load(pack(quant::calibrate(quant::mlp(1)), "int8", 1));
