@@ -11,12 +11,14 @@ namespace int8 {
 /// int8 activations of pe channels from their accumulators: pe / simd words.
 inline void write_requantised(const Accumulators& sums, const ChannelParameters& parameters,
                               std::int32_t low, LaneStream& out) {
-  Lanes words[pe / simd];
+  std::int8_t values[pe];
   for (int p = 0; p < pe; ++p) {
 #pragma HLS unroll
-    words[p / simd].value[p % simd] = numeric::requantise(
-        sums.value[p] + parameters.bias[p], parameters.multiplier[p], parameters.shift[p], low);
+    values[p] = numeric::requantise(sums.value[p] + parameters.bias[p], parameters.multiplier[p],
+                                    parameters.shift[p], low);
   }
+  Lanes words[pe / simd];
+  for (int p = 0; p < pe; ++p) words[p / simd].value[p % simd] = values[p];
   out.write(words, pe / simd);
 }
 

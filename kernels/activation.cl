@@ -1,7 +1,7 @@
 // ReLU and dropout, element by element over the interior of a feature map.
 //
-// Built with LANES, the channels in a ReLU's vector, and BLOCKS, the random blocks that a work-item of dropout draws at a
-// time. One work-group a line; its work-items share the line's vectors.
+// Built with LANES, the channels in a ReLU's vector, and BLOCKS, the random blocks that a work-item
+// of dropout draws at a time. One work-group a line; its work-items share the line's vectors.
 #if !defined(LANES) || !defined(BLOCKS)
 #error "activation.cl needs LANES and BLOCKS"
 #endif
@@ -10,18 +10,20 @@
 #define JOIN(a, b) JOIN_(a, b)
 typedef JOIN(float, LANES) floats;
 
-// A feature map, in vectors: pixel (n, row, column) begins at n * image + start + row * line + column * vectors.
+// A feature map, in vectors: pixel (n, row, column) begins at n * image + start + row * line +
+// column * vectors.
 typedef struct {
   int start, image, line, rows, columns, vectors;
 } Map;
 
 size_t my_line(Map map) {
-  return get_group_id(0) / map.rows * (size_t)map.image + map.start + get_group_id(0) % map.rows * map.line;
+  return get_group_id(0) / map.rows * (size_t)map.image + map.start +
+         get_group_id(0) % map.rows * map.line;
 }
 
-#define FOR_MY_VECTORS(map)                                                                             \
-  for (int i = get_local_id(2) * get_local_size(1) + get_local_id(1); i < (map).columns * (map).vectors; \
-       i += get_local_size(2) * get_local_size(1))
+#define FOR_MY_VECTORS(map)                                           \
+  for (int i = get_local_id(2) * get_local_size(1) + get_local_id(1); \
+       i < (map).columns * (map).vectors; i += get_local_size(2) * get_local_size(1))
 
 // A NaN stays a NaN.
 kernel void relu_forward(global const floats* x, global floats* y, constant Map* of) {
@@ -33,15 +35,18 @@ kernel void relu_forward(global const floats* x, global floats* y, constant Map*
   }
 }
 
-kernel void relu_backward(global const floats* y, global const floats* dy, global floats* dx, constant Map* of) {
+kernel void relu_backward(global const floats* y, global const floats* dy, global floats* dx,
+                          constant Map* of) {
   const Map map = *of;
   const size_t line = my_line(map);
-  FOR_MY_VECTORS(map) { dx[line + i] = select((floats)(0), dy[line + i], y[line + i] > 0); }
+  FOR_MY_VECTORS(map) {
+    dx[line + i] = select((floats)(0), dy[line + i], y[line + i] > 0);
+  }
 }
 
-// Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Counters are
-// (sample, block, 0); `words` gets the four words of each of BLOCKS blocks. Scalars only, so that CPU compilers turn
-// the loop over the blocks into vector code.
+// Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC
+// 2011. Counters are (sample, block, 0); `words` gets the four words of each of BLOCKS blocks.
+// Scalars only, so that CPU compilers turn the loop over the blocks into vector code.
 void philox(uint* words, ulong sample, uint first_block, ulong seed) {
   for (int block = 0; block < BLOCKS; ++block) {
     uint counter0 = sample;
@@ -67,10 +72,10 @@ void philox(uint* words, ulong sample, uint first_block, ulong seed) {
   }
 }
 
-// y = x * scale where the element's random word >= threshold, else 0. `of` counts vectors of four channels, one Philox
-// block each. y may be x.
-kernel void dropout(global const float4* x, global float4* y, constant Map* of, uint threshold, float scale, ulong seed,
-                    ulong first_sample) {
+// y = x * scale where the element's random word >= threshold, else 0. `of` counts vectors of four
+// channels, one Philox block each. y may be x.
+kernel void dropout(global const float4* x, global float4* y, constant Map* of, uint threshold,
+                    float scale, ulong seed, ulong first_sample) {
   const Map map = *of;
   const size_t line = my_line(map);
   const ulong sample = first_sample + get_group_id(0) / map.rows;

@@ -1,8 +1,9 @@
 // Batch normalisation per channel: statistics, forward, backward.
 //
-// Built with LANES (channels in a vector) and ITEMS, a power of two (work-items that fold the slices' results of one
-// vector of channels; 1 on CPUs). The batch's lines are cut into slices of `slice_lines`; each slice is summed up by
-// itself, and the slices' results are folded in a fixed order.
+// Built with LANES (channels in a vector) and ITEMS, a power of two (work-items that fold the
+// slices' results of one vector of channels; 1 on CPUs). The batch's lines are cut into slices of
+// `slice_lines`; each slice is summed up by itself, and the slices' results are folded in a fixed
+// order.
 #if !defined(LANES) || !defined(ITEMS)
 #error "batch_norm.cl needs LANES and ITEMS"
 #endif
@@ -11,7 +12,8 @@
 #define JOIN(a, b) JOIN_(a, b)
 typedef JOIN(float, LANES) floats;
 
-// A feature map, in vectors: pixel (n, row, column) begins at n * image + start + row * line + column * vectors.
+// A feature map, in vectors: pixel (n, row, column) begins at n * image + start + row * line +
+// column * vectors.
 typedef struct {
   int start, image, line, rows, columns, vectors;
 } Map;
@@ -23,12 +25,13 @@ size_t start_of_line(Map map, int line) {
 #define FOR_MY_VECTORS(map) \
   for (int vector = get_local_id(1); vector < (map).vectors; vector += get_local_size(1))
 
-// Mean and sum of squared deviations of each slice, [slices][vectors] each: two passes, the second one correcting the
-// mean that the first one rounded (Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983). Values
-// count from the batch's first pixel, so that a mean far from zero costs no digits.
-// A work-group takes as many slices as its dimension 2 is wide.
+// Mean and sum of squared deviations of each slice, [slices][vectors] each: two passes, the second
+// one correcting the mean that the first one rounded (Chan, Golub, LeVeque, "Algorithms for
+// computing the sample variance", 1983). Values count from the batch's first pixel, so that a mean
+// far from zero costs no digits. A work-group takes as many slices as its dimension 2 is wide.
 kernel void slice_statistics(global const floats* restrict x, global floats* restrict means,
-                             global floats* restrict deviations, constant Map* of, int lines, int slice_lines) {
+                             global floats* restrict deviations, constant Map* of, int lines,
+                             int slice_lines) {
   const Map map = *of;
   const int slice = get_group_id(0) * get_local_size(2) + get_local_id(2);
   const int first = slice * slice_lines;
@@ -41,7 +44,8 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
     for (int line = first; line < last; ++line) {
       global const floats* pixel = x + start_of_line(map, line) + vector;
       floats line_sum = 0;
-      for (int column = 0; column < map.columns; ++column) line_sum += pixel[column * map.vectors] - origin;
+      for (int column = 0; column < map.columns; ++column)
+        line_sum += pixel[column * map.vectors] - origin;
       sum += line_sum;
     }
     const floats mean = sum / count;
@@ -64,9 +68,10 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
   }
 }
 
-// Mean and squared deviations of two sets of samples together, into the first (Chan, Golub, LeVeque, as above).
-void fold_statistics(float* count, floats* mean, floats* deviations, float other_count, floats other_mean,
-                     floats other_deviations) {
+// Mean and squared deviations of two sets of samples together, into the first (Chan, Golub,
+// LeVeque, as above).
+void fold_statistics(float* count, floats* mean, floats* deviations, float other_count,
+                     floats other_mean, floats other_deviations) {
   if (other_count == 0) return;
   const float both = *count + other_count;
   const floats apart = other_mean - *mean;
@@ -75,10 +80,12 @@ void fold_statistics(float* count, floats* mean, floats* deviations, float other
   *count = both;
 }
 
-// Batch statistics from the slices', and scale = gamma / sqrt(variance + epsilon). One work-group a vector of channels.
-kernel void batch_statistics(global const floats* x, global const floats* means, global const floats* deviations,
-                             global const floats* gamma, global floats* mean, global floats* variance,
-                             global floats* scale, constant Map* of, int slices, int lines, int slice_lines,
+// Batch statistics from the slices', and scale = gamma / sqrt(variance + epsilon). One work-group a
+// vector of channels.
+kernel void batch_statistics(global const floats* x, global const floats* means,
+                             global const floats* deviations, global const floats* gamma,
+                             global floats* mean, global floats* variance, global floats* scale,
+                             constant Map* of, int slices, int lines, int slice_lines,
                              float epsilon) {
   local float counts[ITEMS];
   local floats item_means[ITEMS];
@@ -91,8 +98,10 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   floats my_mean = 0;
   floats my_deviations = 0;
   for (int slice = item; slice < slices; slice += ITEMS) {
-    const float slice_count = (min((slice + 1) * slice_lines, lines) - slice * slice_lines) * of->columns;
-    fold_statistics(&count, &my_mean, &my_deviations, slice_count, means[slice * vectors + vector] - first_mean,
+    const float slice_count =
+        (min((slice + 1) * slice_lines, lines) - slice * slice_lines) * of->columns;
+    fold_statistics(&count, &my_mean, &my_deviations, slice_count,
+                    means[slice * vectors + vector] - first_mean,
                     deviations[slice * vectors + vector]);
   }
   for (int apart = ITEMS / 2; apart > 0; apart /= 2) {
@@ -101,8 +110,8 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
     item_deviations[item] = my_deviations;
     barrier(CLK_LOCAL_MEM_FENCE);
     if (item < apart) {
-      fold_statistics(&count, &my_mean, &my_deviations, counts[item + apart], item_means[item + apart],
-                      item_deviations[item + apart]);
+      fold_statistics(&count, &my_mean, &my_deviations, counts[item + apart],
+                      item_means[item + apart], item_deviations[item + apart]);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
   }
@@ -114,9 +123,10 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   }
 }
 
-// scale = gamma / sqrt(variance + epsilon) for given statistics. One work-item a vector of channels.
-kernel void inference_scale(global const floats* gamma, global const floats* variance, global floats* scale,
-                            float epsilon) {
+// scale = gamma / sqrt(variance + epsilon) for given statistics. One work-item a vector of
+// channels.
+kernel void inference_scale(global const floats* gamma, global const floats* variance,
+                            global floats* scale, float epsilon) {
   const size_t vector = get_global_id(0);
   scale[vector] = gamma[vector] / sqrt(variance[vector] + epsilon);
 }
@@ -141,7 +151,8 @@ kernel void normalise(global const floats* x, global const floats* mean, global 
 // Sums of dy and of dy · (x − mean) over each slice, [slices][vectors] each. Work-groups as above.
 kernel void slice_gradients(global const floats* restrict x, global const floats* restrict dy,
                             global const floats* restrict mean, global floats* restrict sums,
-                            global floats* restrict products, constant Map* of, int lines, int slice_lines) {
+                            global floats* restrict products, constant Map* of, int lines,
+                            int slice_lines) {
   const Map map = *of;
   const int slice = get_group_id(0) * get_local_size(2) + get_local_id(2);
   const int first = slice * slice_lines;
@@ -168,11 +179,13 @@ kernel void slice_gradients(global const floats* restrict x, global const floats
   }
 }
 
-// dbeta, dgamma, and what dx = (dy − offset − (x − mean) · slope) · scale needs. One work-group a vector of channels.
-kernel void batch_gradients(global const floats* sums, global const floats* products, global const floats* gamma,
-                            global const floats* variance, global floats* dgamma, global floats* dbeta,
-                            global floats* scale, global floats* offset, global floats* slope, int slices,
-                            float count, float epsilon) {
+// dbeta, dgamma, and what dx = (dy − offset − (x − mean) · slope) · scale needs. One work-group a
+// vector of channels.
+kernel void batch_gradients(global const floats* sums, global const floats* products,
+                            global const floats* gamma, global const floats* variance,
+                            global floats* dgamma, global floats* dbeta, global floats* scale,
+                            global floats* offset, global floats* slope, int slices, float count,
+                            float epsilon) {
   local floats item_sums[ITEMS];
   local floats item_products[ITEMS];
   const int vector = get_group_id(0);
@@ -205,8 +218,9 @@ kernel void batch_gradients(global const floats* sums, global const floats* prod
 }
 
 // One work-group a line. dx may be dy.
-kernel void input_gradient(global const floats* x, global const floats* dy, global const floats* mean,
-                           global const floats* scale, global const floats* offset, global const floats* slope,
+kernel void input_gradient(global const floats* x, global const floats* dy,
+                           global const floats* mean, global const floats* scale,
+                           global const floats* offset, global const floats* slope,
                            global floats* dx, constant Map* of) {
   const Map map = *of;
   const size_t start = start_of_line(map, get_group_id(0));

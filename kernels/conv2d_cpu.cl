@@ -1,14 +1,17 @@
-// 2-D convolution on CPUs: float16 tiles held in registers, one work-item a work-group, no barriers.
+// 2-D convolution on CPUs: float16 tiles held in registers, one work-item a work-group, no
+// barriers.
 //
-// ops/conv2d.cpp defines the geometry of the two feature maps, X (read by the forward pass) and Y (written by it):
+// ops/conv2d.cpp defines the geometry of the two feature maps, X (read by the forward pass) and Y
+// (written by it):
 //   {X,Y}_{PIXEL,ROW,IMAGE}  distances in floats;  {X,Y}_{HEIGHT,WIDTH,CHANNELS}  the interior;
 //   {X,Y}_INTERIOR           where pixel (0, 0) of an image lies, behind the halo;
 //   X_ORIGIN                 where the window of output pixel (0, 0) begins.
-// The stride-1 input gradient is the forward convolution of dy with the turned weights, so it is `correlate_masked`
-// of this file built with the geometry of dy as X and that of dx as Y.
+// The stride-1 input gradient is the forward convolution of dy with the turned weights, so it is
+// `correlate_masked` of this file built with the geometry of dy as X and that of dx as Y.
 //
-// Accumulators stay in registers only if their arrays vanish: loops over them are unrolled, and functions that take
-// them are always inlined (without that the compiler keeps them in memory, at 41 % of the speed).
+// Accumulators stay in registers only if their arrays vanish: loops over them are unrolled, and
+// functions that take them are always inlined (without that the compiler keeps them in memory, at
+// 41 % of the speed).
 
 #ifndef TILE_ROWS
 #error "built by ops/conv2d.cpp with the geometry of one layer"
@@ -20,7 +23,8 @@ enum {
   lanes = 16,
   tile_channels = VECTORS * lanes,
   pixels = TILE_ROWS * TILE_COLUMNS,
-  // A window is `runs` stretches of `run` floats: whole kernel rows where nothing pads the channels.
+  // A window is `runs` stretches of `run` floats: whole kernel rows where nothing pads the
+  // channels.
   runs_per_row = X_PIXEL == X_CHANNELS ? 1 : KERNEL,
   runs = KERNEL * runs_per_row,
   run = KERNEL / runs_per_row * X_CHANNELS,
@@ -32,11 +36,14 @@ INLINE int run_offset(int index) {
 }
 
 // Where a tile begins: the last one is moved back over its neighbour rather than cut.
-INLINE int tile_start(int tile, int size, int extent) { return min(tile * size, extent - size); }
+INLINE int tile_start(int tile, int size, int extent) {
+  return min(tile * size, extent - size);
+}
 
-// panels[tile][depth][tile_channels] from weight[depth][Y_PIXEL], so that the inner loop reads one stream.
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void pack(__global const float* restrict weight, __global float* restrict panels) {
+// panels[tile][depth][tile_channels] from weight[depth][Y_PIXEL], so that the inner loop reads one
+// stream.
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pack(
+    __global const float* restrict weight, __global float* restrict panels) {
   const int tile = get_global_id(0);
   const int tap = get_global_id(1);
   for (int row = tap * X_CHANNELS; row < (tap + 1) * X_CHANNELS; ++row) {
@@ -47,10 +54,10 @@ void pack(__global const float* restrict weight, __global float* restrict panels
   }
 }
 
-// The same for the input gradient, from weight[tap][Y_CHANNELS][X_PIXEL]: turned by 180 degrees and transposed.
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void pack_turned(__global const float* restrict weight,
-                                   __global float* restrict panels) {
+// The same for the input gradient, from weight[tap][Y_CHANNELS][X_PIXEL]: turned by 180 degrees and
+// transposed.
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pack_turned(
+    __global const float* restrict weight, __global float* restrict panels) {
   const int tile = get_global_id(0);
   const int tap = get_global_id(1);
   __global const float* source = weight + (KERNEL * KERNEL - 1 - tap) * Y_CHANNELS * X_PIXEL;
@@ -64,7 +71,8 @@ void pack_turned(__global const float* restrict weight,
   }
 }
 
-// sum[pixel][vector] += window * panel, for the tile of output pixels whose first window begins at x.
+// sum[pixel][vector] += window * panel, for the tile of output pixels whose first window begins at
+// x.
 INLINE void accumulate(__global const float* x, __global const float* panel,
                        float16 sum[pixels][VECTORS]) {
   for (int r = 0; r < runs; ++r) {
@@ -83,10 +91,11 @@ INLINE void accumulate(__global const float* x, __global const float* panel,
   }
 }
 
-// One tile of output pixels: bias (where there is one), the windows, then ReLU or the mask, and the stores.
+// One tile of output pixels: bias (where there is one), the windows, then ReLU or the mask, and the
+// stores.
 INLINE void correlate_tile(__global const float* x, __global const float* panel,
-                           __global const float* bias, __global const float* gate, __global float* y,
-                           int relu) {
+                           __global const float* bias, __global const float* gate,
+                           __global float* y, int relu) {
   float16 sum[pixels][VECTORS];
 #pragma unroll
   for (int p = 0; p < pixels; ++p) {
@@ -124,27 +133,27 @@ INLINE void correlate(__global const float* x, __global const float* panels,
         const int column = tile_start(j, TILE_COLUMNS, Y_WIDTH);
         const size_t target = interior + row * Y_ROW + column * Y_PIXEL;
         correlate_tile(windows + (row * X_ROW + column * X_PIXEL) * STRIDE,
-                       panels + tile * depth * tile_channels, bias ? bias + tile * tile_channels : 0,
-                       gate ? gate + target : 0, y + target, relu);
+                       panels + tile * depth * tile_channels,
+                       bias ? bias + tile * tile_channels : 0, gate ? gate + target : 0, y + target,
+                       relu);
       }
     }
   }
 }
 
-// y = x * weight + bias, then max(0, .) when `relu`. Work-items: (group of IMAGES images, tile of channels).
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void forward(__global const float* restrict x, __global const float* restrict panels,
-                               __global const float* restrict bias, __global float* restrict y,
-                               int batch, int relu) {
+// y = x * weight + bias, then max(0, .) when `relu`. Work-items: (group of IMAGES images, tile of
+// channels).
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
+    __global const float* restrict x, __global const float* restrict panels,
+    __global const float* restrict bias, __global float* restrict y, int batch, int relu) {
   correlate(x, panels, bias, 0, y, batch, relu);
 }
 
-// dx (as y) from dy (as x); 0 where gate, the forward pass's input, is <= 0 when `mask`. Work-items as in forward.
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void input_gradient(__global const float* restrict x,
-                                      __global const float* restrict panels,
-                                      __global const float* restrict gate, __global float* restrict y,
-                                      int batch, int mask) {
+// dx (as y) from dy (as x); 0 where gate, the forward pass's input, is <= 0 when `mask`. Work-items
+// as in forward.
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void input_gradient(
+    __global const float* restrict x, __global const float* restrict panels,
+    __global const float* restrict gate, __global float* restrict y, int batch, int mask) {
   if (mask) {
     correlate(x, panels, 0, gate, y, batch, 0);
   } else {
@@ -152,12 +161,11 @@ void input_gradient(__global const float* restrict x,
   }
 }
 
-// dx of any stride and channel layout, gathered from dy with the weights as they are. Work-items: (row, image).
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void gather_input_gradient(__global const float* restrict dy,
-                                             __global const float* restrict weight,
-                                             __global const float* restrict gate,
-                                             __global float* restrict dx, int batch, int mask) {
+// dx of any stride and channel layout, gathered from dy with the weights as they are. Work-items:
+// (row, image).
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gather_input_gradient(
+    __global const float* restrict dy, __global const float* restrict weight,
+    __global const float* restrict gate, __global float* restrict dx, int batch, int mask) {
   const int row = get_global_id(0);
   const size_t image = get_global_id(1);
   for (int item = 0; item < X_WIDTH * X_PIXEL; ++item) {
@@ -170,7 +178,8 @@ void gather_input_gradient(__global const float* restrict dy,
       const int j = column + PADDING - tap % KERNEL;
       if (i < 0 || j < 0 || i % STRIDE || j % STRIDE) continue;
       if (i / STRIDE >= Y_HEIGHT || j / STRIDE >= Y_WIDTH) continue;
-      __global const float* d = dy + image * Y_IMAGE + Y_INTERIOR + i / STRIDE * Y_ROW + j / STRIDE * Y_PIXEL;
+      __global const float* d =
+          dy + image * Y_IMAGE + Y_INTERIOR + i / STRIDE * Y_ROW + j / STRIDE * Y_PIXEL;
       __global const float* w = weight + (tap * X_CHANNELS + channel) * Y_PIXEL;
       for (int v = 0; v < Y_PIXEL / lanes; ++v) sum += vload16(v, d) * vload16(v, w);
     }
@@ -182,10 +191,11 @@ void gather_input_gradient(__global const float* restrict dy,
   }
 }
 
-// partial[PATCH_RUNS x PATCH weight rows][vector] += windows (x) dy over GRADIENT_ROWS rows of output pixels.
-// The first `skip` weight rows of the tile belong to its neighbour and are not stored.
-INLINE void outer_products(__global const float* x, __global const float* dy, __global float* partial,
-                           int rows, int skip, int fresh) {
+// partial[PATCH_RUNS x PATCH weight rows][vector] += windows (x) dy over GRADIENT_ROWS rows of
+// output pixels. The first `skip` weight rows of the tile belong to its neighbour and are not
+// stored.
+INLINE void outer_products(__global const float* x, __global const float* dy,
+                           __global float* partial, int rows, int skip, int fresh) {
   float16 sum[PATCH_RUNS * PATCH][VECTORS];
 #pragma unroll
   for (int r = 0; r < PATCH_RUNS * PATCH; ++r) {
@@ -203,7 +213,8 @@ INLINE void outer_products(__global const float* x, __global const float* dy, __
 #pragma unroll
       for (int r = 0; r < PATCH_RUNS * PATCH; ++r) {
 #pragma unroll
-        for (int v = 0; v < VECTORS; ++v) sum[r][v] += window[run_offset(r / PATCH) + r % PATCH] * d[v];
+        for (int v = 0; v < VECTORS; ++v)
+          sum[r][v] += window[run_offset(r / PATCH) + r % PATCH] * d[v];
       }
     }
   }
@@ -229,20 +240,19 @@ INLINE void add_pixels(__global const float* dy, __global float* sums, int rows,
   }
 }
 
-// partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one chunk
-// of images. Work-items: (1, tile of channels, chunk).
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void weight_gradient(__global const float* restrict x,
-                                       __global const float* restrict dy,
-                                       __global float* restrict partial, int batch,
-                                       int images_per_chunk) {
+// partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the
+// bias, over one chunk of images. Work-items: (1, tile of channels, chunk).
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
+    __global const float* restrict x, __global const float* restrict dy,
+    __global float* restrict partial, int batch, int images_per_chunk) {
   const int channel = get_global_id(1) * tile_channels;
   const int first = get_global_id(2) * images_per_chunk;
   const int last = min(batch, first + images_per_chunk);
   partial += get_global_id(2) * (size_t)((depth + 1) * Y_PIXEL) + channel;
   for (int image = first; image < last; ++image) {
     for (int row = 0; row < Y_HEIGHT; row += GRADIENT_ROWS) {
-      // So few rows that their part of dy stays in the first-level cache while all weight rows pass by.
+      // So few rows that their part of dy stays in the first-level cache while all weight rows pass
+      // by.
       const int rows = min(GRADIENT_ROWS, Y_HEIGHT - row);
       const int fresh = image == first && row == 0;
       __global const float* d = dy + (size_t)image * Y_IMAGE + Y_INTERIOR + row * Y_ROW + channel;
@@ -251,18 +261,19 @@ void weight_gradient(__global const float* restrict x,
       for (int r = 0; r < runs; r += PATCH_RUNS) {
         for (int tile = 0; tile * PATCH < run; ++tile) {
           const int start = tile_start(tile, PATCH, run);
-          outer_products(windows + run_offset(r) + start, d, partial + (r * run + start) * Y_PIXEL, rows,
-                         tile * PATCH - start, fresh);
+          outer_products(windows + run_offset(r) + start, d, partial + (r * run + start) * Y_PIXEL,
+                         rows, tile * PATCH - start, fresh);
         }
       }
     }
   }
 }
 
-// dweight[depth][Y_PIXEL] and dbias[Y_PIXEL]: the sum over the chunks, in their order. Work-items: taps, then the bias.
-__kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void sum_chunks(__global const float* restrict partial, __global float* restrict dweight,
-                                  __global float* restrict dbias, int chunks) {
+// dweight[depth][Y_PIXEL] and dbias[Y_PIXEL]: the sum over the chunks, in their order. Work-items:
+// taps, then the bias.
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void sum_chunks(
+    __global const float* restrict partial, __global float* restrict dweight,
+    __global float* restrict dbias, int chunks) {
   const int tap = get_global_id(0);
   const int last = tap < KERNEL * KERNEL ? (tap + 1) * X_CHANNELS : depth + 1;
   for (int row = tap * X_CHANNELS; row < last; ++row) {

@@ -1,7 +1,9 @@
-// 2-D convolution on GPUs: implicit matrix products, tiles shared in local memory, 4 x 4 results a work-item.
+// 2-D convolution on GPUs: implicit matrix products, tiles shared in local memory, 4 x 4 results a
+// work-item.
 //
-// The geometry of X and Y is defined by ops/conv2d.cpp as for conv2d_cpu.cl. Each of the three products
-// C[m][n] = sum_k A[m][k] B[k][n] has its own tile (TILE_M x TILE_N results a work-group, both multiples of 4):
+// The geometry of X and Y is defined by ops/conv2d.cpp as for conv2d_cpu.cl. Each of the three
+// products C[m][n] = sum_k A[m][k] B[k][n] has its own tile (TILE_M x TILE_N results a work-group,
+// both multiples of 4):
 //   forward          m: pixel of y,       n: channel of y,  k: (tap, channel of x)
 //   input gradient   m: pixel of x,       n: channel of x,  k: (tap, channel of y)
 //   weight gradient  m: (tap, channel of x), n: channel of y,  k: pixel of y, in chunks of images
@@ -23,9 +25,10 @@ enum {
   weight_threads = WEIGHT_M * WEIGHT_N / 16,
 };
 
-// sum += A-slice * B-slice for this work-item's 4 x 4 results; a is [slice][tile_m], b is [slice][tile_n].
-INLINE void multiply(__local const float* a, int tile_m, __local const float* b, int tile_n, int m, int n,
-                     float4 sum[4]) {
+// sum += A-slice * B-slice for this work-item's 4 x 4 results; a is [slice][tile_m], b is
+// [slice][tile_n].
+INLINE void multiply(__local const float* a, int tile_m, __local const float* b, int tile_n, int m,
+                     int n, float4 sum[4]) {
 #pragma unroll
   for (int k = 0; k < slice; ++k) {
     const float4 left = vload4(0, a + k * tile_m + m);
@@ -41,7 +44,8 @@ INLINE void multiply(__local const float* a, int tile_m, __local const float* b,
 INLINE size_t window_of(int pixel) {
   const int row = pixel % y_pixels / Y_WIDTH;
   const int column = pixel % Y_WIDTH;
-  return (size_t)(pixel / y_pixels) * X_IMAGE + X_ORIGIN + (row * X_ROW + column * X_PIXEL) * STRIDE;
+  return (size_t)(pixel / y_pixels) * X_IMAGE + X_ORIGIN +
+         (row * X_ROW + column * X_PIXEL) * STRIDE;
 }
 
 INLINE size_t y_of(int pixel) {
@@ -56,10 +60,11 @@ INLINE int within_window(int k) {
   return tap / KERNEL * X_ROW + tap % KERNEL * X_PIXEL + k % X_CHANNELS;
 }
 
-// y = x * weight + bias, then max(0, .) when `relu`. Work-groups: (tile of pixels, tile of channels).
-__kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1)))
-void forward(__global const float* restrict x, __global const float* restrict weight,
-             __global const float* restrict bias, __global float* restrict y, int batch, int relu) {
+// y = x * weight + bias, then max(0, .) when `relu`. Work-groups: (tile of pixels, tile of
+// channels).
+__kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forward(
+    __global const float* restrict x, __global const float* restrict weight,
+    __global const float* restrict bias, __global float* restrict y, int batch, int relu) {
   __local float a[slice * FORWARD_M];
   __local float b[slice * FORWARD_N];
   const int item = get_local_id(0);
@@ -70,7 +75,8 @@ void forward(__global const float* restrict x, __global const float* restrict we
   const int last_pixel = batch * y_pixels - 1;
   float4 sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
   for (int k0 = 0; k0 < depth; k0 += slice) {
-    // Past the last pixel the last one is read again; past the last weight row both factors are zero.
+    // Past the last pixel the last one is read again; past the last weight row both factors are
+    // zero.
     if (X_CHANNELS % 4 == 0) {
       for (int i = item; i < FORWARD_M * slice / 4; i += forward_threads) {
         const int k = i % (slice / 4) * 4;
@@ -106,22 +112,25 @@ void forward(__global const float* restrict x, __global const float* restrict we
   }
 }
 
-// Four channels of dy at the output pixel that saw input pixel (image, row, column) through `tap`; else zeros.
+// Four channels of dy at the output pixel that saw input pixel (image, row, column) through `tap`;
+// else zeros.
 INLINE float4 seen_through(__global const float* dy, int tap, size_t image, int row, int column,
                            int channel) {
   const int i = row + PADDING - tap / KERNEL;
   const int j = column + PADDING - tap % KERNEL;
-  if (i < 0 || j < 0 || i % STRIDE || j % STRIDE || i / STRIDE >= Y_HEIGHT || j / STRIDE >= Y_WIDTH) {
+  if (i < 0 || j < 0 || i % STRIDE || j % STRIDE || i / STRIDE >= Y_HEIGHT ||
+      j / STRIDE >= Y_WIDTH) {
     return (float4)(0.0f);
   }
-  return vload4(0, dy + image * Y_IMAGE + Y_INTERIOR + i / STRIDE * Y_ROW + j / STRIDE * Y_PIXEL + channel);
+  return vload4(
+      0, dy + image * Y_IMAGE + Y_INTERIOR + i / STRIDE * Y_ROW + j / STRIDE * Y_PIXEL + channel);
 }
 
-// dx, 0 where gate (the forward pass's input) is <= 0 when `mask`. Work-groups: (tile of pixels, tile of channels).
-__kernel __attribute__((reqd_work_group_size(input_threads, 1, 1)))
-void input_gradient(__global const float* restrict dy, __global const float* restrict weight,
-                    __global const float* restrict gate, __global float* restrict dx, int batch,
-                    int mask) {
+// dx, 0 where gate (the forward pass's input) is <= 0 when `mask`. Work-groups: (tile of pixels,
+// tile of channels).
+__kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_gradient(
+    __global const float* restrict dy, __global const float* restrict weight,
+    __global const float* restrict gate, __global float* restrict dx, int batch, int mask) {
   __local float a[slice * INPUT_M];
   __local float b[slice * INPUT_N];
   const int item = get_local_id(0);
@@ -168,11 +177,11 @@ void input_gradient(__global const float* restrict dy, __global const float* res
   }
 }
 
-// partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one chunk
-// of images. Work-groups: (tile of weight rows, tile of channels, chunk).
-__kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1)))
-void weight_gradient(__global const float* restrict x, __global const float* restrict dy,
-                     __global float* restrict partial, int batch, int images_per_chunk) {
+// partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the
+// bias, over one chunk of images. Work-groups: (tile of weight rows, tile of channels, chunk).
+__kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight_gradient(
+    __global const float* restrict x, __global const float* restrict dy,
+    __global float* restrict partial, int batch, int images_per_chunk) {
   __local float a[slice * WEIGHT_M];
   __local float b[slice * WEIGHT_N];
   const int item = get_local_id(0);
@@ -197,18 +206,21 @@ void weight_gradient(__global const float* restrict x, __global const float* res
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     multiply(a, WEIGHT_M, b, WEIGHT_N, m, n, sum);
-    for (int k = 0; k < slice && m == 0 && m0 == 0; ++k) bias_sum += vload4(0, b + k * WEIGHT_N + n);
+    for (int k = 0; k < slice && m == 0 && m0 == 0; ++k)
+      bias_sum += vload4(0, b + k * WEIGHT_N + n);
     barrier(CLK_LOCAL_MEM_FENCE);
   }
   partial += chunk * (size_t)((depth + 1) * Y_PIXEL) + n0 + n;
-  for (int i = 0; i < 4 && m0 + m + i < depth; ++i) vstore4(sum[i], 0, partial + (m0 + m + i) * Y_PIXEL);
+  for (int i = 0; i < 4 && m0 + m + i < depth; ++i)
+    vstore4(sum[i], 0, partial + (m0 + m + i) * Y_PIXEL);
   if (m == 0 && m0 == 0) vstore4(bias_sum, 0, partial + depth * Y_PIXEL);
 }
 
-// dweight[depth][Y_PIXEL] and dbias[Y_PIXEL]: the sum over the chunks, in their order. Work-items: elements.
-__kernel __attribute__((reqd_work_group_size(64, 1, 1)))
-void sum_chunks(__global const float* restrict partial, __global float* restrict dweight,
-                __global float* restrict dbias, int chunks) {
+// dweight[depth][Y_PIXEL] and dbias[Y_PIXEL]: the sum over the chunks, in their order. Work-items:
+// elements.
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void sum_chunks(
+    __global const float* restrict partial, __global float* restrict dweight,
+    __global float* restrict dbias, int chunks) {
   const int element = get_global_id(0);
   if (element >= (depth + 1) * Y_PIXEL) return;
   float sum = 0.0f;

@@ -1,7 +1,7 @@
 // Losses with their gradients: first each sample's row, then the sums over the batch.
 //
-// Built with ITEMS, a power of two: the work-items that share a row (1 on CPUs). A row has `stride` floats, a multiple
-// of 16; its columns past the last real one are padding, whose gradient is zero.
+// Built with ITEMS, a power of two: the work-items that share a row (1 on CPUs). A row has `stride`
+// floats, a multiple of 16; its columns past the last real one are padding, whose gradient is zero.
 #ifndef ITEMS
 #error "loss.cl needs ITEMS"
 #endif
@@ -49,9 +49,11 @@ float max_of_group(float value, local float* scratch) {
   return result;
 }
 
-// One work-group a row. row_losses and row_hits [batch]. A label outside [0, classes) makes its row's loss NaN.
-kernel void softmax_cross_entropy(global const float* logits, global const int* labels, global float* dlogits,
-                                  global float* row_losses, global float* row_hits, int classes, int stride) {
+// One work-group a row. row_losses and row_hits [batch]. A label outside [0, classes) makes its
+// row's loss NaN.
+kernel void softmax_cross_entropy(global const float* logits, global const int* labels,
+                                  global float* dlogits, global float* row_losses,
+                                  global float* row_hits, int classes, int stride) {
   local float scratch[ITEMS];
   const size_t row = get_group_id(0);
   const int vectors = stride / 16;
@@ -68,8 +70,8 @@ kernel void softmax_cross_entropy(global const float* logits, global const int* 
   }
   const float largest = max_of_group(max_of_lanes(largest_lanes), scratch);
 
-  // exp(logit − largest) waits in dlogits until the sum is known. The first column that holds the largest logit is the
-  // prediction; column numbers are exact in float32 up to 2^24.
+  // exp(logit − largest) waits in dlogits until the sum is known. The first column that holds the
+  // largest logit is the prediction; column numbers are exact in float32 up to 2^24.
   float16 sum_lanes = 0;
   float16 negated_first = -INFINITY;
   FOR_MY_VECTORS(vectors) {
@@ -78,7 +80,8 @@ kernel void softmax_cross_entropy(global const float* logits, global const int* 
     const float16 power = select((float16)(0), exp(logit - largest), column < classes);
     sum_lanes += power;
     const int16 is_largest = (logit == largest) & (column < classes);
-    negated_first = select(negated_first, fmax(negated_first, -convert_float16(column)), is_largest);
+    negated_first =
+        select(negated_first, fmax(negated_first, -convert_float16(column)), is_largest);
     vstore16(power, i, dlogits);
   }
   const float sum = sum_of_group(sum_of_lanes(sum_lanes), scratch);
@@ -97,8 +100,9 @@ kernel void softmax_cross_entropy(global const float* logits, global const int* 
 }
 
 // One work-group a row: the mean over the columns of (prediction − target)².
-kernel void mean_squared_error(global const float* prediction, global const float* target, global float* dprediction,
-                               global float* row_losses, global float* row_hits, int columns, int stride) {
+kernel void mean_squared_error(global const float* prediction, global const float* target,
+                               global float* dprediction, global float* row_losses,
+                               global float* row_hits, int columns, int stride) {
   local float scratch[ITEMS];
   const size_t row = get_group_id(0);
   float16 sum_lanes = 0;
@@ -116,10 +120,10 @@ kernel void mean_squared_error(global const float* prediction, global const floa
   }
 }
 
-// One work-group in all: statistics [3] = sum of the losses, sum of the hits, batch. The row buffers hold a multiple
-// of 16 floats.
-kernel void sum_rows(global const float* row_losses, global const float* row_hits, global float* statistics,
-                     int batch) {
+// One work-group in all: statistics [3] = sum of the losses, sum of the hits, batch. The row
+// buffers hold a multiple of 16 floats.
+kernel void sum_rows(global const float* row_losses, global const float* row_hits,
+                     global float* statistics, int batch) {
   local float scratch[ITEMS];
   float16 losses = 0;
   float16 hits = 0;

@@ -1,8 +1,10 @@
-// Matrix products of dense layers on GPUs: 64 x 64 results a work-group, 4 x 4 a work-item, tiles in local memory.
+// Matrix products of dense layers on GPUs: 64 x 64 results a work-group, 4 x 4 a work-item, tiles
+// in local memory.
 //
-// The three products C[m][n] = sum_k A[m][k] B[k][n] differ in which index of A and B is contiguous. A dense layer's
-// result has few tiles, so k is split over work-groups as well: each writes partial[split][M][N], and a second kernel
-// adds the splits in their order and finishes the result (bias, ReLU, mask).
+// The three products C[m][n] = sum_k A[m][k] B[k][n] differ in which index of A and B is
+// contiguous. A dense layer's result has few tiles, so k is split over work-groups as well: each
+// writes partial[split][M][N], and a second kernel adds the splits in their order and finishes the
+// result (bias, ReLU, mask).
 
 #ifndef OUT
 #error "built by ops/matmul.cpp with the shape of one layer"
@@ -13,8 +15,8 @@
 enum { tile = 64, slice = 16, threads = 256, sum_threads = 64 };
 
 // target[k][m] = source[m0 + m][k0 + k], k contiguous in memory; zero outside rows x depth.
-INLINE void load_along_k(__local float* target, __global const float* source, int stride, int m0, int rows,
-                         int k0, int depth) {
+INLINE void load_along_k(__local float* target, __global const float* source, int stride, int m0,
+                         int rows, int k0, int depth) {
   for (int i = get_local_id(0); i < tile * slice; i += threads) {
     const int k = k0 + i % slice;
     const int m = m0 + i / slice;
@@ -24,8 +26,8 @@ INLINE void load_along_k(__local float* target, __global const float* source, in
 }
 
 // target[k][m] = source[k0 + k][m0 + m], m contiguous in memory; zero outside rows x depth.
-INLINE void load_along_m(__local float* target, __global const float* source, int stride, int m0, int rows,
-                         int k0, int depth) {
+INLINE void load_along_m(__local float* target, __global const float* source, int stride, int m0,
+                         int rows, int k0, int depth) {
   for (int i = get_local_id(0); i < tile * slice; i += threads) {
     const int k = k0 + i / tile;
     const int m = m0 + i % tile;
@@ -54,43 +56,42 @@ INLINE void store(const float4 sum[4], __global float* partial, int rows, int co
   partial += get_group_id(2) * (size_t)rows * columns;
   for (int i = 0; i < 4 && m + i < rows; ++i) {
     const float values[4] = {sum[i].x, sum[i].y, sum[i].z, sum[i].w};
-    for (int j = 0; j < 4 && n + j < columns; ++j) partial[(size_t)(m + i) * columns + n + j] = values[j];
+    for (int j = 0; j < 4 && n + j < columns; ++j)
+      partial[(size_t)(m + i) * columns + n + j] = values[j];
   }
 }
 
 // The three products share the loop over this work-group's split of k.
-#define PRODUCT(load_a, a_source, a_stride, load_b, b_source, b_stride, rows, columns, all_depth)       \
-  __local float a[slice * tile];                                                                        \
-  __local float b[slice * tile];                                                                        \
-  float4 sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};                                                             \
-  const int depth = min((int)(get_group_id(2) + 1) * split_depth, all_depth);                           \
-  for (int k0 = get_group_id(2) * split_depth; k0 < depth; k0 += slice) {                               \
-    load_a(a, a_source, a_stride, get_group_id(0) * tile, rows, k0, depth);                             \
-    load_b(b, b_source, b_stride, get_group_id(1) * tile, columns, k0, depth);                          \
-    barrier(CLK_LOCAL_MEM_FENCE);                                                                       \
-    multiply(a, b, sum);                                                                                \
-    barrier(CLK_LOCAL_MEM_FENCE);                                                                       \
-  }                                                                                                     \
+#define PRODUCT(load_a, a_source, a_stride, load_b, b_source, b_stride, rows, columns, all_depth) \
+  __local float a[slice * tile];                                                                  \
+  __local float b[slice * tile];                                                                  \
+  float4 sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};                                                       \
+  const int depth = min((int)(get_group_id(2) + 1) * split_depth, all_depth);                     \
+  for (int k0 = get_group_id(2) * split_depth; k0 < depth; k0 += slice) {                         \
+    load_a(a, a_source, a_stride, get_group_id(0) * tile, rows, k0, depth);                       \
+    load_b(b, b_source, b_stride, get_group_id(1) * tile, columns, k0, depth);                    \
+    barrier(CLK_LOCAL_MEM_FENCE);                                                                 \
+    multiply(a, b, sum);                                                                          \
+    barrier(CLK_LOCAL_MEM_FENCE);                                                                 \
+  }                                                                                               \
   store(sum, partial, rows, columns)
 
 // Work-groups of the products: (tile of rows, tile of columns, split of k).
-__kernel __attribute__((reqd_work_group_size(threads, 1, 1)))
-void forward(__global const float* restrict x, __global const float* restrict weight,
-                                     __global float* restrict partial, int rows, int split_depth) {
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
+    __global const float* restrict x, __global const float* restrict weight,
+    __global float* restrict partial, int rows, int split_depth) {
   PRODUCT(load_along_k, x, IN, load_along_m, weight, OUT, rows, OUT, IN);
 }
 
-__kernel __attribute__((reqd_work_group_size(threads, 1, 1)))
-void input_gradient(__global const float* restrict dy,
-                                            __global const float* restrict weight,
-                                            __global float* restrict partial, int rows, int split_depth) {
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void input_gradient(
+    __global const float* restrict dy, __global const float* restrict weight,
+    __global float* restrict partial, int rows, int split_depth) {
   PRODUCT(load_along_k, dy, OUT, load_along_k, weight, OUT, rows, IN, OUT);
 }
 
-__kernel __attribute__((reqd_work_group_size(threads, 1, 1)))
-void weight_gradient(__global const float* restrict x,
-                                             __global const float* restrict dy,
-                                             __global float* restrict partial, int rows, int split_depth) {
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
+    __global const float* restrict x, __global const float* restrict dy,
+    __global float* restrict partial, int rows, int split_depth) {
   PRODUCT(load_along_m, x, IN, load_along_m, dy, OUT, IN, OUT, rows);
 }
 
@@ -101,10 +102,9 @@ INLINE float sum_splits(__global const float* partial, int element, int elements
 }
 
 // The kernels that finish a result have one work-item an element.
-__kernel __attribute__((reqd_work_group_size(sum_threads, 1, 1)))
-void finish_forward(__global const float* restrict partial,
-                                                __global const float* restrict bias,
-                                                __global float* restrict y, int rows, int splits, int relu) {
+__kernel __attribute__((reqd_work_group_size(sum_threads, 1, 1))) void finish_forward(
+    __global const float* restrict partial, __global const float* restrict bias,
+    __global float* restrict y, int rows, int splits, int relu) {
   const int element = get_global_id(0);
   if (element >= rows * OUT) return;
   const float value = sum_splits(partial, element, rows * OUT, splits) + bias[element % OUT];
@@ -112,28 +112,24 @@ void finish_forward(__global const float* restrict partial,
   y[element] = relu && value < 0.0f ? 0.0f : value;
 }
 
-__kernel __attribute__((reqd_work_group_size(sum_threads, 1, 1)))
-void finish_input_gradient(__global const float* restrict partial,
-                                                       __global const float* restrict x,
-                                                       __global float* restrict dx, int rows, int splits,
-                                                       int mask) {
+__kernel __attribute__((reqd_work_group_size(sum_threads, 1, 1))) void finish_input_gradient(
+    __global const float* restrict partial, __global const float* restrict x,
+    __global float* restrict dx, int rows, int splits, int mask) {
   const int element = get_global_id(0);
   if (element >= rows * IN) return;
   const float value = sum_splits(partial, element, rows * IN, splits);
   dx[element] = mask && x[element] <= 0.0f ? 0.0f : value;
 }
 
-__kernel __attribute__((reqd_work_group_size(sum_threads, 1, 1)))
-void finish_weight_gradient(__global const float* restrict partial,
-                                                        __global float* restrict dweight, int splits) {
+__kernel __attribute__((reqd_work_group_size(sum_threads, 1, 1))) void finish_weight_gradient(
+    __global const float* restrict partial, __global float* restrict dweight, int splits) {
   const int element = get_global_id(0);
   if (element < IN * OUT) dweight[element] = sum_splits(partial, element, IN * OUT, splits);
 }
 
 // dbias[OUT]. Work-groups: 16 columns; its 16 rows of work-items share the sum.
-__kernel __attribute__((reqd_work_group_size(threads, 1, 1)))
-void bias_gradient(__global const float* restrict dy, __global float* restrict dbias,
-                                           int rows) {
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void bias_gradient(
+    __global const float* restrict dy, __global float* restrict dbias, int rows) {
   __local float sums[threads];
   const int item = get_local_id(0);
   const int column = get_group_id(0) * 16 + item % 16;

@@ -1,18 +1,20 @@
-// The network's input: uint8 images [batch, channels, height, width] to normalised float32 with channels innermost.
+// The network's input: uint8 images [batch, channels, height, width] to normalised float32 with
+// channels innermost.
 //
 // Built with CHANNELS. One work-group a line.
 #ifndef CHANNELS
 #error "normalise_input.cl needs CHANNELS"
 #endif
 
-// A feature map, in pixels: (n, row, column) is pixel n * image + start + row * line + column, of CHANNELS floats.
+// A feature map, in pixels: (n, row, column) is pixel n * image + start + row * line + column, of
+// CHANNELS floats.
 typedef struct {
   int start, image, line, rows, columns, vectors;
 } Map;
 
 // y = x * scale[c] + shift[c].
-kernel void normalise_images(global const uchar* restrict images, global float* restrict y, constant float* scale,
-                            constant float* shift, constant Map* of) {
+kernel void normalise_images(global const uchar* restrict images, global float* restrict y,
+                             constant float* scale, constant float* shift, constant Map* of) {
   const Map map = *of;
   const size_t n = get_group_id(0) / map.rows;
   const int row = get_group_id(0) % map.rows;

@@ -1,7 +1,7 @@
 // Max-pool and average-pool of feature maps, forward and backward.
 //
-// Built with LANES (channels in a vector), KERNEL, STRIDE, and AVERAGE = 0 (max) or 1. One work-group a line; its
-// work-items share the line's columns and channel vectors.
+// Built with LANES (channels in a vector), KERNEL, STRIDE, and AVERAGE = 0 (max) or 1. One
+// work-group a line; its work-items share the line's columns and channel vectors.
 #if !defined(LANES) || !defined(KERNEL) || !defined(STRIDE) || !defined(AVERAGE)
 #error "pool2d.cl needs LANES, KERNEL, STRIDE and AVERAGE"
 #endif
@@ -11,13 +11,14 @@
 typedef JOIN(float, LANES) floats;
 typedef JOIN(int, LANES) ints;
 
-// A feature map, in vectors: pixel (n, row, column) begins at n * image + start + row * line + column * vectors.
+// A feature map, in vectors: pixel (n, row, column) begins at n * image + start + row * line +
+// column * vectors.
 typedef struct {
   int start, image, line, rows, columns, vectors;
 } Map;
 
-#define FOR_MY_VECTORS(columns_, vectors_)                                                             \
-  for (int column = get_local_id(2); column < (columns_); column += get_local_size(2))                 \
+#define FOR_MY_VECTORS(columns_, vectors_)                                             \
+  for (int column = get_local_id(2); column < (columns_); column += get_local_size(2)) \
     for (int vector = get_local_id(1); vector < (vectors_); vector += get_local_size(1))
 
 // 1 / (KERNEL * KERNEL) of a window's sum, or its maximum. A NaN in a max-pool's window is kept.
@@ -40,8 +41,8 @@ void load_window(floats* window, global const floats* x, int line, int vectors) 
 }
 
 // Work-groups: batch * out.rows.
-kernel void pool_forward(global const floats* restrict x, global floats* restrict y, constant Map* in_map,
-                         constant Map* out_map) {
+kernel void pool_forward(global const floats* restrict x, global floats* restrict y,
+                         constant Map* in_map, constant Map* out_map) {
   const Map in = *in_map;
   const Map out = *out_map;
   const size_t n = get_group_id(0) / out.rows;
@@ -55,11 +56,12 @@ kernel void pool_forward(global const floats* restrict x, global floats* restric
   }
 }
 
-// For windows that do not overlap (STRIDE >= KERNEL). The image is cut into cells of STRIDE x STRIDE, the last ones
-// ragged; each cell holds at most one window in its corner, and the rest of it gets zeros.
-// Work-groups: batch * ceil(in.rows / STRIDE).
+// For windows that do not overlap (STRIDE >= KERNEL). The image is cut into cells of STRIDE x
+// STRIDE, the last ones ragged; each cell holds at most one window in its corner, and the rest of
+// it gets zeros. Work-groups: batch * ceil(in.rows / STRIDE).
 kernel void pool_backward_apart(global const floats* restrict x, global const floats* restrict dy,
-                                global floats* restrict dx, constant Map* in_map, constant Map* out_map, int mask) {
+                                global floats* restrict dx, constant Map* in_map,
+                                constant Map* out_map, int mask) {
   const Map in = *in_map;
   const Map out = *out_map;
   const int cell_rows = (in.rows + STRIDE - 1) / STRIDE;
@@ -75,7 +77,8 @@ kernel void pool_backward_apart(global const floats* restrict x, global const fl
     if (has_window) {
       floats window[KERNEL * KERNEL];
       load_window(window, x + corner, in.line, in.vectors);
-      const floats gradient = dy[column * out.vectors + vector] * (AVERAGE ? 1.0f / (KERNEL * KERNEL) : 1.0f);
+      const floats gradient =
+          dy[column * out.vectors + vector] * (AVERAGE ? 1.0f / (KERNEL * KERNEL) : 1.0f);
       const floats largest = pool_window(window);
       ints open = -1;  // lanes whose maximum has not been met yet
       for (int i = 0; i < KERNEL * KERNEL; ++i) {
@@ -85,7 +88,8 @@ kernel void pool_backward_apart(global const floats* restrict x, global const fl
           open &= ~takes;
         }
         if (mask) takes &= ~(window[i] <= 0);
-        dx[corner + i / KERNEL * in.line + i % KERNEL * in.vectors] = select((floats)(0), gradient, takes);
+        dx[corner + i / KERNEL * in.line + i % KERNEL * in.vectors] =
+            select((floats)(0), gradient, takes);
       }
     }
     for (int r = 0; r < STRIDE; ++r) {
@@ -105,8 +109,10 @@ ints is_first_maximum(global const floats* window, int at, floats largest, int l
   return first;
 }
 
-// For windows that overlap: each pixel gathers from the windows that hold it. Work-groups: batch * in.rows.
-kernel void pool_backward_overlapping(global const floats* restrict x, global const floats* restrict y,
+// For windows that overlap: each pixel gathers from the windows that hold it. Work-groups: batch *
+// in.rows.
+kernel void pool_backward_overlapping(global const floats* restrict x,
+                                      global const floats* restrict y,
                                       global const floats* restrict dy, global floats* restrict dx,
                                       constant Map* in_map, constant Map* out_map, int mask) {
   const Map in = *in_map;
@@ -130,8 +136,9 @@ kernel void pool_backward_overlapping(global const floats* restrict x, global co
           sum += dy[window] * (1.0f / (KERNEL * KERNEL));
         } else {
           const int at = (row - r * STRIDE) * KERNEL + column - c * STRIDE;
-          const ints takes = is_first_maximum(x + r * STRIDE * in.line + c * STRIDE * in.vectors + vector, at,
-                                              y[window], in.line, in.vectors);
+          const ints takes =
+              is_first_maximum(x + r * STRIDE * in.line + c * STRIDE * in.vectors + vector, at,
+                               y[window], in.line, in.vectors);
           sum += select((floats)(0), dy[window], takes);
         }
       }

@@ -1,8 +1,8 @@
 // Optimiser updates, element by element over an arena of parameters.
 
 // torch.optim.SGD without momentum.
-kernel void sgd(global float* restrict parameters, global const float* restrict gradients, uint elements,
-                float learning_rate, float weight_decay, float gradient_scale) {
+kernel void sgd(global float* restrict parameters, global const float* restrict gradients,
+                uint elements, float learning_rate, float weight_decay, float gradient_scale) {
   const size_t i = get_global_id(0);
   if (i >= elements) return;
   const float gradient = gradients[i] * gradient_scale + weight_decay * parameters[i];
@@ -11,8 +11,8 @@ kernel void sgd(global float* restrict parameters, global const float* restrict 
 
 // torch.optim.SGD with momentum, dampening 0.
 kernel void sgd_momentum(global float* restrict parameters, global const float* restrict gradients,
-                         global float* restrict momentum, uint elements, float learning_rate, float decay,
-                         float weight_decay, int nesterov, float gradient_scale) {
+                         global float* restrict momentum, uint elements, float learning_rate,
+                         float decay, float weight_decay, int nesterov, float gradient_scale) {
   const size_t i = get_global_id(0);
   if (i >= elements) return;
   const float gradient = gradients[i] * gradient_scale + weight_decay * parameters[i];
@@ -21,13 +21,13 @@ kernel void sgd_momentum(global float* restrict parameters, global const float* 
   parameters[i] -= learning_rate * (nesterov ? gradient + decay * velocity : velocity);
 }
 
-// torch.optim.Adam, and AdamW where only `shrink` decays the parameters. The host works out what depends on the step:
-// step_size = learning_rate / (1 − beta1^step), root_scale = 1 / sqrt(1 − beta2^step), shrink = 1 − learning_rate *
-// decoupled decay.
+// torch.optim.Adam, and AdamW where only `shrink` decays the parameters. The host works out what
+// depends on the step: step_size = learning_rate / (1 − beta1^step), root_scale = 1 / sqrt(1 −
+// beta2^step), shrink = 1 − learning_rate * decoupled decay.
 kernel void adam(global float* restrict parameters, global const float* restrict gradients,
-                 global float* restrict first_moment, global float* restrict second_moment, uint elements, float beta1,
-                 float beta2, float epsilon, float weight_decay, float shrink, float step_size, float root_scale,
-                 float gradient_scale) {
+                 global float* restrict first_moment, global float* restrict second_moment,
+                 uint elements, float beta1, float beta2, float epsilon, float weight_decay,
+                 float shrink, float step_size, float root_scale, float gradient_scale) {
   const size_t i = get_global_id(0);
   if (i >= elements) return;
   const float parameter = parameters[i];

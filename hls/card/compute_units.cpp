@@ -55,6 +55,20 @@ struct ComputeUnits::Shared {
   bool take(std::size_t unit, Command& command);
 };
 
+ert_cmd_opcode Command::opcode() const {
+  ert_packet copy{};
+  copy.header = std::atomic_ref(packet()->header).load(std::memory_order_acquire);
+  return static_cast<ert_cmd_opcode>(copy.opcode);
+}
+
+void Command::set_state(ert_cmd_state state) const {
+  const std::atomic_ref<std::uint32_t> header(packet()->header);
+  ert_packet changed{};
+  changed.header = header.load(std::memory_order_relaxed);
+  changed.state = state;
+  header.store(changed.header, std::memory_order_release);
+}
+
 bool ComputeUnits::Shared::take(std::size_t unit, Command& command) {
   for (auto next = pending.begin(); next != pending.end(); ++next) {
     if (!next->allowed[unit]) continue;
@@ -77,10 +91,10 @@ void ComputeUnits::Shared::work(Worker& worker) {
     }
     worker.busy = true;
     lock.unlock();
-    command.packet()->state = ERT_CMD_STATE_RUNNING;
+    command.set_state(ERT_CMD_STATE_RUNNING);
     const bool completed = execute(command, worker.unit);
     lock.lock();
-    command.packet()->state = completed ? ERT_CMD_STATE_COMPLETED : ERT_CMD_STATE_ERROR;
+    command.set_state(completed ? ERT_CMD_STATE_COMPLETED : ERT_CMD_STATE_ERROR);
     ++ended;
     ended_one.notify_one();
     if (pending.empty()) {
@@ -143,7 +157,7 @@ ComputeUnits::~ComputeUnits() {
 
 void ComputeUnits::submit(Command command) {
   const std::lock_guard lock(shared_->mutex);
-  command.packet()->state = ERT_CMD_STATE_QUEUED;
+  command.set_state(ERT_CMD_STATE_QUEUED);
   const auto allowed = command.allowed;
   shared_->pending.push_back(std::move(command));
   ++shared_->pending_count;

@@ -23,6 +23,9 @@ struct Command {
   bool hangs = false;  // an injected fault
 
   ert_packet* packet() const { return reinterpret_cast<ert_packet*>(buffer->host()); }
+  /// XRT polls the state while the card writes it, so the header is read and written as a whole.
+  ert_cmd_opcode opcode() const;
+  void set_state(ert_cmd_state state) const;
 };
 
 class ComputeUnits {

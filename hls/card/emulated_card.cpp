@@ -120,7 +120,7 @@ void EmulatedCard::execute(unsigned command_buffer) {
   command.buffer = board_->memory.find(command_buffer);
   if (command.buffer->kind() != Buffer::Kind::commands)
     throw Refusal(EINVAL, "a command in a buffer for data");
-  switch (command.packet()->opcode) {
+  switch (command.opcode()) {
     case ERT_START_CU:
       if (board_->faults.strikes(Fault::gone)) gone_ = true;
       expect_present();
@@ -138,7 +138,7 @@ void EmulatedCard::execute(unsigned command_buffer) {
       command.allowed.set(copy_engine);
       break;
     default:
-      throw Refusal(EOPNOTSUPP, "commands with opcode " + std::to_string(command.packet()->opcode) +
+      throw Refusal(EOPNOTSUPP, "commands with opcode " + std::to_string(command.opcode()) +
                                     " are not emulated");
   }
   units_->submit(std::move(command));

@@ -7,18 +7,19 @@
 namespace dovetail::app {
 namespace {
 
-int run_devices_command(const Arguments& arguments) {
+int run_devices(const Arguments& arguments) {
   std::string json_file;
   CommandLine line("usage: dovetail devices [--json FILE]", "Lists the OpenCL and XRT devices of this host.");
   line.add("json", json_file, "write the list as JSON; `-` is standard output");
-  return line.parse(arguments) ? run_devices(json_file) : 0;
+  if (line.parse(arguments)) report_devices(json_file);
+  return 0;
 }
 
 }  // namespace
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
-      {"devices", "list the OpenCL and XRT devices of this host", run_devices_command},
+      {"devices", "list the OpenCL and XRT devices of this host", run_devices},
       {"shard", "turn a data set into HDF5 shards", run_shard},
       {"train", "train a model (under mpirun)", run_train},
       {"infer", "predict with a trained model (under mpirun)", run_infer},

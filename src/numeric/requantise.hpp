@@ -19,11 +19,14 @@ constexpr int shift_lowest = 1;
 constexpr int shift_highest = 62;
 
 /// ⌊value · multiplier / 2^shift + 1/2⌋, exactly. multiplier in [0, 2^31), shift in [shift_lowest,
-/// shift_highest]. No overflow: |value · multiplier| < 2^62 and the rounding term is at most 2^61.
+/// shift_highest]. The bit below the binary point rounds, so nothing overflows: |value ·
+/// multiplier| < 2^62.
 constexpr std::int64_t scale_and_round(std::int32_t value, std::int32_t multiplier,
                                        std::int32_t shift) {
-  return (static_cast<std::int64_t>(value) * multiplier + (std::int64_t{1} << (shift - 1))) >>
-         shift;
+  const std::int64_t places =
+      shift;  // as wide as what it shifts, so that compilers use vector shifts
+  const std::int64_t product = static_cast<std::int64_t>(value) * multiplier;
+  return ((product >> (places - 1)) + 1) >> 1;
 }
 
 /// The int8 activation of an accumulator that already holds its bias: scaled, rounded, clamped to
@@ -31,7 +34,8 @@ constexpr std::int64_t scale_and_round(std::int32_t value, std::int32_t multipli
 constexpr std::int8_t requantise(std::int32_t accumulator, std::int32_t multiplier,
                                  std::int32_t shift, std::int32_t low) {
   const std::int64_t scaled = scale_and_round(accumulator, multiplier, shift);
-  const std::int64_t clamped = scaled < low ? low : (scaled > int8_highest ? int8_highest : scaled);
+  const std::int64_t raised = scaled > low ? scaled : low;
+  const std::int64_t clamped = raised < int8_highest ? raised : int8_highest;
   return static_cast<std::int8_t>(clamped);
 }
 

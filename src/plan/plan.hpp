@@ -28,7 +28,7 @@ struct PlanOptions {
   int batch = 1;          // capacity; a step may bring fewer samples
   bool training = false;  // gradients and optimiser state are allocated
   LossKind loss = LossKind::cross_entropy;
-  OptimizerSettings optimizer;
+  OptimizerSettings optimizer{};
   std::uint64_t seed = 0;           // of the dropout masks
   std::optional<Variant> variant{};  // by default the one for the device
 };

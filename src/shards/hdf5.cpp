@@ -122,18 +122,19 @@ void Dataset::read_bytes(Element element, std::size_t begin, std::size_t count, 
   }
   if (size == 0) return;
   const Id space = own(H5Dget_space(id_.get()), H5Sclose, "read", name_, path_);
-  Id buffer;
-  if (!extents_.empty()) {
-    std::vector<hsize_t> start(extents_.size(), 0);
-    std::vector<hsize_t> extent = to_hsize(extents_);
+  std::vector<hsize_t> extent = to_hsize(extents_);
+  if (!extent.empty()) {
+    std::vector<hsize_t> start(extent.size(), 0);
     start.front() = begin;
     extent.front() = count;
     check(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, extent.data(),
                               nullptr),
           "select rows of", name_, path_);
   }
-  const hsize_t flat = size;
-  buffer = own(H5Screate_simple(1, &flat, nullptr), H5Sclose, "read", name_, path_);
+  // Of the same rank as in the file: into a flat buffer HDF5 would map the chunks element by
+  // element.
+  const Id buffer = own(H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr),
+                        H5Sclose, "read", name_, path_);
   check(H5Dread(id_.get(), types.memory, buffer.get(), space.get(), H5P_DEFAULT, values), "read",
         name_, path_);
 }

@@ -26,19 +26,19 @@ spdlog::logger& err() {
   return *logger;
 }
 
-bool quiet_ = false;
+bool quiet = false;
 
 }  // namespace
 
-void set_quiet(bool quiet) { quiet_ = quiet; }
-bool is_quiet() { return quiet_; }
+void set_quiet(bool is_quiet) { quiet = is_quiet; }
+bool is_quiet() { return quiet; }
 
 void note(const std::string& line) {
-  if (!quiet_) out().info(line);
+  if (!quiet) out().info(line);
 }
 
 void warn(const std::string& line) {
-  if (!quiet_) err().warn("warning: " + line);
+  if (!quiet) err().warn("warning: " + line);
 }
 
 void error(const std::string& line) { err().error(line); }

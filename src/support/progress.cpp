@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 
 #include "support/log.hpp"
 #include "support/text.hpp"
@@ -16,15 +19,25 @@ constexpr double terminal_interval_s = 0.1;
 constexpr double plain_interval_s = 10.0;
 constexpr int bar_width = 24;
 
+/// Whether a person watches standard output. mpirun gives its ranks a pseudo-terminal whatever its own output is, so
+/// under it the launcher's own output decides.
+bool is_watched() {
+  if (isatty(STDOUT_FILENO) != 1) return false;
+  if (std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr) return true;
+  std::error_code failure;
+  const auto target = std::filesystem::read_symlink(format("/proc/{}/fd/1", getppid()), failure);
+  return !failure && (target.string().starts_with("/dev/pts/") || target.string().starts_with("/dev/tty"));
+}
+
 std::string format_time_left(double seconds) {
-  const int total = static_cast<int>(seconds + 0.5);
+  const long total = std::lround(seconds);
   return total < 60 ? format("{} s", total) : format("{}:{:02} min", total / 60, total % 60);
 }
 
 }  // namespace
 
 Progress::Progress(std::string title, std::size_t total, std::string unit)
-    : title_(std::move(title)), total_(total), unit_(std::move(unit)), terminal_(isatty(STDOUT_FILENO) == 1) {}
+    : title_(std::move(title)), total_(total), unit_(std::move(unit)), terminal_(is_watched()) {}
 
 void Progress::update(std::size_t done, const std::string& remark) {
   if (log::is_quiet() || total_ == 0) return;

@@ -2,6 +2,8 @@
 // error's line.
 #include "device/xrt/card.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <iterator>
@@ -92,6 +94,7 @@ TEST(Card, ChecksArguments) {
               says("(b) of kernel vadd is a const std::int32_t*"));
   EXPECT_THAT([&] { v.kernel.run(v.a, v.a, v.sum, 16); },
               says("(b) of kernel vadd is connected to HBM[1], the buffer is in HBM[0]"));
+  EXPECT_THAT([&] { card.allocate(0, v.kernel, 0); }, says("a buffer of 0 bytes"));
   EXPECT_THAT([&] { card.allocate(16, v.kernel, 3); },
               says("argument 3 of kernel vadd takes no buffer"));
   v.run();
@@ -115,16 +118,26 @@ TEST(Card, NamesMissingAndWrongXclbins) {
               says("there is no xclbin /nowhere/int8.xclbin. Build"));
   EXPECT_THAT([] { find_xclbin("nofamily", Backend::emulated); }, says("nofamily.emulated.xclbin"));
   EXPECT_THAT([] { find_xclbin("nofamily", Backend::card); }, says("Build it with v++"));
+}
 
-  const std::filesystem::path damaged =
-      std::filesystem::path(testing::TempDir()) / "damaged.xclbin";
-  std::filesystem::copy_file(fixture_xclbin(), damaged,
+TEST(Card, RefusesXclbinsThatAreDamaged) {
+  const auto file = std::filesystem::path(testing::TempDir()) /
+                    ("damaged_" + std::to_string(getpid()) + ".xclbin");
+  const auto refusal = says("xclbin " + file.string() + " is damaged");
+  std::ofstream(file) << "no xclbin at all";
+  EXPECT_THAT(([&] { Card(0, file); }), refusal);
+  for (const int bytes : {0, 300, 600, 5000}) {
+    std::filesystem::copy_file(fixture_xclbin(), file,
+                               std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::resize_file(file, static_cast<std::uintmax_t>(bytes));
+    EXPECT_THAT(([&] { Card(0, file); }), refusal) << bytes;
+  }
+  // All there, but what is loaded, the first section, is no library: a real card's bitstream, say.
+  std::filesystem::copy_file(fixture_xclbin(), file,
                              std::filesystem::copy_options::overwrite_existing);
-  std::filesystem::resize_file(damaged, 600);
-  EXPECT_THAT(([&] { Card(0, damaged); }), says("loading " + damaged.string() + " failed"));
-  std::ofstream(damaged) << "no xclbin at all";
-  EXPECT_THAT(([&] { Card(0, damaged); }), says("loading " + damaged.string() + " failed"));
-  std::filesystem::remove(damaged);
+  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(736).write("NOPE", 4);
+  EXPECT_THAT(([&] { Card(0, file); }), says("loading " + file.string() + " failed"));
+  std::filesystem::remove(file);
 }
 
 TEST(Card, FindsTheXclbinOfARealCard) {
@@ -145,7 +158,7 @@ TEST(Card, RefusesMoreThanABankHolds) {
   Kernel vadd = card.kernel("vadd");
   const Buffer most = card.allocate(std::size_t{200} << 20, vadd, 0);
   EXPECT_THAT([&] { card.allocate(std::size_t{100} << 20, vadd, 0); },
-              says("allocating 100.0 MiB in HBM[0] (a of kernel vadd) failed: the card's bank has "
+              says("allocating 100.0 MiB in HBM[0] (a of kernel vadd) failed: the bank has "
                    "no room for it"));
   const Buffer in_another_bank = card.allocate(std::size_t{100} << 20, vadd, 1);
   EXPECT_EQ(in_another_bank.bytes(), std::size_t{100} << 20);

@@ -33,8 +33,12 @@ void expect_equals_twin(const Network& network, std::size_t count, int max_batch
   EXPECT_EQ(engine.run(images, count), run_reference(quant::parse(weights), images, count));
 }
 
-TEST(Engine, MlpEqualsItsTwinBitForBit) { expect_equals_twin(quant::mlp(1), 20, 8); }
-TEST(Engine, CnnEqualsItsTwinBitForBit) { expect_equals_twin(quant::cnn(2), 5, 4); }
+TEST(Engine, MlpEqualsItsTwinBitForBit) {
+  expect_equals_twin(quant::mlp(1), 20, 8);
+}
+TEST(Engine, CnnEqualsItsTwinBitForBit) {
+  expect_equals_twin(quant::cnn(2), 5, 4);
+}
 TEST(Engine, OddShapesEqualTheirTwinBitForBit) {
   for (unsigned seed = 0; seed < 5; ++seed) expect_equals_twin(quant::odd(seed), 7, 3);
 }
@@ -58,9 +62,13 @@ double relative_error(const Network& network) {
 }
 
 TEST(Engine, LogitsAreCloseToTheFloatNetworks) {
-  EXPECT_LT(relative_error(quant::mlp(1)), 0.02);
-  EXPECT_LT(relative_error(quant::cnn(1)), 0.02);
-  EXPECT_LT(relative_error(quant::odd(1)), 0.03);
+  // Rounding noise of int8 with random weights: 1 to 3 %, and up to 8 % where the logits nearly
+  // cancel. A wrong scale or layout gives about 100 %.
+  for (const auto& build : {quant::mlp, quant::cnn, quant::odd}) {
+    double error = 0;
+    for (unsigned seed = 0; seed < 4; ++seed) error += relative_error(build(seed)) / 4;
+    EXPECT_LT(error, 0.06);
+  }
 }
 
 TEST(Engine, TakesNewWeightsAndOtherShapes) {

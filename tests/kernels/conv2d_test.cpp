@@ -162,15 +162,14 @@ TEST_P(Conv2dTest, MatchesTheTwinOnTheModelsShapes) {
 }
 
 TEST_P(Conv2dTest, MatchesTheTwinAtTheEdges) {
-  expect_twin(make_case({1, 1, 1, 1, 1, 1, 1, 0}, false));   // a single product
-  expect_twin(make_case({2, 20, 48, 4, 5, 1, 1, 2}, true));  // padding beyond the kernel
-  expect_twin(
-      make_case({3, 17, 16, 15, 13, 3, 1, 0}, true));  // tiles that overlap in every direction
-  expect_twin(make_case({3, 3, 20, 11, 8, 5, 2, 2}, true));  // stride
+  expect_twin(make_case({1, 1, 1, 1, 1, 1, 1, 0}, false));     // a single product
+  expect_twin(make_case({2, 20, 48, 4, 5, 1, 1, 2}, true));    // padding beyond the kernel
+  expect_twin(make_case({3, 17, 32, 18, 19, 3, 1, 0}, true));  // tiles that overlap everywhere
+  expect_twin(make_case({3, 3, 20, 11, 8, 5, 2, 2}, true));    // stride
 }
 
 TEST_P(Conv2dTest, MatchesTheTwinOnRandomShapes) {
-  for (int i = 0; i < 4; ++i) expect_twin(random_case());
+  for (int i = 0; i < 3; ++i) expect_twin(random_case());
 }
 
 TEST_P(Conv2dTest, GradientsMatchFiniteDifferences) {

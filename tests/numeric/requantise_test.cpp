@@ -29,7 +29,8 @@ TEST(Requantise, EqualsTheLawOnAllSmallArguments) {
   for (int shift = 1; shift <= 12; ++shift) {
     for (int multiplier = 0; multiplier <= 80; ++multiplier) {
       for (int value = -600; value <= 600; ++value) {
-        ASSERT_EQ(requantise(value, multiplier, shift, int8_lowest), law(value, multiplier, shift, -128))
+        ASSERT_EQ(requantise(value, multiplier, shift, int8_lowest),
+                  law(value, multiplier, shift, -128))
             << value << " · " << multiplier << " / 2^" << shift;
         ASSERT_EQ(requantise(value, multiplier, shift, 0), law(value, multiplier, shift, 0));
       }
@@ -43,8 +44,10 @@ TEST(Requantise, EqualsTheLawOnRandomArgumentsOfFullWidth) {
     const auto value = static_cast<std::int32_t>(random());
     const auto multiplier = static_cast<std::int32_t>((random() >> 34) + (1 << 30));
     const int shift = shift_lowest + static_cast<int>(random() % shift_highest);
-    ASSERT_EQ(Wide{scale_and_round(value, multiplier, shift)}, nearest(Wide{value} * multiplier, Wide{1} << shift));
-    ASSERT_EQ(requantise(value, multiplier, shift, int8_lowest), law(value, multiplier, shift, -128));
+    ASSERT_EQ(Wide{scale_and_round(value, multiplier, shift)},
+              nearest(Wide{value} * multiplier, Wide{1} << shift));
+    ASSERT_EQ(requantise(value, multiplier, shift, int8_lowest),
+              law(value, multiplier, shift, -128));
   }
 }
 

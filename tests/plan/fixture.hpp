@@ -42,19 +42,17 @@ inline InputStatistics statistics_for(const Model& model) {
 
 /// Every kind of layer but dropout, with odd sizes, strides and paddings.
 inline Model mixed_model() {
-  using namespace layer;
   return Model("mixed", {3, 13, 11},
-               {Conv2d{.out = 20, .kernel = 3, .padding = 1}, BatchNorm{}, Relu{}, MaxPool{.kernel = 2, .stride = 2},
-                Conv2d{.out = 8, .kernel = 3, .stride = 2, .padding = 1}, Relu{},
-                Conv2d{.out = 17, .kernel = 3, .padding = 1}, Relu{}, AveragePool{.kernel = 2, .stride = 1},
-                Conv2d{.out = 6, .kernel = 1}, Dense{.out = 12}, Relu{}, Dense{.out = 5}});
+               {layer::Conv2d{.out = 20, .kernel = 3, .padding = 1}, layer::BatchNorm{}, layer::Relu{}, layer::MaxPool{.kernel = 2, .stride = 2},
+                layer::Conv2d{.out = 8, .kernel = 3, .stride = 2, .padding = 1}, layer::Relu{},
+                layer::Conv2d{.out = 17, .kernel = 3, .padding = 1}, layer::Relu{}, layer::AveragePool{.kernel = 2, .stride = 1},
+                layer::Conv2d{.out = 6, .kernel = 1}, layer::Dense{.out = 12}, layer::Relu{}, layer::Dense{.out = 5}});
 }
 
 inline Model small_cnn() {
-  using namespace layer;
   return Model("small", {1, 12, 12},
-               {Conv2d{.out = 8, .padding = 1}, Relu{}, MaxPool{}, Conv2d{.out = 16, .padding = 1}, Relu{}, MaxPool{},
-                Dense{.out = 24}, Relu{}, Dense{.out = 10}});
+               {layer::Conv2d{.out = 8, .padding = 1}, layer::Relu{}, layer::MaxPool{}, layer::Conv2d{.out = 16, .padding = 1}, layer::Relu{}, layer::MaxPool{},
+                layer::Dense{.out = 24}, layer::Relu{}, layer::Dense{.out = 10}});
 }
 
 }  // namespace dovetail::testing

@@ -33,8 +33,7 @@ TEST(FpgaNetwork, JoinsRelusAndKeepsCanonicalWeights) {
 }
 
 TEST(FpgaNetwork, FoldsBatchNormsIntoTheLayerBefore) {
-  using namespace layer;
-  const Model model("m", {1, 1, 1}, {Conv2d{.out = 1, .kernel = 1}, BatchNorm{.epsilon = 0.5f}, Relu{}, Dense{.out = 2}});
+  const Model model("m", {1, 1, 1}, {layer::Conv2d{.out = 1, .kernel = 1}, layer::BatchNorm{.epsilon = 0.5f}, layer::Relu{}, layer::Dense{.out = 2}});
   auto parameters = model.initial_parameters(3);
   parameters[0].value.values = {3};    // convolution's weight and bias
   parameters[1].value.values = {1};
@@ -52,8 +51,7 @@ TEST(FpgaNetwork, FoldsBatchNormsIntoTheLayerBefore) {
 }
 
 TEST(FpgaNetwork, SaysWhatTheKernelsDoNotHave) {
-  using namespace layer;
-  const Model model("m", {1, 4, 4}, {Conv2d{.out = 2}, AveragePool{}, Dense{.out = 2}});
+  const Model model("m", {1, 4, 4}, {layer::Conv2d{.out = 2}, layer::AveragePool{}, layer::Dense{.out = 2}});
   const Plan::Ranges ranges{1, std::vector<float>(3, 1.0f)};
   EXPECT_THROW(fpga_network(model, model.initial_parameters(1), {}, {{0}, {1}}, ranges), UsageError);
 }

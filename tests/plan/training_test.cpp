@@ -98,9 +98,8 @@ TEST(PlanTraining, EveryOptimiserLearns) {
 }
 
 TEST(PlanTraining, DropoutAndBatchNormTrain) {
-  using namespace layer;
-  const Model model("dropout", {1, 8, 8}, {Conv2d{.out = 16, .padding = 1}, BatchNorm{}, Relu{}, Dropout{.probability = 0.2f},
-                                           MaxPool{}, Dense{.out = 10}});
+  const Model model("dropout", {1, 8, 8}, {layer::Conv2d{.out = 16, .padding = 1}, layer::BatchNorm{}, layer::Relu{}, layer::Dropout{.probability = 0.2f},
+                                           layer::MaxPool{}, layer::Dense{.out = 10}});
   const RandomBatch batch = random_batch(model, samples, 4);
   Plan plan = make_plan(model, 8);
   plan.load_parameters(model.initial_parameters(2));

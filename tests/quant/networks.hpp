@@ -92,18 +92,30 @@ inline Network mlp(unsigned seed) {
 
 inline Network cnn(unsigned seed) {
   return NetworkBuilder("cnn", 1, 28, 28, seed)
-      .conv(32, 3, 1, 1).pool(2, 2).conv(64, 3, 1, 1).pool(2, 2).dense(128, true).build(10);
+      .conv(32, 3, 1, 1)
+      .pool(2, 2)
+      .conv(64, 3, 1, 1)
+      .pool(2, 2)
+      .dense(128, true)
+      .build(10);
 }
 
 /// Odd in every extent: 3 input channels, strides, paddings and channels that fit no lane.
 inline Network odd(unsigned seed) {
   return NetworkBuilder("odd", 3, 19, 15, seed)
-      .conv(21, 5, 2, 2).pool(3, 2).conv(37, 3, 1, 0).conv(9, 1, 1, 0).dense(45, true).build(7);
+      .conv(21, 5, 2, 2)
+      .pool(3, 2)
+      .conv(37, 3, 1, 0)
+      .conv(9, 1, 1, 0)
+      .dense(45, true)
+      .build(7);
 }
 
-inline std::vector<std::uint8_t> random_images(const Network& network, std::size_t count, unsigned seed) {
+inline std::vector<std::uint8_t> random_images(const Network& network, std::size_t count,
+                                               unsigned seed) {
   std::mt19937 random(seed);
-  std::vector<std::uint8_t> images(count * static_cast<std::size_t>(network.channels * network.height * network.width));
+  std::vector<std::uint8_t> images(
+      count * static_cast<std::size_t>(network.channels * network.height * network.width));
   for (auto& pixel : images) pixel = static_cast<std::uint8_t>(random() % 256);
   return images;
 }
@@ -112,23 +124,28 @@ inline std::vector<std::uint8_t> random_images(const Network& network, std::size
 inline std::vector<double> run_float(const Layer& layer, const std::vector<double>& input) {
   std::vector<double> output;
   const bool dense = layer.kind == LayerKind::dense;
-  const int rows = dense ? layer.in_height : layer.kernel, columns = dense ? layer.in_width : layer.kernel;
+  const int rows = dense ? layer.in_height : layer.kernel,
+            columns = dense ? layer.in_width : layer.kernel;
   for (int out = 0; out < layer.out_channels; ++out) {
     for (int y = 0; y < layer.out_height; ++y) {
       for (int x = 0; x < layer.out_width; ++x) {
-        double sum = layer.kind == LayerKind::max_pool ? -1e30 : double{layer.bias[static_cast<std::size_t>(out)]};
+        double sum = layer.kind == LayerKind::max_pool
+                         ? -1e30
+                         : double{layer.bias[static_cast<std::size_t>(out)]};
         for (int c = 0; c < layer.in_channels; ++c) {
           if (layer.kind == LayerKind::max_pool && c != out) continue;
           for (int i = 0; i < rows; ++i) {
             for (int j = 0; j < columns; ++j) {
-              const int v = y * layer.stride + i - layer.padding, u = x * layer.stride + j - layer.padding;
+              const int v = y * layer.stride + i - layer.padding,
+                        u = x * layer.stride + j - layer.padding;
               if (v < 0 || v >= layer.in_height || u < 0 || u >= layer.in_width) continue;
-              const double value = input[static_cast<std::size_t>((c * layer.in_height + v) * layer.in_width + u)];
+              const double value =
+                  input[static_cast<std::size_t>((c * layer.in_height + v) * layer.in_width + u)];
               if (layer.kind == LayerKind::max_pool) {
                 sum = std::max(sum, value);
               } else {
                 sum += value * double{layer.weight[static_cast<std::size_t>(
-                           ((out * layer.in_channels + c) * rows + i) * columns + j)]};
+                                   ((out * layer.in_channels + c) * rows + i) * columns + j)]};
               }
             }
           }
@@ -140,8 +157,10 @@ inline std::vector<double> run_float(const Layer& layer, const std::vector<doubl
   return output;
 }
 
-/// Logits [count, classes] of the float network. With `calibrated`, widens its ranges to what these images show.
-inline std::vector<double> run_float(const Network& network, const std::vector<std::uint8_t>& images,
+/// Logits [count, classes] of the float network. With `calibrated`, widens its ranges to what these
+/// images show.
+inline std::vector<double> run_float(const Network& network,
+                                     const std::vector<std::uint8_t>& images,
                                      Network* calibrated = nullptr) {
   const auto pixels = static_cast<std::size_t>(network.height * network.width);
   const std::size_t image = static_cast<std::size_t>(network.channels) * pixels;
@@ -155,7 +174,8 @@ inline std::vector<double> run_float(const Network& network, const std::vector<s
     std::vector<double> values(image);
     for (std::size_t i = 0; i < image; ++i) {
       const std::size_t c = i / pixels;
-      values[i] = (images[n * image + i] / 255.0 - double{network.input_mean[c]}) / double{network.input_deviation[c]};
+      values[i] = (images[n * image + i] / 255.0 - double{network.input_mean[c]}) /
+                  double{network.input_deviation[c]};
     }
     if (calibrated) calibrated->input_range = std::max(calibrated->input_range, largest(values));
     for (std::size_t l = 0; l < network.layers.size(); ++l) {

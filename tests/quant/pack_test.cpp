@@ -19,7 +19,8 @@ Network ranged(Network network) {
   return network;
 }
 
-/// The pack with a change in its content and a checksum that fits, as a sender with a fault would make it.
+/// The pack with a change in its content and a checksum that fits, as a sender with a fault would
+/// make it.
 WeightPack forged(WeightPack pack, const std::function<void(std::vector<std::uint8_t>&)>& change) {
   pack.bytes.resize(pack.bytes.size() - 64);
   change(pack.bytes);
@@ -66,10 +67,12 @@ TEST(Pack, KeepsWeightsBiasesAndScalesOfEveryChannel) {
       }
       EXPECT_EQ(most, 127);
       const double bias = double{layer.bias[static_cast<std::size_t>(out)]};
-      EXPECT_NEAR(got.channel(out).bias * double{got.scales[static_cast<std::size_t>(out)]}, bias, 1e-3);
+      EXPECT_NEAR(got.channel(out).bias * double{got.scales[static_cast<std::size_t>(out)]}, bias,
+                  1e-3);
       if (l + 1 < network.layers.size()) {
         const Factor factor = got.channel(out).factor;
-        EXPECT_NEAR(std::ldexp(factor.multiplier, -factor.shift) / (in_scale * scale / (5 / 127.0)), 1, 1e-6);
+        EXPECT_NEAR(std::ldexp(factor.multiplier, -factor.shift) / (in_scale * scale / (5 / 127.0)),
+                    1, 1e-6);
       }
     }
     in_scale = 5 / 127.0;
@@ -89,7 +92,8 @@ TEST(Pack, InputTablesHoldNormalisationAndScale) {
   const PackedNetwork packed = parse(pack(network, "int8", 1));
   for (std::size_t c = 0; c < 3; ++c) {
     for (int x = 0; x < 256; ++x) {
-      const double normal = (x / 255.0 - double{network.input_mean[c]}) / double{network.input_deviation[c]};
+      const double normal =
+          (x / 255.0 - double{network.input_mean[c]}) / double{network.input_deviation[c]};
       const double expected = std::clamp(normal / (3 / 127.0), -127.0, 127.0);
       ASSERT_NEAR(packed.input_tables[c * 256 + static_cast<std::size_t>(x)], expected, 0.501);
     }
@@ -116,7 +120,8 @@ TEST(Pack, DeadAndBiasOnlyChannelsStayWithinTheAccumulator) {
   const PackedNetwork packed = parse(pack(network, "int8", 1));
   EXPECT_EQ(packed.layers[0].channel(0).bias, 0);
   for (std::size_t out : {1U, 2U}) {
-    const double bias = packed.layers[0].channel(static_cast<int>(out)).bias * double{packed.layers[0].scales[out]};
+    const double bias =
+        packed.layers[0].channel(static_cast<int>(out)).bias * double{packed.layers[0].scales[out]};
     EXPECT_NEAR(bias / double{layer.bias[out]}, 1, 1e-6);
   }
 }
@@ -125,12 +130,17 @@ TEST(Pack, RefusesWhatTheKernelsCannotRun) {
   const auto refused = [](Network network) {
     return refusal([&] { pack(ranged(std::move(network)), "int8", 1); });
   };
-  EXPECT_NE(refused(NetworkBuilder("m", 1, 20, 20, 1).conv(4, 9, 1, 0).build(3)).find("kernel"), std::string::npos);
-  EXPECT_NE(refused(NetworkBuilder("m", 5, 8, 8, 1).build(3)).find("images of 5"), std::string::npos);
-  EXPECT_NE(refused(NetworkBuilder("m", 1, 300, 300, 1).build(3)).find("images of 1"), std::string::npos);
-  EXPECT_NE(refused(NetworkBuilder("m", 1, 28, 28, 1).dense(4000, true).build(3)).find("2,048 outputs"),
+  EXPECT_NE(refused(NetworkBuilder("m", 1, 20, 20, 1).conv(4, 9, 1, 0).build(3)).find("kernel"),
             std::string::npos);
-  EXPECT_NE(refused(NetworkBuilder("m", 1, 8, 8, 1).pool(2, 2).build(3)).find("max-pool"), std::string::npos);
+  EXPECT_NE(refused(NetworkBuilder("m", 5, 8, 8, 1).build(3)).find("images of 5"),
+            std::string::npos);
+  EXPECT_NE(refused(NetworkBuilder("m", 1, 300, 300, 1).build(3)).find("images of 1"),
+            std::string::npos);
+  EXPECT_NE(
+      refused(NetworkBuilder("m", 1, 28, 28, 1).dense(4000, true).build(3)).find("2,048 outputs"),
+      std::string::npos);
+  EXPECT_NE(refused(NetworkBuilder("m", 1, 8, 8, 1).pool(2, 2).build(3)).find("max-pool"),
+            std::string::npos);
   Network relu_last = mlp(1);
   relu_last.layers.back().relu = true;
   EXPECT_NE(refused(relu_last).find("without ReLU"), std::string::npos);
@@ -157,7 +167,8 @@ TEST(Pack, RefusesValuesThatAreNotFiniteAndUnknownFormats) {
 }
 
 TEST(Parse, FindsEveryFlippedBitAndEveryTruncation) {
-  const WeightPack whole = pack(ranged(NetworkBuilder("tiny", 1, 4, 4, 1).conv(2, 3, 1, 1).build(2)), "int8", 5);
+  const WeightPack whole =
+      pack(ranged(NetworkBuilder("tiny", 1, 4, 4, 1).conv(2, 3, 1, 1).build(2)), "int8", 5);
   ASSERT_NO_THROW(parse(whole));
   for (std::size_t i = 0; i < whole.bytes.size(); i += 1 + i / 600) {
     WeightPack flipped = whole;
@@ -173,14 +184,16 @@ TEST(Parse, FindsEveryFlippedBitAndEveryTruncation) {
 }
 
 TEST(Parse, SurvivesForgedContentUnderARightChecksum) {
-  const WeightPack whole = pack(ranged(NetworkBuilder("tiny", 1, 6, 6, 1).conv(2, 3, 1, 1).pool(2, 2).build(2)),
-                                "int8", 5);
+  const WeightPack whole = pack(
+      ranged(NetworkBuilder("tiny", 1, 6, 6, 1).conv(2, 3, 1, 1).pool(2, 2).build(2)), "int8", 5);
   std::mt19937 random(17);
-  const std::size_t header = 8 + 8 + 16 + 32 + 8 + 16;  // then 256 bytes of table, then 3 layers of 76 + 32 bytes
+  const std::size_t header =
+      8 + 8 + 16 + 32 + 8 + 16;  // then 256 bytes of table, then 3 layers of 76 + 32 bytes
   int refused = 0;
   for (int trial = 0; trial < 3000; ++trial) {
     const WeightPack pack = forged(whole, [&](std::vector<std::uint8_t>& bytes) {
-      const std::size_t at = trial % 2 == 0 ? random() % header : header + 256 + random() % (3 * 76);
+      const std::size_t at =
+          trial % 2 == 0 ? random() % header : header + 256 + random() % (3 * 76);
       bytes[at] = static_cast<std::uint8_t>(random());
       if (trial % 7 == 0) bytes.resize(bytes.size() - random() % 200);
       if (trial % 11 == 0) bytes.resize(bytes.size() + random() % 200);

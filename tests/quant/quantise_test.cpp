@@ -41,7 +41,8 @@ TEST(ToFactor, HoldsAtPowersOfTwoAndTheirNeighbours) {
 TEST(ToFactor, TinyFactorsBecomeZeroAndImpossibleOnesFail) {
   EXPECT_EQ(to_factor(0).multiplier, 0);
   EXPECT_EQ(to_factor(1e-12).multiplier, 0);
-  EXPECT_EQ(numeric::requantise(INT32_MAX, to_factor(1e-12).multiplier, to_factor(1e-12).shift, -128), 0);
+  EXPECT_EQ(
+      numeric::requantise(INT32_MAX, to_factor(1e-12).multiplier, to_factor(1e-12).shift, -128), 0);
   EXPECT_THROW(to_factor(-1), Error);
   EXPECT_THROW(to_factor(2e9), Error);
   EXPECT_THROW(to_factor(std::numeric_limits<double>::quiet_NaN()), Error);

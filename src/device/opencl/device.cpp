@@ -32,15 +32,17 @@ T query(cl_device_id device, cl_device_info key) {
 
 Buffer Buffer::slice(std::size_t offset, std::size_t bytes) const {
   expect_inside(*this, offset, bytes, "a slice");
-  const cl_buffer_region region{offset, bytes};
+  Buffer part;
+  part.whole_ = whole_ ? whole_ : memory_;
+  part.origin_ = origin_ + offset;
+  part.bytes_ = bytes;
+  const cl_buffer_region region{part.origin_, bytes};
   cl_int status = CL_SUCCESS;
-  cl_mem part = clCreateSubBuffer(memory_of(memory_), 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+  cl_mem memory =
+      clCreateSubBuffer(memory_of(part.whole_), 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
   check(status, "clCreateSubBuffer");
-  Buffer result;
-  // The parent must outlive the part: the deleter holds it.
-  result.memory_ = {part, [parent = memory_](void* handle) { clReleaseMemObject(static_cast<cl_mem>(handle)); }};
-  result.bytes_ = bytes;
-  return result;
+  part.memory_ = own_memory(memory);
+  return part;
 }
 
 Device::Device(int index) {

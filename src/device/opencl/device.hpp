@@ -33,12 +33,14 @@ class Buffer {
   Buffer() = default;
   std::size_t bytes() const { return bytes_; }
   explicit operator bool() const { return memory_ != nullptr; }
-  /// A part of this buffer. `offset` must be a multiple of Device::alignment().
+  /// A part of this buffer, which may be a part itself. `offset` must be a multiple of Device::alignment().
   Buffer slice(std::size_t offset, std::size_t bytes) const;
 
  private:
   friend class Device;
   std::shared_ptr<void> memory_;  // cl_mem
+  std::shared_ptr<void> whole_;   // of a part: the allocation it lies in, since OpenCL knows no parts of parts
+  std::size_t origin_ = 0;        // of a part: its offset there
   std::size_t bytes_ = 0;
 };
 

@@ -1,6 +1,7 @@
 // Opens cards, loads their xclbins, and allocates, fills and reads their buffers.
 #include "device/xrt/card.hpp"
 
+#include <cstdlib>
 #include <new>
 
 #include "device/xrt/state.hpp"
@@ -8,14 +9,7 @@
 namespace dovetail::fpga {
 namespace {
 
-std::string loadable(const std::filesystem::path& xclbin) {
-  if (!std::filesystem::is_regular_file(xclbin)) {
-    throw Error(format("there is no xclbin {}", xclbin.string()),
-                "Build the project for the emulated card's, or the FPGA kernels with v++ for a "
-                "real card's");
-  }
-  return xclbin.string();
-}
+constexpr std::size_t page_bytes = 4096;
 
 std::string kernel_names(const xrt::xclbin& xclbin) {
   std::vector<std::string> names;
@@ -45,6 +39,12 @@ void expect_inside(const BufferState& state, std::size_t size, std::size_t bytes
 
 }  // namespace
 
+HostPages::HostPages(std::size_t bytes)
+    : pages_(std::aligned_alloc(page_bytes, (bytes + page_bytes - 1) / page_bytes * page_bytes),
+             std::free) {
+  if (pages_ == nullptr) throw std::bad_alloc();
+}
+
 std::string CardState::bank_name(int group) const {
   const auto banks = xclbin.get_mems();
   const auto index = static_cast<std::size_t>(group);
@@ -53,7 +53,8 @@ std::string CardState::bank_name(int group) const {
 
 Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
     : state_(std::make_shared<CardState>()) {
-  const std::string file = loadable(xclbin);
+  const std::string file = xclbin.string();
+  expect_whole_xclbin(xclbin);
   state_->timeout_s = timeout_s;
   state_->label = format("card {}", index);
   note_that_xrt_is_used();
@@ -64,7 +65,7 @@ Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
   info_ = describe(index, state_->device);
   state_->label = format("card {} ({})", index, info_.name);
   with_xrt(format("{}: loading {}", state_->label, file),
-           "The file is damaged or was built for another card, or another job keeps the card", [&] {
+           "It was built for another card, or another job keeps the card", [&] {
              state_->xclbin = xrt::xclbin(file);
              state_->uuid = state_->device.load_xclbin(state_->xclbin);
            });
@@ -102,6 +103,8 @@ Kernel Card::kernel(const std::string& name) {
 Buffer Card::allocate(std::size_t bytes, const Kernel& kernel, int argument) {
   const auto& arguments = kernel.state_->arguments;
   const auto position = static_cast<std::size_t>(argument);
+  if (bytes == 0)
+    throw Error(format("{}: a buffer of 0 bytes for kernel {}", state_->label, kernel.name()));
   if (position >= arguments.size() || !arguments[position].is_pointer) {
     throw Error(format("{}: argument {} of kernel {} takes no buffer", state_->label, argument,
                        kernel.name()));
@@ -114,13 +117,12 @@ Buffer Card::allocate(std::size_t bytes, const Kernel& kernel, int argument) {
   Buffer result;
   result.bytes_ = bytes;
   try {
+    HostPages host(bytes);
+    xrt::bo buffer(state_->device, host.data(), bytes, static_cast<xrt::memory_group>(group));
     result.state_ = std::make_shared<BufferState>(
-        BufferState{state_,
-                    xrt::bo(state_->device, bytes, xrt::bo::flags::normal,
-                            static_cast<xrt::memory_group>(group)),
-                    group});
+        BufferState{state_, std::move(host), std::move(buffer), group});
   } catch (const std::bad_alloc&) {
-    throw Error(what + " failed: the card's bank has no room for it",
+    throw Error(what + " failed: the bank has no room for it",
                 "Use a smaller batch or a smaller model");
   } catch (const std::exception& failure) {
     throw Error(format("{} failed: {}", what, failure.what()));

@@ -28,8 +28,19 @@ struct CardState {
   std::string bank_name(int group) const;
 };
 
+/// Pages for the host copy of a buffer. XRT would take aligned_alloc with a size that C does not
+/// allow it.
+struct HostPages {
+  explicit HostPages(std::size_t bytes);
+  void* data() const { return pages_.get(); }
+
+ private:
+  std::unique_ptr<void, void (*)(void*)> pages_;
+};
+
 struct BufferState {
   std::shared_ptr<CardState> card;
+  HostPages host;  // outlives `buffer`, which uses it
   xrt::bo buffer;
   int group = 0;  // XRT's number for a bank, or for banks that it has joined
 };
@@ -59,6 +70,9 @@ auto with_xrt(const std::string& doing, const std::string& remedy, Call&& call) 
     throw Error(format("{} failed: {}", doing, failure.what()), remedy);
   }
 }
+
+/// Throws Error where the file is missing or not all there.
+void expect_whole_xclbin(const std::filesystem::path& path);
 
 /// XRT reads its environment once, when it loads its driver: tells use_emulated_cards that this has
 /// happened.

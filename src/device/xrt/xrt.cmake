@@ -1,6 +1,6 @@
 # Picks the sources of the FPGA side: with Xilinx XRT, or without (hls/xrt.cmake looks for it).
 if(DOVETAIL_HAS_XRT)
-  set(xrt_sources xrt/card.cpp xrt/kernel.cpp xrt/inventory.cpp)
+  set(xrt_sources xrt/card.cpp xrt/kernel.cpp xrt/inventory.cpp xrt/xclbin_file.cpp)
   set(xrt_libraries dovetail_xrt)
   if(DOVETAIL_HAS_EMULATED_CARD)
     list(APPEND xrt_sources xrt/emulated_present.cpp)

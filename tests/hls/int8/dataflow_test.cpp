@@ -65,7 +65,8 @@ TEST(Dataflow, BlocksOfTokensCrossTheStreamsEnd) {
   EXPECT_EQ(received, sent);
 }
 
-/// Sends all of one stream before any of the other, where the receiver takes them in turns: needs a depth ≥ count.
+/// Sends all of one stream before any of the other, where the receiver takes them in turns: needs a
+/// depth ≥ count.
 template <int Depth>
 std::string split_and_join(int count) {
   Stream<int, Depth> left, right;

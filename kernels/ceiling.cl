@@ -1,0 +1,23 @@
+// The device's rate of float32 multiply-adds without memory: the ceiling that benchmarks compare
+// with.
+
+#ifndef VALUE
+#error "define VALUE: float16 for CPUs, float for GPUs"
+#endif
+
+// 16 independent chains hide the latency. Operations: 2 x 16 x width of VALUE x rounds a work-item.
+__kernel void multiply_add(__global float* values, int rounds) {
+  VALUE chain[16];
+#pragma unroll
+  for (int i = 0; i < 16; ++i) chain[i] = (VALUE)(values[i]);
+  const VALUE factor = (VALUE)(values[16]);
+  const VALUE term = (VALUE)(values[17]);
+  for (int round = 0; round < rounds; ++round) {
+#pragma unroll
+    for (int i = 0; i < 16; ++i) chain[i] = chain[i] * factor + term;
+  }
+  VALUE sum = chain[0];
+#pragma unroll
+  for (int i = 1; i < 16; ++i) sum += chain[i];
+  ((__global VALUE*)values)[1 + get_global_id(0)] = sum;
+}

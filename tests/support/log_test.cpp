@@ -1,0 +1,38 @@
+// Which lines reach which stream, and which are silenced.
+#include "support/log.hpp"
+
+#include <gtest/gtest.h>
+
+namespace dovetail {
+namespace {
+
+struct Streams {
+  std::string out;
+  std::string err;
+};
+
+Streams say_everything(bool quiet) {
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  log::set_quiet(quiet);
+  log::note("a note");
+  log::warn("a warning");
+  log::error("an error");
+  log::set_quiet(false);
+  return {::testing::internal::GetCapturedStdout(), ::testing::internal::GetCapturedStderr()};
+}
+
+TEST(Log, NotesGoOutAndTroubleGoesToTheErrors) {
+  const Streams said = say_everything(false);
+  EXPECT_EQ(said.out, "a note\n");
+  EXPECT_EQ(said.err, "warning: a warning\nan error\n");
+}
+
+TEST(Log, AQuietProcessStillReportsErrors) {
+  const Streams said = say_everything(true);
+  EXPECT_EQ(said.out, "");
+  EXPECT_EQ(said.err, "an error\n");
+}
+
+}  // namespace
+}  // namespace dovetail
