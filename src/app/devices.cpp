@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "app/command_line.hpp"
-#include "app/commands.hpp"
 #include "device/opencl/device.hpp"
 #include "device/xrt/card.hpp"
 #include "support/error.hpp"
@@ -104,11 +102,11 @@ Json devices_json(const std::vector<DeviceInfo>& devices) {
   return list;
 }
 
-void report_devices(const std::string& json_file) {
+int run_devices(const std::string& json_file) {
   const std::vector<DeviceInfo> devices = list_all_devices();
   if (json_file.empty()) {
     log::note(devices_text(devices));
-    return;
+    return 0;
   }
   const std::string text =
       devices_json(devices).dump(2, ' ', false, Json::error_handler_t::replace);
@@ -117,14 +115,6 @@ void report_devices(const std::string& json_file) {
   } else {
     replace_file_text(json_file, text + '\n');
   }
-}
-
-int run_devices(const Arguments& arguments) {
-  std::string json_file;
-  CommandLine line("usage: dovetail devices [--json FILE]",
-                   "Lists what this host has for GPU ranks (OpenCL) and FPGA ranks (XRT).");
-  line.add("json", json_file, "write a JSON array to FILE (- for standard output)");
-  if (line.parse(arguments)) report_devices(json_file);
   return 0;
 }
 

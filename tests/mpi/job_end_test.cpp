@@ -42,6 +42,12 @@ Ending run_job(int ranks, const std::string& way) {
              DOVETAIL_ENDING_RANK + " " + way);
 }
 
+Ending run_tests(const std::string& filter) {
+  return run("DOVETAIL_TEST_TIMEOUT_S=2 " DOVETAIL_MPIEXEC " -n 2 " DOVETAIL_MISBEHAVING_TESTS
+             " --gtest_filter=*" +
+             filter);
+}
+
 constexpr double promptly_s = 10;  // start of the job included
 
 TEST(JobEnd, IsQuietWhenAllIsWell) {
@@ -81,6 +87,28 @@ TEST(JobEnd, ExceptionThroughTheSessionIsPrintedAndEndsTheOthers) {
   const Ending ending = run_job(3, "throw");
   EXPECT_EQ(ending.exit_code, 5);
   EXPECT_EQ(ending.count("rank 1: thrown\n"), 1) << ending.output;
+  EXPECT_LT(ending.seconds, promptly_s);
+}
+
+TEST(MpiMain, FailureOfAnotherRankIsShownAndFailsTheRun) {
+  const Ending ending = run_tests("FailsOnTheLastRank");
+  EXPECT_NE(ending.exit_code, 0);
+  EXPECT_EQ(ending.count("[rank 1] "), 1) << ending.output;
+  EXPECT_EQ(ending.count("actual: 1 vs 1"), 1) << ending.output;
+}
+
+TEST(MpiMain, RankThatLeavesATestEndsTheJobAtOnce) {
+  const Ending ending = run_tests("IsLeftByTheLastRank");
+  EXPECT_NE(ending.exit_code, 0);
+  EXPECT_EQ(ending.count("[rank 1] has left Misbehaving.IsLeftByTheLastRank"), 1) << ending.output;
+  EXPECT_EQ(ending.count("watchdog"), 0) << ending.output;
+}
+
+TEST(MpiMain, WatchdogNamesRankAndTestOfAHang) {
+  const Ending ending = run_tests("HangsOnTheLastRank");
+  EXPECT_NE(ending.exit_code, 0);
+  EXPECT_EQ(ending.count("[rank 1] watchdog: still in Misbehaving.HangsOnTheLastRank after 2 s"), 1)
+      << ending.output;
   EXPECT_LT(ending.seconds, promptly_s);
 }
 
