@@ -30,25 +30,30 @@ CommandLine::~CommandLine() = default;
 
 void CommandLine::add(const std::string& name, std::string& value, const std::string& help) {
   auto* semantic = options::value(&value);
-  parser_->description.add_options()(name.c_str(), value.empty() ? semantic : semantic->default_value(value),
-                                     help.c_str());
+  parser_->description.add_options()(
+      name.c_str(), value.empty() ? semantic : semantic->default_value(value), help.c_str());
 }
 
 void CommandLine::add(const std::string& name, int& value, const std::string& help) {
-  parser_->description.add_options()(name.c_str(), options::value(&value)->default_value(value), help.c_str());
-}
-
-void CommandLine::add(const std::string& name, double& value, const std::string& help) {
-  parser_->description.add_options()(name.c_str(), options::value(&value)->default_value(value, format("{}", value)),
+  parser_->description.add_options()(name.c_str(), options::value(&value)->default_value(value),
                                      help.c_str());
 }
 
-void CommandLine::add(const std::string& name, std::uint64_t& value, const std::string& help) {
-  parser_->description.add_options()(name.c_str(), options::value(&value)->default_value(value), help.c_str());
+void CommandLine::add(const std::string& name, double& value, const std::string& help) {
+  parser_->description.add_options()(
+      name.c_str(), options::value(&value)->default_value(value, format("{}", value)),
+      help.c_str());
 }
 
-void CommandLine::add(const std::string& name, std::vector<std::string>& values, const std::string& help) {
-  parser_->description.add_options()(name.c_str(), options::value(&values)->multitoken(), help.c_str());
+void CommandLine::add(const std::string& name, std::uint64_t& value, const std::string& help) {
+  parser_->description.add_options()(name.c_str(), options::value(&value)->default_value(value),
+                                     help.c_str());
+}
+
+void CommandLine::add(const std::string& name, std::vector<std::string>& values,
+                      const std::string& help) {
+  parser_->description.add_options()(name.c_str(), options::value(&values)->multitoken(),
+                                     help.c_str());
 }
 
 void CommandLine::add(const std::string& name, std::optional<int>& value, const std::string& help) {
@@ -60,15 +65,19 @@ void CommandLine::add_flag(const std::string& name, bool& value, const std::stri
   parser_->description.add_options()(name.c_str(), options::bool_switch(&value), help.c_str());
 }
 
-void CommandLine::require(const std::string& name) { required_.push_back(name); }
+void CommandLine::require(const std::string& name) {
+  required_.push_back(name);
+}
 
 bool CommandLine::parse(const std::vector<std::string>& arguments) {
   const std::string remedy = "See `dovetail <command> --help`";
   options::variables_map values;
   try {
     options::command_line_parser parser(arguments);
-    // Guessing an abbreviation hides a misspelling, and another option in a later version may take it.
-    parser.style(options::command_line_style::unix_style & ~options::command_line_style::allow_guessing);
+    // Guessing an abbreviation hides a misspelling, and another option in a later version may take
+    // it.
+    parser.style(options::command_line_style::unix_style &
+                 ~options::command_line_style::allow_guessing);
     options::store(parser.options(parser_->description).positional({}).run(), values);
     if (values["help"].as<bool>()) {
       std::ostringstream text;

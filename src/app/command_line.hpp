@@ -13,7 +13,8 @@ namespace dovetail::app {
 
 class CommandLine {
  public:
-  /// @param usage for example "mpirun -n N dovetail train --data DIR --model NAME --out RUN [options]".
+  /// @param usage for example "mpirun -n N dovetail train --data DIR --model NAME --out RUN
+  /// [options]".
   CommandLine(std::string usage, std::string summary);
   ~CommandLine();
 
@@ -29,8 +30,9 @@ class CommandLine {
   /// Makes an option obligatory.
   void require(const std::string& name);
 
-  /// Sets the bound variables; the command line wins over the --config file. Returns false when --help was asked for
-  /// and printed. Throws UsageError for an unknown or malformed option, a missing one, or an unreadable file.
+  /// Sets the bound variables; the command line wins over the --config file. Returns false when
+  /// --help was asked for and printed. Throws UsageError for an unknown or malformed option, a
+  /// missing one, or an unreadable file.
   bool parse(const std::vector<std::string>& arguments);
 
  private:

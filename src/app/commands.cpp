@@ -9,7 +9,8 @@ namespace {
 
 int run_devices(const Arguments& arguments) {
   std::string json_file;
-  CommandLine line("usage: dovetail devices [--json FILE]", "Lists the OpenCL and XRT devices of this host.");
+  CommandLine line("usage: dovetail devices [--json FILE]",
+                   "Lists the OpenCL and XRT devices of this host.");
   line.add("json", json_file, "write the list as JSON; `-` is standard output");
   if (line.parse(arguments)) report_devices(json_file);
   return 0;

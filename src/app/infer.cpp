@@ -1,4 +1,5 @@
-// `dovetail infer`: predictions of a trained model, in float32 on GPU ranks or in int8 on FPGA ranks.
+// `dovetail infer`: predictions of a trained model, in float32 on GPU ranks or in int8 on FPGA
+// ranks.
 #include <algorithm>
 #include <filesystem>
 
@@ -12,8 +13,8 @@
 #include "plan/plan.hpp"
 #include "quant/weight_pack.hpp"
 #include "shards/hdf5.hpp"
-#include "shards/share.hpp"
 #include "shards/shard_reader.hpp"
+#include "shards/share.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
@@ -36,8 +37,10 @@ struct InferOptions {
 
 bool parse(const Arguments& arguments, InferOptions& options) {
   std::string checkpoint, data, out;
-  CommandLine line("usage: mpirun -n N dovetail infer --checkpoint F --data DIR --format FORMAT --out F [options]",
-                   "Writes the predicted labels and the logits of every sample; the ranks share the data set.");
+  CommandLine line(
+      "usage: mpirun -n N dovetail infer --checkpoint F --data DIR --format FORMAT --out F "
+      "[options]",
+      "Writes the predicted labels and the logits of every sample; the ranks share the data set.");
   line.add("checkpoint", checkpoint, "a checkpoint.h5");
   line.add("data", data, "the data set's folder");
   line.add("split", options.split, "train or test");
@@ -47,7 +50,8 @@ bool parse(const Arguments& arguments, InferOptions& options) {
   for (const char* name : {"checkpoint", "data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
   if (options.format != "float32" && options.format != "int8") {
-    throw UsageError(format("unknown format '{}' for inference", options.format), "Known formats: float32, int8");
+    throw UsageError(format("unknown format '{}' for inference", options.format),
+                     "Known formats: float32, int8");
   }
   options.checkpoint = checkpoint;
   options.data = data;
@@ -56,7 +60,8 @@ bool parse(const Arguments& arguments, InferOptions& options) {
 }
 
 /// Computes logits of images, uint8 [count, channels, height, width].
-using Predict = std::function<std::vector<float>(const std::vector<std::uint8_t>& images, std::size_t count)>;
+using Predict =
+    std::function<std::vector<float>(const std::vector<std::uint8_t>& images, std::size_t count)>;
 
 Predict predict_on_gpu(const Checkpoint& checkpoint, const Model& model, opencl::Device& device) {
   auto plan = std::make_shared<Plan>(device, model, checkpoint.input_statistics,
@@ -72,9 +77,10 @@ Predict predict_on_fpga(const Checkpoint& checkpoint, const Model& model, infer:
     throw Error(format("checkpoint {} holds no calibration", options.checkpoint.string()),
                 "Train it anew, or infer in float32");
   }
-  Plan::Ranges ranges{checkpoint.calibration.front(), {checkpoint.calibration.begin() + 1, checkpoint.calibration.end()}};
-  const quant::Network network = plan::fpga_network(model, checkpoint.parameters, checkpoint.statistics,
-                                                    checkpoint.input_statistics, ranges);
+  Plan::Ranges ranges{checkpoint.calibration.front(),
+                      {checkpoint.calibration.begin() + 1, checkpoint.calibration.end()}};
+  const quant::Network network = plan::fpga_network(
+      model, checkpoint.parameters, checkpoint.statistics, checkpoint.input_statistics, ranges);
   engine.load(quant::pack(network, options.format, checkpoint.step));
   return [&engine](const auto& images, std::size_t count) { return engine.run(images, count); };
 }
@@ -89,7 +95,8 @@ Predictions predict_share(ShardReader& reader, const Share& mine, const Predict&
   Predictions predictions;
   Batch batch;
   for (std::size_t done = 0; done < mine.count; done += samples_at_once) {
-    reader.read({.begin = mine.begin + done, .count = std::min(samples_at_once, mine.count - done)}, batch);
+    reader.read({.begin = mine.begin + done, .count = std::min(samples_at_once, mine.count - done)},
+                batch);
     const std::vector<float> logits = predict(batch.images, batch.size());
     predictions.correct += score_logits(logits, batch.labels).correct;
     predictions.logits.insert(predictions.logits.end(), logits.begin(), logits.end());
@@ -98,27 +105,30 @@ Predictions predict_share(ShardReader& reader, const Share& mine, const Predict&
 }
 
 /// All ranks' logits in the data set's order, on the lead.
-std::vector<float> gather_logits(const Communicator& world, std::vector<float> mine, std::size_t samples,
-                                 std::size_t classes) {
+std::vector<float> gather_logits(const Communicator& world, std::vector<float> mine,
+                                 std::size_t samples, std::size_t classes) {
   if (!world.is_lead()) {
     world.send(mine, 0, logits_tag);
     return {};
   }
   mine.resize(samples * classes);
   for (int rank = 1; rank < world.size(); ++rank) {
-    const Share share_of_rank = share(samples, static_cast<std::size_t>(rank), static_cast<std::size_t>(world.size()));
-    world.receive(std::span(mine).subspan(share_of_rank.begin * classes, share_of_rank.count * classes), rank,
-                  logits_tag);
+    const Share share_of_rank =
+        share(samples, static_cast<std::size_t>(rank), static_cast<std::size_t>(world.size()));
+    world.receive(
+        std::span(mine).subspan(share_of_rank.begin * classes, share_of_rank.count * classes), rank,
+        logits_tag);
   }
   return mine;
 }
 
-void write_predictions(const std::filesystem::path& path, const std::vector<float>& logits, std::size_t samples,
-                       std::size_t classes) {
+void write_predictions(const std::filesystem::path& path, const std::vector<float>& logits,
+                       std::size_t samples, std::size_t classes) {
   std::vector<std::int32_t> labels;
   for (std::size_t i = 0; i < samples; ++i) {
     const auto row = logits.begin() + static_cast<std::ptrdiff_t>(i * classes);
-    labels.push_back(static_cast<std::int32_t>(std::max_element(row, row + static_cast<std::ptrdiff_t>(classes)) - row));
+    labels.push_back(static_cast<std::int32_t>(
+        std::max_element(row, row + static_cast<std::ptrdiff_t>(classes)) - row));
   }
   replace_file(path, [&](const std::filesystem::path& aside) {
     hdf5::File file = hdf5::File::create(aside);
@@ -139,7 +149,8 @@ int infer(Communicator& world, const Arguments& arguments) {
     options.placement.gpu_ranks = world.size();
   }
   const Placement placement = place_job(world, options.placement);
-  if (placement.ranks_of(on_fpga ? Role::fpga : Role::gpu).size() != static_cast<std::size_t>(world.size())) {
+  if (placement.ranks_of(on_fpga ? Role::fpga : Role::gpu).size() !=
+      static_cast<std::size_t>(world.size())) {
     throw UsageError(format("{} runs on {} ranks alone", options.format, on_fpga ? "FPGA" : "GPU"),
                      format("Give --{}-ranks {}", on_fpga ? "fpga" : "gpu", world.size()));
   }
@@ -166,8 +177,8 @@ int infer(Communicator& world, const Arguments& arguments) {
   }
   const Stopwatch watch;
   const std::size_t classes = static_cast<std::size_t>(checkpoint.classes);
-  const Share mine =
-      share(reader.samples(), static_cast<std::size_t>(world.rank()), static_cast<std::size_t>(world.size()));
+  const Share mine = share(reader.samples(), static_cast<std::size_t>(world.rank()),
+                           static_cast<std::size_t>(world.size()));
   Predictions predictions = predict_share(reader, mine, predict);
   const std::uint64_t correct = world.all_reduce_sum(predictions.correct);
   const double seconds = world.all_reduce_max(watch.seconds());
@@ -176,8 +187,9 @@ int infer(Communicator& world, const Arguments& arguments) {
   if (world.is_lead()) {
     write_predictions(options.out, logits, reader.samples(), classes);
     const auto samples = static_cast<double>(reader.samples());
-    log::note(format("{} samples in {}: {:.2f} % right, {:.0f} samples a second; {}", reader.samples(), options.format,
-                     100 * static_cast<double>(correct) / samples, samples / seconds, options.out.string()));
+    log::note(format("{} samples in {}: {:.2f} % right, {:.0f} samples a second; {}",
+                     reader.samples(), options.format, 100 * static_cast<double>(correct) / samples,
+                     samples / seconds, options.out.string()));
   }
   return 0;
 }

@@ -19,7 +19,9 @@ std::string who(const std::string& command, const Communicator& world) {
 
 }  // namespace
 
-void set_device_in_errors(const std::string& device) { device_in_errors = device; }
+void set_device_in_errors(const std::string& device) {
+  device_in_errors = device;
+}
 
 int run_job(const std::string& command, const std::function<int(Communicator& world)>& body) {
   MpiSession session;

@@ -8,8 +8,9 @@
 
 namespace dovetail::app {
 
-/// Runs `body` on every rank inside an MPI session, where only rank 0 talks. An exception on any rank becomes one line that
-/// says who failed, and ends the whole job: exit code 2 for a UsageError, else 1.
+/// Runs `body` on every rank inside an MPI session, where only rank 0 talks. An exception on any
+/// rank becomes one line that says who failed, and ends the whole job: exit code 2 for a
+/// UsageError, else 1.
 int run_job(const std::string& command, const std::function<int(Communicator& world)>& body);
 
 /// Names the device that this rank works with, for the line above.

@@ -14,7 +14,8 @@ using namespace dovetail;
 
 void print_usage() {
   std::string text = "usage: dovetail <command> [options]\n\n";
-  for (const app::Command& command : app::commands()) text += format("  {:<9} {}\n", command.name, command.summary);
+  for (const app::Command& command : app::commands())
+    text += format("  {:<9} {}\n", command.name, command.summary);
   log::note(text + "\n`dovetail <command> --help` lists a command's options.");
 }
 
@@ -27,9 +28,11 @@ int main(int argc, char** argv) {
     return words.empty() ? 2 : 0;
   }
   const auto& table = app::commands();
-  const auto found = std::find_if(table.begin(), table.end(), [&](const auto& c) { return words[0] == c.name; });
+  const auto found =
+      std::find_if(table.begin(), table.end(), [&](const auto& c) { return words[0] == c.name; });
   if (found == table.end()) {
-    log::error(format("dovetail: unknown command '{}'. `dovetail --help` lists the commands", words[0]));
+    log::error(
+        format("dovetail: unknown command '{}'. `dovetail --help` lists the commands", words[0]));
     return 2;
   }
   try {

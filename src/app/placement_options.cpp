@@ -13,23 +13,28 @@ std::optional<fpga::Backend> parse_backend(const std::string& name) {
   if (name == "auto") return std::nullopt;
   if (name == "card") return fpga::Backend::card;
   if (name == "emulated") return fpga::Backend::emulated;
-  throw UsageError(format("unknown FPGA backend '{}'", name), "Known backends: auto, card, emulated");
+  throw UsageError(format("unknown FPGA backend '{}'", name),
+                   "Known backends: auto, card, emulated");
 }
 
 }  // namespace
 
 void PlacementOptions::add_to(CommandLine& line) {
   line.add("gpu-ranks", gpu_ranks, "ranks that train; by default all but the FPGA ranks");
-  line.add("fpga-ranks", fpga_ranks, "ranks that infer on FPGA cards; by default one a card, or one emulated");
-  line.add("fpga-backend", backend, "card, emulated, or auto: emulated only where there is no card");
+  line.add("fpga-ranks", fpga_ranks,
+           "ranks that infer on FPGA cards; by default one a card, or one emulated");
+  line.add("fpga-backend", backend,
+           "card, emulated, or auto: emulated only where there is no card");
   line.add("fpga-timeout", card_timeout_s, "seconds after which a kernel counts as hung");
 }
 
 Placement place_job(Communicator& world, const PlacementOptions& options) {
   if (options.card_timeout_s <= 0) {
-    throw UsageError(format("--fpga-timeout {} is not positive", options.card_timeout_s), "Give seconds, such as 30");
+    throw UsageError(format("--fpga-timeout {} is not positive", options.card_timeout_s),
+                     "Give seconds, such as 30");
   }
-  Placement placement = place(world, {options.gpu_ranks, options.fpga_ranks, parse_backend(options.backend)});
+  Placement placement =
+      place(world, {options.gpu_ranks, options.fpga_ranks, parse_backend(options.backend)});
   log::set_quiet(world.rank() != 0);  // the ranks may have been numbered anew
   const RankPlacement& mine = placement.mine();
   set_device_in_errors(format("{} {}", to_string(mine.device.kind), mine.device.name));
@@ -41,8 +46,8 @@ Placement place_job(Communicator& world, const PlacementOptions& options) {
 CardEngine open_engine(const RankPlacement& placement, const PlacementOptions& options) {
   const fpga::Backend backend = placement.emulated ? fpga::Backend::emulated : fpga::Backend::card;
   CardEngine result;
-  result.card = std::make_unique<fpga::Card>(placement.device.index, fpga::find_xclbin("int8", backend),
-                                             options.card_timeout_s);
+  result.card = std::make_unique<fpga::Card>(
+      placement.device.index, fpga::find_xclbin("int8", backend), options.card_timeout_s);
   result.engine = std::make_unique<infer::Engine>(*result.card);
   return result;
 }

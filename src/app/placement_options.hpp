@@ -21,7 +21,8 @@ struct PlacementOptions {
   void add_to(CommandLine& line);
 };
 
-/// Places the ranks, says what ran where, and makes this rank's device known to error messages. Collective.
+/// Places the ranks, says what ran where, and makes this rank's device known to error messages.
+/// Collective.
 Placement place_job(Communicator& world, const PlacementOptions& options);
 
 /// An FPGA rank's card with the inference engine on it.

@@ -14,9 +14,12 @@ int run_shard(const Arguments& arguments) {
   std::uint64_t samples_per_shard = options.samples_per_shard;
   std::uint64_t classes = 0;
   std::uint64_t limit = 0;
-  CommandLine line("usage: dovetail shard --format idx|cifar|npy --images F [--labels F] --split train|test --out DIR",
-                   "Writes DIR/<split>-00000.h5 … and DIR/manifest.json; data/FORMAT.md says what is in them.");
-  line.add("format", options.format, "idx (plain or gzip), cifar (CIFAR-10/100 binary), npy (NumPy arrays)");
+  CommandLine line(
+      "usage: dovetail shard --format idx|cifar|npy --images F [--labels F] --split train|test "
+      "--out DIR",
+      "Writes DIR/<split>-00000.h5 … and DIR/manifest.json; data/FORMAT.md says what is in them.");
+  line.add("format", options.format,
+           "idx (plain or gzip), cifar (CIFAR-10/100 binary), npy (NumPy arrays)");
   line.add("images", images, "the images' file; several for cifar");
   line.add("labels", labels, "the labels' file (not for cifar)");
   line.add("split", options.split, "train or test");

@@ -42,25 +42,31 @@ void expect(bool holds, const std::string& problem, const std::string& remedy) {
 }
 
 void check(const TrainSettings& settings, const TypedOptions& typed) {
-  expect(typed.format == "float32", format("unknown format '{}' for training", typed.format), "Known formats: float32");
+  expect(typed.format == "float32", format("unknown format '{}' for training", typed.format),
+         "Known formats: float32");
   expect(settings.fpga_format == "int8", format("unknown FPGA format '{}'", settings.fpga_format),
          "Known FPGA formats: int8");
-  expect(settings.epochs >= 1, format("--epochs {} trains nothing", settings.epochs), "Give 1 or more");
-  expect(settings.batch >= 1, format("--batch {} holds no samples", settings.batch), "Give 1 or more");
-  expect(typed.rate > 0, format("--lr {} is not positive", typed.rate), "Give a learning rate such as 0.05");
-  expect(typed.momentum >= 0 && typed.momentum < 1, format("--momentum {} is outside [0, 1)", typed.momentum),
-         "Give a momentum such as 0.9");
+  expect(settings.epochs >= 1, format("--epochs {} trains nothing", settings.epochs),
+         "Give 1 or more");
+  expect(settings.batch >= 1, format("--batch {} holds no samples", settings.batch),
+         "Give 1 or more");
+  expect(typed.rate > 0, format("--lr {} is not positive", typed.rate),
+         "Give a learning rate such as 0.05");
+  expect(typed.momentum >= 0 && typed.momentum < 1,
+         format("--momentum {} is outside [0, 1)", typed.momentum), "Give a momentum such as 0.9");
   expect(typed.decay >= 0, format("--weight-decay {} is negative", typed.decay), "Give 0 or more");
-  expect(settings.warmup_epochs >= 0, format("--warmup-epochs {} is negative", settings.warmup_epochs),
-         "Give 0 or more");
-  expect(!settings.optimizer.nesterov || typed.momentum > 0, "--nesterov needs a momentum", "Give --momentum 0.9");
+  expect(settings.warmup_epochs >= 0,
+         format("--warmup-epochs {} is negative", settings.warmup_epochs), "Give 0 or more");
+  expect(!settings.optimizer.nesterov || typed.momentum > 0, "--nesterov needs a momentum",
+         "Give --momentum 0.9");
 }
 
 bool parse(const Arguments& arguments, TrainOptions& options) {
   TrainSettings& settings = options.settings;
   TypedOptions typed;
   CommandLine line("usage: mpirun -n N dovetail train --data DIR --model NAME --out RUN [options]",
-                   "GPU ranks train the model; FPGA ranks score every epoch's weights in low precision meanwhile.");
+                   "GPU ranks train the model; FPGA ranks score every epoch's weights in low "
+                   "precision meanwhile.");
   line.add("data", typed.data, "the data set's folder (made by `dovetail shard`)");
   line.add("model", settings.model, format("one of: {}", fmt::join(model_names(), ", ")));
   line.add("out", typed.out, "the run's folder: run.jsonl, summary.json, checkpoint.h5");
@@ -108,23 +114,26 @@ struct Job {
 
 Json report(const Job& job, std::uint64_t samples, const Json& seconds) {
   const RankPlacement& mine = job.placement.mine();
-  return {{"rank", mine.rank},     {"role", to_string(mine.role)}, {"device", mine.device.name},
-          {"host", mine.host},     {"samples", samples},           {"seconds", seconds}};
+  return {{"rank", mine.rank}, {"role", to_string(mine.role)}, {"device", mine.device.name},
+          {"host", mine.host}, {"samples", samples},           {"seconds", seconds}};
 }
 
-void finish_run(const Job& job, const TrainResult& result, const std::vector<std::string>& reports, RunLog& log,
-                double wall_s) {
+void finish_run(const Job& job, const TrainResult& result, const std::vector<std::string>& reports,
+                RunLog& log, double wall_s) {
   const TrainSettings& settings = job.options.settings;
   RankReports ranks;
   for (const std::string& text : reports) ranks.push_back(Json::parse(text));
   const std::vector<int> fpga_ranks = job.placement.ranks_of(Role::fpga);
   std::string backend = "none";
   if (!fpga_ranks.empty()) {
-    backend = job.placement.ranks[static_cast<std::size_t>(fpga_ranks.front())].emulated ? "emulated" : "card";
+    backend = job.placement.ranks[static_cast<std::size_t>(fpga_ranks.front())].emulated
+                  ? "emulated"
+                  : "card";
   }
   const Json summary = make_summary(settings, result, ranks, backend, wall_s);
   replace_file_text(settings.out / "summary.json", summary.dump(2) + "\n");
-  log.event("end", {{"test_accuracy", result.test_accuracy}, {"weights_sha256", result.weights_sha256},
+  log.event("end", {{"test_accuracy", result.test_accuracy},
+                    {"weights_sha256", result.weights_sha256},
                     {"wall_seconds", wall_s}});
   log::note(summary_text(summary, settings.out));
 }
@@ -138,13 +147,17 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
   std::optional<Publisher> publisher;
   if (gpu_ranks.is_lead()) {
     log.emplace(settings.out / "run.jsonl", settings.resume);
-    log->event("start", {{"model", settings.model}, {"data", settings.data.string()}, {"epochs", settings.epochs},
-                         {"batch", settings.batch}, {"seed", settings.seed}, {"resume", settings.resume},
+    log->event("start", {{"model", settings.model},
+                         {"data", settings.data.string()},
+                         {"epochs", settings.epochs},
+                         {"batch", settings.batch},
+                         {"seed", settings.seed},
+                         {"resume", settings.resume},
                          {"placement", to_json(job.placement)}});
     if (link) publisher.emplace(*link);
   }
-  Trainer trainer(gpu_ranks, device, settings, job.model, train_set, job.test_set, publisher ? &*publisher : nullptr,
-                  log ? &*log : nullptr);
+  Trainer trainer(gpu_ranks, device, settings, job.model, train_set, job.test_set,
+                  publisher ? &*publisher : nullptr, log ? &*log : nullptr);
   const TrainResult result = trainer.run();
   const auto reports =
       job.world.all_gather_text(report(job, trainer.samples(), trainer.phases().to_json()).dump());
@@ -175,12 +188,15 @@ int train(Communicator& world, const Arguments& arguments) {
   const FeatureShape input{static_cast<int>(shape.channels), static_cast<int>(shape.height),
                            static_cast<int>(shape.width)};
   Job job{options, world, placement,
-          make_model(settings.model, input, static_cast<int>(test_set.manifest().classes)), std::move(test_set)};
+          make_model(settings.model, input, static_cast<int>(test_set.manifest().classes)),
+          std::move(test_set)};
 
   const bool is_gpu = placement.mine().role == Role::gpu;
   std::optional<Communicator> gpu_ranks = world.split(is_gpu ? std::optional(0) : std::nullopt, 0);
-  const bool is_linked = gpus.size() < static_cast<std::size_t>(world.size()) && (!is_gpu || gpu_ranks->is_lead());
-  std::optional<Communicator> link = world.split(is_linked ? std::optional(0) : std::nullopt, is_gpu ? 0 : 1);
+  const bool is_linked =
+      gpus.size() < static_cast<std::size_t>(world.size()) && (!is_gpu || gpu_ranks->is_lead());
+  std::optional<Communicator> link =
+      world.split(is_linked ? std::optional(0) : std::nullopt, is_gpu ? 0 : 1);
   if (is_gpu) {
     train_on_gpu(job, *gpu_ranks, link);
   } else {

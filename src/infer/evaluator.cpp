@@ -44,7 +44,8 @@ quant::Evaluation Evaluator::evaluate(const quant::WeightPack& pack) {
                            static_cast<std::size_t>(link_.size() - 1));
   Batch batch;
   for (std::size_t done = 0; done < mine.count; done += images_at_once) {
-    test_set_.read({.begin = mine.begin + done, .count = std::min(images_at_once, mine.count - done)}, batch);
+    test_set_.read(
+        {.begin = mine.begin + done, .count = std::min(images_at_once, mine.count - done)}, batch);
     const Score score = score_logits(engine_.run(batch.images, batch.size()), batch.labels);
     evaluation.loss_sum += score.loss_sum;
     evaluation.correct += score.correct;

@@ -24,7 +24,8 @@ struct Conv2d {
   int padding = 0;
 };
 
-/// Fully connected with bias, as torch.nn.Linear; feature maps are flattened as [channels, height, width].
+/// Fully connected with bias, as torch.nn.Linear; feature maps are flattened as [channels, height,
+/// width].
 struct Dense {
   int out = 0;
 };
@@ -53,8 +54,8 @@ struct Dropout {
 
 }  // namespace layer
 
-using Layer = std::variant<layer::Conv2d, layer::Dense, layer::Relu, layer::MaxPool, layer::AveragePool,
-                           layer::BatchNorm, layer::Dropout>;
+using Layer = std::variant<layer::Conv2d, layer::Dense, layer::Relu, layer::MaxPool,
+                           layer::AveragePool, layer::BatchNorm, layer::Dropout>;
 
 /// Joins lambdas into one visitor for std::visit.
 template <typename... Lambdas>

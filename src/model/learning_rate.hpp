@@ -12,8 +12,9 @@ const char* to_string(ScheduleKind kind);
 /// Throws UsageError for an unknown name.
 ScheduleKind parse_schedule(const std::string& name);
 
-/// constant: base. step: base · factor^⌊step / interval⌋. cosine: from base to 0 over the training (Loshchilov and
-/// Hutter, 2017, without restarts). All after a linear warm-up from base / warmup_steps to base.
+/// constant: base. step: base · factor^⌊step / interval⌋. cosine: from base to 0 over the training
+/// (Loshchilov and Hutter, 2017, without restarts). All after a linear warm-up from base /
+/// warmup_steps to base.
 struct LearningRate {
   ScheduleKind kind = ScheduleKind::cosine;
   float base = 0.05f;

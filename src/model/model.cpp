@@ -10,29 +10,40 @@
 namespace dovetail {
 namespace {
 
-int windows(int extent, int padding, int kernel, int stride) { return (extent + 2 * padding - kernel) / stride + 1; }
+int windows(int extent, int padding, int kernel, int stride) {
+  return (extent + 2 * padding - kernel) / stride + 1;
+}
 
 FeatureShape slide(const FeatureShape& in, int channels, int kernel, int stride, int padding) {
-  return {channels, windows(in.height, padding, kernel, stride), windows(in.width, padding, kernel, stride)};
+  return {channels, windows(in.height, padding, kernel, stride),
+          windows(in.width, padding, kernel, stride)};
 }
 
 FeatureShape output_of(const Layer& layer, const FeatureShape& in) {
-  return std::visit(
-      Overloaded{
-          [&](const layer::Conv2d& conv) { return slide(in, conv.out, conv.kernel, conv.stride, conv.padding); },
-          [&](const layer::Dense& dense) { return FeatureShape{dense.out, 1, 1}; },
-          [&](const layer::MaxPool& pool) { return slide(in, in.channels, pool.kernel, pool.stride, 0); },
-          [&](const layer::AveragePool& pool) { return slide(in, in.channels, pool.kernel, pool.stride, 0); },
-          [&](const auto&) { return in; }},
-      layer);
+  return std::visit(Overloaded{[&](const layer::Conv2d& conv) {
+                                 return slide(in, conv.out, conv.kernel, conv.stride, conv.padding);
+                               },
+                               [&](const layer::Dense& dense) {
+                                 return FeatureShape{dense.out, 1, 1};
+                               },
+                               [&](const layer::MaxPool& pool) {
+                                 return slide(in, in.channels, pool.kernel, pool.stride, 0);
+                               },
+                               [&](const layer::AveragePool& pool) {
+                                 return slide(in, in.channels, pool.kernel, pool.stride, 0);
+                               },
+                               [&](const auto&) { return in; }},
+                    layer);
 }
 
 /// The window must fit into its (padded) input, or no output is left.
 void expect_fit(const std::string& model, const FeatureShape& in, int kernel, int padding) {
   if (in.height + 2 * padding < kernel || in.width + 2 * padding < kernel) {
-    throw UsageError(format("model {} cannot take this data set: a {}x{} window does not fit feature maps of {}x{}",
-                            model, kernel, kernel, in.height, in.width),
-                     "Choose a model for smaller images, or larger images");
+    throw UsageError(
+        format(
+            "model {} cannot take this data set: a {}x{} window does not fit feature maps of {}x{}",
+            model, kernel, kernel, in.height, in.width),
+        "Choose a model for smaller images, or larger images");
   }
 }
 
@@ -72,30 +83,33 @@ void Model::place(const Layer& layer) {
     parameters_.push_back({name + part, std::move(shape), index, bound, value});
   };
   std::visit(
-      Overloaded{[&](const layer::Conv2d& conv) {
-                   expect_fit(name_, in, conv.kernel, conv.padding);
-                   name = next_name("conv");
-                   const float bound = 1 / std::sqrt(static_cast<float>(in.channels * conv.kernel * conv.kernel));
-                   learn(".weight", {extent(conv.out), extent(in.channels), extent(conv.kernel), extent(conv.kernel)},
-                         bound, 0);
-                   learn(".bias", {extent(conv.out)}, bound, 0);
-                 },
-                 [&](const layer::Dense& dense) {
-                   name = next_name("dense");
-                   const float bound = 1 / std::sqrt(static_cast<float>(in.size()));
-                   learn(".weight", {extent(dense.out), extent(in.size())}, bound, 0);
-                   learn(".bias", {extent(dense.out)}, bound, 0);
-                 },
-                 [&](const layer::BatchNorm&) {
-                   name = next_name("norm");
-                   learn(".weight", {extent(in.channels)}, 0, 1);
-                   learn(".bias", {extent(in.channels)}, 0, 0);
-                   statistics_.push_back({name + ".running_mean", {extent(in.channels)}, index, 0, 0});
-                   statistics_.push_back({name + ".running_var", {extent(in.channels)}, index, 0, 1});
-                 },
-                 [&](const layer::MaxPool& pool) { expect_fit(name_, in, pool.kernel, 0); },
-                 [&](const layer::AveragePool& pool) { expect_fit(name_, in, pool.kernel, 0); },
-                 [](const auto&) {}},
+      Overloaded{
+          [&](const layer::Conv2d& conv) {
+            expect_fit(name_, in, conv.kernel, conv.padding);
+            name = next_name("conv");
+            const float bound =
+                1 / std::sqrt(static_cast<float>(in.channels * conv.kernel * conv.kernel));
+            learn(".weight",
+                  {extent(conv.out), extent(in.channels), extent(conv.kernel), extent(conv.kernel)},
+                  bound, 0);
+            learn(".bias", {extent(conv.out)}, bound, 0);
+          },
+          [&](const layer::Dense& dense) {
+            name = next_name("dense");
+            const float bound = 1 / std::sqrt(static_cast<float>(in.size()));
+            learn(".weight", {extent(dense.out), extent(in.size())}, bound, 0);
+            learn(".bias", {extent(dense.out)}, bound, 0);
+          },
+          [&](const layer::BatchNorm&) {
+            name = next_name("norm");
+            learn(".weight", {extent(in.channels)}, 0, 1);
+            learn(".bias", {extent(in.channels)}, 0, 0);
+            statistics_.push_back({name + ".running_mean", {extent(in.channels)}, index, 0, 0});
+            statistics_.push_back({name + ".running_var", {extent(in.channels)}, index, 0, 1});
+          },
+          [&](const layer::MaxPool& pool) { expect_fit(name_, in, pool.kernel, 0); },
+          [&](const layer::AveragePool& pool) { expect_fit(name_, in, pool.kernel, 0); },
+          [](const auto&) {}},
       layer);
   layers_.push_back({name, layer, in, output_of(layer, in)});
 }
@@ -106,8 +120,12 @@ std::size_t Model::parameter_count() const {
   return count;
 }
 
-std::vector<Parameter> Model::initial_parameters(std::uint64_t seed) const { return draw(parameters_, seed); }
+std::vector<Parameter> Model::initial_parameters(std::uint64_t seed) const {
+  return draw(parameters_, seed);
+}
 
-std::vector<Parameter> Model::initial_statistics() const { return draw(statistics_, 0); }
+std::vector<Parameter> Model::initial_statistics() const {
+  return draw(statistics_, 0);
+}
 
 }  // namespace dovetail

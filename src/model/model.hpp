@@ -20,17 +20,18 @@ struct PlacedLayer {
 
 /// One learned tensor, or one running statistic of a batch norm, before it has values.
 struct ParameterSpec {
-  std::string name;        // "conv1.weight"
-  Shape shape;             // [out, in, kh, kw], [out, in] or [channels]
-  std::size_t layer = 0;   // index into Model::layers()
-  float initial_bound = 0; // uniform in [−bound, bound) …
-  float initial_value = 0; // … around this value
+  std::string name;         // "conv1.weight"
+  Shape shape;              // [out, in, kh, kw], [out, in] or [channels]
+  std::size_t layer = 0;    // index into Model::layers()
+  float initial_bound = 0;  // uniform in [−bound, bound) …
+  float initial_value = 0;  // … around this value
 };
 
 class Model {
  public:
   /// Places the layers one after the other on feature maps of shape `input`.
-  /// Throws UsageError when a layer does not fit its input ("the data set's images are too small for …").
+  /// Throws UsageError when a layer does not fit its input ("the data set's images are too small
+  /// for …").
   Model(std::string name, FeatureShape input, const std::vector<Layer>& layers);
 
   const std::string& name() const { return name_; }
@@ -44,8 +45,8 @@ class Model {
   const std::vector<ParameterSpec>& statistics() const { return statistics_; }
   std::size_t parameter_count() const;
 
-  /// Fresh values: weights and biases uniform in ±1/√fan_in (PyTorch's default for Conv2d and Linear), batch norm's
-  /// weight 1 and bias 0. The same seed gives the same bits everywhere.
+  /// Fresh values: weights and biases uniform in ±1/√fan_in (PyTorch's default for Conv2d and
+  /// Linear), batch norm's weight 1 and bias 0. The same seed gives the same bits everywhere.
   std::vector<Parameter> initial_parameters(std::uint64_t seed) const;
   std::vector<Parameter> initial_statistics() const;
 

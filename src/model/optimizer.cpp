@@ -8,9 +8,12 @@ namespace dovetail {
 
 const char* to_string(OptimizerKind kind) {
   switch (kind) {
-    case OptimizerKind::sgd: return "sgd";
-    case OptimizerKind::adam: return "adam";
-    case OptimizerKind::adamw: return "adamw";
+    case OptimizerKind::sgd:
+      return "sgd";
+    case OptimizerKind::adam:
+      return "adam";
+    case OptimizerKind::adamw:
+      return "adamw";
   }
   return "?";
 }
@@ -22,7 +25,9 @@ OptimizerKind parse_optimizer(const std::string& name) {
   throw UsageError(format("unknown optimiser '{}'", name), "Known optimisers: sgd, adam, adamw");
 }
 
-const char* to_string(LossKind kind) { return kind == LossKind::cross_entropy ? "cross-entropy" : "mse"; }
+const char* to_string(LossKind kind) {
+  return kind == LossKind::cross_entropy ? "cross-entropy" : "mse";
+}
 
 LossKind parse_loss(const std::string& name) {
   for (const LossKind kind : {LossKind::cross_entropy, LossKind::mean_squared_error}) {

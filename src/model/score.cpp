@@ -15,8 +15,10 @@ Score score_logits(std::span<const float> logits, std::span<const std::int32_t> 
     const auto label = static_cast<std::size_t>(labels[i]);
     const auto largest = std::max_element(row.begin(), row.end());
     double sum = 0;
-    for (const float logit : row) sum += std::exp(static_cast<double>(logit) - static_cast<double>(*largest));
-    score.loss_sum += std::log(sum) + static_cast<double>(*largest) - static_cast<double>(row[label]);
+    for (const float logit : row)
+      sum += std::exp(static_cast<double>(logit) - static_cast<double>(*largest));
+    score.loss_sum +=
+        std::log(sum) + static_cast<double>(*largest) - static_cast<double>(row[label]);
     score.correct += static_cast<std::size_t>(largest - row.begin()) == label ? 1 : 0;
   }
   return score;

@@ -13,9 +13,15 @@ std::vector<Layer> mlp(int classes) {
 }
 
 std::vector<Layer> cnn(int classes) {
-  return {Conv2d{.out = 32, .kernel = 3, .padding = 1}, Relu{}, MaxPool{.kernel = 2, .stride = 2},
-          Conv2d{.out = 64, .kernel = 3, .padding = 1}, Relu{}, MaxPool{.kernel = 2, .stride = 2},
-          Dense{.out = 128}, Relu{}, Dense{.out = classes}};
+  return {Conv2d{.out = 32, .kernel = 3, .padding = 1},
+          Relu{},
+          MaxPool{.kernel = 2, .stride = 2},
+          Conv2d{.out = 64, .kernel = 3, .padding = 1},
+          Relu{},
+          MaxPool{.kernel = 2, .stride = 2},
+          Dense{.out = 128},
+          Relu{},
+          Dense{.out = classes}};
 }
 
 struct Recipe {
@@ -37,7 +43,8 @@ Model make_model(const std::string& name, const FeatureShape& input, int classes
   for (const Recipe& recipe : recipes) {
     if (name == recipe.name) return Model(name, input, recipe.layers(classes));
   }
-  throw UsageError(format("unknown model '{}'", name), format("Known models: {}", fmt::join(model_names(), ", ")));
+  throw UsageError(format("unknown model '{}'", name),
+                   format("Known models: {}", fmt::join(model_names(), ", ")));
 }
 
 }  // namespace dovetail

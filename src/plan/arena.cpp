@@ -47,7 +47,8 @@ std::size_t Arena::reserve(std::size_t elements) {
   return offset;
 }
 
-const Slot& Arena::add(ParameterSpec spec, std::size_t elements, std::vector<std::uint32_t> device_index) {
+const Slot& Arena::add(ParameterSpec spec, std::size_t elements,
+                       std::vector<std::uint32_t> device_index) {
   const std::size_t offset = reserve(elements);
   slots_.push_back({std::move(spec), offset, elements, std::move(device_index)});
   return slots_.back();
@@ -55,7 +56,8 @@ const Slot& Arena::add(ParameterSpec spec, std::size_t elements, std::vector<std
 
 std::vector<float> Arena::scatter(const std::vector<Parameter>& canonical) const {
   if (canonical.size() != slots_.size()) {
-    throw Error(format("{} parameters do not fit a model with {}", canonical.size(), slots_.size()));
+    throw Error(
+        format("{} parameters do not fit a model with {}", canonical.size(), slots_.size()));
   }
   std::vector<float> image(elements_, 0.0f);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -63,7 +65,8 @@ std::vector<float> Arena::scatter(const std::vector<Parameter>& canonical) const
     const Parameter& parameter = canonical[i];
     if (parameter.name != slot.spec.name || parameter.value.shape != slot.spec.shape) {
       throw Error(format("parameter {} {} does not fit the model's {} {}", parameter.name,
-                         to_string(parameter.value.shape), slot.spec.name, to_string(slot.spec.shape)));
+                         to_string(parameter.value.shape), slot.spec.name,
+                         to_string(slot.spec.shape)));
     }
     for (std::size_t j = 0; j < slot.device_index.size(); ++j) {
       image[slot.offset + slot.device_index[j]] = parameter.value.values[j];

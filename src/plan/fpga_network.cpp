@@ -9,9 +9,10 @@
 namespace dovetail::plan {
 namespace {
 
-const std::vector<float>& values_of(const std::vector<Parameter>& parameters, const std::string& name) {
-  const auto found =
-      std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == name; });
+const std::vector<float>& values_of(const std::vector<Parameter>& parameters,
+                                    const std::string& name) {
+  const auto found = std::find_if(parameters.begin(), parameters.end(),
+                                  [&](const Parameter& p) { return p.name == name; });
   if (found == parameters.end()) throw Error(format("there is no parameter {}", name));
   return found->value.values;
 }
@@ -83,7 +84,8 @@ quant::Network fpga_network(const Model& model, const std::vector<Parameter>& pa
                           },
                           [&](const layer::Dense&) { add_linear(placed, quant::LayerKind::dense); },
                           [&](const layer::BatchNorm& norm) {
-                            if (!linear_before || network.layers.back().relu) refuse(model, "batch norm on its own");
+                            if (!linear_before || network.layers.back().relu)
+                              refuse(model, "batch norm on its own");
                             fold(network.layers.back(), placed, norm, parameters, statistics);
                           },
                           [&](const layer::Relu&) {
@@ -100,7 +102,8 @@ quant::Network fpga_network(const Model& model, const std::vector<Parameter>& pa
                           [&](const layer::AveragePool&) { refuse(model, "average pool"); },
                           [](const layer::Dropout&) {}},
                placed.layer);
-    if (ranges.layers[i] > 0 && !network.layers.empty()) network.layers.back().output_range = ranges.layers[i];
+    if (ranges.layers[i] > 0 && !network.layers.empty())
+      network.layers.back().output_range = ranges.layers[i];
   }
   return network;
 }

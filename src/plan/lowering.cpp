@@ -44,7 +44,8 @@ std::vector<int> halos_of(const Model& model, const std::vector<Step>& steps) {
     halos[i] = std::max(halos[i], conv->padding);
     // The first step's input needs no gradient, so its output needs no border for one.
     const bool propagates = i > 0;
-    if (propagates && conv->stride == 1) halos[i + 1] = std::max(halos[i + 1], conv->kernel - 1 - conv->padding);
+    if (propagates && conv->stride == 1)
+      halos[i + 1] = std::max(halos[i + 1], conv->kernel - 1 - conv->padding);
   }
   const auto join = [&](std::size_t i) {
     if (steps[i].strip_halo || !is_elementwise(layers[steps[i].layer])) return;
@@ -60,7 +61,8 @@ std::vector<int> halos_of(const Model& model, const std::vector<Step>& steps) {
 Lowered lower(const Model& model, int batch) {
   const auto& layers = model.layers();
   if (!is<layer::Conv2d>(layers.front()) && !is<layer::Dense>(layers.front())) {
-    throw UsageError(format("model {} must begin with a convolution or a dense layer", model.name()));
+    throw UsageError(
+        format("model {} must begin with a convolution or a dense layer", model.name()));
   }
   Lowered lowered;
   const std::vector<Step> fused = fuse(model);

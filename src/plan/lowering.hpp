@@ -1,4 +1,5 @@
-// Turns a model into fused operations: which layers join, and how the feature maps between them lie in memory.
+// Turns a model into fused operations: which layers join, and how the feature maps between them lie
+// in memory.
 #pragma once
 
 #include <vector>
@@ -8,7 +9,8 @@
 
 namespace dovetail::plan {
 
-/// A model layer, perhaps with the ReLU behind it; or the identity that strips a halo before a dense layer.
+/// A model layer, perhaps with the ReLU behind it; or the identity that strips a halo before a
+/// dense layer.
 struct Step {
   std::size_t layer = 0;  // index into Model::layers()
   bool relu = false;
@@ -21,9 +23,10 @@ struct Lowered {
   std::vector<Layout> layouts;  // steps.size() + 1: layouts[i] is the input of step i
 };
 
-/// Fuses a ReLU into the convolution, dense layer or batch norm before it, unless it is the model's last layer, and gives
-/// each feature map the halo that its consumer's padding and its producer's input gradient need.
-/// Throws UsageError when the model does not begin with a convolution or a dense layer.
+/// Fuses a ReLU into the convolution, dense layer or batch norm before it, unless it is the model's
+/// last layer, and gives each feature map the halo that its consumer's padding and its producer's
+/// input gradient need. Throws UsageError when the model does not begin with a convolution or a
+/// dense layer.
 Lowered lower(const Model& model, int batch);
 
 }  // namespace dovetail::plan

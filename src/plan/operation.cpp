@@ -3,9 +3,12 @@
 
 namespace dovetail::plan {
 
-ConvOperation::ConvOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
-                             const Conv2dShape& shape, DeviceParameter weight, DeviceParameter bias)
-    : Operation(in, out, last_layer), conv_(device, variant, shape), weight_(std::move(weight)),
+ConvOperation::ConvOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                             std::size_t last_layer, const Conv2dShape& shape,
+                             DeviceParameter weight, DeviceParameter bias)
+    : Operation(in, out, last_layer),
+      conv_(device, variant, shape),
+      weight_(std::move(weight)),
       bias_(std::move(bias)) {}
 
 void ConvOperation::forward(const Pass& pass) {
@@ -15,15 +18,17 @@ void ConvOperation::forward(const Pass& pass) {
 void ConvOperation::backward(const Pass& pass, bool propagate) {
   conv_.weight_gradient(in_.value, out_.gradient, weight_.gradient, bias_.gradient, pass.batch);
   if (propagate) {
-    conv_.input_gradient(out_.gradient, weight_.value, in_.value, in_.gradient, pass.batch, in_.rectified);
+    conv_.input_gradient(out_.gradient, weight_.value, in_.value, in_.gradient, pass.batch,
+                         in_.rectified);
   }
 }
 
-DenseOperation::DenseOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
-                               DeviceParameter weight, DeviceParameter bias)
+DenseOperation::DenseOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                               std::size_t last_layer, DeviceParameter weight, DeviceParameter bias)
     : Operation(in, out, last_layer),
       matmul_(device, variant, {.in = in.layout.image_stride(), .out = out.layout.channel_stride}),
-      weight_(std::move(weight)), bias_(std::move(bias)) {}
+      weight_(std::move(weight)),
+      bias_(std::move(bias)) {}
 
 void DenseOperation::forward(const Pass& pass) {
   matmul_.forward(in_.value, weight_.value, bias_.value, out_.value, pass.batch, out_.rectified);
@@ -32,25 +37,33 @@ void DenseOperation::forward(const Pass& pass) {
 void DenseOperation::backward(const Pass& pass, bool propagate) {
   matmul_.weight_gradient(in_.value, out_.gradient, weight_.gradient, bias_.gradient, pass.batch);
   if (propagate) {
-    matmul_.input_gradient(out_.gradient, weight_.value, in_.value, in_.gradient, pass.batch, in_.rectified);
+    matmul_.input_gradient(out_.gradient, weight_.value, in_.value, in_.gradient, pass.batch,
+                           in_.rectified);
   }
 }
 
-PoolOperation::PoolOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
-                             PoolKind kind, int kernel, int stride)
+PoolOperation::PoolOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                             std::size_t last_layer, PoolKind kind, int kernel, int stride)
     : Operation(in, out, last_layer),
-      pool_(device, variant, kind, {.input = in.layout, .output = out.layout, .kernel = kernel, .stride = stride}) {}
+      pool_(device, variant, kind,
+            {.input = in.layout, .output = out.layout, .kernel = kernel, .stride = stride}) {}
 
-void PoolOperation::forward(const Pass& pass) { pool_.forward(in_.value, out_.value, pass.batch); }
-
-void PoolOperation::backward(const Pass& pass, bool propagate) {
-  if (propagate) pool_.backward(in_.value, out_.value, out_.gradient, in_.gradient, pass.batch, in_.rectified);
+void PoolOperation::forward(const Pass& pass) {
+  pool_.forward(in_.value, out_.value, pass.batch);
 }
 
-ReluOperation::ReluOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer)
+void PoolOperation::backward(const Pass& pass, bool propagate) {
+  if (propagate)
+    pool_.backward(in_.value, out_.value, out_.gradient, in_.gradient, pass.batch, in_.rectified);
+}
+
+ReluOperation::ReluOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                             std::size_t last_layer)
     : Operation(in, out, last_layer), relu_(device, variant, in.layout) {}
 
-void ReluOperation::forward(const Pass& pass) { relu_.forward(in_.value, out_.value, pass.batch); }
+void ReluOperation::forward(const Pass& pass) {
+  relu_.forward(in_.value, out_.value, pass.batch);
+}
 
 void ReluOperation::backward(const Pass& pass, bool propagate) {
   // Where the input is rectified itself, its mask is this one.
@@ -59,7 +72,9 @@ void ReluOperation::backward(const Pass& pass, bool propagate) {
 
 DropoutOperation::DropoutOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
                                    std::size_t last_layer, float probability)
-    : Operation(in, out, last_layer), device_(device), dropout_(device, variant, in.layout, probability),
+    : Operation(in, out, last_layer),
+      device_(device),
+      dropout_(device, variant, in.layout, probability),
       relu_(device, variant, in.layout) {}
 
 void DropoutOperation::forward(const Pass& pass) {
@@ -79,24 +94,28 @@ void DropoutOperation::backward(const Pass& pass, bool propagate) {
 BatchNormOperation::BatchNormOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
                                        std::size_t last_layer, float epsilon, DeviceParameter gamma,
                                        DeviceParameter beta, NormStatistics statistics)
-    : Operation(in, out, last_layer), norm_(device, variant, in.layout, epsilon),
-      relu_(device, variant, in.layout), gamma_(std::move(gamma)), beta_(std::move(beta)),
+    : Operation(in, out, last_layer),
+      norm_(device, variant, in.layout, epsilon),
+      relu_(device, variant, in.layout),
+      gamma_(std::move(gamma)),
+      beta_(std::move(beta)),
       statistics_(std::move(statistics)) {}
 
 void BatchNormOperation::forward(const Pass& pass) {
   if (pass.training) {
-    norm_.forward(in_.value, gamma_.value, beta_.value, statistics_.batch_mean, statistics_.batch_variance, out_.value,
-                  pass.batch, out_.rectified);
+    norm_.forward(in_.value, gamma_.value, beta_.value, statistics_.batch_mean,
+                  statistics_.batch_variance, out_.value, pass.batch, out_.rectified);
   } else {
-    norm_.infer(in_.value, gamma_.value, beta_.value, statistics_.running_mean, statistics_.running_variance,
-                out_.value, pass.batch, out_.rectified);
+    norm_.infer(in_.value, gamma_.value, beta_.value, statistics_.running_mean,
+                statistics_.running_variance, out_.value, pass.batch, out_.rectified);
   }
 }
 
 void BatchNormOperation::backward(const Pass& pass, bool propagate) {
   // The kernel computes dx along with dgamma and dbeta; a first layer's dx is simply not used.
-  norm_.backward(in_.value, out_.gradient, gamma_.value, statistics_.batch_mean, statistics_.batch_variance,
-                 in_.gradient, gamma_.gradient, beta_.gradient, pass.batch);
+  norm_.backward(in_.value, out_.gradient, gamma_.value, statistics_.batch_mean,
+                 statistics_.batch_variance, in_.gradient, gamma_.gradient, beta_.gradient,
+                 pass.batch);
   if (propagate && in_.rectified) relu_.backward(in_.value, in_.gradient, in_.gradient, pass.batch);
 }
 

@@ -16,8 +16,9 @@
 namespace dovetail::plan {
 
 /// Feature maps between two operations, with their gradient when training.
-/// Where `rectified`, the values come out of a fused ReLU, and whoever writes the gradient zeroes it where value ≤ 0:
-/// so the gradient that an operation reads is always that of its own linear part.
+/// Where `rectified`, the values come out of a fused ReLU, and whoever writes the gradient zeroes
+/// it where value ≤ 0: so the gradient that an operation reads is always that of its own linear
+/// part.
 struct Edge {
   Layout layout;
   bool rectified = false;
@@ -42,7 +43,8 @@ struct DeviceParameter {
 class Operation {
  public:
   /// @param last_layer index of the last model layer that is fused into this operation.
-  Operation(Edge& in, Edge& out, std::size_t last_layer) : in_(in), out_(out), last_layer_(last_layer) {}
+  Operation(Edge& in, Edge& out, std::size_t last_layer)
+      : in_(in), out_(out), last_layer_(last_layer) {}
   virtual ~Operation() = default;
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
@@ -65,8 +67,9 @@ class Operation {
 /// Convolution, bias and perhaps ReLU.
 class ConvOperation : public Operation {
  public:
-  ConvOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
-                const Conv2dShape& shape, DeviceParameter weight, DeviceParameter bias);
+  ConvOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                std::size_t last_layer, const Conv2dShape& shape, DeviceParameter weight,
+                DeviceParameter bias);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
 
@@ -78,8 +81,8 @@ class ConvOperation : public Operation {
 /// Fully connected layer, bias and perhaps ReLU.
 class DenseOperation : public Operation {
  public:
-  DenseOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
-                 DeviceParameter weight, DeviceParameter bias);
+  DenseOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                 std::size_t last_layer, DeviceParameter weight, DeviceParameter bias);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
 
@@ -90,8 +93,8 @@ class DenseOperation : public Operation {
 
 class PoolOperation : public Operation {
  public:
-  PoolOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer, PoolKind kind,
-                int kernel, int stride);
+  PoolOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                std::size_t last_layer, PoolKind kind, int kernel, int stride);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
 
@@ -102,7 +105,8 @@ class PoolOperation : public Operation {
 /// A ReLU that could not be fused.
 class ReluOperation : public Operation {
  public:
-  ReluOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer);
+  ReluOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                std::size_t last_layer);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
 
@@ -112,8 +116,8 @@ class ReluOperation : public Operation {
 
 class DropoutOperation : public Operation {
  public:
-  DropoutOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
-                   float probability);
+  DropoutOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                   std::size_t last_layer, float probability);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
 
@@ -132,8 +136,9 @@ struct NormStatistics {
 /// Batch norm and perhaps ReLU.
 class BatchNormOperation : public Operation {
  public:
-  BatchNormOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out, std::size_t last_layer,
-                     float epsilon, DeviceParameter gamma, DeviceParameter beta, NormStatistics statistics);
+  BatchNormOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                     std::size_t last_layer, float epsilon, DeviceParameter gamma,
+                     DeviceParameter beta, NormStatistics statistics);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
 

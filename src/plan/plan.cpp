@@ -18,7 +18,9 @@ namespace {
 
 constexpr std::size_t statistics_elements = 3;  // sum of losses, correct, samples
 
-std::size_t extent(int value) { return static_cast<std::size_t>(value); }
+std::size_t extent(int value) {
+  return static_cast<std::size_t>(value);
+}
 
 /// Largest |value| among the interior elements of the first `count` images.
 float largest_magnitude(const Layout& layout, std::span<const float> values, int count) {
@@ -36,10 +38,16 @@ float largest_magnitude(const Layout& layout, std::span<const float> values, int
 
 }  // namespace
 
-Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& input, const PlanOptions& options)
-    : device_(device), model_(model), options_(options), variant_(options.variant.value_or(variant_for(device))),
-      input_(input), arena_(device.alignment()),
-      normalise_(device, variant_, plan::lower(model, options.batch).layouts.front(), input.mean, input.deviation) {
+Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
+           const PlanOptions& options)
+    : device_(device),
+      model_(model),
+      options_(options),
+      variant_(options.variant.value_or(variant_for(device))),
+      input_(input),
+      arena_(device.alignment()),
+      normalise_(device, variant_, plan::lower(model, options.batch).layouts.front(), input.mean,
+                 input.deviation) {
   const plan::Lowered lowered = plan::lower(model_, options_.batch);
   make_edges(lowered);
   make_slots(lowered);
@@ -63,9 +71,9 @@ void Plan::make_edges(const plan::Lowered& lowered) {
 
 void Plan::make_slots(const plan::Lowered& lowered) {
   for (const ParameterSpec& spec : model_.parameters()) {
-    const auto at = std::find_if(lowered.steps.begin(), lowered.steps.end(), [&](const plan::Step& step) {
-      return step.layer == spec.layer && !step.strip_halo;
-    });
+    const auto at = std::find_if(
+        lowered.steps.begin(), lowered.steps.end(),
+        [&](const plan::Step& step) { return step.layer == spec.layer && !step.strip_halo; });
     const Layout& in = lowered.layouts[extent(static_cast<int>(at - lowered.steps.begin()))];
     const PlacedLayer& placed = model_.layers()[spec.layer];
     const std::size_t out_stride = extent(round_up(placed.out.channels, channel_lanes));
@@ -75,10 +83,12 @@ void Plan::make_slots(const plan::Lowered& lowered) {
       arena_.add(spec, extent(conv->kernel * conv->kernel * in.channels) * out_stride,
                  plan::conv_weight_index(conv->out, in.channels, conv->kernel));
     } else {
-      arena_.add(spec, extent(in.image_stride()) * out_stride, plan::dense_weight_index(placed.out.channels, in));
+      arena_.add(spec, extent(in.image_stride()) * out_stride,
+                 plan::dense_weight_index(placed.out.channels, in));
     }
   }
-  // Behind the gradients: the batch norms' statistics and the loss's, which are summed over the ranks with them.
+  // Behind the gradients: the batch norms' statistics and the loss's, which are summed over the
+  // ranks with them.
   plan::Arena reduction = arena_;
   for (const PlacedLayer& placed : model_.layers()) {
     const auto* norm = std::get_if<layer::BatchNorm>(&placed.layer);
@@ -99,7 +109,8 @@ void Plan::make_slots(const plan::Lowered& lowered) {
   reduction_ = device_.allocate_zeroed(reduction_elements_ * sizeof(float));
   gradients_ = reduction_.slice(0, arena_.elements() * sizeof(float));
   for (Norm& norm : norms_) {
-    const std::size_t bytes = extent(round_up(static_cast<int>(norm.channels), channel_lanes)) * sizeof(float);
+    const std::size_t bytes =
+        extent(round_up(static_cast<int>(norm.channels), channel_lanes)) * sizeof(float);
     norm.statistics.batch_mean = reduction_.slice(norm.mean_offset * sizeof(float), bytes);
     norm.statistics.batch_variance = reduction_.slice(norm.variance_offset * sizeof(float), bytes);
     norm.statistics.running_mean = device_.allocate_zeroed(bytes);
@@ -114,7 +125,8 @@ void Plan::make_slots(const plan::Lowered& lowered) {
 
 DeviceParameter Plan::device_parameter(const std::string& name) const {
   const auto& slots = arena_.slots();
-  const auto slot = std::find_if(slots.begin(), slots.end(), [&](const Slot& s) { return s.spec.name == name; });
+  const auto slot =
+      std::find_if(slots.begin(), slots.end(), [&](const Slot& s) { return s.spec.name == name; });
   const std::size_t offset = slot->offset * sizeof(float);
   const std::size_t bytes = slot->elements * sizeof(float);
   return {parameters_.slice(offset, bytes), gradients_.slice(offset, bytes)};
@@ -131,7 +143,8 @@ std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in
   const std::size_t last = step.last_layer();
   if (step.strip_halo) {
     // A 1×1 pool is the identity between two layouts.
-    return std::make_unique<plan::PoolOperation>(device_, variant_, in, out, last, PoolKind::average, 1, 1);
+    return std::make_unique<plan::PoolOperation>(device_, variant_, in, out, last,
+                                                 PoolKind::average, 1, 1);
   }
   using Made = std::unique_ptr<Operation>;
   return std::visit(
@@ -151,21 +164,22 @@ std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in
             return std::make_unique<plan::ReluOperation>(device_, variant_, in, out, last);
           },
           [&](const layer::MaxPool& pool) -> Made {
-            return std::make_unique<plan::PoolOperation>(device_, variant_, in, out, last, PoolKind::max, pool.kernel,
-                                                         pool.stride);
+            return std::make_unique<plan::PoolOperation>(device_, variant_, in, out, last,
+                                                         PoolKind::max, pool.kernel, pool.stride);
           },
           [&](const layer::AveragePool& pool) -> Made {
-            return std::make_unique<plan::PoolOperation>(device_, variant_, in, out, last, PoolKind::average,
-                                                         pool.kernel, pool.stride);
+            return std::make_unique<plan::PoolOperation>(
+                device_, variant_, in, out, last, PoolKind::average, pool.kernel, pool.stride);
           },
           [&](const layer::BatchNorm& norm) -> Made {
-            return std::make_unique<plan::BatchNormOperation>(device_, variant_, in, out, last, norm.epsilon,
-                                                              device_parameter(placed.name + ".weight"),
-                                                              device_parameter(placed.name + ".bias"),
-                                                              norms_[next_norm_++].statistics);
+            return std::make_unique<plan::BatchNormOperation>(
+                device_, variant_, in, out, last, norm.epsilon,
+                device_parameter(placed.name + ".weight"), device_parameter(placed.name + ".bias"),
+                norms_[next_norm_++].statistics);
           },
           [&](const layer::Dropout& dropout) -> Made {
-            return std::make_unique<plan::DropoutOperation>(device_, variant_, in, out, last, dropout.probability);
+            return std::make_unique<plan::DropoutOperation>(device_, variant_, in, out, last,
+                                                            dropout.probability);
           }},
       placed.layer);
 }
@@ -174,7 +188,8 @@ void Plan::make_loss() {
   if (!options_.training) return;
   const Layout& logits = edges_.back().layout;
   const int columns = logits.image_stride();
-  loss_statistics_ = reduction_.slice(statistics_offset_ * sizeof(float), statistics_elements * sizeof(float));
+  loss_statistics_ =
+      reduction_.slice(statistics_offset_ * sizeof(float), statistics_elements * sizeof(float));
   if (options_.loss == LossKind::cross_entropy) {
     cross_entropy_.emplace(device_, variant_, model_.classes(), columns);
   } else {
@@ -189,11 +204,14 @@ void Plan::load_parameters(const std::vector<Parameter>& parameters) {
   device_.write(parameters_, image.data(), image.size() * sizeof(float));
 }
 
-std::vector<Parameter> Plan::parameters() { return arena_.gather(device_.map(parameters_, opencl::Access::read).as<float>()); }
+std::vector<Parameter> Plan::parameters() {
+  return arena_.gather(device_.map(parameters_, opencl::Access::read).as<float>());
+}
 
 void Plan::load_optimizer_state(const std::vector<std::vector<Parameter>>& state) {
   if (state.size() != state_.size()) {
-    throw Error(format("{} optimiser states do not fit an optimiser with {}", state.size(), state_.size()));
+    throw Error(
+        format("{} optimiser states do not fit an optimiser with {}", state.size(), state_.size()));
   }
   for (std::size_t i = 0; i < state.size(); ++i) {
     const std::vector<float> image = arena_.scatter(state[i]);
@@ -234,30 +252,36 @@ void Plan::forward(const Pass& pass) {
 void Plan::write_targets(std::span<const std::int32_t> labels) {
   const std::size_t columns = extent(edges_.back().layout.image_stride());
   std::fill(target_rows_.begin(), target_rows_.end(), 0.0f);
-  for (std::size_t i = 0; i < labels.size(); ++i) target_rows_[i * columns + static_cast<std::size_t>(labels[i])] = 1;
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    target_rows_[i * columns + static_cast<std::size_t>(labels[i])] = 1;
   device_.write(targets_, target_rows_.data(), labels.size() * columns * sizeof(float));
 }
 
-void Plan::enqueue_gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
-                             std::uint64_t first_sample) {
+void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
+                             std::span<const std::int32_t> labels, std::uint64_t first_sample) {
   if (labels.size() > extent(options_.batch)) {
-    throw Error(format("a step of {} samples exceeds the plan's batch of {}", labels.size(), options_.batch));
+    throw Error(format("a step of {} samples exceeds the plan's batch of {}", labels.size(),
+                       options_.batch));
   }
   if (labels.empty()) {
     device_.fill_zero(reduction_);
     return;
   }
-  const Pass pass{.batch = static_cast<int>(labels.size()), .training = true, .seed = options_.seed,
+  const Pass pass{.batch = static_cast<int>(labels.size()),
+                  .training = true,
+                  .seed = options_.seed,
                   .first_sample = first_sample};
   upload_input(images, labels.size());
   forward(pass);
   const Edge& logits = edges_.back();
   if (cross_entropy_) {
     device_.write(labels_, labels.data(), labels.size_bytes());
-    cross_entropy_->forward_backward(logits.value, labels_, logits.gradient, loss_statistics_, pass.batch);
+    cross_entropy_->forward_backward(logits.value, labels_, logits.gradient, loss_statistics_,
+                                     pass.batch);
   } else {
     write_targets(labels);
-    squared_error_->forward_backward(logits.value, targets_, logits.gradient, loss_statistics_, pass.batch);
+    squared_error_->forward_backward(logits.value, targets_, logits.gradient, loss_statistics_,
+                                     pass.batch);
   }
   for (std::size_t i = operations_.size(); i-- > 0;) operations_[i]->backward(pass, i > 0);
   device_.flush();
@@ -265,7 +289,8 @@ void Plan::enqueue_gradients(std::span<const std::uint8_t> images, std::span<con
 
 opencl::Mapping Plan::map_reduction() {
   opencl::Mapping mapping = device_.map(reduction_, opencl::Access::read_write);
-  // Means and unbiased variances of this rank's samples become sums, so that adding the ranks weighs them rightly.
+  // Means and unbiased variances of this rank's samples become sums, so that adding the ranks
+  // weighs them rightly.
   const std::span<float> values = mapping.as<float>();
   const float samples = values[statistics_offset_ + 2];
   for (const Norm& norm : norms_) {
@@ -299,18 +324,24 @@ void Plan::update_running_statistics(std::span<const float> reduction, double sa
   }
 }
 
-void Plan::enqueue_update(float learning_rate, const StepStatistics& statistics, std::uint64_t step) {
+void Plan::enqueue_update(float learning_rate, const StepStatistics& statistics,
+                          std::uint64_t step) {
   const OptimizerSettings& optimizer = options_.optimizer;
   const float scale = static_cast<float>(1 / statistics.samples);
   if (optimizer.kind == OptimizerKind::sgd) {
     update_->sgd(parameters_, gradients_, state_[0],
-                 {.learning_rate = learning_rate, .momentum = optimizer.momentum,
-                  .weight_decay = optimizer.weight_decay, .nesterov = optimizer.nesterov},
+                 {.learning_rate = learning_rate,
+                  .momentum = optimizer.momentum,
+                  .weight_decay = optimizer.weight_decay,
+                  .nesterov = optimizer.nesterov},
                  scale);
   } else {
     update_->adam(parameters_, gradients_, state_[0], state_[1],
-                  {.learning_rate = learning_rate, .beta1 = optimizer.beta1, .beta2 = optimizer.beta2,
-                   .epsilon = optimizer.epsilon, .weight_decay = optimizer.weight_decay,
+                  {.learning_rate = learning_rate,
+                   .beta1 = optimizer.beta1,
+                   .beta2 = optimizer.beta2,
+                   .epsilon = optimizer.epsilon,
+                   .weight_decay = optimizer.weight_decay,
                    .decoupled = optimizer.kind == OptimizerKind::adamw},
                   scale, step);
   }

@@ -1,4 +1,5 @@
-// A model lowered onto one device for one batch size: static memory, one in-order queue, no allocation in a step.
+// A model lowered onto one device for one batch size: static memory, one in-order queue, no
+// allocation in a step.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,7 @@ struct PlanOptions {
   bool training = false;  // gradients and optimiser state are allocated
   LossKind loss = LossKind::cross_entropy;
   OptimizerSettings optimizer{};
-  std::uint64_t seed = 0;           // of the dropout masks
+  std::uint64_t seed = 0;            // of the dropout masks
   std::optional<Variant> variant{};  // by default the one for the device
 };
 
@@ -42,8 +43,10 @@ struct StepStatistics {
 
 class Plan {
  public:
-  /// Throws Error when the device lacks memory or a kernel does not build, UsageError when the model cannot be lowered.
-  Plan(opencl::Device& device, const Model& model, const InputStatistics& input, const PlanOptions& options);
+  /// Throws Error when the device lacks memory or a kernel does not build, UsageError when the
+  /// model cannot be lowered.
+  Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
+       const PlanOptions& options);
 
   const Model& model() const { return model_; }
 
@@ -57,16 +60,18 @@ class Plan {
   std::vector<std::vector<Parameter>> optimizer_state();
 
   // ---- training
-  /// Enqueues forward, loss and backward of `labels.size()` samples (0 to the capacity). Gradients are sums over the
-  /// samples. `first_sample` numbers the first of them within the training; it picks the dropout masks.
+  /// Enqueues forward, loss and backward of `labels.size()` samples (0 to the capacity). Gradients
+  /// are sums over the samples. `first_sample` numbers the first of them within the training; it
+  /// picks the dropout masks.
   void enqueue_gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
                          std::uint64_t first_sample);
-  /// Waits for them and shows all that has to be summed over the ranks: gradients, batch statistics, loss and counts.
+  /// Waits for them and shows all that has to be summed over the ranks: gradients, batch
+  /// statistics, loss and counts.
   opencl::Mapping map_reduction();
   /// What the mapped (and meanwhile summed) reduction says of the whole step.
   StepStatistics step_statistics(std::span<const float> reduction) const;
-  /// Enqueues the update with the mean gradient of `statistics.samples` samples; `step` counts from 1.
-  /// `reduction` is the summed one: the running statistics follow it.
+  /// Enqueues the update with the mean gradient of `statistics.samples` samples; `step` counts
+  /// from 1. `reduction` is the summed one: the running statistics follow it.
   void enqueue_update(float learning_rate, const StepStatistics& statistics, std::uint64_t step);
   /// Folds the summed batch statistics into the running ones; call while the reduction is mapped.
   void update_running_statistics(std::span<const float> reduction, double samples);
@@ -74,8 +79,8 @@ class Plan {
   // ---- inference
   /// Logits [count, classes] of `images`, uint8 [count, channels, height, width], any count.
   std::vector<float> infer(std::span<const std::uint8_t> images, std::size_t count);
-  /// Largest |value| that each fused operation put out for these images, by the index of its last model layer, and that
-  /// of the normalised input. Layers that were fused into a later one hold 0.
+  /// Largest |value| that each fused operation put out for these images, by the index of its last
+  /// model layer, and that of the normalised input. Layers that were fused into a later one hold 0.
   struct Ranges {
     float input = 0;
     std::vector<float> layers;
@@ -94,7 +99,8 @@ class Plan {
   void make_edges(const plan::Lowered& lowered);
   void make_slots(const plan::Lowered& lowered);
   void make_operations(const plan::Lowered& lowered);
-  std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in, plan::Edge& out);
+  std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in,
+                                                  plan::Edge& out);
   void make_loss();
   plan::DeviceParameter device_parameter(const std::string& name) const;
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);

@@ -6,7 +6,8 @@
 
 namespace dovetail {
 
-/// Something failed: a file, a device, a peer. `main` prints one line and ends the whole job with exit code 1.
+/// Something failed: a file, a device, a peer. `main` prints one line and ends the whole job with
+/// exit code 1.
 class Error : public std::runtime_error {
  public:
   /// @param problem what went wrong, naming the file, device or option.

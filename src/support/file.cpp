@@ -25,14 +25,17 @@ void sync_path(const fs::path& path, int flags) {
   if (status != 0) throw Error(format("cannot sync {}: {}", path.string(), std::strerror(reason)));
 }
 
-fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
 
 }  // namespace
 
 std::vector<unsigned char> read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) throw Error(format("cannot open {}: {}", path.string(), std::strerror(errno)));
-  std::vector<unsigned char> bytes{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  std::vector<unsigned char> bytes{std::istreambuf_iterator<char>(in),
+                                   std::istreambuf_iterator<char>()};
   if (in.bad()) throw Error(format("cannot read {}", path.string()));
   return bytes;
 }
@@ -68,7 +71,8 @@ void replace_file_text(const fs::path& path, const std::string& text) {
 void make_writable_folder(const fs::path& path) {
   std::error_code failure;
   fs::create_directories(path, failure);
-  if (failure) throw Error(format("cannot make the folder {}: {}", path.string(), failure.message()));
+  if (failure)
+    throw Error(format("cannot make the folder {}: {}", path.string(), failure.message()));
   const fs::path probe = path / format(".probe-{}", ::getpid());
   const int file = ::open(probe.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
   if (file < 0) {

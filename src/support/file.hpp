@@ -11,8 +11,9 @@ namespace dovetail {
 /// All bytes of a file. Throws Error, naming the file and the reason.
 std::vector<unsigned char> read_file(const std::filesystem::path& path);
 
-/// Replaces `path` atomically: `write` fills a file beside it, which is then synced and renamed over it, and the
-/// folder is synced. When `write` throws, or the disk is full, the file beside is removed and `path` stays as it was.
+/// Replaces `path` atomically: `write` fills a file beside it, which is then synced and renamed
+/// over it, and the folder is synced. When `write` throws, or the disk is full, the file beside is
+/// removed and `path` stays as it was.
 void replace_file(const std::filesystem::path& path,
                   const std::function<void(const std::filesystem::path& aside)>& write);
 

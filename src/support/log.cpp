@@ -1,4 +1,5 @@
-// Lines for people, written whole through spdlog so that the ranks of one host do not interleave inside a line.
+// Lines for people, written whole through spdlog so that the ranks of one host do not interleave
+// inside a line.
 #include "support/log.hpp"
 
 #include <spdlog/sinks/stdout_sinks.h>
@@ -30,8 +31,12 @@ bool quiet = false;
 
 }  // namespace
 
-void set_quiet(bool is_quiet) { quiet = is_quiet; }
-bool is_quiet() { return quiet; }
+void set_quiet(bool is_quiet) {
+  quiet = is_quiet;
+}
+bool is_quiet() {
+  return quiet;
+}
 
 void note(const std::string& line) {
   if (!quiet) out().info(line);
@@ -41,6 +46,8 @@ void warn(const std::string& line) {
   if (!quiet) err().warn("warning: " + line);
 }
 
-void error(const std::string& line) { err().error(line); }
+void error(const std::string& line) {
+  err().error(line);
+}
 
 }  // namespace dovetail::log

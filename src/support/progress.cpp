@@ -19,14 +19,15 @@ constexpr double terminal_interval_s = 0.1;
 constexpr double plain_interval_s = 10.0;
 constexpr int bar_width = 24;
 
-/// Whether a person watches standard output. mpirun gives its ranks a pseudo-terminal whatever its own output is, so
-/// under it the launcher's own output decides.
+/// Whether a person watches standard output. mpirun gives its ranks a pseudo-terminal whatever its
+/// own output is, so under it the launcher's own output decides.
 bool is_watched() {
   if (isatty(STDOUT_FILENO) != 1) return false;
   if (std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr) return true;
   std::error_code failure;
   const auto target = std::filesystem::read_symlink(format("/proc/{}/fd/1", getppid()), failure);
-  return !failure && (target.string().starts_with("/dev/pts/") || target.string().starts_with("/dev/tty"));
+  return !failure &&
+         (target.string().starts_with("/dev/pts/") || target.string().starts_with("/dev/tty"));
 }
 
 std::string format_time_left(double seconds) {
@@ -47,8 +48,8 @@ void Progress::update(std::size_t done, const std::string& remark) {
   const double rate = static_cast<double>(done) / std::max(elapsed_s, 1e-9);
   const double left_s = done == 0 ? 0 : static_cast<double>(total_ - std::min(done, total_)) / rate;
   const double fraction = static_cast<double>(done) / static_cast<double>(total_);
-  const std::string figures =
-      format("{:3.0f} %  {:.0f} {}/s  {} left  {}", 100 * fraction, rate, unit_, format_time_left(left_s), remark);
+  const std::string figures = format("{:3.0f} %  {:.0f} {}/s  {} left  {}", 100 * fraction, rate,
+                                     unit_, format_time_left(left_s), remark);
   if (!terminal_) {
     log::note(format("  {}  {}", title_, figures));
     return;

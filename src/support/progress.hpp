@@ -15,8 +15,8 @@ class Progress {
   /// @param unit  plural noun of one unit, for example "samples".
   Progress(std::string title, std::size_t total, std::string unit);
 
-  /// Reports that `done` units are complete, with a remark such as "loss 0.412". Cheap enough for every step:
-  /// it draws at most ten times a second on a terminal and every ten seconds elsewhere.
+  /// Reports that `done` units are complete, with a remark such as "loss 0.412". Cheap enough for
+  /// every step: it draws at most ten times a second on a terminal and every ten seconds elsewhere.
   void update(std::size_t done, const std::string& remark);
 
   /// Takes the bar off the terminal, so that a result line can stand in its place.

@@ -1,19 +1,22 @@
-// How a batch of feature maps lies in device memory: channels innermost, a border of zeros around each image.
+// How a batch of feature maps lies in device memory: channels innermost, a border of zeros around
+// each image.
 #pragma once
 
 #include <cstddef>
 
 namespace dovetail {
 
-/// Channels of hidden feature maps are padded to a multiple of this, so that a float16 vector never straddles two
-/// pixels. The padding lanes hold zeros, and stay zero through training.
+/// Channels of hidden feature maps are padded to a multiple of this, so that a float16 vector never
+/// straddles two pixels. The padding lanes hold zeros, and stay zero through training.
 inline constexpr int channel_lanes = 16;
 
-inline constexpr int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
+inline constexpr int round_up(int value, int multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
-/// [batch, height + 2 halo, width + 2 halo, channel_stride] of float32. The halo is zero from the allocation on and is
-/// never written, so a convolution with padding ≤ halo reads its border without a branch.
-/// A dense layer's vectors are feature maps of height 1, width 1 and halo 0.
+/// [batch, height + 2 halo, width + 2 halo, channel_stride] of float32. The halo is zero from the
+/// allocation on and is never written, so a convolution with padding ≤ halo reads its border
+/// without a branch. A dense layer's vectors are feature maps of height 1, width 1 and halo 0.
 struct Layout {
   int batch = 0;  // capacity; a step may use fewer
   int height = 1;
@@ -26,7 +29,9 @@ struct Layout {
   int padded_width() const { return width + 2 * halo; }
   int row_stride() const { return padded_width() * channel_stride; }
   int image_stride() const { return padded_height() * row_stride(); }
-  std::size_t size() const { return static_cast<std::size_t>(batch) * static_cast<std::size_t>(image_stride()); }
+  std::size_t size() const {
+    return static_cast<std::size_t>(batch) * static_cast<std::size_t>(image_stride());
+  }
   std::size_t bytes() const { return size() * sizeof(float); }
   /// Element index of channel c at interior position (row, column) of image n.
   std::size_t index(int n, int row, int column, int c) const;

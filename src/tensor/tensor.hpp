@@ -18,7 +18,9 @@ inline std::size_t volume(const Shape& shape) {
   return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
 }
 
-inline std::string to_string(const Shape& shape) { return format("[{}]", fmt::join(shape, ", ")); }
+inline std::string to_string(const Shape& shape) {
+  return format("[{}]", fmt::join(shape, ", "));
+}
 
 struct Tensor {
   Shape shape;
@@ -29,7 +31,8 @@ struct Tensor {
   std::size_t size() const { return values.size(); }
 };
 
-/// A learned tensor, in the layouts that PyTorch and ONNX use, named "<layer>.weight", "<layer>.bias" …
+/// A learned tensor, in the layouts that PyTorch and ONNX use, named "<layer>.weight",
+/// "<layer>.bias" …
 struct Parameter {
   std::string name;
   Tensor value;

@@ -14,7 +14,8 @@ constexpr std::int64_t format_version = 1;
 constexpr const char* format_name = "dovetail checkpoint";
 constexpr std::int64_t largest_extent = 1 << 16;  // of an image's side, its channels, the classes
 
-void write_parameters(hdf5::File& file, const std::string& group, const std::vector<Parameter>& parameters) {
+void write_parameters(hdf5::File& file, const std::string& group,
+                      const std::vector<Parameter>& parameters) {
   file.make_group(group);
   for (const Parameter& parameter : parameters) {
     file.write(group + "/" + parameter.name, parameter.value.shape, parameter.value.values,
@@ -43,9 +44,9 @@ std::vector<Parameter> read_parameters(const hdf5::File& file, const std::string
 std::string content_sha256(const Checkpoint& checkpoint) {
   Sha256 sum;
   const std::string scalars =
-      format("{} {} {} {} {} {} {} {} {} {}", checkpoint.model, checkpoint.input.channels, checkpoint.input.height,
-             checkpoint.input.width, checkpoint.classes, checkpoint.epoch, checkpoint.step, checkpoint.seed,
-             checkpoint.batch, to_string(checkpoint.optimizer));
+      format("{} {} {} {} {} {} {} {} {} {}", checkpoint.model, checkpoint.input.channels,
+             checkpoint.input.height, checkpoint.input.width, checkpoint.classes, checkpoint.epoch,
+             checkpoint.step, checkpoint.seed, checkpoint.batch, to_string(checkpoint.optimizer));
   sum.update(scalars.data(), scalars.size());
   const auto add = [&](const std::vector<Parameter>& parameters) {
     for (const Parameter& parameter : parameters) {
@@ -76,7 +77,8 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
   integer("seed", checkpoint.seed);
   integer("batch", checkpoint.batch);
   file.write_attribute("/", "optimizer", std::string(to_string(checkpoint.optimizer)));
-  file.write("/input/mean", {checkpoint.input_statistics.mean.size()}, checkpoint.input_statistics.mean);
+  file.write("/input/mean", {checkpoint.input_statistics.mean.size()},
+             checkpoint.input_statistics.mean);
   file.write("/input/standard_deviation", {checkpoint.input_statistics.deviation.size()},
              checkpoint.input_statistics.deviation);
   write_parameters(file, "/parameters", checkpoint.parameters);
@@ -95,7 +97,9 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
 
 Checkpoint read_content(const hdf5::File& file) {
   Checkpoint checkpoint;
-  const auto integer = [&](const char* name) { return file.read_attribute<std::int64_t>("/", name); };
+  const auto integer = [&](const char* name) {
+    return file.read_attribute<std::int64_t>("/", name);
+  };
   const auto extent = [&](const char* name) {
     const std::int64_t value = integer(name);
     if (value < 1 || value > largest_extent) throw Error(format("its {} is {}", name, value));
@@ -115,9 +119,11 @@ Checkpoint read_content(const hdf5::File& file) {
   checkpoint.parameters = read_parameters(file, "/parameters", model.parameters());
   checkpoint.statistics = read_parameters(file, "/statistics", model.statistics());
   for (const std::string& slot : file.names("/optimizer")) {
-    checkpoint.optimizer_state.push_back(read_parameters(file, "/optimizer/" + slot, model.parameters()));
+    checkpoint.optimizer_state.push_back(
+        read_parameters(file, "/optimizer/" + slot, model.parameters()));
   }
-  if (file.exists("/calibration/ranges")) checkpoint.calibration = file.read<float>("/calibration/ranges");
+  if (file.exists("/calibration/ranges"))
+    checkpoint.calibration = file.read<float>("/calibration/ranges");
   return checkpoint;
 }
 
@@ -136,15 +142,18 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
 }
 
 Checkpoint load_checkpoint(const std::filesystem::path& path) {
-  const std::string remedy = "Give the path of an undamaged checkpoint.h5, or train without --resume";
-  if (!std::filesystem::exists(path)) throw Error(format("there is no checkpoint {}", path.string()), remedy);
+  const std::string remedy =
+      "Give the path of an undamaged checkpoint.h5, or train without --resume";
+  if (!std::filesystem::exists(path))
+    throw Error(format("there is no checkpoint {}", path.string()), remedy);
   try {
     const hdf5::File file = hdf5::File::open(path);
     if (!file.has_attribute("/", "format") ||
         file.read_attribute<std::string>("/", "format") != format_name) {
       throw Error("it is not a Dovetail checkpoint");
     }
-    if (const auto version = file.read_attribute<std::int64_t>("/", "version"); version != format_version) {
+    if (const auto version = file.read_attribute<std::int64_t>("/", "version");
+        version != format_version) {
       throw Error(format("it has format version {}, this build reads {}", version, format_version));
     }
     Checkpoint checkpoint = read_content(file);
@@ -157,13 +166,15 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   }
 }
 
-void expect_model(const Checkpoint& checkpoint, const Model& model, const std::filesystem::path& path) {
+void expect_model(const Checkpoint& checkpoint, const Model& model,
+                  const std::filesystem::path& path) {
   if (checkpoint.model == model.name() && checkpoint.input == model.input() &&
       checkpoint.classes == model.classes()) {
     return;
   }
   const auto describe = [](const std::string& name, const FeatureShape& in, int classes) {
-    return format("{} for {}x{}x{} images and {} classes", name, in.channels, in.height, in.width, classes);
+    return format("{} for {}x{}x{} images and {} classes", name, in.channels, in.height, in.width,
+                  classes);
   };
   throw UsageError(format("checkpoint {} is of {}, not of {}", path.string(),
                           describe(checkpoint.model, checkpoint.input, checkpoint.classes),

@@ -26,7 +26,8 @@ struct Checkpoint {
   std::uint64_t step = 0;   // optimiser steps done
   std::uint64_t seed = 0;
   std::uint64_t batch = 0;  // global
-  std::vector<float> calibration;  // Plan::Ranges: the input's, then one a layer; empty when never calibrated
+  std::vector<float>
+      calibration;  // Plan::Ranges: the input's, then one a layer; empty when never calibrated
 };
 
 /// SHA-256 of the float32 parameters in canonical order.
@@ -35,10 +36,12 @@ std::string weights_sha256(const std::vector<Parameter>& parameters);
 /// Writes aside, syncs and renames: a crash or a full disk leaves the checkpoint that was there.
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
-/// Reads and verifies. Throws Error naming the file when it is missing, truncated, corrupt, or not a checkpoint.
+/// Reads and verifies. Throws Error naming the file when it is missing, truncated, corrupt, or not
+/// a checkpoint.
 Checkpoint load_checkpoint(const std::filesystem::path& path);
 
 /// Throws UsageError when the checkpoint is not of this model.
-void expect_model(const Checkpoint& checkpoint, const Model& model, const std::filesystem::path& path);
+void expect_model(const Checkpoint& checkpoint, const Model& model,
+                  const std::filesystem::path& path);
 
 }  // namespace dovetail

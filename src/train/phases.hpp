@@ -15,11 +15,12 @@ struct TrainPhases {
   double poll_s = 0;        // looking for evaluations, never waiting (lead rank)
   double validate_s = 0;    // float32 evaluation of the test set
   double checkpoint_s = 0;  // gathering and writing (lead rank)
-  double await_fpga_s = 0;  // after the last epoch, for the FPGA ranks' last evaluations (lead rank)
+  double await_fpga_s =
+      0;  // after the last epoch, for the FPGA ranks' last evaluations (lead rank)
 
   Json to_json() const {
-    return {{"input", input_s},       {"compute", compute_s},   {"reduce", reduce_s},
-            {"update", update_s},     {"publish", publish_s},   {"poll", poll_s},
+    return {{"input", input_s},       {"compute", compute_s},       {"reduce", reduce_s},
+            {"update", update_s},     {"publish", publish_s},       {"poll", poll_s},
             {"validate", validate_s}, {"checkpoint", checkpoint_s}, {"await_fpga", await_fpga_s}};
   }
 };

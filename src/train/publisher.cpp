@@ -6,12 +6,14 @@
 
 namespace dovetail {
 
-Publisher::Publisher(Communicator& link) : link_(link), incoming_(static_cast<std::size_t>(link.size() - 1)) {}
+Publisher::Publisher(Communicator& link)
+    : link_(link), incoming_(static_cast<std::size_t>(link.size() - 1)) {}
 
 void Publisher::post_receive(int fpga_rank) {
   Incoming& incoming = incoming_[static_cast<std::size_t>(fpga_rank - 1)];
   if (incoming.posted || incoming.due == 0) return;
-  incoming.request = link_.ireceive(std::span(&incoming.share, 1), fpga_rank, quant::evaluation_tag);
+  incoming.request =
+      link_.ireceive(std::span(&incoming.share, 1), fpga_rank, quant::evaluation_tag);
   incoming.posted = true;
   --incoming.due;
 }
@@ -21,7 +23,8 @@ void Publisher::announce(quant::WeightPack pack) {
   outgoing.pack = std::move(pack);
   outgoing.announcement = {.version = outgoing.pack.version, .bytes = outgoing.pack.bytes.size()};
   outgoing.announced = link_.ibroadcast(std::span(&outgoing.announcement, 1), 0);
-  if (!outgoing.pack.bytes.empty()) outgoing.sent = link_.ibroadcast(std::span(outgoing.pack.bytes), 0);
+  if (!outgoing.pack.bytes.empty())
+    outgoing.sent = link_.ibroadcast(std::span(outgoing.pack.bytes), 0);
 }
 
 void Publisher::publish(quant::WeightPack pack) {
@@ -31,7 +34,8 @@ void Publisher::publish(quant::WeightPack pack) {
 }
 
 std::vector<quant::Evaluation> Publisher::poll() {
-  while (!outgoing_.empty() && outgoing_.front().announced.test() && outgoing_.front().sent.test()) {
+  while (!outgoing_.empty() && outgoing_.front().announced.test() &&
+         outgoing_.front().sent.test()) {
     outgoing_.pop_front();
   }
   for (int rank = 1; rank < link_.size(); ++rank) {

@@ -1,4 +1,5 @@
-// The GPU root's side of the joint: weight packs go out, evaluations come back, and nobody here waits.
+// The GPU root's side of the joint: weight packs go out, evaluations come back, and nobody here
+// waits.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,8 @@
 
 namespace dovetail {
 
-/// Rank 0 of `link` is the GPU root; the others are the FPGA ranks, each of which evaluates a share of the test set for
-/// every pack, in order. All calls but finish() return at once.
+/// Rank 0 of `link` is the GPU root; the others are the FPGA ranks, each of which evaluates a share
+/// of the test set for every pack, in order. All calls but finish() return at once.
 class Publisher {
  public:
   explicit Publisher(Communicator& link);
@@ -22,8 +23,8 @@ class Publisher {
   /// Starts the broadcast of a pack; it goes on during later calls of poll().
   void publish(quant::WeightPack pack);
 
-  /// Lets MPI progress, and returns the evaluations that have become complete (all FPGA ranks' shares) since the last
-  /// call, oldest version first.
+  /// Lets MPI progress, and returns the evaluations that have become complete (all FPGA ranks'
+  /// shares) since the last call, oldest version first.
   std::vector<quant::Evaluation> poll();
 
   /// Tells the FPGA ranks that nothing more comes and waits for the evaluations still on their way.
@@ -53,7 +54,7 @@ class Publisher {
   std::list<Outgoing> outgoing_;    // a list: requests point into its elements
   std::vector<Incoming> incoming_;  // one for each FPGA rank
   std::map<std::uint64_t, Collected> collected_;
-  std::size_t awaited_ = 0;         // packs published and not yet evaluated
+  std::size_t awaited_ = 0;  // packs published and not yet evaluated
 };
 
 }  // namespace dovetail

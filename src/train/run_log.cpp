@@ -13,6 +13,7 @@ namespace {
 
 /// Cuts the file behind its last complete line.
 void drop_unfinished_line(const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path)) return;
   std::ifstream in(path, std::ios::binary);
   if (!in) return;
   const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
@@ -30,9 +31,11 @@ RunLog::RunLog(const std::filesystem::path& path, bool append) : path_(path) {
 
 void RunLog::event(const std::string& name, const Json& fields) {
   Json line = {{"event", name}, {"time", utc_now()}};
-  line.update(fields);
+  if (fields.is_object()) line.update(fields);
   out_ << line.dump() << '\n' << std::flush;
-  if (!out_) throw Error(format("cannot write {}: {}", path_.string(), std::strerror(errno)), "Free some disk space");
+  if (!out_)
+    throw Error(format("cannot write {}: {}", path_.string(), std::strerror(errno)),
+                "Free some disk space");
 }
 
 }  // namespace dovetail

@@ -12,7 +12,8 @@ namespace dovetail {
 /// Only the lead rank has one. Every event carries "event" and "time" (UTC) first.
 class RunLog {
  public:
-  /// Starts the file anew, or appends to it when resuming (a line that a crash left unfinished is dropped).
+  /// Starts the file anew, or appends to it when resuming (a line that a crash left unfinished is
+  /// dropped).
   RunLog(const std::filesystem::path& path, bool append);
 
   /// Throws Error when the line cannot be written (the disk is full).

@@ -8,18 +8,26 @@
 namespace dovetail {
 namespace {
 
-Json fpga_summary(const TrainSettings& settings, const TrainResult& result, const std::string& backend) {
+Json fpga_summary(const TrainSettings& settings, const TrainResult& result,
+                  const std::string& backend) {
   Json evaluations = Json::array();
   for (const quant::Evaluation& evaluation : result.evaluations) {
-    evaluations.push_back({{"version", evaluation.version}, {"accuracy", evaluation.accuracy()},
-                           {"loss", evaluation.loss()}, {"samples", evaluation.samples},
+    evaluations.push_back({{"version", evaluation.version},
+                           {"accuracy", evaluation.accuracy()},
+                           {"loss", evaluation.loss()},
+                           {"samples", evaluation.samples},
                            {"seconds", evaluation.seconds}});
   }
   Json accuracy = nullptr;
   if (!result.evaluations.empty()) accuracy = result.evaluations.back().accuracy();
-  return {{"format", settings.fpga_format}, {"accuracy", accuracy},  {"evaluations", evaluations},
-          {"boosted_steps", 0},             {"boosted_samples", 0}, {"selected_samples", 0},
-          {"late", 0},                      {"backend", backend}};
+  return {{"format", settings.fpga_format},
+          {"accuracy", accuracy},
+          {"evaluations", evaluations},
+          {"boosted_steps", 0},
+          {"boosted_samples", 0},
+          {"selected_samples", 0},
+          {"late", 0},
+          {"backend", backend}};
 }
 
 /// "compute 62 %, reduce 20 %, …", largest first, leaving out what is below half a percent.
@@ -57,17 +65,18 @@ std::string fpga_text(const Json& fpga, double float_accuracy) {
     history += format(" {:.2f}", 100 * evaluation["accuracy"].get<double>());
   }
   const bool emulated = fpga["backend"] == "emulated";
-  return format("  test accuracy  {:6.2f} %  {} on the FPGA ranks{} ({:+.2f} points)\n", 100 * accuracy,
-                fpga["format"].get<std::string>(), emulated ? " (emulated card)" : "",
-                100 * (accuracy - float_accuracy)) +
+  return format("  test accuracy  {:6.2f} %  {} on the FPGA ranks{} ({:+.2f} points)\n",
+                100 * accuracy, fpga["format"].get<std::string>(),
+                emulated ? " (emulated card)" : "", 100 * (accuracy - float_accuracy)) +
          format("                 each epoch, scored while training went on:{} %\n", history);
 }
 
 }  // namespace
 
-Json make_summary(const TrainSettings& settings, const TrainResult& result, const RankReports& ranks,
-                  const std::string& backend, double wall_s) {
-  const double rate = result.training_s > 0 ? static_cast<double>(result.trained_samples) / result.training_s : 0;
+Json make_summary(const TrainSettings& settings, const TrainResult& result,
+                  const RankReports& ranks, const std::string& backend, double wall_s) {
+  const double rate =
+      result.training_s > 0 ? static_cast<double>(result.trained_samples) / result.training_s : 0;
   return {{"model", settings.model},
           {"test_accuracy", result.test_accuracy},
           {"test_loss", result.test_loss},
@@ -95,8 +104,11 @@ std::string summary_text(const Json& summary, const std::filesystem::path& out) 
   text += format("  training       {:6.0f}    samples a second, all GPU ranks together\n\n",
                  summary["samples_per_second"].get<double>());
   text += "  what ran where, and where its time went\n" + ranks_text(summary["ranks"]);
-  text += format("\n  files\n    {}  the weights\n    {}  what happened, a JSON object a line\n    {}  this page\n",
-                 (out / "checkpoint.h5").string(), (out / "run.jsonl").string(), (out / "summary.json").string());
+  text += format(
+      "\n  files\n    {}  the weights\n    {}  what happened, a JSON object a line\n    {}  this "
+      "page\n",
+      (out / "checkpoint.h5").string(), (out / "run.jsonl").string(),
+      (out / "summary.json").string());
   return text;
 }
 

@@ -14,8 +14,8 @@ namespace dovetail {
 using RankReports = std::vector<Json>;
 
 /// @param backend "card", "emulated" or "none".
-Json make_summary(const TrainSettings& settings, const TrainResult& result, const RankReports& ranks,
-                  const std::string& backend, double wall_s);
+Json make_summary(const TrainSettings& settings, const TrainResult& result,
+                  const RankReports& ranks, const std::string& backend, double wall_s);
 
 /// A page of plain text: what ran where, accuracy, speed, where the time went, where the files are.
 std::string summary_text(const Json& summary, const std::filesystem::path& out);

@@ -27,22 +27,34 @@ InputStatistics input_statistics(const Manifest& manifest) {
 }
 
 PlanOptions plan_options(const TrainSettings& settings, int ranks) {
-  return {.batch = (settings.batch + ranks - 1) / ranks, .training = true, .loss = settings.loss,
-          .optimizer = settings.optimizer, .seed = settings.seed};
+  return {.batch = (settings.batch + ranks - 1) / ranks,
+          .training = true,
+          .loss = settings.loss,
+          .optimizer = settings.optimizer,
+          .seed = settings.seed};
 }
 
 }  // namespace
 
-Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings, const Model& model,
-                 ShardReader& train_set, ShardReader& test_set, Publisher* publisher, RunLog* log)
-    : ranks_(gpu_ranks), device_(device), settings_(settings), model_(model), train_set_(train_set),
-      test_set_(test_set), publisher_(publisher), log_(log),
-      plan_(device, model, input_statistics(train_set.manifest()), plan_options(settings, gpu_ranks.size())) {
+Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
+                 const Model& model, ShardReader& train_set, ShardReader& test_set,
+                 Publisher* publisher, RunLog* log)
+    : ranks_(gpu_ranks),
+      device_(device),
+      settings_(settings),
+      model_(model),
+      train_set_(train_set),
+      test_set_(test_set),
+      publisher_(publisher),
+      log_(log),
+      plan_(device, model, input_statistics(train_set.manifest()),
+            plan_options(settings, gpu_ranks.size())) {
   LearningRate& rate = settings_.learning_rate;
   const auto steps = static_cast<double>(steps_per_epoch());
   rate.total_steps = steps_per_epoch() * static_cast<std::uint64_t>(settings_.epochs);
   rate.warmup_steps = static_cast<std::uint64_t>(std::llround(settings_.warmup_epochs * steps));
-  rate.interval = static_cast<std::uint64_t>(std::max(1.0, std::round(settings_.step_epochs * steps)));
+  rate.interval =
+      static_cast<std::uint64_t>(std::max(1.0, std::round(settings_.step_epochs * steps)));
 }
 
 std::uint64_t Trainer::steps_per_epoch() const {
@@ -60,12 +72,16 @@ TrainResult Trainer::run() {
     validate();
     save(epoch + 1);
     if (!is_lead()) continue;
-    log::note(format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % (float32)", epoch + 1, epochs,
-                     result_.train_loss, 100 * result_.test_accuracy));
-    log_->event("epoch", {{"epoch", epoch + 1}, {"step", step_}, {"train_loss", result_.train_loss},
-                          {"test_loss", result_.test_loss}, {"test_accuracy", result_.test_accuracy}});
+    log::note(format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % (float32)", epoch + 1,
+                     epochs, result_.train_loss, 100 * result_.test_accuracy));
+    log_->event("epoch", {{"epoch", epoch + 1},
+                          {"step", step_},
+                          {"train_loss", result_.train_loss},
+                          {"test_loss", result_.test_loss},
+                          {"test_accuracy", result_.test_accuracy}});
   }
-  if (first_epoch_ >= epochs) validate();  // nothing was left to train: the result still has its accuracy
+  if (first_epoch_ >= epochs)
+    validate();  // nothing was left to train: the result still has its accuracy
   if (publisher_) {
     const PhaseTimer timer(phases_.await_fpga_s);
     collect(publisher_->finish());
@@ -83,22 +99,25 @@ void Trainer::resume() {
     start = load_checkpoint(path);
     expect_model(start, model_, path);
     if (start.optimizer != settings_.optimizer.kind) {
-      throw UsageError(format("checkpoint {} was trained with {}, not {}", path.string(), to_string(start.optimizer),
-                              to_string(settings_.optimizer.kind)),
+      throw UsageError(format("checkpoint {} was trained with {}, not {}", path.string(),
+                              to_string(start.optimizer), to_string(settings_.optimizer.kind)),
                        "Resume with the same --optimizer");
     }
-    if (start.batch != static_cast<std::uint64_t>(settings_.batch) || start.seed != settings_.seed) {
-      throw UsageError(format("checkpoint {} was trained with --batch {} --seed {}", path.string(), start.batch,
-                              start.seed),
+    if (start.batch != static_cast<std::uint64_t>(settings_.batch) ||
+        start.seed != settings_.seed) {
+      throw UsageError(format("checkpoint {} was trained with --batch {} --seed {}", path.string(),
+                              start.batch, start.seed),
                        "Resume with the same batch and seed");
     }
-    log::note(format("resuming after epoch {} (step {}) of {}", start.epoch, start.step, path.string()));
+    log::note(
+        format("resuming after epoch {} (step {}) of {}", start.epoch, start.step, path.string()));
   } else {
     start.parameters = model_.initial_parameters(settings_.seed);
     start.statistics = model_.initial_statistics();
     for (int i = 0; i < settings_.optimizer.state_slots(); ++i) {
       auto& slot = start.optimizer_state.emplace_back(start.parameters);
-      for (Parameter& parameter : slot) std::fill(parameter.value.values.begin(), parameter.value.values.end(), 0.0f);
+      for (Parameter& parameter : slot)
+        std::fill(parameter.value.values.begin(), parameter.value.values.end(), 0.0f);
     }
   }
   broadcast_start(start);
@@ -125,9 +144,11 @@ std::optional<Range> Trainer::my_range(std::uint64_t epoch, std::size_t step) co
   const auto batch = static_cast<std::size_t>(settings_.batch);
   const std::size_t begin = step * batch;
   if (begin >= train_set_.samples()) return std::nullopt;
-  const Share mine = share(std::min(batch, train_set_.samples() - begin), static_cast<std::size_t>(ranks_.rank()),
-                           static_cast<std::size_t>(ranks_.size()));
-  return Range{.epoch = static_cast<std::int64_t>(epoch), .begin = begin + mine.begin, .count = mine.count};
+  const Share mine =
+      share(std::min(batch, train_set_.samples() - begin), static_cast<std::size_t>(ranks_.rank()),
+            static_cast<std::size_t>(ranks_.size()));
+  return Range{
+      .epoch = static_cast<std::int64_t>(epoch), .begin = begin + mine.begin, .count = mine.count};
 }
 
 double Trainer::train_epoch(std::uint64_t epoch) {
@@ -155,9 +176,12 @@ double Trainer::train_epoch(std::uint64_t epoch) {
       collect(publisher_->poll());
     }
     const double loss = done.loss_sum / done.samples;
-    progress.update(static_cast<std::size_t>(sum.samples), format("loss {:.3f}", sum.loss_sum / sum.samples));
+    progress.update(static_cast<std::size_t>(sum.samples),
+                    format("loss {:.3f}", sum.loss_sum / sum.samples));
     if (step_ % steps_per_event == 0) {
-      log_->event("step", {{"step", step_}, {"epoch", epoch + 1}, {"loss", loss},
+      log_->event("step", {{"step", step_},
+                           {"epoch", epoch + 1},
+                           {"loss", loss},
                            {"learning_rate", settings_.learning_rate.at(step_ - 1)},
                            {"samples_per_second", sum.samples / watch.seconds()}});
     }
@@ -202,7 +226,9 @@ void Trainer::validate() {
   std::vector<double> sums(2, 0.0);
   Batch batch;
   for (std::size_t done = 0; done < mine.count; done += validation_samples) {
-    test_set_.read({.begin = mine.begin + done, .count = std::min(validation_samples, mine.count - done)}, batch);
+    test_set_.read(
+        {.begin = mine.begin + done, .count = std::min(validation_samples, mine.count - done)},
+        batch);
     const Score score = score_logits(plan_.infer(batch.images, batch.size()), batch.labels);
     sums[0] += score.loss_sum;
     sums[1] += static_cast<double>(score.correct);
@@ -224,21 +250,28 @@ Plan::Ranges Trainer::calibrate() {
 void Trainer::publish() {
   if (!is_lead()) return;
   const PhaseTimer timer(phases_.publish_s);
-  const Plan::Ranges ranges = calibrate();  // without FPGA ranks, too: a later inference in low precision needs it
+  const Plan::Ranges ranges =
+      calibrate();  // without FPGA ranks, too: a later inference in low precision needs it
   if (!publisher_) return;
-  const quant::Network network = plan::fpga_network(model_, plan_.parameters(), plan_.statistics(),
-                                                    input_statistics(train_set_.manifest()), ranges);
+  const quant::Network network =
+      plan::fpga_network(model_, plan_.parameters(), plan_.statistics(),
+                         input_statistics(train_set_.manifest()), ranges);
   quant::WeightPack pack = quant::pack(network, settings_.fpga_format, step_);
-  log_->event("broadcast", {{"version", step_}, {"format", settings_.fpga_format}, {"bytes", pack.bytes.size()}});
+  log_->event(
+      "broadcast",
+      {{"version", step_}, {"format", settings_.fpga_format}, {"bytes", pack.bytes.size()}});
   publisher_->publish(std::move(pack));
 }
 
 void Trainer::collect(const std::vector<quant::Evaluation>& evaluations) {
   for (const quant::Evaluation& evaluation : evaluations) {
     result_.evaluations.push_back(evaluation);
-    log_->event("evaluation", {{"version", evaluation.version}, {"format", settings_.fpga_format},
-                               {"accuracy", evaluation.accuracy()}, {"loss", evaluation.loss()},
-                               {"samples", evaluation.samples}, {"seconds", evaluation.seconds},
+    log_->event("evaluation", {{"version", evaluation.version},
+                               {"format", settings_.fpga_format},
+                               {"accuracy", evaluation.accuracy()},
+                               {"loss", evaluation.loss()},
+                               {"samples", evaluation.samples},
+                               {"seconds", evaluation.seconds},
                                {"arrived_at_step", step_}});
   }
 }

@@ -31,7 +31,7 @@ struct TrainSettings {
   OptimizerSettings optimizer;
   LearningRate learning_rate;  // its total_steps is set from the data set
   double warmup_epochs = 0;
-  double step_epochs = 1;      // interval of the step schedule
+  double step_epochs = 1;  // interval of the step schedule
   LossKind loss = LossKind::cross_entropy;
   std::uint64_t seed = 1;
   std::string fpga_format = "int8";
@@ -42,10 +42,10 @@ struct TrainSettings {
 struct TrainResult {
   double test_accuracy = 0;  // float32, of the last epoch
   double test_loss = 0;
-  double train_loss = 0;     // mean over the last epoch
+  double train_loss = 0;  // mean over the last epoch
   int epochs = 0;
   std::uint64_t steps = 0;
-  double training_s = 0;     // steps alone, without validation and checkpoints
+  double training_s = 0;  // steps alone, without validation and checkpoints
   std::uint64_t trained_samples = 0;
   std::string weights_sha256;
   std::vector<quant::Evaluation> evaluations;  // by the FPGA ranks, oldest version first
@@ -53,11 +53,12 @@ struct TrainResult {
 
 class Trainer {
  public:
-  /// Every GPU rank makes one. `link` (with its Publisher) and `log` exist on the lead rank alone, `link` only where there
-  /// are FPGA ranks.
-  /// Throws UsageError when the settings, the model and the data set don't fit together.
-  Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings, const Model& model,
-          ShardReader& train_set, ShardReader& test_set, Publisher* publisher, RunLog* log);
+  /// Every GPU rank makes one. `link` (with its Publisher) and `log` exist on the lead rank alone,
+  /// `link` only where there are FPGA ranks. Throws UsageError when the settings, the model and the
+  /// data set don't fit together.
+  Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
+          const Model& model, ShardReader& train_set, ShardReader& test_set, Publisher* publisher,
+          RunLog* log);
 
   /// Trains to the end. Collective over the GPU ranks.
   TrainResult run();

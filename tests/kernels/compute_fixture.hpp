@@ -73,17 +73,23 @@ inline std::vector<double> widen(const std::vector<float>& values) {
   return {values.begin(), values.end()};
 }
 
-/// ‖actual − expected‖ / ‖expected‖; NaN where either holds a NaN, infinite where the sizes differ.
-inline double relative_error(const std::vector<float>& actual,
-                             const std::vector<double>& expected) {
+/// ‖actual − expected‖ / ‖scale‖; NaN where either holds a NaN, infinite where the sizes differ.
+inline double error_against(const std::vector<float>& actual, const std::vector<double>& expected,
+                            const std::vector<double>& scale) {
   if (actual.size() != expected.size()) return std::numeric_limits<double>::infinity();
   double difference = 0;
   double norm = 0;
   for (std::size_t i = 0; i < actual.size(); ++i) {
     difference += (actual[i] - expected[i]) * (actual[i] - expected[i]);
-    norm += expected[i] * expected[i];
+    norm += scale[i] * scale[i];
   }
   return difference == 0 ? 0 : std::sqrt(difference / norm);
+}
+
+/// ‖actual − expected‖ / ‖expected‖.
+inline double relative_error(const std::vector<float>& actual,
+                             const std::vector<double>& expected) {
+  return error_against(actual, expected, expected);
 }
 
 /// d(Σ y g)/d(argument) by central differences, where `forward` maps the argument to y.

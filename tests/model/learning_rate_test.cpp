@@ -17,7 +17,8 @@ TEST(LearningRate, ConstantStays) {
 }
 
 TEST(LearningRate, StepDropsAfterEveryInterval) {
-  const LearningRate rate{.kind = ScheduleKind::step, .base = 1, .total_steps = 40, .interval = 10, .factor = 0.5f};
+  const LearningRate rate{
+      .kind = ScheduleKind::step, .base = 1, .total_steps = 40, .interval = 10, .factor = 0.5f};
   EXPECT_FLOAT_EQ(rate.at(9), 1);
   EXPECT_FLOAT_EQ(rate.at(10), 0.5f);
   EXPECT_FLOAT_EQ(rate.at(39), 0.125f);
@@ -33,14 +34,17 @@ TEST(LearningRate, CosineFallsFromBaseToZero) {
 }
 
 TEST(LearningRate, WarmUpIsLinearAndThenTheScheduleBegins) {
-  const LearningRate rate{.kind = ScheduleKind::cosine, .base = 0.4f, .warmup_steps = 4, .total_steps = 104};
+  const LearningRate rate{
+      .kind = ScheduleKind::cosine, .base = 0.4f, .warmup_steps = 4, .total_steps = 104};
   EXPECT_FLOAT_EQ(rate.at(0), 0.1f);
   EXPECT_FLOAT_EQ(rate.at(3), 0.4f);
   EXPECT_FLOAT_EQ(rate.at(4), 0.4f);
   EXPECT_NEAR(rate.at(54), 0.2, 1e-6);
 }
 
-TEST(LearningRate, UnknownScheduleIsRefused) { EXPECT_THROW(parse_schedule("linear"), UsageError); }
+TEST(LearningRate, UnknownScheduleIsRefused) {
+  EXPECT_THROW(parse_schedule("linear"), UsageError);
+}
 
 }  // namespace
 }  // namespace dovetail

@@ -15,15 +15,17 @@ namespace {
 
 std::vector<std::string> describe(const Model& model) {
   std::vector<std::string> lines;
-  for (const ParameterSpec& spec : model.parameters()) lines.push_back(spec.name + " " + to_string(spec.shape));
+  for (const ParameterSpec& spec : model.parameters())
+    lines.push_back(spec.name + " " + to_string(spec.shape));
   return lines;
 }
 
 TEST(Model, CnnHasTheShapesOfItsDescription) {
   const Model model = make_model("cnn", {1, 28, 28}, 10);
   EXPECT_EQ(describe(model),
-            (std::vector<std::string>{"conv1.weight [32, 1, 3, 3]", "conv1.bias [32]", "conv2.weight [64, 32, 3, 3]",
-                                      "conv2.bias [64]", "dense1.weight [128, 3136]", "dense1.bias [128]",
+            (std::vector<std::string>{"conv1.weight [32, 1, 3, 3]", "conv1.bias [32]",
+                                      "conv2.weight [64, 32, 3, 3]", "conv2.bias [64]",
+                                      "dense1.weight [128, 3136]", "dense1.bias [128]",
                                       "dense2.weight [10, 128]", "dense2.bias [10]"}));
   EXPECT_EQ(model.classes(), 10);
   EXPECT_EQ(model.parameter_count(), 421642u);
@@ -32,8 +34,9 @@ TEST(Model, CnnHasTheShapesOfItsDescription) {
 TEST(Model, MlpHasTheShapesOfItsDescription) {
   const Model model = make_model("mlp", {1, 28, 28}, 10);
   EXPECT_EQ(describe(model),
-            (std::vector<std::string>{"dense1.weight [256, 784]", "dense1.bias [256]", "dense2.weight [128, 256]",
-                                      "dense2.bias [128]", "dense3.weight [10, 128]", "dense3.bias [10]"}));
+            (std::vector<std::string>{"dense1.weight [256, 784]", "dense1.bias [256]",
+                                      "dense2.weight [128, 256]", "dense2.bias [128]",
+                                      "dense3.weight [10, 128]", "dense3.bias [10]"}));
 }
 
 TEST(Model, InputAndClassesComeFromTheDataSet) {
@@ -45,8 +48,9 @@ TEST(Model, InputAndClassesComeFromTheDataSet) {
 
 TEST(Model, ConvolutionsAndPoolsSlideAsInPyTorch) {
   using namespace layer;
-  const Model model("odd", {2, 11, 9}, {Conv2d{.out = 4, .kernel = 5, .stride = 2, .padding = 1}, BatchNorm{},
-                                        AveragePool{.kernel = 3, .stride = 1}, Dense{.out = 3}});
+  const Model model("odd", {2, 11, 9},
+                    {Conv2d{.out = 4, .kernel = 5, .stride = 2, .padding = 1}, BatchNorm{},
+                     AveragePool{.kernel = 3, .stride = 1}, Dense{.out = 3}});
   EXPECT_EQ(model.layers()[0].out, (FeatureShape{4, 5, 4}));
   EXPECT_EQ(model.layers()[2].out, (FeatureShape{4, 3, 2}));
   EXPECT_EQ(describe(model)[2], "norm1.weight [4]");
@@ -59,7 +63,8 @@ TEST(Model, RefusesImagesThatAreTooSmall) {
     make_model("cnn", {1, 3, 3}, 10);
     FAIL() << "a 2x2 window does not fit a feature map of 1x1";
   } catch (const UsageError& failure) {
-    EXPECT_NE(std::string(failure.what()).find("2x2 window does not fit feature maps of 1x1"), std::string::npos)
+    EXPECT_NE(std::string(failure.what()).find("2x2 window does not fit feature maps of 1x1"),
+              std::string::npos)
         << failure.what();
   }
 }

@@ -28,14 +28,16 @@ inline RandomBatch random_batch(const Model& model, std::size_t count, std::uint
   batch.images.resize(count * static_cast<std::size_t>(model.input().size()));
   for (auto& pixel : batch.images) pixel = static_cast<std::uint8_t>(random.next() >> 56);
   for (std::size_t i = 0; i < count; ++i) {
-    batch.labels.push_back(static_cast<std::int32_t>(random.next() % static_cast<std::uint64_t>(model.classes())));
+    batch.labels.push_back(
+        static_cast<std::int32_t>(random.next() % static_cast<std::uint64_t>(model.classes())));
   }
   return batch;
 }
 
 inline InputStatistics statistics_for(const Model& model) {
   const auto channels = static_cast<std::size_t>(model.input().channels);
-  InputStatistics statistics{std::vector<float>(channels, 0.45f), std::vector<float>(channels, 0.3f)};
+  InputStatistics statistics{std::vector<float>(channels, 0.45f),
+                             std::vector<float>(channels, 0.3f)};
   statistics.mean.back() = 0.5f;
   return statistics;
 }
@@ -43,15 +45,18 @@ inline InputStatistics statistics_for(const Model& model) {
 /// Every kind of layer but dropout, with odd sizes, strides and paddings.
 inline Model mixed_model() {
   return Model("mixed", {3, 13, 11},
-               {layer::Conv2d{.out = 20, .kernel = 3, .padding = 1}, layer::BatchNorm{}, layer::Relu{}, layer::MaxPool{.kernel = 2, .stride = 2},
+               {layer::Conv2d{.out = 20, .kernel = 3, .padding = 1}, layer::BatchNorm{},
+                layer::Relu{}, layer::MaxPool{.kernel = 2, .stride = 2},
                 layer::Conv2d{.out = 8, .kernel = 3, .stride = 2, .padding = 1}, layer::Relu{},
-                layer::Conv2d{.out = 17, .kernel = 3, .padding = 1}, layer::Relu{}, layer::AveragePool{.kernel = 2, .stride = 1},
-                layer::Conv2d{.out = 6, .kernel = 1}, layer::Dense{.out = 12}, layer::Relu{}, layer::Dense{.out = 5}});
+                layer::Conv2d{.out = 17, .kernel = 3, .padding = 1}, layer::Relu{},
+                layer::AveragePool{.kernel = 2, .stride = 1}, layer::Conv2d{.out = 6, .kernel = 1},
+                layer::Dense{.out = 12}, layer::Relu{}, layer::Dense{.out = 5}});
 }
 
 inline Model small_cnn() {
   return Model("small", {1, 12, 12},
-               {layer::Conv2d{.out = 8, .padding = 1}, layer::Relu{}, layer::MaxPool{}, layer::Conv2d{.out = 16, .padding = 1}, layer::Relu{}, layer::MaxPool{},
+               {layer::Conv2d{.out = 8, .padding = 1}, layer::Relu{}, layer::MaxPool{},
+                layer::Conv2d{.out = 16, .padding = 1}, layer::Relu{}, layer::MaxPool{},
                 layer::Dense{.out = 24}, layer::Relu{}, layer::Dense{.out = 10}});
 }
 

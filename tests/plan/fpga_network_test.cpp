@@ -33,14 +33,16 @@ TEST(FpgaNetwork, JoinsRelusAndKeepsCanonicalWeights) {
 }
 
 TEST(FpgaNetwork, FoldsBatchNormsIntoTheLayerBefore) {
-  const Model model("m", {1, 1, 1}, {layer::Conv2d{.out = 1, .kernel = 1}, layer::BatchNorm{.epsilon = 0.5f}, layer::Relu{}, layer::Dense{.out = 2}});
+  const Model model("m", {1, 1, 1},
+                    {layer::Conv2d{.out = 1, .kernel = 1}, layer::BatchNorm{.epsilon = 0.5f},
+                     layer::Relu{}, layer::Dense{.out = 2}});
   auto parameters = model.initial_parameters(3);
-  parameters[0].value.values = {3};    // convolution's weight and bias
+  parameters[0].value.values = {3};  // convolution's weight and bias
   parameters[1].value.values = {1};
-  parameters[2].value.values = {2};    // gamma, beta
+  parameters[2].value.values = {2};  // gamma, beta
   parameters[3].value.values = {0.25f};
   auto statistics = model.initial_statistics();
-  statistics[0].value.values = {-1};   // mean, variance
+  statistics[0].value.values = {-1};  // mean, variance
   statistics[1].value.values = {3.5f};
   const Plan::Ranges ranges{1, std::vector<float>(4, 1.0f)};
   const quant::Network network = fpga_network(model, parameters, statistics, {{0}, {1}}, ranges);
@@ -51,9 +53,11 @@ TEST(FpgaNetwork, FoldsBatchNormsIntoTheLayerBefore) {
 }
 
 TEST(FpgaNetwork, SaysWhatTheKernelsDoNotHave) {
-  const Model model("m", {1, 4, 4}, {layer::Conv2d{.out = 2}, layer::AveragePool{}, layer::Dense{.out = 2}});
+  const Model model("m", {1, 4, 4},
+                    {layer::Conv2d{.out = 2}, layer::AveragePool{}, layer::Dense{.out = 2}});
   const Plan::Ranges ranges{1, std::vector<float>(3, 1.0f)};
-  EXPECT_THROW(fpga_network(model, model.initial_parameters(1), {}, {{0}, {1}}, ranges), UsageError);
+  EXPECT_THROW(fpga_network(model, model.initial_parameters(1), {}, {{0}, {1}}, ranges),
+               UsageError);
 }
 
 }  // namespace

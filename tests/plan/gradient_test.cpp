@@ -23,7 +23,8 @@ struct Case {
 class PlanGradient : public ::testing::TestWithParam<Case> {};
 
 /// The gradient in canonical layout, by way of a step of plain SGD with learning rate 1.
-std::vector<Parameter> gradient_of(Plan& plan, const RandomBatch& batch, const std::vector<Parameter>& start) {
+std::vector<Parameter> gradient_of(Plan& plan, const RandomBatch& batch,
+                                   const std::vector<Parameter>& start) {
   plan.load_parameters(start);
   plan.enqueue_gradients(batch.images, batch.labels, 0);
   StepStatistics statistics;
@@ -42,13 +43,17 @@ std::vector<Parameter> gradient_of(Plan& plan, const RandomBatch& batch, const s
 }
 
 TEST_P(PlanGradient, AgreesWithFiniteDifferences) {
-  const std::uint64_t seed = 20240 + static_cast<std::uint64_t>(::testing::UnitTest::GetInstance()->random_seed());
+  const std::uint64_t seed =
+      20240 + static_cast<std::uint64_t>(::testing::UnitTest::GetInstance()->random_seed());
   SCOPED_TRACE(seed);
   const Model model = GetParam().model();
   const InputStatistics input = statistics_for(model);
   const std::size_t samples = 3;
   Plan plan(test_device(), model, input,
-            {.batch = 4, .training = true, .loss = GetParam().loss, .optimizer = {.momentum = 0},
+            {.batch = 4,
+             .training = true,
+             .loss = GetParam().loss,
+             .optimizer = {.momentum = 0},
              .variant = GetParam().variant});
   const RandomBatch batch = random_batch(model, samples, seed);
   const std::vector<Parameter> start = model.initial_parameters(seed);
@@ -65,12 +70,15 @@ TEST_P(PlanGradient, AgreesWithFiniteDifferences) {
       const double saved = values[i], step = 1e-6;
       const auto loss_at = [&](double value) {
         values[i] = value;
-        return loss_sum(model, parameters, input, batch.images, batch.labels, GetParam().loss) / samples;
+        return loss_sum(model, parameters, input, batch.images, batch.labels, GetParam().loss) /
+               samples;
       };
       const double expected = (loss_at(saved + step) - loss_at(saved - step)) / (2 * step);
       values[i] = saved;
-      // The gradient comes out of float32 parameters, a step of 1 apart: its error is that of values near 1.
-      EXPECT_NEAR(g.value.values[i], expected, 1e-4 * static_cast<double>(largest) + 2e-6) << g.name << " " << i;
+      // The gradient comes out of float32 parameters, a step of 1 apart: its error is that of
+      // values near 1.
+      EXPECT_NEAR(g.value.values[i], expected, 1e-4 * static_cast<double>(largest) + 2e-6)
+          << g.name << " " << i;
     }
   }
 }

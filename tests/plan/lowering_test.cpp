@@ -20,7 +20,8 @@ TEST(Lowering, CnnFusesItsRelusAndGivesConvolutionsTheirBorders) {
   EXPECT_FALSE(lowered.steps[5].relu);
   std::vector<int> halos;
   for (const Layout& layout : lowered.layouts) halos.push_back(layout.halo);
-  // The first convolution's output needs no border: nothing flows back through it. The second's needs one.
+  // The first convolution's output needs no border: nothing flows back through it. The second's
+  // needs one.
   EXPECT_EQ(halos, (std::vector<int>{1, 0, 1, 1, 0, 0, 0}));
   EXPECT_EQ(lowered.layouts.front().channel_stride, 1);
   EXPECT_EQ(lowered.layouts.back().channel_stride, 16);
@@ -33,7 +34,9 @@ TEST(Lowering, ALastReluStaysOnItsOwn) {
 }
 
 TEST(Lowering, ADenseLayerBehindAConvolutionGetsItsInputWithoutBorder) {
-  const Model model("m", {1, 6, 6}, {Conv2d{.out = 4, .padding = 1}, Conv2d{.out = 4, .padding = 1}, Dense{.out = 3}});
+  const Model model(
+      "m", {1, 6, 6},
+      {Conv2d{.out = 4, .padding = 1}, Conv2d{.out = 4, .padding = 1}, Dense{.out = 3}});
   const Lowered lowered = lower(model, 1);
   ASSERT_EQ(lowered.steps.size(), 4u);
   EXPECT_TRUE(lowered.steps[2].strip_halo);
@@ -43,8 +46,8 @@ TEST(Lowering, ADenseLayerBehindAConvolutionGetsItsInputWithoutBorder) {
 
 TEST(Lowering, ElementwiseLayersShareTheirNeighboursBorders) {
   const Model model("m", {1, 6, 6},
-                    {Conv2d{.out = 4, .padding = 1}, BatchNorm{}, Dropout{}, Conv2d{.out = 4, .kernel = 5, .padding = 2},
-                     MaxPool{}, Dense{.out = 3}});
+                    {Conv2d{.out = 4, .padding = 1}, BatchNorm{}, Dropout{},
+                     Conv2d{.out = 4, .kernel = 5, .padding = 2}, MaxPool{}, Dense{.out = 3}});
   const Lowered lowered = lower(model, 1);
   EXPECT_EQ(lowered.layouts[1].halo, 2);
   EXPECT_EQ(lowered.layouts[2].halo, 2);

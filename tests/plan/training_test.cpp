@@ -21,7 +21,8 @@ Plan make_plan(const Model& model, int batch, OptimizerSettings optimizer = {}) 
 }
 
 /// The summed reduction of one pass.
-std::vector<float> reduction_of(Plan& plan, const RandomBatch& batch, std::size_t begin, std::size_t count) {
+std::vector<float> reduction_of(Plan& plan, const RandomBatch& batch, std::size_t begin,
+                                std::size_t count) {
   const auto image = batch.images.size() / batch.labels.size();
   plan.enqueue_gradients(std::span(batch.images).subspan(begin * image, count * image),
                          std::span(batch.labels).subspan(begin, count), begin);
@@ -87,7 +88,8 @@ TEST(PlanTraining, EveryOptimiserLearns) {
   const Model model = small_cnn();
   const RandomBatch batch = random_batch(model, samples, 4);
   for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adam, OptimizerKind::adamw}) {
-    Plan plan = make_plan(model, 8, {.kind = kind, .nesterov = kind == OptimizerKind::sgd, .weight_decay = 1e-4f});
+    Plan plan = make_plan(
+        model, 8, {.kind = kind, .nesterov = kind == OptimizerKind::sgd, .weight_decay = 1e-4f});
     plan.load_parameters(model.initial_parameters(2));
     const float rate = kind == OptimizerKind::sgd ? 0.02f : 0.003f;
     const double first = step(plan, batch, 1, rate);
@@ -98,8 +100,10 @@ TEST(PlanTraining, EveryOptimiserLearns) {
 }
 
 TEST(PlanTraining, DropoutAndBatchNormTrain) {
-  const Model model("dropout", {1, 8, 8}, {layer::Conv2d{.out = 16, .padding = 1}, layer::BatchNorm{}, layer::Relu{}, layer::Dropout{.probability = 0.2f},
-                                           layer::MaxPool{}, layer::Dense{.out = 10}});
+  const Model model(
+      "dropout", {1, 8, 8},
+      {layer::Conv2d{.out = 16, .padding = 1}, layer::BatchNorm{}, layer::Relu{},
+       layer::Dropout{.probability = 0.2f}, layer::MaxPool{}, layer::Dense{.out = 10}});
   const RandomBatch batch = random_batch(model, samples, 4);
   Plan plan = make_plan(model, 8);
   plan.load_parameters(model.initial_parameters(2));
@@ -123,7 +127,8 @@ TEST(PlanTraining, OptimizerStateSurvivesSavingAndLoading) {
   step(plan, batch, 4, 0.05f);
   step(copy, batch, 4, 0.05f);
   const auto expected = plan.parameters(), actual = copy.parameters();
-  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(actual[i].value.values, expected[i].value.values);
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_EQ(actual[i].value.values, expected[i].value.values);
 }
 
 TEST(PlanTraining, RefusesMoreSamplesThanItsBatch) {
@@ -159,7 +164,8 @@ TEST(PlanInference, RangesBelongToTheLastFusedLayer) {
   EXPECT_GT(ranges.layers[1], 0);
   EXPECT_EQ(ranges.layers[1], ranges.layers[2]);  // a max-pool keeps the largest value
   float largest = 0;
-  for (const float logit : plan.infer(batch.images, samples)) largest = std::max(largest, std::abs(logit));
+  for (const float logit : plan.infer(batch.images, samples))
+    largest = std::max(largest, std::abs(logit));
   EXPECT_EQ(ranges.layers.back(), largest);
 }
 

@@ -29,7 +29,8 @@ Checkpoint make_checkpoint(std::uint64_t seed = 3) {
   checkpoint.input_statistics = {{0.25f}, {0.5f}};
   checkpoint.parameters = model.initial_parameters(seed);
   checkpoint.optimizer = OptimizerKind::adam;
-  checkpoint.optimizer_state = {model.initial_parameters(seed + 1), model.initial_parameters(seed + 2)};
+  checkpoint.optimizer_state = {model.initial_parameters(seed + 1),
+                                model.initial_parameters(seed + 2)};
   checkpoint.epoch = 2;
   checkpoint.step = 123;
   checkpoint.seed = 9;
@@ -88,8 +89,10 @@ TEST(Checkpoint, HoldsParametersInCanonicalLayoutByName) {
   save_checkpoint(path, make_checkpoint());
   const hdf5::File file = hdf5::File::open(path);
   EXPECT_EQ(file.dataset("/parameters/dense1.weight").extents(), (hdf5::Extents{256, 16}));
-  EXPECT_EQ(file.read<float>("/parameters/dense1.weight"), make_checkpoint().parameters[0].value.values);
-  EXPECT_EQ(file.read_attribute<std::string>("/", "weights_sha256"), weights_sha256(make_checkpoint().parameters));
+  EXPECT_EQ(file.read<float>("/parameters/dense1.weight"),
+            make_checkpoint().parameters[0].value.values);
+  EXPECT_EQ(file.read_attribute<std::string>("/", "weights_sha256"),
+            weights_sha256(make_checkpoint().parameters));
 }
 
 TEST(Checkpoint, MissingEmptyAndForeignFilesAreNamed) {
@@ -125,8 +128,9 @@ TEST(Checkpoint, FlippedBitsAreNoticedOrHarmless) {
     std::vector<unsigned char> bytes = good;
     const std::size_t at = random.next() % bytes.size();
     bytes[at] = static_cast<unsigned char>(bytes[at] ^ (1u << random.next() % 8));
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()),
-                                                static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
     try {
       expect_equal(load_checkpoint(path), make_checkpoint());  // a bit that nothing depends on
     } catch (const Error&) {
@@ -144,7 +148,8 @@ TEST(Checkpoint, AFullDiskLeavesTheOneBefore) {
   const pid_t child = ::fork();
   if (child == 0) {
     ::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{8192, 8192};  // a file-size limit stands in for the full disk: writes fail half-way
+    const rlimit limit{
+        8192, 8192};  // a file-size limit stands in for the full disk: writes fail half-way
     ::setrlimit(RLIMIT_FSIZE, &limit);
     try {
       save_checkpoint(path, make_checkpoint(50));
@@ -158,7 +163,8 @@ TEST(Checkpoint, AFullDiskLeavesTheOneBefore) {
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 7) << "the write should have failed with an Error";
   expect_equal(load_checkpoint(path), make_checkpoint());
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch.path()), {}), 1) << "something was left aside";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch.path()), {}), 1)
+      << "something was left aside";
 }
 
 TEST(Checkpoint, AnotherModelIsRefused) {

@@ -16,11 +16,13 @@ using testing::world;
 
 quant::WeightPack make_pack(std::uint64_t version) {
   quant::WeightPack pack{version, std::vector<std::uint8_t>(300000)};
-  for (std::size_t i = 0; i < pack.bytes.size(); ++i) pack.bytes[i] = static_cast<std::uint8_t>(i * version);
+  for (std::size_t i = 0; i < pack.bytes.size(); ++i)
+    pack.bytes[i] = static_cast<std::uint8_t>(i * version);
   return pack;
 }
 
-/// What an FPGA rank does, with a rank that is slower the higher it is. Returns how many packs came.
+/// What an FPGA rank does, with a rank that is slower the higher it is. Returns how many packs
+/// came.
 int answer_packs() {
   int packs = 0;
   for (;; ++packs) {
@@ -31,8 +33,10 @@ int answer_packs() {
     world().ibroadcast(bytes, 0).wait_idle();
     EXPECT_EQ(bytes, make_pack(announcement.version).bytes);
     std::this_thread::sleep_for(std::chrono::milliseconds(30 * world().rank()));
-    const quant::Evaluation share{.version = announcement.version, .samples = 10,
-                                  .correct = static_cast<std::uint64_t>(world().rank()), .loss_sum = 1,
+    const quant::Evaluation share{.version = announcement.version,
+                                  .samples = 10,
+                                  .correct = static_cast<std::uint64_t>(world().rank()),
+                                  .loss_sum = 1,
                                   .seconds = 0.1 * world().rank()};
     world().send(std::span(&share, 1), 0, quant::evaluation_tag);
   }
@@ -57,7 +61,8 @@ TEST(Publisher, EvaluationsOfAllSharesComeBackInOrder) {
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(evaluations[i].version, 10 * (i + 1));
     EXPECT_EQ(evaluations[i].samples, static_cast<std::uint64_t>(10 * fpga_ranks));
-    EXPECT_EQ(evaluations[i].correct, static_cast<std::uint64_t>(fpga_ranks * (fpga_ranks + 1) / 2));
+    EXPECT_EQ(evaluations[i].correct,
+              static_cast<std::uint64_t>(fpga_ranks * (fpga_ranks + 1) / 2));
     EXPECT_DOUBLE_EQ(evaluations[i].loss_sum, fpga_ranks);
     EXPECT_DOUBLE_EQ(evaluations[i].seconds, 0.1 * fpga_ranks);
   }

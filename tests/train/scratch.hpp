@@ -12,9 +12,11 @@ namespace dovetail::testing {
 
 class Scratch {
  public:
-  /// @param key tells apart folders of one process; ranks that share a folder give the same key and `owner`.
+  /// @param key tells apart folders of one process; ranks that share a folder give the same key and
+  /// `owner`.
   explicit Scratch(const std::string& key, long owner = ::getpid(), bool remove = true)
-      : path_(std::filesystem::temp_directory_path() / format("dovetail-{}-{}", key, owner)), remove_(remove) {
+      : path_(std::filesystem::temp_directory_path() / format("dovetail-{}-{}", key, owner)),
+        remove_(remove) {
     std::filesystem::create_directories(path_);
   }
   ~Scratch() {

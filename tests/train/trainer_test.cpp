@@ -1,4 +1,5 @@
-// Training over MPI: any number of ranks does what one rank does; stopping and resuming changes nothing.
+// Training over MPI: any number of ranks does what one rank does; stopping and resuming changes
+// nothing.
 #include "train/trainer.hpp"
 
 #include <gtest/gtest.h>
@@ -18,7 +19,8 @@ namespace {
 
 using testing::world;
 
-constexpr std::size_t train_samples = 150;  // with batch 16 the last step has 6, so some of 4 ranks get two, some one
+constexpr std::size_t train_samples =
+    150;  // with batch 16 the last step has 6, so some of 4 ranks get two, some one
 constexpr std::size_t test_samples = 37;
 
 /// Images whose class shows as a bright spot on noise.
@@ -71,14 +73,16 @@ class TrainerTest : public ::testing::Test {
   }
 
   TrainResult train(Communicator& ranks, const TrainSettings& settings) {
-    ShardReader train_set(settings.data, "train", {.seed = settings.seed}), test_set(settings.data, "test");
+    ShardReader train_set(settings.data, "train", {.seed = settings.seed}),
+        test_set(settings.data, "test");
     std::optional<RunLog> log;
     if (ranks.is_lead()) {
-      log.emplace(settings.out / (world().is_lead() ? "run.jsonl" : format("run{}.jsonl", world().rank())),
-                  settings.resume);
+      log.emplace(
+          settings.out / (world().is_lead() ? "run.jsonl" : format("run{}.jsonl", world().rank())),
+          settings.resume);
     }
-    Trainer trainer(ranks, testing::test_device(), settings, make_model("cnn", {1, 12, 12}, 10), train_set, test_set, nullptr,
-                    log ? &*log : nullptr);
+    Trainer trainer(ranks, testing::test_device(), settings, make_model("cnn", {1, 12, 12}, 10),
+                    train_set, test_set, nullptr, log ? &*log : nullptr);
     return trainer.run();
   }
 
@@ -105,7 +109,8 @@ double relative_difference(const std::vector<Parameter>& a, const std::vector<Pa
 TEST_F(TrainerTest, AllRanksTogetherDoWhatOneRankDoes) {
   const TrainSettings together = settings(1, "together"), alone = settings(1, "alone");
   const TrainResult result = train(world(), together);
-  std::optional<Communicator> lead = world().split(world().is_lead() ? std::optional(0) : std::nullopt, 0);
+  std::optional<Communicator> lead =
+      world().split(world().is_lead() ? std::optional(0) : std::nullopt, 0);
   if (lead) {
     const TrainResult expected = train(*lead, alone);
     EXPECT_NEAR(result.train_loss, expected.train_loss, 1e-5);

@@ -9,7 +9,9 @@
 namespace dovetail::opencl {
 namespace {
 
-cl_mem memory_of(const std::shared_ptr<void>& handle) { return static_cast<cl_mem>(handle.get()); }
+cl_mem memory_of(const std::shared_ptr<void>& handle) {
+  return static_cast<cl_mem>(handle.get());
+}
 
 std::shared_ptr<void> own_memory(cl_mem memory) {
   return {memory, [](void* handle) { clReleaseMemObject(static_cast<cl_mem>(handle)); }};
@@ -17,7 +19,8 @@ std::shared_ptr<void> own_memory(cl_mem memory) {
 
 void expect_inside(const Buffer& buffer, std::size_t offset, std::size_t bytes, const char* what) {
   if (offset > buffer.bytes() || bytes > buffer.bytes() - offset) {
-    throw Error(format("OpenCL: {} of {} bytes at {} leaves a buffer of {} bytes", what, bytes, offset, buffer.bytes()));
+    throw Error(format("OpenCL: {} of {} bytes at {} leaves a buffer of {} bytes", what, bytes,
+                       offset, buffer.bytes()));
   }
 }
 
@@ -57,7 +60,8 @@ Device::Device(int index) {
   }
   const ListedDevice& listed = devices[static_cast<std::size_t>(index)];
   if (!listed.info.unusable.empty()) {
-    throw Error(format("OpenCL device {} ({}) cannot be used: {}", index, listed.info.name, listed.info.unusable));
+    throw Error(format("OpenCL device {} ({}) cannot be used: {}", index, listed.info.name,
+                       listed.info.unusable));
   }
   info_ = listed.info;
   handles_ = std::make_unique<Handles>(listed.platform, listed.device);
@@ -72,8 +76,9 @@ Buffer Device::allocate(std::size_t bytes) {
   cl_int status = CL_SUCCESS;
   cl_mem memory = clCreateBuffer(handles_->context, CL_MEM_READ_WRITE, bytes, nullptr, &status);
   if (status != CL_SUCCESS) {
-    throw Error(format("{}: cannot allocate {}", info_.name, format_bytes(static_cast<double>(bytes))),
-                "Use a smaller batch");
+    throw Error(
+        format("{}: cannot allocate {}", info_.name, format_bytes(static_cast<double>(bytes))),
+        "Use a smaller batch");
   }
   Buffer buffer;
   buffer.memory_ = own_memory(memory);
@@ -87,34 +92,35 @@ Buffer Device::allocate_zeroed(std::size_t bytes) {
   return buffer;
 }
 
-void Device::write(const Buffer& buffer, const void* source, std::size_t bytes, std::size_t offset) {
+void Device::write(const Buffer& buffer, const void* source, std::size_t bytes,
+                   std::size_t offset) {
   expect_inside(buffer, offset, bytes, "a write");
   if (bytes == 0) return;
-  check(clEnqueueWriteBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, offset, bytes, source, 0, nullptr,
-                             nullptr),
+  check(clEnqueueWriteBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, offset, bytes,
+                             source, 0, nullptr, nullptr),
         "clEnqueueWriteBuffer");
 }
 
 void Device::read(const Buffer& buffer, void* target, std::size_t bytes, std::size_t offset) {
   expect_inside(buffer, offset, bytes, "a read");
   if (bytes == 0) return;
-  check(clEnqueueReadBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, offset, bytes, target, 0, nullptr,
-                            nullptr),
+  check(clEnqueueReadBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, offset, bytes,
+                            target, 0, nullptr, nullptr),
         "clEnqueueReadBuffer");
 }
 
 void Device::fill_zero(const Buffer& buffer) {
   const cl_uchar zero = 0;
-  check(clEnqueueFillBuffer(handles_->queue, memory_of(buffer.memory_), &zero, sizeof zero, 0, buffer.bytes(), 0,
-                            nullptr, nullptr),
+  check(clEnqueueFillBuffer(handles_->queue, memory_of(buffer.memory_), &zero, sizeof zero, 0,
+                            buffer.bytes(), 0, nullptr, nullptr),
         "clEnqueueFillBuffer");
 }
 
 void Device::copy(const Buffer& source, const Buffer& target, std::size_t bytes) {
   expect_inside(source, 0, bytes, "a copy");
   expect_inside(target, 0, bytes, "a copy");
-  check(clEnqueueCopyBuffer(handles_->queue, memory_of(source.memory_), memory_of(target.memory_), 0, 0, bytes, 0,
-                            nullptr, nullptr),
+  check(clEnqueueCopyBuffer(handles_->queue, memory_of(source.memory_), memory_of(target.memory_),
+                            0, 0, bytes, 0, nullptr, nullptr),
         "clEnqueueCopyBuffer");
 }
 
@@ -123,14 +129,14 @@ Mapping Device::map(const Buffer& buffer, Access access) {
                              : access == Access::write ? CL_MAP_WRITE_INVALIDATE_REGION
                                                        : CL_MAP_READ | CL_MAP_WRITE;
   cl_int status = CL_SUCCESS;
-  void* address = clEnqueueMapBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, flags, 0, buffer.bytes(), 0,
-                                     nullptr, nullptr, &status);
+  void* address = clEnqueueMapBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, flags, 0,
+                                     buffer.bytes(), 0, nullptr, nullptr, &status);
   check(status, "clEnqueueMapBuffer");
   Mapping mapping;
   mapping.bytes_ = buffer.bytes();
   mapping.address_ = {address, [queue = handles_->queue, memory = buffer.memory_](void* mapped) {
-                        if (clEnqueueUnmapMemObject(queue, memory_of(memory), mapped, 0, nullptr, nullptr) !=
-                            CL_SUCCESS) {
+                        if (clEnqueueUnmapMemObject(queue, memory_of(memory), mapped, 0, nullptr,
+                                                    nullptr) != CL_SUCCESS) {
                           log::error("OpenCL: clEnqueueUnmapMemObject failed");
                         }
                       }};
@@ -139,10 +145,11 @@ Mapping Device::map(const Buffer& buffer, Access access) {
 
 void Device::expect_arguments(const Kernel& kernel, std::size_t count) {
   cl_uint expected = 0;
-  check(clGetKernelInfo(static_cast<cl_kernel>(kernel.kernel_.get()), CL_KERNEL_NUM_ARGS, sizeof expected, &expected,
-                        nullptr),
+  check(clGetKernelInfo(static_cast<cl_kernel>(kernel.kernel_.get()), CL_KERNEL_NUM_ARGS,
+                        sizeof expected, &expected, nullptr),
         "clGetKernelInfo");
-  if (expected != count) throw Error(format("kernel {} takes {} arguments, not {}", kernel.name(), expected, count));
+  if (expected != count)
+    throw Error(format("kernel {} takes {} arguments, not {}", kernel.name(), expected, count));
 }
 
 void Device::set_buffer(const Kernel& kernel, unsigned position, const Buffer& buffer) {
@@ -150,20 +157,28 @@ void Device::set_buffer(const Kernel& kernel, unsigned position, const Buffer& b
   set_bytes(kernel, position, &memory, sizeof memory);
 }
 
-void Device::set_bytes(const Kernel& kernel, unsigned position, const void* value, std::size_t bytes) {
-  const cl_int status = clSetKernelArg(static_cast<cl_kernel>(kernel.kernel_.get()), position, bytes, value);
-  if (status != CL_SUCCESS) check(status, format("setting argument {} of kernel {}", position, kernel.name()));
+void Device::set_bytes(const Kernel& kernel, unsigned position, const void* value,
+                       std::size_t bytes) {
+  const cl_int status =
+      clSetKernelArg(static_cast<cl_kernel>(kernel.kernel_.get()), position, bytes, value);
+  if (status != CL_SUCCESS)
+    check(status, format("setting argument {} of kernel {}", position, kernel.name()));
 }
 
 void Device::enqueue(const Kernel& kernel, const Range& range) {
   const cl_int status =
-      clEnqueueNDRangeKernel(handles_->queue, static_cast<cl_kernel>(kernel.kernel_.get()), 3, nullptr,
-                             range.global.data(), range.local.data(), 0, nullptr, nullptr);
-  if (status != CL_SUCCESS) check(status, format("launching kernel {} on {}", kernel.name(), info_.name));
+      clEnqueueNDRangeKernel(handles_->queue, static_cast<cl_kernel>(kernel.kernel_.get()), 3,
+                             nullptr, range.global.data(), range.local.data(), 0, nullptr, nullptr);
+  if (status != CL_SUCCESS)
+    check(status, format("launching kernel {} on {}", kernel.name(), info_.name));
 }
 
-void Device::flush() { check(clFlush(handles_->queue), "clFlush"); }
+void Device::flush() {
+  check(clFlush(handles_->queue), "clFlush");
+}
 
-void Device::finish() { check(clFinish(handles_->queue), "clFinish"); }
+void Device::finish() {
+  check(clFinish(handles_->queue), "clFinish");
+}
 
 }  // namespace dovetail::opencl

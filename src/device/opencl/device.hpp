@@ -1,7 +1,7 @@
 // One OpenCL device with its context and one in-order queue: memory, kernels and launches.
 //
-// No CL/ header is needed here: handles are opaque, and only the .cpp files of this folder call OpenCL.
-// Not thread-safe: one Device belongs to one thread.
+// No CL/ header is needed here: handles are opaque, and only the .cpp files of this folder call
+// OpenCL. Not thread-safe: one Device belongs to one thread.
 #pragma once
 
 #include <array>
@@ -18,10 +18,12 @@
 
 namespace dovetail::opencl {
 
-/// Every OpenCL device of this host, in the platforms' order. Empty where there is no platform or no loader entry.
+/// Every OpenCL device of this host, in the platforms' order. Empty where there is no platform or
+/// no loader entry.
 std::vector<DeviceInfo> list_devices();
 
-/// The global and local sizes of a launch; unused dimensions are 1. global must be a multiple of local.
+/// The global and local sizes of a launch; unused dimensions are 1. global must be a multiple of
+/// local.
 struct Range {
   std::array<std::size_t, 3> global{1, 1, 1};
   std::array<std::size_t, 3> local{1, 1, 1};
@@ -33,18 +35,21 @@ class Buffer {
   Buffer() = default;
   std::size_t bytes() const { return bytes_; }
   explicit operator bool() const { return memory_ != nullptr; }
-  /// A part of this buffer, which may be a part itself. `offset` must be a multiple of Device::alignment().
+  /// A part of this buffer, which may be a part itself. `offset` must be a multiple of
+  /// Device::alignment().
   Buffer slice(std::size_t offset, std::size_t bytes) const;
 
  private:
   friend class Device;
   std::shared_ptr<void> memory_;  // cl_mem
-  std::shared_ptr<void> whole_;   // of a part: the allocation it lies in, since OpenCL knows no parts of parts
-  std::size_t origin_ = 0;        // of a part: its offset there
+  std::shared_ptr<void>
+      whole_;  // of a part: the allocation it lies in, since OpenCL knows no parts of parts
+  std::size_t origin_ = 0;  // of a part: its offset there
   std::size_t bytes_ = 0;
 };
 
-/// Device memory mapped into the host's address space; unmapped on destruction. On CPU devices nothing is copied.
+/// Device memory mapped into the host's address space; unmapped on destruction. On CPU devices
+/// nothing is copied.
 class Mapping {
  public:
   Mapping(Mapping&&) noexcept = default;
@@ -103,8 +108,8 @@ class Device {
   std::size_t local_memory_bytes() const { return local_memory_bytes_; }
   std::size_t max_work_group_size() const { return max_work_group_size_; }
 
-  /// Builds one source with -D definitions, for example {"TILE=8", "RELU=1"}; the same request is built once.
-  /// Throws Error with the compiler's log.
+  /// Builds one source with -D definitions, for example {"TILE=8", "RELU=1"}; the same request is
+  /// built once. Throws Error with the compiler's log.
   Program build(const kernels::Source& source, const std::vector<std::string>& definitions = {});
 
   /// Device memory; its contents are undefined. Throws Error when there is not enough.
@@ -112,13 +117,16 @@ class Device {
   /// Device memory filled with zeros.
   Buffer allocate_zeroed(std::size_t bytes);
 
-  /// Copies from host memory, and returns when `source` may be reused. Throws Error past the buffer's end.
+  /// Copies from host memory, and returns when `source` may be reused. Throws Error past the
+  /// buffer's end.
   void write(const Buffer& buffer, const void* source, std::size_t bytes, std::size_t offset = 0);
-  /// Copies to host memory after all work enqueued before, and returns when `target` holds the values.
+  /// Copies to host memory after all work enqueued before, and returns when `target` holds the
+  /// values.
   void read(const Buffer& buffer, void* target, std::size_t bytes, std::size_t offset = 0);
   void fill_zero(const Buffer& buffer);
   void copy(const Buffer& source, const Buffer& target, std::size_t bytes);
-  /// Maps a buffer after all work enqueued before. The mapping must die before the next launch that uses the buffer.
+  /// Maps a buffer after all work enqueued before. The mapping must die before the next launch that
+  /// uses the buffer.
   Mapping map(const Buffer& buffer, Access access);
 
   template <typename T>
@@ -134,8 +142,8 @@ class Device {
     return values;
   }
 
-  /// Enqueues a kernel. Arguments are Buffers or scalars (std::int32_t, std::uint32_t, std::uint64_t, float) in the
-  /// kernel's order; their number is checked.
+  /// Enqueues a kernel. Arguments are Buffers or scalars (std::int32_t, std::uint32_t,
+  /// std::uint64_t, float) in the kernel's order; their number is checked.
   template <typename... Arguments>
   void launch(const Kernel& kernel, const Range& range, const Arguments&... arguments) {
     expect_arguments(kernel, sizeof...(arguments));
@@ -175,8 +183,9 @@ class Device {
   std::size_t max_work_group_size_ = 1;
 };
 
-/// For CPU devices that several ranks of a host share: how many threads this process's device may use.
-/// Call before the first OpenCL call of the process; has no effect on GPUs, nor where the user has set it already.
+/// For CPU devices that several ranks of a host share: how many threads this process's device may
+/// use. Call before the first OpenCL call of the process; has no effect on GPUs, nor where the user
+/// has set it already.
 void limit_cpu_threads(int threads);
 
 }  // namespace dovetail::opencl

@@ -19,8 +19,8 @@ struct Device::Handles {
   std::map<std::string, Program> programs;  // by source name and options
 
   Handles(cl_platform_id platform, cl_device_id chosen) : device(chosen) {
-    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
-                                                reinterpret_cast<cl_context_properties>(platform), 0};
+    const cl_context_properties properties[] = {
+        CL_CONTEXT_PLATFORM, reinterpret_cast<cl_context_properties>(platform), 0};
     cl_int status = CL_SUCCESS;
     context = clCreateContext(properties, 1, &device, nullptr, nullptr, &status);
     check(status, "clCreateContext");

@@ -47,8 +47,8 @@ std::string pci_address(cl_device_id device) {
   cl_uint slot = 0;
   if (clGetDeviceInfo(device, device_pci_bus_id_nv, sizeof bus, &bus, nullptr) == CL_SUCCESS &&
       clGetDeviceInfo(device, device_pci_slot_id_nv, sizeof slot, &slot, nullptr) == CL_SUCCESS) {
-    return format("{:04x}:{:02x}:{:02x}.{:x}", value_of<cl_uint>(device, device_pci_domain_id_nv), bus, slot >> 3,
-                  slot & 7);
+    return format("{:04x}:{:02x}:{:02x}.{:x}", value_of<cl_uint>(device, device_pci_domain_id_nv),
+                  bus, slot >> 3, slot & 7);
   }
   return "";
 }
@@ -61,8 +61,10 @@ DeviceKind kind_of(cl_device_id device) {
 }
 
 std::string why_unusable(cl_device_id device) {
-  if (value_of<cl_bool>(device, CL_DEVICE_AVAILABLE) == CL_FALSE) return "the driver says that it is not available";
-  if (value_of<cl_bool>(device, CL_DEVICE_COMPILER_AVAILABLE) == CL_FALSE) return "its driver has no compiler";
+  if (value_of<cl_bool>(device, CL_DEVICE_AVAILABLE) == CL_FALSE)
+    return "the driver says that it is not available";
+  if (value_of<cl_bool>(device, CL_DEVICE_COMPILER_AVAILABLE) == CL_FALSE)
+    return "its driver has no compiler";
   if (value_of<cl_bool>(device, CL_DEVICE_ENDIAN_LITTLE) == CL_FALSE) return "it is big-endian";
   return "";
 }
@@ -94,9 +96,11 @@ std::vector<ListedDevice> enumerate() {
     cl_uint count = 0;
     if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count) != CL_SUCCESS) continue;
     std::vector<cl_device_id> devices(count);
-    check(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, devices.data(), nullptr), "clGetDeviceIDs");
+    check(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, devices.data(), nullptr),
+          "clGetDeviceIDs");
     for (cl_device_id device : devices) {
-      found.push_back({platform, device, describe(platform, device, static_cast<int>(found.size()))});
+      found.push_back(
+          {platform, device, describe(platform, device, static_cast<int>(found.size()))});
     }
   }
   return found;
@@ -109,7 +113,8 @@ std::vector<DeviceInfo> list_devices() {
 }
 
 void limit_cpu_threads(int threads) {
-  // PoCL reads this when it starts its worker threads; 0 in the last argument keeps what the user has set.
+  // PoCL reads this when it starts its worker threads; 0 in the last argument keeps what the user
+  // has set.
   setenv("POCL_MAX_PTHREAD_COUNT", std::to_string(threads).c_str(), 0);
 }
 

@@ -10,7 +10,9 @@ namespace {
 
 std::string build_log(cl_program program, cl_device_id device) {
   std::size_t bytes = 0;
-  if (clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, 0, nullptr, &bytes) != CL_SUCCESS) return "";
+  if (clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, 0, nullptr, &bytes) !=
+      CL_SUCCESS)
+    return "";
   std::string text(bytes, '\0');
   clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, bytes, text.data(), nullptr);
   while (!text.empty() && (text.back() == '\0' || text.back() == '\n')) text.pop_back();
@@ -23,7 +25,8 @@ Program Device::build(const kernels::Source& source, const std::vector<std::stri
   std::string options = "-cl-std=CL1.2 -cl-mad-enable";
   for (const std::string& definition : definitions) options += " -D" + definition;
   const std::string key = std::string(source.name) + " " + options;
-  if (const auto built = handles_->programs.find(key); built != handles_->programs.end()) return built->second;
+  if (const auto built = handles_->programs.find(key); built != handles_->programs.end())
+    return built->second;
 
   const char* text = source.text.data();
   const std::size_t length = source.text.size();
@@ -31,11 +34,12 @@ Program Device::build(const kernels::Source& source, const std::vector<std::stri
   cl_program handle = clCreateProgramWithSource(handles_->context, 1, &text, &length, &status);
   check(status, "clCreateProgramWithSource");
   Program program;
-  program.program_ = {handle, [](void* owned) { clReleaseProgram(static_cast<cl_program>(owned)); }};
+  program.program_ = {handle,
+                      [](void* owned) { clReleaseProgram(static_cast<cl_program>(owned)); }};
   status = clBuildProgram(handle, 1, &handles_->device, options.c_str(), nullptr, nullptr);
   if (status != CL_SUCCESS) {
-    throw Error(format("{}: kernels/{}.cl does not build with {}; the compiler says:\n{}\n", info_.name, source.name,
-                       options, build_log(handle, handles_->device)));
+    throw Error(format("{}: kernels/{}.cl does not build with {}; the compiler says:\n{}\n",
+                       info_.name, source.name, options, build_log(handle, handles_->device)));
   }
   handles_->programs.emplace(key, program);
   return program;
