@@ -41,7 +41,7 @@ void CommandLine::add(const std::string& name, int& value, const std::string& he
 
 void CommandLine::add(const std::string& name, double& value, const std::string& help) {
   parser_->description.add_options()(
-      name.c_str(), options::value(&value)->default_value(value, format("{}", value)),
+      name.c_str(), options::value(&value)->default_value(value, fmt::format("{}", value)),
       help.c_str());
 }
 
@@ -82,13 +82,13 @@ bool CommandLine::parse(const std::vector<std::string>& arguments) {
     if (values["help"].as<bool>()) {
       std::ostringstream text;
       text << parser_->description;
-      log::note(format("{}\n\n{}\n\n{}", usage_, summary_, text.str()));
+      log::note(fmt::format("{}\n\n{}\n\n{}", usage_, summary_, text.str()));
       return false;
     }
     if (values.count("config")) {
       const std::string path = values["config"].as<std::string>();
       std::ifstream file(path);
-      if (!file) throw UsageError(format("cannot open the configuration file {}", path));
+      if (!file) throw UsageError(fmt::format("cannot open the configuration file {}", path));
       options::store(options::parse_config_file(file, parser_->description), values);
     }
     options::notify(values);
@@ -96,7 +96,8 @@ bool CommandLine::parse(const std::vector<std::string>& arguments) {
     throw UsageError(failure.what(), remedy);
   }
   for (const std::string& name : required_) {
-    if (!values.count(name)) throw UsageError(format("the option --{} is missing", name), remedy);
+    if (!values.count(name))
+      throw UsageError(fmt::format("the option --{} is missing", name), remedy);
   }
   return true;
 }

@@ -72,10 +72,10 @@ std::string devices_text(const std::vector<DeviceInfo>& devices) {
   std::vector<std::vector<std::string>> rows;
   for (const DeviceInfo& device : devices) {
     rows.push_back(
-        {to_string(device.kind), format("{}: {}", device.index, device.name),
+        {to_string(device.kind), fmt::format("{}: {}", device.index, device.name),
          or_dash(device.platform), or_dash(device.driver), or_dash(device.address),
          device.memory_bytes > 0 ? format_bytes(static_cast<double>(device.memory_bytes)) : "-",
-         device.compute_units > 0 ? format("{:>5}", device.compute_units) : "    -",
+         device.compute_units > 0 ? fmt::format("{:>5}", device.compute_units) : "    -",
          remark(device)});
   }
   const std::vector<std::string> head{"kind",    "device", "platform", "driver",

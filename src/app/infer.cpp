@@ -50,7 +50,7 @@ bool parse(const Arguments& arguments, InferOptions& options) {
   for (const char* name : {"checkpoint", "data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
   if (options.format != "float32" && options.format != "int8") {
-    throw UsageError(format("unknown format '{}' for inference", options.format),
+    throw UsageError(fmt::format("unknown format '{}' for inference", options.format),
                      "Known formats: float32, int8");
   }
   options.checkpoint = checkpoint;
@@ -74,7 +74,7 @@ Predict predict_on_gpu(const Checkpoint& checkpoint, const Model& model, opencl:
 Predict predict_on_fpga(const Checkpoint& checkpoint, const Model& model, infer::Engine& engine,
                         const InferOptions& options) {
   if (checkpoint.calibration.size() != model.layers().size() + 1) {
-    throw Error(format("checkpoint {} holds no calibration", options.checkpoint.string()),
+    throw Error(fmt::format("checkpoint {} holds no calibration", options.checkpoint.string()),
                 "Train it anew, or infer in float32");
   }
   Plan::Ranges ranges{checkpoint.calibration.front(),
@@ -151,8 +151,9 @@ int infer(Communicator& world, const Arguments& arguments) {
   const Placement placement = place_job(world, options.placement);
   if (placement.ranks_of(on_fpga ? Role::fpga : Role::gpu).size() !=
       static_cast<std::size_t>(world.size())) {
-    throw UsageError(format("{} runs on {} ranks alone", options.format, on_fpga ? "FPGA" : "GPU"),
-                     format("Give --{}-ranks {}", on_fpga ? "fpga" : "gpu", world.size()));
+    throw UsageError(
+        fmt::format("{} runs on {} ranks alone", options.format, on_fpga ? "FPGA" : "GPU"),
+        fmt::format("Give --{}-ranks {}", on_fpga ? "fpga" : "gpu", world.size()));
   }
   const Checkpoint checkpoint = load_checkpoint(options.checkpoint);
   const Model model = make_model(checkpoint.model, checkpoint.input, checkpoint.classes);
@@ -187,9 +188,10 @@ int infer(Communicator& world, const Arguments& arguments) {
   if (world.is_lead()) {
     write_predictions(options.out, logits, reader.samples(), classes);
     const auto samples = static_cast<double>(reader.samples());
-    log::note(format("{} samples in {}: {:.2f} % right, {:.0f} samples a second; {}",
-                     reader.samples(), options.format, 100 * static_cast<double>(correct) / samples,
-                     samples / seconds, options.out.string()));
+    log::note(fmt::format("{} samples in {}: {:.2f} % right, {:.0f} samples a second; {}",
+                          reader.samples(), options.format,
+                          100 * static_cast<double>(correct) / samples, samples / seconds,
+                          options.out.string()));
   }
   return 0;
 }

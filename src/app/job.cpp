@@ -12,9 +12,9 @@ namespace {
 std::string device_in_errors;
 
 std::string who(const std::string& command, const Communicator& world) {
-  if (world.size() == 1) return format("dovetail {}: ", command);
+  if (world.size() == 1) return fmt::format("dovetail {}: ", command);
   const std::string device = device_in_errors.empty() ? "" : ", " + device_in_errors;
-  return format("dovetail {}: rank {} on {}{}: ", command, world.rank(), world.host(), device);
+  return fmt::format("dovetail {}: rank {} on {}{}: ", command, world.rank(), world.host(), device);
 }
 
 }  // namespace
@@ -30,7 +30,7 @@ int run_job(const std::string& command, const std::function<int(Communicator& wo
   try {
     return body(world);
   } catch (const UsageError& failure) {
-    fail_job(format("dovetail {}: {}", command, failure.what()), 2);
+    fail_job(fmt::format("dovetail {}: {}", command, failure.what()), 2);
   } catch (const std::bad_alloc&) {
     fail_job(who(command, world) + "out of memory. Use a smaller batch or fewer ranks a host", 1);
   } catch (const std::exception& failure) {

@@ -15,7 +15,7 @@ using namespace dovetail;
 void print_usage() {
   std::string text = "usage: dovetail <command> [options]\n\n";
   for (const app::Command& command : app::commands())
-    text += format("  {:<9} {}\n", command.name, command.summary);
+    text += fmt::format("  {:<9} {}\n", command.name, command.summary);
   log::note(text + "\n`dovetail <command> --help` lists a command's options.");
 }
 
@@ -31,17 +31,17 @@ int main(int argc, char** argv) {
   const auto found =
       std::find_if(table.begin(), table.end(), [&](const auto& c) { return words[0] == c.name; });
   if (found == table.end()) {
-    log::error(
-        format("dovetail: unknown command '{}'. `dovetail --help` lists the commands", words[0]));
+    log::error(fmt::format("dovetail: unknown command '{}'. `dovetail --help` lists the commands",
+                           words[0]));
     return 2;
   }
   try {
     return found->run({words.begin() + 1, words.end()});
   } catch (const UsageError& failure) {
-    log::error(format("dovetail {}: {}", words[0], failure.what()));
+    log::error(fmt::format("dovetail {}: {}", words[0], failure.what()));
     return 2;
   } catch (const std::exception& failure) {
-    log::error(format("dovetail {}: {}", words[0], failure.what()));
+    log::error(fmt::format("dovetail {}: {}", words[0], failure.what()));
     return 1;
   }
 }

@@ -13,7 +13,7 @@ std::optional<fpga::Backend> parse_backend(const std::string& name) {
   if (name == "auto") return std::nullopt;
   if (name == "card") return fpga::Backend::card;
   if (name == "emulated") return fpga::Backend::emulated;
-  throw UsageError(format("unknown FPGA backend '{}'", name),
+  throw UsageError(fmt::format("unknown FPGA backend '{}'", name),
                    "Known backends: auto, card, emulated");
 }
 
@@ -30,14 +30,14 @@ void PlacementOptions::add_to(CommandLine& line) {
 
 Placement place_job(Communicator& world, const PlacementOptions& options) {
   if (options.card_timeout_s <= 0) {
-    throw UsageError(format("--fpga-timeout {} is not positive", options.card_timeout_s),
+    throw UsageError(fmt::format("--fpga-timeout {} is not positive", options.card_timeout_s),
                      "Give seconds, such as 30");
   }
   Placement placement =
       place(world, {options.gpu_ranks, options.fpga_ranks, parse_backend(options.backend)});
   log::set_quiet(world.rank() != 0);  // the ranks may have been numbered anew
   const RankPlacement& mine = placement.mine();
-  set_device_in_errors(format("{} {}", to_string(mine.device.kind), mine.device.name));
+  set_device_in_errors(fmt::format("{} {}", to_string(mine.device.kind), mine.device.name));
   log::note(to_text(placement));
   for (const std::string& notice : placement.notices) log::note(notice);
   return placement;

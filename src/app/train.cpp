@@ -42,21 +42,23 @@ void expect(bool holds, const std::string& problem, const std::string& remedy) {
 }
 
 void check(const TrainSettings& settings, const TypedOptions& typed) {
-  expect(typed.format == "float32", format("unknown format '{}' for training", typed.format),
+  expect(typed.format == "float32", fmt::format("unknown format '{}' for training", typed.format),
          "Known formats: float32");
-  expect(settings.fpga_format == "int8", format("unknown FPGA format '{}'", settings.fpga_format),
-         "Known FPGA formats: int8");
-  expect(settings.epochs >= 1, format("--epochs {} trains nothing", settings.epochs),
+  expect(settings.fpga_format == "int8",
+         fmt::format("unknown FPGA format '{}'", settings.fpga_format), "Known FPGA formats: int8");
+  expect(settings.epochs >= 1, fmt::format("--epochs {} trains nothing", settings.epochs),
          "Give 1 or more");
-  expect(settings.batch >= 1, format("--batch {} holds no samples", settings.batch),
+  expect(settings.batch >= 1, fmt::format("--batch {} holds no samples", settings.batch),
          "Give 1 or more");
-  expect(typed.rate > 0, format("--lr {} is not positive", typed.rate),
+  expect(typed.rate > 0, fmt::format("--lr {} is not positive", typed.rate),
          "Give a learning rate such as 0.05");
   expect(typed.momentum >= 0 && typed.momentum < 1,
-         format("--momentum {} is outside [0, 1)", typed.momentum), "Give a momentum such as 0.9");
-  expect(typed.decay >= 0, format("--weight-decay {} is negative", typed.decay), "Give 0 or more");
+         fmt::format("--momentum {} is outside [0, 1)", typed.momentum),
+         "Give a momentum such as 0.9");
+  expect(typed.decay >= 0, fmt::format("--weight-decay {} is negative", typed.decay),
+         "Give 0 or more");
   expect(settings.warmup_epochs >= 0,
-         format("--warmup-epochs {} is negative", settings.warmup_epochs), "Give 0 or more");
+         fmt::format("--warmup-epochs {} is negative", settings.warmup_epochs), "Give 0 or more");
   expect(!settings.optimizer.nesterov || typed.momentum > 0, "--nesterov needs a momentum",
          "Give --momentum 0.9");
 }
@@ -68,7 +70,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
                    "GPU ranks train the model; FPGA ranks score every epoch's weights in low "
                    "precision meanwhile.");
   line.add("data", typed.data, "the data set's folder (made by `dovetail shard`)");
-  line.add("model", settings.model, format("one of: {}", fmt::join(model_names(), ", ")));
+  line.add("model", settings.model, fmt::format("one of: {}", fmt::join(model_names(), ", ")));
   line.add("out", typed.out, "the run's folder: run.jsonl, summary.json, checkpoint.h5");
   line.add("epochs", settings.epochs, "passes over the training set");
   line.add("batch", settings.batch, "global batch: samples of one step over all GPU ranks");
@@ -179,7 +181,7 @@ int train(Communicator& world, const Arguments& arguments) {
   const std::vector<int> gpus = placement.ranks_of(Role::gpu);
   expect(!gpus.empty(), "no rank trains", "Give at least one GPU rank (--gpu-ranks 1)");
   expect(settings.batch >= static_cast<int>(gpus.size()),
-         format("--batch {} is smaller than the {} GPU ranks", settings.batch, gpus.size()),
+         fmt::format("--batch {} is smaller than the {} GPU ranks", settings.batch, gpus.size()),
          "Give every GPU rank at least one sample a step");
   if (world.is_lead()) make_writable_folder(settings.out);
 

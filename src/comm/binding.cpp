@@ -28,9 +28,10 @@ std::vector<DeviceInfo> usable_ones(const std::vector<DeviceInfo>& devices, Devi
 std::string unusable_devices(const std::vector<DeviceInfo>& devices) {
   std::vector<std::string> reasons;
   for (const DeviceInfo& device : devices) {
-    if (!device.unusable.empty()) reasons.push_back(format("{}: {}", device.name, device.unusable));
+    if (!device.unusable.empty())
+      reasons.push_back(fmt::format("{}: {}", device.name, device.unusable));
   }
-  return reasons.empty() ? "" : format(" ({})", fmt::join(reasons, "; "));
+  return reasons.empty() ? "" : fmt::format(" ({})", fmt::join(reasons, "; "));
 }
 
 DeviceInfo choose_opencl(const RankPlacement& rank, int host_rank,
@@ -40,8 +41,8 @@ DeviceInfo choose_opencl(const RankPlacement& rank, int host_rank,
   const std::vector<DeviceInfo> cpus = usable_ones(devices, DeviceKind::cpu);
   if (!cpus.empty()) return cpus.front();
   const std::string what = devices.empty() ? "no OpenCL platform" : "no usable OpenCL GPU or CPU";
-  throw Error(format("{} on host {}, where rank {} is to train{}", what, rank.host, rank.rank,
-                     unusable_devices(devices)),
+  throw Error(fmt::format("{} on host {}, where rank {} is to train{}", what, rank.host, rank.rank,
+                          unusable_devices(devices)),
               "Install the GPU's driver, or PoCL for the CPU (package pocl-opencl-icd)");
 }
 
@@ -50,9 +51,10 @@ DeviceInfo choose_card(const RankPlacement& rank, int host_rank,
   std::vector<DeviceInfo> cards = devices;
   std::erase_if(cards, [](const DeviceInfo& card) { return !card.unusable.empty(); });
   if (host_rank >= static_cast<int>(cards.size())) {
-    throw Error(format("rank {} on host {} needs FPGA card {} of the host, but sees {}{}",
-                       rank.rank, rank.host, host_rank, cards.size(), unusable_devices(devices)),
-                "`dovetail devices` on that host says more");
+    throw Error(
+        fmt::format("rank {} on host {} needs FPGA card {} of the host, but sees {}{}", rank.rank,
+                    rank.host, host_rank, cards.size(), unusable_devices(devices)),
+        "`dovetail devices` on that host says more");
   }
   return cards[static_cast<std::size_t>(host_rank)];
 }
@@ -82,15 +84,15 @@ std::vector<std::string> make_notices(const std::vector<RankPlacement>& ranks) {
   }
   std::vector<std::string> notices;
   if (!hosts.empty()) {
-    notices.push_back(format("no GPU on {} {}: GPU ranks there use the CPU through {}",
-                             hosts.size() > 1 ? "hosts" : "host", fmt::join(hosts, ", "),
-                             fmt::join(platforms, ", ")));
+    notices.push_back(fmt::format("no GPU on {} {}: GPU ranks there use the CPU through {}",
+                                  hosts.size() > 1 ? "hosts" : "host", fmt::join(hosts, ", "),
+                                  fmt::join(platforms, ", ")));
   }
   if (emulated > 0) {
-    notices.push_back(
-        format("{} emulated: what {} right, how long it takes means nothing",
-               emulated == 1 ? "the FPGA card is" : format("the {} FPGA cards are", emulated),
-               emulated == 1 ? "it computes is" : "they compute is"));
+    notices.push_back(fmt::format(
+        "{} emulated: what {} right, how long it takes means nothing",
+        emulated == 1 ? "the FPGA card is" : fmt::format("the {} FPGA cards are", emulated),
+        emulated == 1 ? "it computes is" : "they compute is"));
   }
   return notices;
 }
@@ -98,10 +100,10 @@ std::vector<std::string> make_notices(const std::vector<RankPlacement>& ranks) {
 std::string notes_of(const RankPlacement& rank) {
   std::vector<std::string> notes;
   if (rank.cpu_threads > 0)
-    notes.push_back(format("{} thread{}", rank.cpu_threads, rank.cpu_threads == 1 ? "" : "s"));
-  if (rank.sharers > 1) notes.push_back(format("shared by {} ranks", rank.sharers));
+    notes.push_back(fmt::format("{} thread{}", rank.cpu_threads, rank.cpu_threads == 1 ? "" : "s"));
+  if (rank.sharers > 1) notes.push_back(fmt::format("shared by {} ranks", rank.sharers));
   if (rank.emulated) notes.push_back("emulated");
-  return format("{}", fmt::join(notes, ", "));
+  return fmt::format("{}", fmt::join(notes, ", "));
 }
 
 }  // namespace
@@ -139,9 +141,9 @@ Placement bind_devices(const std::vector<RankSite>& sites, const RolePlan& plan,
 std::string to_text(const Placement& placement) {
   std::vector<std::vector<std::string>> rows;
   for (const RankPlacement& rank : placement.ranks) {
-    rows.push_back({format("{:>4}", rank.rank), rank.host, to_string(rank.role),
+    rows.push_back({fmt::format("{:>4}", rank.rank), rank.host, to_string(rank.role),
                     to_string(rank.device.kind),
-                    format("{}: {}", rank.device.index, rank.device.name), notes_of(rank)});
+                    fmt::format("{}: {}", rank.device.index, rank.device.name), notes_of(rank)});
   }
   return format_table({"rank", "host", "role", "kind", "device", "notes"}, rows);
 }

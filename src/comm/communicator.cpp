@@ -195,9 +195,9 @@ void Communicator::expect_same_bits(std::span<const float> values, const std::st
   if (others.empty()) return;
   std::vector<std::string> names;
   for (int rank : others)
-    names.push_back(format("{} ({})", rank, hosts_[static_cast<std::size_t>(rank)]));
-  throw Error(format("{} differ between ranks: other bits than most on rank {}", what,
-                     fmt::join(names, ", ")),
+    names.push_back(fmt::format("{} ({})", rank, hosts_[static_cast<std::size_t>(rank)]));
+  throw Error(fmt::format("{} differ between ranks: other bits than most on rank {}", what,
+                          fmt::join(names, ", ")),
               "A device or its memory may be faulty; resume from the last checkpoint without it");
 }
 

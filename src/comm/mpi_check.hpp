@@ -19,13 +19,13 @@ inline void check_mpi(int code, const char* call) {
   char text[MPI_MAX_ERROR_STRING] = {};
   int length = 0;
   MPI_Error_string(code, text, &length);
-  throw Error(format("MPI: {} failed: {}", call, text));
+  throw Error(fmt::format("MPI: {} failed: {}", call, text));
 }
 
 /// MPI 3 counts with int.
 inline int mpi_count(std::size_t count) {
   if (count > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
-    throw Error(format("MPI: {} elements in one message; it carries 2^31 - 1 at most", count));
+    throw Error(fmt::format("MPI: {} elements in one message; it carries 2^31 - 1 at most", count));
   }
   return static_cast<int>(count);
 }

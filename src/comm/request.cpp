@@ -48,8 +48,8 @@ bool Request::Operation::test() {
     MPI_Count bytes = 0;
     check_mpi(MPI_Get_elements_x(&status, MPI_BYTE, &bytes), "MPI_Get_elements_x");
     if (static_cast<std::size_t>(bytes) != *expected_bytes) {
-      throw Error(format("MPI: a message from rank {} has {} bytes where {} were expected",
-                         status.MPI_SOURCE, bytes, *expected_bytes));
+      throw Error(fmt::format("MPI: a message from rank {} has {} bytes where {} were expected",
+                              status.MPI_SOURCE, bytes, *expected_bytes));
     }
   }
   return complete != 0;
@@ -69,7 +69,7 @@ Request::Operation::~Operation() {
     int complete = 0;
     const int code = MPI_Test(&handle, &complete, MPI_STATUS_IGNORE);
     if (code != MPI_SUCCESS)
-      log::error(format("MPI: {} failed and nobody asked for its result", call));
+      log::error(fmt::format("MPI: {} failed and nobody asked for its result", call));
     return complete || code != MPI_SUCCESS;
   });
 }

@@ -50,7 +50,7 @@ bool all_can_emulate(const std::vector<RankSite>& sites) {
 }
 
 std::string plural(int count, const std::string& noun) {
-  return format("{} {}{}", count, noun, count == 1 ? "" : "s");
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 /// The number of FPGA ranks that the command line asks for, or nothing where it leaves that open.
@@ -61,15 +61,15 @@ std::optional<int> requested_fpga_ranks(int world, const PlacementRequest& reque
     throw UsageError("a number of ranks cannot be negative");
   if (gpu && fpga && *gpu + *fpga != world) {
     throw UsageError(
-        format("{} and {} were asked for, but the job has {}", plural(*gpu, "GPU rank"),
-               plural(*fpga, "FPGA rank"), plural(world, "rank")),
-        *gpu + *fpga > 0 ? format("Start it with mpirun -n {}", *gpu + *fpga) : "");
+        fmt::format("{} and {} were asked for, but the job has {}", plural(*gpu, "GPU rank"),
+                    plural(*fpga, "FPGA rank"), plural(world, "rank")),
+        *gpu + *fpga > 0 ? fmt::format("Start it with mpirun -n {}", *gpu + *fpga) : "");
   }
   for (const auto& [count, role] : {std::pair{gpu, "GPU rank"}, std::pair{fpga, "FPGA rank"}}) {
     if (count && *count > world) {
-      throw UsageError(
-          format("{} asked for, but the job has {}", plural(*count, role), plural(world, "rank")),
-          format("Start it with mpirun -n {} or more", *count));
+      throw UsageError(fmt::format("{} asked for, but the job has {}", plural(*count, role),
+                                   plural(world, "rank")),
+                       fmt::format("Start it with mpirun -n {} or more", *count));
     }
   }
   if (fpga) return fpga;
@@ -88,20 +88,21 @@ int card_capacity(const std::vector<Host>& hosts) {
                                int wanted) {
   std::vector<std::string> counts;
   for (const Host& host : hosts) {
-    counts.push_back(format("{}: {}, {}", host.name, plural(host.cards, "card"),
-                            plural(static_cast<int>(host.ranks.size()), "rank")));
+    counts.push_back(fmt::format("{}: {}, {}", host.name, plural(host.cards, "card"),
+                                 plural(static_cast<int>(host.ranks.size()), "rank")));
   }
   std::string reasons;
   for (const RankSite& site : sites) {
     for (const DeviceInfo& card : site.cards) {
       const std::string reason =
-          format("; card {} of {} cannot be used: {}", card.index, site.host, card.unusable);
+          fmt::format("; card {} of {} cannot be used: {}", card.index, site.host, card.unusable);
       if (!usable(card) && reasons.find(reason) == std::string::npos) reasons += reason;
     }
   }
   throw Error(
-      format("{} asked for, but the job's hosts can place {} on FPGA cards ({}){}",
-             plural(wanted, "FPGA rank"), card_capacity(hosts), fmt::join(counts, "; "), reasons),
+      fmt::format("{} asked for, but the job's hosts can place {} on FPGA cards ({}){}",
+                  plural(wanted, "FPGA rank"), card_capacity(hosts), fmt::join(counts, "; "),
+                  reasons),
       all_can_emulate(sites) ? "Ask for fewer, or use --fpga-backend emulated" : "Ask for fewer");
 }
 
@@ -135,7 +136,7 @@ std::vector<Role> roles_on_emulation(const std::vector<RankSite>& sites, std::op
     throw Error(
         insisted
             ? "this build has no emulated FPGA card"
-            : format(
+            : fmt::format(
                   "{} asked for, but no host has an FPGA card and this build has no emulated one",
                   plural(*wanted, "FPGA rank")),
         "Build with the XRT that the emulated card fits (2.13), or use --fpga-ranks 0");

@@ -55,7 +55,7 @@ Engine::Engine(fpga::Card& card, int max_batch)
       dense_(card.kernel("dense_int8")),
       max_pool_(card.kernel("max_pool_int8")) {
   if (max_batch < 1 || max_batch > 4096) {
-    throw Error(format("an FPGA batch of {} images is out of range", max_batch),
+    throw Error(fmt::format("an FPGA batch of {} images is out of range", max_batch),
                 "Choose 1 to 4096");
   }
 }
@@ -111,8 +111,8 @@ std::vector<float> Engine::run(std::span<const std::uint8_t> images, std::size_t
   if (!loaded()) throw Error("the FPGA engine has no weights", "Load a weight pack first");
   const auto image = static_cast<std::size_t>(network_.channels * network_.height * network_.width);
   if (images.size() != count * image) {
-    throw Error(format("{} images of model {} need {} bytes, not {}", count, network_.model,
-                       count * image, images.size()));
+    throw Error(fmt::format("{} images of model {} need {} bytes, not {}", count, network_.model,
+                            count * image, images.size()));
   }
   const auto classes = static_cast<std::size_t>(network_.classes);
   std::vector<float> logits(count * classes);

@@ -27,7 +27,7 @@ ScheduleKind parse_schedule(const std::string& name) {
        {ScheduleKind::constant, ScheduleKind::step, ScheduleKind::cosine}) {
     if (name == to_string(kind)) return kind;
   }
-  throw UsageError(format("unknown learning-rate schedule '{}'", name),
+  throw UsageError(fmt::format("unknown learning-rate schedule '{}'", name),
                    "Known schedules: constant, step, cosine");
 }
 

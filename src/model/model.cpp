@@ -40,7 +40,7 @@ FeatureShape output_of(const Layer& layer, const FeatureShape& in) {
 void expect_fit(const std::string& model, const FeatureShape& in, int kernel, int padding) {
   if (in.height + 2 * padding < kernel || in.width + 2 * padding < kernel) {
     throw UsageError(
-        format(
+        fmt::format(
             "model {} cannot take this data set: a {}x{} window does not fit feature maps of {}x{}",
             model, kernel, kernel, in.height, in.width),
         "Choose a model for smaller images, or larger images");
@@ -65,13 +65,13 @@ std::vector<Parameter> draw(const std::vector<ParameterSpec>& specs, std::uint64
 
 Model::Model(std::string name, FeatureShape input, const std::vector<Layer>& layers)
     : name_(std::move(name)), input_(input) {
-  if (layers.empty()) throw UsageError(format("model {} has no layers", name_));
+  if (layers.empty()) throw UsageError(fmt::format("model {} has no layers", name_));
   for (const Layer& layer : layers) place(layer);
 }
 
 std::string Model::next_name(const char* kind) {
   const auto same_kind = [&](const PlacedLayer& placed) { return placed.name.starts_with(kind); };
-  return format("{}{}", kind, 1 + std::count_if(layers_.begin(), layers_.end(), same_kind));
+  return fmt::format("{}{}", kind, 1 + std::count_if(layers_.begin(), layers_.end(), same_kind));
 }
 
 void Model::place(const Layer& layer) {

@@ -22,7 +22,8 @@ OptimizerKind parse_optimizer(const std::string& name) {
   for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adam, OptimizerKind::adamw}) {
     if (name == to_string(kind)) return kind;
   }
-  throw UsageError(format("unknown optimiser '{}'", name), "Known optimisers: sgd, adam, adamw");
+  throw UsageError(fmt::format("unknown optimiser '{}'", name),
+                   "Known optimisers: sgd, adam, adamw");
 }
 
 const char* to_string(LossKind kind) {
@@ -33,7 +34,7 @@ LossKind parse_loss(const std::string& name) {
   for (const LossKind kind : {LossKind::cross_entropy, LossKind::mean_squared_error}) {
     if (name == to_string(kind)) return kind;
   }
-  throw UsageError(format("unknown loss '{}'", name), "Known losses: cross-entropy, mse");
+  throw UsageError(fmt::format("unknown loss '{}'", name), "Known losses: cross-entropy, mse");
 }
 
 }  // namespace dovetail

@@ -43,8 +43,8 @@ Model make_model(const std::string& name, const FeatureShape& input, int classes
   for (const Recipe& recipe : recipes) {
     if (name == recipe.name) return Model(name, input, recipe.layers(classes));
   }
-  throw UsageError(format("unknown model '{}'", name),
-                   format("Known models: {}", fmt::join(model_names(), ", ")));
+  throw UsageError(fmt::format("unknown model '{}'", name),
+                   fmt::format("Known models: {}", fmt::join(model_names(), ", ")));
 }
 
 }  // namespace dovetail

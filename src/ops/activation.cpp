@@ -17,13 +17,14 @@ int lanes_of(Variant variant) {
 }
 
 opencl::Program build(opencl::Device& device, Variant variant) {
-  return device.build(kernels::activation, {format("LANES={}", lanes_of(variant)),
-                                            format("BLOCKS={}", variant == Variant::cpu ? 16 : 1)});
+  return device.build(kernels::activation,
+                      {fmt::format("LANES={}", lanes_of(variant)),
+                       fmt::format("BLOCKS={}", variant == Variant::cpu ? 16 : 1)});
 }
 
 float checked_probability(float probability) {
   if (!(probability >= 0 && probability < 1)) {
-    throw Error(format("dropout with probability {} is impossible", probability),
+    throw Error(fmt::format("dropout with probability {} is impossible", probability),
                 "Choose one in [0, 1)");
   }
   return probability;
@@ -80,15 +81,15 @@ NormaliseInput::NormaliseInput(opencl::Device& device, Variant variant, const La
   const auto channels = static_cast<std::size_t>(layout.channels);
   if (layout.channel_stride != layout.channels || mean.size() != channels ||
       deviation.size() != channels) {
-    throw Error(format("normalising {} channels of stride {} with {} means and {} deviations",
-                       layout.channels, layout.channel_stride, mean.size(), deviation.size()));
+    throw Error(fmt::format("normalising {} channels of stride {} with {} means and {} deviations",
+                            layout.channels, layout.channel_stride, mean.size(), deviation.size()));
   }
   std::vector<float> scale(channels);
   std::vector<float> shift(channels);
   for (std::size_t c = 0; c < channels; ++c) {
     if (!(deviation[c] > 0)) {
       throw Error(
-          format("channel {} of the data set has a standard deviation of {}", c, deviation[c]),
+          fmt::format("channel {} of the data set has a standard deviation of {}", c, deviation[c]),
           "Make the shards anew, or leave out the channel that never changes");
     }
     scale[c] = static_cast<float>(1.0 / (255.0 * static_cast<double>(deviation[c])));
@@ -97,7 +98,7 @@ NormaliseInput::NormaliseInput(opencl::Device& device, Variant variant, const La
   }
   scale_ = device.upload(std::span<const float>(scale));
   shift_ = device.upload(std::span<const float>(shift));
-  forward_ = device.build(kernels::normalise_input, {format("CHANNELS={}", channels)})
+  forward_ = device.build(kernels::normalise_input, {fmt::format("CHANNELS={}", channels)})
                  .kernel(kernels::normalise_input_::normalise_images);
 }
 

@@ -22,16 +22,17 @@ BatchNorm::BatchNorm(opencl::Device& device, Variant variant, const Layout& layo
       max_slices_(variant == Variant::cpu ? 128 : 1024),
       fold_items_(variant == Variant::cpu ? 1 : 64),
       epsilon_(epsilon) {
-  if (!(epsilon > 0)) throw Error(format("batch normalisation with an epsilon of {}", epsilon));
+  if (!(epsilon > 0))
+    throw Error(fmt::format("batch normalisation with an epsilon of {}", epsilon));
   const std::size_t channel_bytes = static_cast<std::size_t>(layout.channel_stride) * sizeof(float);
   slice_first_ = device.allocate(channel_bytes * static_cast<std::size_t>(max_slices_));
   slice_second_ = device.allocate(channel_bytes * static_cast<std::size_t>(max_slices_));
   scale_ = device.allocate(channel_bytes);
   offset_ = device.allocate(channel_bytes);
   slope_ = device.allocate(channel_bytes);
-  const opencl::Program program =
-      device.build(kernels::batch_norm,
-                   {format("LANES={}", lanes_of(variant)), format("ITEMS={}", fold_items_)});
+  const opencl::Program program = device.build(
+      kernels::batch_norm,
+      {fmt::format("LANES={}", lanes_of(variant)), fmt::format("ITEMS={}", fold_items_)});
   slice_statistics_ = program.kernel(kernels::batch_norm_::slice_statistics);
   batch_statistics_ = program.kernel(kernels::batch_norm_::batch_statistics);
   inference_scale_ = program.kernel(kernels::batch_norm_::inference_scale);

@@ -31,19 +31,20 @@ void validate(const Conv2dShape& shape) {
   };
   const auto refuse = [](const std::string& problem) { throw Error("convolution: " + problem); };
   if (shape.kernel < 1 || shape.stride < 1 || shape.padding < 0) {
-    refuse(format("kernel {}, stride {}, padding {}", shape.kernel, shape.stride, shape.padding));
+    refuse(
+        fmt::format("kernel {}, stride {}, padding {}", shape.kernel, shape.stride, shape.padding));
   }
   if (shape.input.height + 2 * shape.padding < shape.kernel ||
       shape.input.width + 2 * shape.padding < shape.kernel) {
-    refuse(format("a kernel of {} is larger than the input", shape.kernel));
+    refuse(fmt::format("a kernel of {} is larger than the input", shape.kernel));
   }
   if (shape.output.height != extent(shape.input.height) ||
       shape.output.width != extent(shape.input.width)) {
-    refuse(format("the output should be {} × {}, not {} × {}", extent(shape.input.height),
-                  extent(shape.input.width), shape.output.height, shape.output.width));
+    refuse(fmt::format("the output should be {} × {}, not {} × {}", extent(shape.input.height),
+                       extent(shape.input.width), shape.output.height, shape.output.width));
   }
   if (shape.input.halo < shape.padding) {
-    refuse(format("padding {} exceeds the input's halo {}", shape.padding, shape.input.halo));
+    refuse(fmt::format("padding {} exceeds the input's halo {}", shape.padding, shape.input.halo));
   }
   if (shape.output.channel_stride % channel_lanes != 0)
     refuse("the output's channels are not padded");
@@ -63,19 +64,19 @@ Definitions geometry(const Conv2dShape& shape) {
     return halo * (map.row_stride() + map.channel_stride);
   };
   Definitions all = {
-      format("KERNEL={}", shape.kernel), format("STRIDE={}", shape.stride),
-      format("PADDING={}", shape.padding),
-      format("X_ORIGIN={}", interior(shape.input, shape.input.halo - shape.padding))};
+      fmt::format("KERNEL={}", shape.kernel), fmt::format("STRIDE={}", shape.stride),
+      fmt::format("PADDING={}", shape.padding),
+      fmt::format("X_ORIGIN={}", interior(shape.input, shape.input.halo - shape.padding))};
   const std::array<std::pair<char, const Layout*>, 2> maps = {
       {{'X', &shape.input}, {'Y', &shape.output}}};
   for (const auto& [letter, map] : maps) {
-    all.push_back(format("{}_PIXEL={}", letter, map->channel_stride));
-    all.push_back(format("{}_ROW={}", letter, map->row_stride()));
-    all.push_back(format("{}_IMAGE={}", letter, map->image_stride()));
-    all.push_back(format("{}_HEIGHT={}", letter, map->height));
-    all.push_back(format("{}_WIDTH={}", letter, map->width));
-    all.push_back(format("{}_CHANNELS={}", letter, map->channels));
-    all.push_back(format("{}_INTERIOR={}", letter, interior(*map, map->halo)));
+    all.push_back(fmt::format("{}_PIXEL={}", letter, map->channel_stride));
+    all.push_back(fmt::format("{}_ROW={}", letter, map->row_stride()));
+    all.push_back(fmt::format("{}_IMAGE={}", letter, map->image_stride()));
+    all.push_back(fmt::format("{}_HEIGHT={}", letter, map->height));
+    all.push_back(fmt::format("{}_WIDTH={}", letter, map->width));
+    all.push_back(fmt::format("{}_CHANNELS={}", letter, map->channels));
+    all.push_back(fmt::format("{}_INTERIOR={}", letter, interior(*map, map->halo)));
   }
   return all;
 }
@@ -142,8 +143,9 @@ Definitions weight_tile(const Conv2dShape& shape, int vectors) {
   constexpr int cached_bytes = 32768;  // of dy, in the first-level cache
   const int row_bytes = shape.output.width * vectors * channel_lanes * 4;
   const int blocks = quotient_up(shape.output.height * row_bytes, cached_bytes);
-  return {format("PATCH={}", patch), format("PATCH_RUNS={}", whole_window ? depth(shape) / run : 1),
-          format("GRADIENT_ROWS={}", quotient_up(shape.output.height, blocks))};
+  return {fmt::format("PATCH={}", patch),
+          fmt::format("PATCH_RUNS={}", whole_window ? depth(shape) / run : 1),
+          fmt::format("GRADIENT_ROWS={}", quotient_up(shape.output.height, blocks))};
 }
 
 // ---- GPU: tiles of a work-group, 4 × 4 results a work-item ----
@@ -183,9 +185,10 @@ void Conv2d::build_cpu() {
   namespace entries = kernels::conv2d_cpu_;
   const auto build = [&](const Conv2dShape& shape, const CpuTile& tile) {
     Definitions all = geometry(shape);
-    all.insert(all.end(),
-               {format("VECTORS={}", tile.vectors), format("TILE_ROWS={}", tile.rows),
-                format("TILE_COLUMNS={}", tile.columns), format("IMAGES={}", tile.images)});
+    all.insert(
+        all.end(),
+        {fmt::format("VECTORS={}", tile.vectors), fmt::format("TILE_ROWS={}", tile.rows),
+         fmt::format("TILE_COLUMNS={}", tile.columns), fmt::format("IMAGES={}", tile.images)});
     for (std::string& definition : weight_tile(shape, tile.vectors)) all.push_back(definition);
     return device_.build(kernels::conv2d_cpu, all);
   };
@@ -227,9 +230,10 @@ void Conv2d::build_gpu() {
   const GpuTile input = choose_tile(long{x.batch} * x.height * x.width, x.channel_stride);
   const GpuTile weight = choose_tile(depth(shape_), y.channel_stride);
   Definitions all = geometry(shape_);
-  all.insert(all.end(), {format("FORWARD_M={}", forward.m), format("FORWARD_N={}", forward.n),
-                         format("INPUT_M={}", input.m), format("INPUT_N={}", input.n),
-                         format("WEIGHT_M={}", weight.m), format("WEIGHT_N={}", weight.n)});
+  all.insert(all.end(),
+             {fmt::format("FORWARD_M={}", forward.m), fmt::format("FORWARD_N={}", forward.n),
+              fmt::format("INPUT_M={}", input.m), fmt::format("INPUT_N={}", input.n),
+              fmt::format("WEIGHT_M={}", weight.m), fmt::format("WEIGHT_N={}", weight.n)});
   const opencl::Program program = device_.build(kernels::conv2d_gpu, all);
   forward_ = program.kernel(entries::forward);
   input_gradient_ = program.kernel(entries::input_gradient);
@@ -257,7 +261,7 @@ void Conv2d::allocate_partial(int wanted_groups) {
 void Conv2d::expect_batch(int batch) const {
   const int capacity = std::min(shape_.input.batch, shape_.output.batch);
   if (batch < 1 || batch > capacity) {
-    throw Error(format("convolution: a batch of {} where 1 to {} fit", batch, capacity));
+    throw Error(fmt::format("convolution: a batch of {} where 1 to {} fit", batch, capacity));
   }
 }
 
@@ -277,8 +281,8 @@ void Conv2d::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
                             bool mask) {
   expect_batch(batch);
   if (shape_.output.halo < shape_.gradient_halo()) {
-    throw Error(format("convolution: the input gradient needs an output halo of {}, not {}",
-                       shape_.gradient_halo(), shape_.output.halo));
+    throw Error(fmt::format("convolution: the input gradient needs an output halo of {}, not {}",
+                            shape_.gradient_halo(), shape_.output.halo));
   }
   opencl::Range range = input_grid_.over(batch);
   if (pack_turned_) {

@@ -25,8 +25,8 @@ Lines::Lines(opencl::Device& device, Variant variant, const Layout& layout, int 
       vectors_(layout.channel_stride / lanes) {
   if (layout.channel_stride % lanes != 0) {
     throw Error(
-        format("a feature map with a channel stride of {} cannot be walked in vectors of {}",
-               layout.channel_stride, lanes));
+        fmt::format("a feature map with a channel stride of {} cannot be walked in vectors of {}",
+                    layout.channel_stride, lanes));
   }
   if (rows == Rows::merged && layout.halo == 0) {
     columns_ *= rows_;
@@ -63,7 +63,8 @@ opencl::Range Lines::slice_groups(int slices) const {
 
 void expect_batch(int batch, int capacity) {
   if (batch < 1 || batch > capacity) {
-    throw Error(format("a batch of {} where the layout holds 1 to {} samples", batch, capacity));
+    throw Error(
+        fmt::format("a batch of {} where the layout holds 1 to {} samples", batch, capacity));
   }
 }
 

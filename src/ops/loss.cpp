@@ -16,14 +16,14 @@ std::size_t items_of(Variant variant) {
 
 int checked_columns(int columns, int stride) {
   if (columns < 1 || columns > stride || stride % channel_lanes != 0) {
-    throw Error(format("a loss over {} columns of rows of {} floats", columns, stride),
-                format("Rows are padded to a multiple of {}", channel_lanes));
+    throw Error(fmt::format("a loss over {} columns of rows of {} floats", columns, stride),
+                fmt::format("Rows are padded to a multiple of {}", channel_lanes));
   }
   return columns;
 }
 
 opencl::Program build(opencl::Device& device, Variant variant) {
-  return device.build(kernels::loss, {format("ITEMS={}", items_of(variant))});
+  return device.build(kernels::loss, {fmt::format("ITEMS={}", items_of(variant))});
 }
 
 }  // namespace
@@ -36,7 +36,7 @@ RowSums::RowSums(opencl::Device& device, const opencl::Program& program, std::si
 }
 
 void RowSums::reserve(int batch) {
-  if (batch < 1) throw Error(format("a loss over a batch of {}", batch));
+  if (batch < 1) throw Error(fmt::format("a loss over a batch of {}", batch));
   if (batch <= capacity_) return;
   capacity_ = round_up(batch, channel_lanes);
   losses_ = device_.allocate(static_cast<std::size_t>(capacity_) * sizeof(float));

@@ -48,16 +48,18 @@ opencl::Range each_element(int rows, int columns) {
 Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape)
     : device_(device), variant_(variant), shape_(shape) {
   if (shape.in < 1 || shape.out < 1 || shape.out % channel_lanes != 0) {
-    throw Error(
-        format("a dense layer of {} inputs and {} outputs: there must be inputs, and outputs in "
-               "multiples of {}",
-               shape.in, shape.out, channel_lanes));
+    throw Error(fmt::format(
+        "a dense layer of {} inputs and {} outputs: there must be inputs, and outputs in "
+        "multiples of {}",
+        shape.in, shape.out, channel_lanes));
   }
-  const std::vector<std::string> extents = {format("IN={}", shape.in), format("OUT={}", shape.out)};
+  const std::vector<std::string> extents = {fmt::format("IN={}", shape.in),
+                                            fmt::format("OUT={}", shape.out)};
   if (variant == Variant::cpu) {
     namespace entries = kernels::matmul_cpu_;
     std::vector<std::string> all = extents;
-    all.insert(all.end(), {format("ROW_BLOCK={}", row_block), format("ROW_TILE={}", row_tile)});
+    all.insert(all.end(),
+               {fmt::format("ROW_BLOCK={}", row_block), fmt::format("ROW_TILE={}", row_tile)});
     const opencl::Program program = device.build(kernels::matmul_cpu, all);
     forward_ = program.kernel(entries::forward);
     input_gradient_ = program.kernel(entries::input_gradient);
@@ -76,7 +78,7 @@ Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape
 }
 
 void Matmul::expect_rows(int rows) const {
-  if (rows < 1) throw Error(format("a dense layer over {} rows", rows));
+  if (rows < 1) throw Error(fmt::format("a dense layer over {} rows", rows));
 }
 
 Matmul::Split Matmul::split_product(int rows, int columns, int depth) {

@@ -16,15 +16,15 @@ const Pool2dShape& checked(const Pool2dShape& shape) {
   const Layout& out = shape.output;
   const auto pooled = [&](int extent) { return (extent - shape.kernel) / shape.stride + 1; };
   if (shape.kernel < 1 || shape.stride < 1 || in.height < shape.kernel || in.width < shape.kernel) {
-    throw Error(format("a {0}x{0} pool with stride {1} does not fit on {2}x{3} feature maps",
-                       shape.kernel, shape.stride, in.height, in.width));
+    throw Error(fmt::format("a {0}x{0} pool with stride {1} does not fit on {2}x{3} feature maps",
+                            shape.kernel, shape.stride, in.height, in.width));
   }
   if (out.height != pooled(in.height) || out.width != pooled(in.width) ||
       out.channels != in.channels || out.channel_stride != in.channel_stride ||
       out.batch != in.batch) {
     throw Error(
-        format("a pool's output layout ({}x{}x{}, batch {}) does not follow from its input's",
-               out.height, out.width, out.channels, out.batch));
+        fmt::format("a pool's output layout ({}x{}x{}, batch {}) does not follow from its input's",
+                    out.height, out.width, out.channels, out.batch));
   }
   return shape;
 }
@@ -36,10 +36,11 @@ Pool2d::Pool2d(opencl::Device& device, Variant variant, PoolKind kind, const Poo
       shape_(checked(shape)),
       input_(device, variant, shape.input, lanes_of(variant)),
       output_(device, variant, shape.output, lanes_of(variant)) {
-  const opencl::Program program = device.build(
-      kernels::pool2d,
-      {format("LANES={}", lanes_of(variant)), format("KERNEL={}", shape.kernel),
-       format("STRIDE={}", shape.stride), format("AVERAGE={}", kind == PoolKind::average ? 1 : 0)});
+  const opencl::Program program =
+      device.build(kernels::pool2d,
+                   {fmt::format("LANES={}", lanes_of(variant)),
+                    fmt::format("KERNEL={}", shape.kernel), fmt::format("STRIDE={}", shape.stride),
+                    fmt::format("AVERAGE={}", kind == PoolKind::average ? 1 : 0)});
   forward_ = program.kernel(kernels::pool2d_::pool_forward);
   backward_ =
       program.kernel(shape.stride >= shape.kernel ? kernels::pool2d_::pool_backward_apart

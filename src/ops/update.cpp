@@ -11,8 +11,8 @@ namespace {
 
 void expect_length(const opencl::Buffer& buffer, std::size_t elements, const char* what) {
   if (buffer.bytes() != elements * sizeof(float)) {
-    throw Error(
-        format("an update of {} parameters with {} of {} bytes", elements, what, buffer.bytes()));
+    throw Error(fmt::format("an update of {} parameters with {} of {} bytes", elements, what,
+                            buffer.bytes()));
   }
 }
 
@@ -22,7 +22,7 @@ Update::Update(opencl::Device& device, Variant variant, std::size_t elements)
     : device_(device), elements_(static_cast<std::uint32_t>(elements)) {
   const std::size_t group = variant == Variant::cpu ? 1024 : 256;
   if (elements == 0 || elements != elements_)
-    throw Error(format("an update of {} parameters", elements));
+    throw Error(fmt::format("an update of {} parameters", elements));
   range_ = {.global = {(elements + group - 1) / group * group, 1, 1}, .local = {group, 1, 1}};
   const opencl::Program program = device.build(kernels::update);
   sgd_ = program.kernel(kernels::update_::sgd);

@@ -57,16 +57,16 @@ const Slot& Arena::add(ParameterSpec spec, std::size_t elements,
 std::vector<float> Arena::scatter(const std::vector<Parameter>& canonical) const {
   if (canonical.size() != slots_.size()) {
     throw Error(
-        format("{} parameters do not fit a model with {}", canonical.size(), slots_.size()));
+        fmt::format("{} parameters do not fit a model with {}", canonical.size(), slots_.size()));
   }
   std::vector<float> image(elements_, 0.0f);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const Slot& slot = slots_[i];
     const Parameter& parameter = canonical[i];
     if (parameter.name != slot.spec.name || parameter.value.shape != slot.spec.shape) {
-      throw Error(format("parameter {} {} does not fit the model's {} {}", parameter.name,
-                         to_string(parameter.value.shape), slot.spec.name,
-                         to_string(slot.spec.shape)));
+      throw Error(fmt::format("parameter {} {} does not fit the model's {} {}", parameter.name,
+                              to_string(parameter.value.shape), slot.spec.name,
+                              to_string(slot.spec.shape)));
     }
     for (std::size_t j = 0; j < slot.device_index.size(); ++j) {
       image[slot.offset + slot.device_index[j]] = parameter.value.values[j];

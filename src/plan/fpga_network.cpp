@@ -13,7 +13,7 @@ const std::vector<float>& values_of(const std::vector<Parameter>& parameters,
                                     const std::string& name) {
   const auto found = std::find_if(parameters.begin(), parameters.end(),
                                   [&](const Parameter& p) { return p.name == name; });
-  if (found == parameters.end()) throw Error(format("there is no parameter {}", name));
+  if (found == parameters.end()) throw Error(fmt::format("there is no parameter {}", name));
   return found->value.values;
 }
 
@@ -31,8 +31,9 @@ quant::Layer describe(const PlacedLayer& placed, quant::LayerKind kind) {
 }
 
 [[noreturn]] void refuse(const Model& model, const char* what) {
-  throw UsageError(format("the FPGA kernels have no {}, which model {} needs", what, model.name()),
-                   "Train it without FPGA ranks (--fpga-ranks 0)");
+  throw UsageError(
+      fmt::format("the FPGA kernels have no {}, which model {} needs", what, model.name()),
+      "Train it without FPGA ranks (--fpga-ranks 0)");
 }
 
 /// y = γ (Wx + b − μ) / √(σ² + ε) + β as one linear layer.

@@ -62,7 +62,7 @@ Lowered lower(const Model& model, int batch) {
   const auto& layers = model.layers();
   if (!is<layer::Conv2d>(layers.front()) && !is<layer::Dense>(layers.front())) {
     throw UsageError(
-        format("model {} must begin with a convolution or a dense layer", model.name()));
+        fmt::format("model {} must begin with a convolution or a dense layer", model.name()));
   }
   Lowered lowered;
   const std::vector<Step> fused = fuse(model);

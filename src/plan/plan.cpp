@@ -210,8 +210,8 @@ std::vector<Parameter> Plan::parameters() {
 
 void Plan::load_optimizer_state(const std::vector<std::vector<Parameter>>& state) {
   if (state.size() != state_.size()) {
-    throw Error(
-        format("{} optimiser states do not fit an optimiser with {}", state.size(), state_.size()));
+    throw Error(fmt::format("{} optimiser states do not fit an optimiser with {}", state.size(),
+                            state_.size()));
   }
   for (std::size_t i = 0; i < state.size(); ++i) {
     const std::vector<float> image = arena_.scatter(state[i]);
@@ -260,8 +260,8 @@ void Plan::write_targets(std::span<const std::int32_t> labels) {
 void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
                              std::span<const std::int32_t> labels, std::uint64_t first_sample) {
   if (labels.size() > extent(options_.batch)) {
-    throw Error(format("a step of {} samples exceeds the plan's batch of {}", labels.size(),
-                       options_.batch));
+    throw Error(fmt::format("a step of {} samples exceeds the plan's batch of {}", labels.size(),
+                            options_.batch));
   }
   if (labels.empty()) {
     device_.fill_zero(reduction_);

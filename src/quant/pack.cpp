@@ -19,7 +19,7 @@ constexpr std::int32_t bias_limit = 1 << 30;
 
 double scale_of(double range, const std::string& what) {
   if (!std::isfinite(range) || range < 0) {
-    throw Error(format("the calibrated range of {} is {}", what, range),
+    throw Error(fmt::format("the calibrated range of {} is {}", what, range),
                 "Calibrate on real samples before packing");
   }
   return range > 0 ? range / highest : 1.0;  // a tensor that is always zero takes any scale
@@ -28,16 +28,16 @@ double scale_of(double range, const std::string& what) {
 std::vector<std::int8_t> input_tables(const Network& network, double scale) {
   const auto channels = static_cast<std::size_t>(std::max(network.channels, 0));
   if (network.input_mean.size() != channels || network.input_deviation.size() != channels) {
-    throw Error(format("model {} has {} input channels, but {} means and {} deviations",
-                       network.model, channels, network.input_mean.size(),
-                       network.input_deviation.size()));
+    throw Error(fmt::format("model {} has {} input channels, but {} means and {} deviations",
+                            network.model, channels, network.input_mean.size(),
+                            network.input_deviation.size()));
   }
   std::vector<std::int8_t> tables;
   for (std::size_t c = 0; c < channels; ++c) {
     const double mean = network.input_mean[c], deviation = network.input_deviation[c];
     if (!std::isfinite(mean) || !(std::isfinite(deviation) && deviation > 0)) {
       throw Error(
-          format("input channel {} has mean {} and standard deviation {}", c, mean, deviation),
+          fmt::format("input channel {} has mean {} and standard deviation {}", c, mean, deviation),
           "Check the data set's manifest");
     }
     for (int x = 0; x < 256; ++x) {
@@ -80,11 +80,11 @@ double weight_scale(const Layer& layer, std::size_t out, std::size_t columns, do
   double most = 0;
   for (std::size_t i = out * columns; i < (out + 1) * columns; ++i) {
     if (!std::isfinite(layer.weight[i]))
-      throw Error(format("layer {} has a weight that is not finite", layer.name));
+      throw Error(fmt::format("layer {} has a weight that is not finite", layer.name));
     most = std::max(most, std::abs(double{layer.weight[i]}));
   }
   if (!std::isfinite(layer.bias[out]))
-    throw Error(format("layer {} has a bias that is not finite", layer.name));
+    throw Error(fmt::format("layer {} has a bias that is not finite", layer.name));
   const double scale =
       std::max(most / highest, std::abs(double{layer.bias[out]}) / (in_scale * bias_limit));
   return scale > 0 ? scale : 1.0;
@@ -99,9 +99,9 @@ void quantise_weights(const Layer& source, PackedLayer& layer, double in_scale, 
       static_cast<std::size_t>(layer.in_channels) * static_cast<std::size_t>(rows * columns);
   const auto outputs = static_cast<std::size_t>(layer.out_channels);
   if (source.weight.size() != outputs * per_output || source.bias.size() != outputs) {
-    throw Error(format("layer {} has {} weights and {} biases where its shape needs {} and {}",
-                       layer.name, source.weight.size(), source.bias.size(), outputs * per_output,
-                       outputs));
+    throw Error(fmt::format("layer {} has {} weights and {} biases where its shape needs {} and {}",
+                            layer.name, source.weight.size(), source.bias.size(),
+                            outputs * per_output, outputs));
   }
   const auto tiles = static_cast<std::size_t>(layer.tiles());
   layer.weights.assign(tiles * static_cast<std::size_t>(layer.words() * int8::weight_word_bytes),
@@ -137,7 +137,7 @@ void quantise_weights(const Layer& source, PackedLayer& layer, double in_scale, 
 
 WeightPack pack(const Network& network, const std::string& number_format, std::uint64_t version) {
   if (number_format != "int8") {
-    throw UsageError(format("unknown FPGA format {}", number_format), "This build knows int8");
+    throw UsageError(fmt::format("unknown FPGA format {}", number_format), "This build knows int8");
   }
   PackedNetwork packed;
   packed.format = number_format;

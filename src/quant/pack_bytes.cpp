@@ -29,7 +29,7 @@ constexpr std::size_t format_bytes = 16, model_bytes = 32, name_bytes = 32;
 constexpr std::int32_t max_layers = 1024;
 
 [[noreturn]] void damaged(const std::string& how) {
-  throw Error(format("a weight pack is damaged: {}", how),
+  throw Error(fmt::format("a weight pack is damaged: {}", how),
               "It must arrive as it was sent; start the job again");
 }
 
@@ -46,7 +46,7 @@ class Writer {
   }
   void text(const std::string& text, std::size_t field) {
     if (text.size() >= field)
-      throw Error(format("the name {} is longer than {} characters", text, field - 1));
+      throw Error(fmt::format("the name {} is longer than {} characters", text, field - 1));
     std::vector<char> padded(field, '\0');
     std::copy(text.begin(), text.end(), padded.begin());
     values(padded.data(), field);
@@ -131,8 +131,8 @@ void read_blobs(Reader& reader, PackedLayer& layer) {
   layer.scales = reader.values<float>(static_cast<std::size_t>(layer.out_channels));
   if (std::find(layer.weights.begin(), layer.weights.end(), std::int8_t{-128}) !=
       layer.weights.end()) {
-    damaged(
-        format("layer {} has a weight of −128", layer.name));  // the kernels' 16-bit sums need ±127
+    damaged(fmt::format("layer {} has a weight of −128",
+                        layer.name));  // the kernels' 16-bit sums need ±127
   }
   for (int out = 0; out < layer.tiles() * int8::pe; ++out) {
     const PackedLayer::Channel channel = layer.channel(out);
@@ -140,12 +140,12 @@ void read_blobs(Reader& reader, PackedLayer& layer) {
     if (!bias_fits || channel.factor.multiplier < 0 ||
         channel.factor.shift < numeric::shift_lowest ||
         channel.factor.shift > numeric::shift_highest) {
-      damaged(format("layer {} has unusable parameters for output {}", layer.name, out));
+      damaged(fmt::format("layer {} has unusable parameters for output {}", layer.name, out));
     }
   }
   for (const float scale : layer.scales) {
     if (!(std::isfinite(scale) && scale >= 0))
-      damaged(format("layer {} has a scale of {}", layer.name, scale));
+      damaged(fmt::format("layer {} has a scale of {}", layer.name, scale));
   }
 }
 
@@ -156,7 +156,7 @@ std::int32_t read_start(Reader& reader) {
   }
   const auto layout = reader.value<std::int32_t>();
   if (layout != layout_version)
-    damaged(format("its layout is {}, this program reads {}", layout, layout_version));
+    damaged(fmt::format("its layout is {}, this program reads {}", layout, layout_version));
   return reader.value<std::int32_t>();
 }
 
@@ -203,7 +203,8 @@ PackedNetwork parse(const WeightPack& pack) {
   const std::int32_t layers = read_start(reader);
   network.format = reader.text(format_bytes);
   if (network.format != "int8") {
-    throw Error(format("a weight pack is in format {}, but the engine runs int8", network.format));
+    throw Error(
+        fmt::format("a weight pack is in format {}, but the engine runs int8", network.format));
   }
   network.model = reader.text(model_bytes);
   network.version = reader.value<std::uint64_t>();

@@ -11,7 +11,7 @@ namespace {
 constexpr int max_extent = 4096;
 
 [[noreturn]] void refuse(const PackedLayer& layer, const std::string& why) {
-  throw Error(format("layer {} cannot run on the int8 FPGA kernels: {}", layer.name, why),
+  throw Error(fmt::format("layer {} cannot run on the int8 FPGA kernels: {}", layer.name, why),
               "Change the model, or infer in float32");
 }
 
@@ -131,10 +131,10 @@ void check_layers(const PackedNetwork& network) {
   if (network.channels < 1 || network.channels > int8::max_input_channels || network.height < 1 ||
       network.height > max_extent || network.width < 1 || network.width > max_extent ||
       std::int64_t{network.channels} * network.height * network.width > int8::max_image_bytes) {
-    throw Error(format("images of {} × {} × {} are too large for the int8 FPGA kernels",
-                       network.channels, network.height, network.width),
-                format("They take up to {} channels and {} bytes", int8::max_input_channels,
-                       int8::max_image_bytes));
+    throw Error(fmt::format("images of {} × {} × {} are too large for the int8 FPGA kernels",
+                            network.channels, network.height, network.width),
+                fmt::format("They take up to {} channels and {} bytes", int8::max_input_channels,
+                            int8::max_image_bytes));
   }
   int channels = network.channels, height = network.height, width = network.width;
   for (const PackedLayer& layer : network.layers) {
@@ -148,8 +148,9 @@ void check_layers(const PackedNetwork& network) {
   if (network.layers.empty() || network.layers.back().kind != LayerKind::dense ||
       network.layers.back().relu || channels != network.classes) {
     throw Error(
-        format("model {} does not end in a dense layer without ReLU and with one output a class",
-               network.model),
+        fmt::format(
+            "model {} does not end in a dense layer without ReLU and with one output a class",
+            network.model),
         "The int8 FPGA chain takes the logits from there");
   }
 }

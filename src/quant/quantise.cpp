@@ -12,7 +12,7 @@ namespace dovetail::quant {
 
 Factor to_factor(double factor) {
   if (!(factor >= 0 && factor < 1073741824.0)) {
-    throw Error(format("a requantisation factor of {} cannot be expressed", factor),
+    throw Error(fmt::format("a requantisation factor of {} cannot be expressed", factor),
                 "The ranges of neighbouring layers are too far apart; check the calibration");
   }
   int exponent = 0;

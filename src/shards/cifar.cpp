@@ -23,14 +23,15 @@ std::size_t classes_by_size(std::size_t bytes, const fs::path& file) {
   const bool ten = bytes % record_bytes(10) == 0;
   const bool hundred = bytes % record_bytes(100) == 0;
   if (ten && hundred) {
-    throw Error(format("{} can be CIFAR-10 as well as CIFAR-100 by its size", file.string()),
+    throw Error(fmt::format("{} can be CIFAR-10 as well as CIFAR-100 by its size", file.string()),
                 "Give the number of classes");
   }
   if (!ten && !hundred) {
-    throw Error(format("{} has {} bytes: neither whole CIFAR-10 records of {} bytes nor CIFAR-100 "
-                       "records of {}",
-                       file.string(), bytes, record_bytes(10), record_bytes(100)),
-                "The file is truncated or of another format");
+    throw Error(
+        fmt::format("{} has {} bytes: neither whole CIFAR-10 records of {} bytes nor CIFAR-100 "
+                    "records of {}",
+                    file.string(), bytes, record_bytes(10), record_bytes(100)),
+        "The file is truncated or of another format");
   }
   return ten ? 10 : 100;
 }
@@ -49,16 +50,17 @@ std::vector<std::string> read_class_names(const fs::path& folder, std::size_t cl
 void append_file(const fs::path& file, const std::vector<std::uint8_t>& bytes, Samples& samples) {
   const std::size_t record = record_bytes(samples.classes);
   if (bytes.size() % record != 0) {
-    throw Error(format("{} has {} bytes: no whole CIFAR-{} records of {} bytes", file.string(),
-                       bytes.size(), samples.classes, record),
+    throw Error(fmt::format("{} has {} bytes: no whole CIFAR-{} records of {} bytes", file.string(),
+                            bytes.size(), samples.classes, record),
                 "The file is truncated or of another format");
   }
   const std::size_t labels = label_bytes(samples.classes);
   for (std::size_t at = 0; at < bytes.size(); at += record) {
     const std::uint8_t label = bytes[at + labels - 1];
     if (label >= samples.classes) {
-      throw Error(format("{}: record {} has label {}; CIFAR-{} has labels 0 to {}", file.string(),
-                         at / record, label, samples.classes, samples.classes - 1));
+      throw Error(fmt::format("{}: record {} has label {}; CIFAR-{} has labels 0 to {}",
+                              file.string(), at / record, label, samples.classes,
+                              samples.classes - 1));
     }
     samples.labels.push_back(label);
     samples.images.insert(samples.images.end(), &bytes[at + labels],
@@ -71,7 +73,7 @@ void append_file(const fs::path& file, const std::vector<std::uint8_t>& bytes, S
 Samples read_cifar(std::span<const fs::path> files, std::size_t classes) {
   if (files.empty()) throw UsageError("no CIFAR file is given");
   if (classes != 0 && classes != 10 && classes != 100) {
-    throw UsageError(format("CIFAR has 10 or 100 classes, not {}", classes));
+    throw UsageError(fmt::format("CIFAR has 10 or 100 classes, not {}", classes));
   }
   Samples samples;
   samples.origin = files.front().string();

@@ -48,7 +48,8 @@ class SplitMix64 {
 
 EpochOrder::EpochOrder(const EpochOrderOptions& options) {
   if (options.samples > std::numeric_limits<std::uint32_t>::max()) {
-    throw Error(format("a data set of {} samples is too large: 2^32 - 1 at most", options.samples));
+    throw Error(
+        fmt::format("a data set of {} samples is too large: 2^32 - 1 at most", options.samples));
   }
   SplitMix64 random(SplitMix64(options.seed).next() + options.epoch);
   const std::size_t slabs = (options.samples + slab_samples - 1) / slab_samples;

@@ -36,9 +36,9 @@ std::string type_name(hid_t type) {
   const std::size_t bits = 8 * H5Tget_size(type);
   switch (H5Tget_class(type)) {
     case H5T_INTEGER:
-      return format("{}{}", H5Tget_sign(type) == H5T_SGN_NONE ? "uint" : "int", bits);
+      return fmt::format("{}{}", H5Tget_sign(type) == H5T_SGN_NONE ? "uint" : "int", bits);
     case H5T_FLOAT:
-      return format("float{}", bits);
+      return fmt::format("float{}", bits);
     default:
       return "other";
   }
@@ -102,7 +102,7 @@ std::size_t Dataset::volume() const {
   std::size_t product = 1;
   for (const std::size_t extent : extents_) {
     if (extent != 0 && product > std::numeric_limits<std::size_t>::max() / 16 / extent) {
-      throw Error(format("{} in {} claims an impossible size", name_, path_.string()));
+      throw Error(fmt::format("{} in {} claims an impossible size", name_, path_.string()));
     }
     product *= extent;
   }
@@ -114,11 +114,11 @@ void Dataset::read_bytes(Element element, std::size_t begin, std::size_t count, 
   const LibraryLock lock;
   const ElementTypes types = types_of(element);
   if (type_ != types.name) {
-    throw Error(format("{} in {} holds {}, not {}", name_, path_.string(), type_, types.name));
+    throw Error(fmt::format("{} in {} holds {}, not {}", name_, path_.string(), type_, types.name));
   }
   if (begin > rows() || count > rows() - begin || size * rows() != volume() * count) {
-    throw Error(format("{} in {} has {} rows; rows {} to {} were asked for", name_, path_.string(),
-                       rows(), begin, begin + count));
+    throw Error(fmt::format("{} in {} has {} rows; rows {} to {} were asked for", name_,
+                            path_.string(), rows(), begin, begin + count));
   }
   if (size == 0) return;
   const Id space = own(H5Dget_space(id_.get()), H5Sclose, "read", name_, path_);
@@ -151,8 +151,8 @@ File File::create(const fs::path& path) {
 File File::open(const fs::path& path) {
   std::error_code failure;
   const auto bytes = fs::file_size(path, failure);
-  if (failure) throw Error(format("cannot open {}: {}", path.string(), failure.message()));
-  if (bytes == 0) throw Error(format("cannot open {}: the file is empty", path.string()));
+  if (failure) throw Error(fmt::format("cannot open {}: {}", path.string(), failure.message()));
+  if (bytes == 0) throw Error(fmt::format("cannot open {}: the file is empty", path.string()));
   const LibraryLock lock;
   const Id access = file_access(path);
   const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
@@ -215,8 +215,8 @@ void File::write_bytes(const std::string& name, Element element, const Extents& 
   std::size_t product = 1;
   for (const std::size_t extent : extents) product *= extent;
   if (product != size) {
-    throw Error(format("{} values don't fill {} [{}] in {}", size, name, fmt::join(extents, ", "),
-                       path_.string()));
+    throw Error(fmt::format("{} values don't fill {} [{}] in {}", size, name,
+                            fmt::join(extents, ", "), path_.string()));
   }
   const ElementTypes types = types_of(element);
   const std::vector<hsize_t> dims = to_hsize(extents);

@@ -147,7 +147,7 @@ class File {
     const AttributeValue value = attribute(object, name);
     if (const T* held = std::get_if<T>(&value)) return *held;
     throw Error(
-        format("attribute {} of {} in {} is of another type", name, object, path_.string()));
+        fmt::format("attribute {} of {} in {} is of another type", name, object, path_.string()));
   }
 
  private:
@@ -167,9 +167,10 @@ std::vector<T> Dataset::read() const {
     read_bytes(element_of<T>(), 0, rows(), values.data(), values.size());
     return values;
   } catch (const std::bad_alloc&) {
-    throw Error(format("{} in {} is larger than this machine's memory", name_, path_.string()));
+    throw Error(
+        fmt::format("{} in {} is larger than this machine's memory", name_, path_.string()));
   } catch (const std::length_error&) {
-    throw Error(format("{} in {} claims an impossible size", name_, path_.string()));
+    throw Error(fmt::format("{} in {} claims an impossible size", name_, path_.string()));
   }
 }
 

@@ -35,7 +35,7 @@ std::string read_text(const Id& attribute, const Id& stored, const std::string& 
 void File::write_attribute(const std::string& object, const std::string& name,
                            const AttributeValue& value) {
   const LibraryLock lock;
-  const std::string label = format("attribute {} of {}", name, object);
+  const std::string label = fmt::format("attribute {} of {}", name, object);
   const Id target =
       own(H5Oopen(id_.get(), object.c_str(), H5P_DEFAULT), H5Oclose, "open", object, path_);
   const Id space = own(H5Screate(H5S_SCALAR), H5Sclose, "make", label, path_);
@@ -63,13 +63,13 @@ bool File::has_attribute(const std::string& object, const std::string& name) con
 
 AttributeValue File::attribute(const std::string& object, const std::string& name) const {
   const LibraryLock lock;
-  const std::string label = format("attribute {} of {}", name, object);
+  const std::string label = fmt::format("attribute {} of {}", name, object);
   const Id attribute =
       own(H5Aopen_by_name(id_.get(), object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
           H5Aclose, "open", label, path_);
   const Id space = own(H5Aget_space(attribute.get()), H5Sclose, "read", label, path_);
   if (H5Sget_simple_extent_npoints(space.get()) != 1) {
-    throw Error(format("{} in {} is no single value", label, path_.string()));
+    throw Error(fmt::format("{} in {} is no single value", label, path_.string()));
   }
   const Id stored = own(H5Aget_type(attribute.get()), H5Tclose, "read", label, path_);
   switch (H5Tget_class(stored.get())) {
@@ -86,7 +86,7 @@ AttributeValue File::attribute(const std::string& object, const std::string& nam
     case H5T_STRING:
       return read_text(attribute, stored, label, path_);
     default:
-      throw Error(format("{} in {} is neither number nor text", label, path_.string()));
+      throw Error(fmt::format("{} in {} is neither number nor text", label, path_.string()));
   }
 }
 

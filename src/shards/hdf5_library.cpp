@@ -51,7 +51,7 @@ LibraryLock::LibraryLock() : guard_(library_mutex()) {
 }
 
 void fail(const std::string& action, const std::filesystem::path& file) {
-  throw Error(format("cannot {} {}: {}", action, file.string(), innermost_reason()));
+  throw Error(fmt::format("cannot {} {}: {}", action, file.string(), innermost_reason()));
 }
 
 Id::Id(Id&& other) noexcept

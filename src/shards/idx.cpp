@@ -17,15 +17,15 @@ struct IdxFile {
 IdxFile read_idx_file(const fs::path& path) {
   std::vector<std::uint8_t> bytes = source::read_bytes(path);
   if (bytes.size() < 4 || bytes[0] != 0 || bytes[1] != 0) {
-    throw Error(format("{} is no IDX file: its first bytes are not 00 00", path.string()));
+    throw Error(fmt::format("{} is no IDX file: its first bytes are not 00 00", path.string()));
   }
   if (bytes[2] != unsigned_byte) {
-    throw Error(format("{} holds IDX type 0x{:02x}; only unsigned bytes (0x08) are read",
-                       path.string(), bytes[2]));
+    throw Error(fmt::format("{} holds IDX type 0x{:02x}; only unsigned bytes (0x08) are read",
+                            path.string(), bytes[2]));
   }
   const std::size_t rank = bytes[3];
   const std::size_t header = 4 + 4 * rank;
-  if (bytes.size() < header) throw Error(format("{} ends within its header", path.string()));
+  if (bytes.size() < header) throw Error(fmt::format("{} ends within its header", path.string()));
   IdxFile file;
   for (std::size_t at = 4; at < header; at += 4) {
     file.extents.push_back(std::size_t{bytes[at]} << 24 | std::size_t{bytes[at + 1]} << 16 |
@@ -44,12 +44,14 @@ Samples read_idx(const fs::path& images, const fs::path& labels) {
   const IdxFile classes = read_idx_file(labels);
   const auto& extents = pixels.extents;
   if (extents.size() != 3 && extents.size() != 4) {
-    throw Error(format("{} has {} extents; images have 3 or 4", images.string(), extents.size()),
-                "Are the files for images and labels swapped?");
+    throw Error(
+        fmt::format("{} has {} extents; images have 3 or 4", images.string(), extents.size()),
+        "Are the files for images and labels swapped?");
   }
   if (classes.extents.size() != 1) {
-    throw Error(format("{} has {} extents; labels have 1", labels.string(), classes.extents.size()),
-                "Are the files for images and labels swapped?");
+    throw Error(
+        fmt::format("{} has {} extents; labels have 1", labels.string(), classes.extents.size()),
+        "Are the files for images and labels swapped?");
   }
   source::check_counts(extents[0], classes.extents[0], images, labels);
   Samples samples;

@@ -20,11 +20,11 @@ Samples read_source(const MakeShardsOptions& options) {
     return read_cifar(options.images, options.classes);
   }
   if (options.format != "idx" && options.format != "npy") {
-    throw UsageError(format("unknown source format '{}'", options.format),
+    throw UsageError(fmt::format("unknown source format '{}'", options.format),
                      "Choose idx, cifar or npy");
   }
   if (options.images.size() != 1) {
-    throw UsageError(format("{} takes one file with images", options.format));
+    throw UsageError(fmt::format("{} takes one file with images", options.format));
   }
   if (options.labels.empty()) throw UsageError("no file with labels is given");
   return options.format == "idx" ? read_idx(options.images.front(), options.labels)
@@ -55,12 +55,12 @@ MakeShardsSummary make_shards(const MakeShardsOptions& options) {
 std::string MakeShardsSummary::text() const {
   const Split& made = manifest.splits.at(split);
   std::string lines =
-      format("{}, {} split: {} samples of {} in {} classes, {} in {} shards, {:.1f} s",
-             manifest.name, split, made.samples, to_string(manifest.shape), manifest.classes,
-             format_bytes(static_cast<double>(bytes)), made.shards.size(), seconds);
+      fmt::format("{}, {} split: {} samples of {} in {} classes, {} in {} shards, {:.1f} s",
+                  manifest.name, split, made.samples, to_string(manifest.shape), manifest.classes,
+                  format_bytes(static_cast<double>(bytes)), made.shards.size(), seconds);
   if (split == "train") {
-    lines += format("\nmean {:.4f}, standard deviation {:.4f}", fmt::join(manifest.mean, " "),
-                    fmt::join(manifest.standard_deviation, " "));
+    lines += fmt::format("\nmean {:.4f}, standard deviation {:.4f}", fmt::join(manifest.mean, " "),
+                         fmt::join(manifest.standard_deviation, " "));
   }
   return lines;
 }

@@ -27,13 +27,14 @@ class Complaint {
 };
 
 const Json& field(const Json& object, const char* key, const Complaint& complain) {
-  if (!object.is_object() || !object.contains(key)) complain(format("field {} is missing", key));
+  if (!object.is_object() || !object.contains(key))
+    complain(fmt::format("field {} is missing", key));
   return object[key];
 }
 
 std::string text(const Json& object, const char* key, const Complaint& complain) {
   const Json& value = field(object, key, complain);
-  if (!value.is_string()) complain(format("field {} is no text", key));
+  if (!value.is_string()) complain(fmt::format("field {} is no text", key));
   return value.get<std::string>();
 }
 
@@ -42,7 +43,7 @@ std::size_t positive(const Json& object, const char* key, const Complaint& compl
   constexpr std::uint64_t limit = std::uint64_t{1} << 32;
   if (!value.is_number_unsigned() || value.get<std::uint64_t>() == 0 ||
       value.get<std::uint64_t>() >= limit) {
-    complain(format("field {} is no whole number from 1 to {}", key, limit - 1));
+    complain(fmt::format("field {} is no whole number from 1 to {}", key, limit - 1));
   }
   return value.get<std::size_t>();
 }
@@ -52,7 +53,8 @@ std::vector<double> per_channel(const Json& object, const char* key, std::size_t
   const Json& values = field(object, key, complain);
   bool good = values.is_array() && values.size() == channels;
   for (const Json& value : values) good = good && value.is_number();
-  if (!good) complain(format("field {} doesn't hold {} numbers, one a channel", key, channels));
+  if (!good)
+    complain(fmt::format("field {} doesn't hold {} numbers, one a channel", key, channels));
   return values.get<std::vector<double>>();
 }
 
@@ -60,9 +62,10 @@ ShardEntry parse_shard(const Json& json, const Complaint& complain) {
   ShardEntry shard{text(json, "file", complain), positive(json, "samples", complain),
                    text(json, "sha256", complain)};
   if (shard.file.empty() || fs::path(shard.file).filename() != shard.file || shard.file == "..") {
-    complain(format("shard file '{}' is no plain file name", shard.file));
+    complain(fmt::format("shard file '{}' is no plain file name", shard.file));
   }
-  if (shard.sha256.size() != 64) complain(format("the sha256 of {} has not 64 digits", shard.file));
+  if (shard.sha256.size() != 64)
+    complain(fmt::format("the sha256 of {} has not 64 digits", shard.file));
   return shard;
 }
 
@@ -77,7 +80,8 @@ Split parse_split(const std::string& name, const Json& json, const Complaint& co
     sum += split.shards.back().samples;
   }
   if (sum != split.samples) {
-    complain(format("split {} has {} samples, but its shards have {}", name, split.samples, sum));
+    complain(
+        fmt::format("split {} has {} samples, but its shards have {}", name, split.samples, sum));
   }
   return split;
 }
@@ -87,8 +91,8 @@ void check_statistics(const Manifest& manifest, const Complaint& complain) {
     const double mean = manifest.mean[c];
     const double deviation = manifest.standard_deviation[c];
     if (!(mean >= 0 && mean <= 1) || !(deviation > 0 && deviation <= 1)) {
-      complain(format("mean {} and std {} of channel {} can't come from pixels of 0 to 1", mean,
-                      deviation, c));
+      complain(fmt::format("mean {} and std {} of channel {} can't come from pixels of 0 to 1",
+                           mean, deviation, c));
     }
   }
 }
@@ -97,8 +101,8 @@ Manifest parse(const Json& json, const Complaint& complain) {
   if (text(json, "format", complain) != format_name) complain("this is no data set's manifest");
   const std::size_t version = positive(json, "version", complain);
   if (version != Manifest::version) {
-    complain(format("the manifest has version {}; this program reads version {}", version,
-                    Manifest::version));
+    complain(fmt::format("the manifest has version {}; this program reads version {}", version,
+                         Manifest::version));
   }
   Manifest manifest;
   manifest.name = text(json, "name", complain);
@@ -109,7 +113,7 @@ Manifest parse(const Json& json, const Complaint& complain) {
     const Json& names = json["class_names"];
     bool good = names.is_array() && names.size() == manifest.classes;
     for (const Json& name : names) good = good && name.is_string();
-    if (!good) complain(format("field class_names doesn't hold {} texts", manifest.classes));
+    if (!good) complain(fmt::format("field class_names doesn't hold {} texts", manifest.classes));
     manifest.class_names = names.get<std::vector<std::string>>();
   }
   const Json& splits = field(json, "splits", complain);
@@ -132,7 +136,8 @@ Manifest Manifest::load(const fs::path& folder) {
   const Complaint complain(file);
   std::error_code failure;
   if (!fs::is_regular_file(file, failure)) {
-    throw Error(format("{} is no data set: it has no {}", folder.string(), file_name), make_anew);
+    throw Error(fmt::format("{} is no data set: it has no {}", folder.string(), file_name),
+                make_anew);
   }
   const std::vector<unsigned char> bytes = read_file(file);
   const Json json = Json::parse(bytes, nullptr, /*allow_exceptions=*/false);
@@ -165,8 +170,8 @@ void Manifest::save(const fs::path& folder) const {
 const Split& Manifest::split(const std::string& split_name, const fs::path& folder) const {
   const auto found = splits.find(split_name);
   if (found == splits.end()) {
-    throw Error(format("the data set {} has no {} split", folder.string(), split_name),
-                format("Add it with `dovetail shard --split {}`", split_name));
+    throw Error(fmt::format("the data set {} has no {} split", folder.string(), split_name),
+                fmt::format("Add it with `dovetail shard --split {}`", split_name));
   }
   return found->second;
 }

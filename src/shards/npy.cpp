@@ -21,13 +21,13 @@ struct NpyFile {
 };
 
 [[noreturn]] void bad_header(const fs::path& path, std::string_view what) {
-  throw Error(format("{} has a damaged .npy header: {}", path.string(), what));
+  throw Error(fmt::format("{} has a damaged .npy header: {}", path.string(), what));
 }
 
 // The text after "'key':" in the header dictionary.
 std::string_view value_of(std::string_view header, std::string_view key, const fs::path& path) {
-  const std::size_t at = header.find(format("'{}':", key));
-  if (at == std::string_view::npos) bad_header(path, format("no {}", key));
+  const std::size_t at = header.find(fmt::format("'{}':", key));
+  if (at == std::string_view::npos) bad_header(path, fmt::format("no {}", key));
   header.remove_prefix(at + key.size() + 3);
   header.remove_prefix(std::min(header.find_first_not_of(' '), header.size()));
   return header;
@@ -56,17 +56,17 @@ std::pair<std::string_view, std::size_t> find_header(const std::vector<std::uint
                                                      const fs::path& path) {
   constexpr char magic[] = "\x93NUMPY";
   if (bytes.size() < 12 || std::memcmp(bytes.data(), magic, 6) != 0) {
-    throw Error(format("{} is no .npy file: it doesn't begin with \\x93NUMPY", path.string()));
+    throw Error(fmt::format("{} is no .npy file: it doesn't begin with \\x93NUMPY", path.string()));
   }
   const int version = bytes[6];
   if (version < 1 || version > 3) {
-    throw Error(format("{} has .npy version {}; 1 to 3 are read", path.string(), version));
+    throw Error(fmt::format("{} has .npy version {}; 1 to 3 are read", path.string(), version));
   }
   const std::size_t start = version == 1 ? 10 : 12;
   std::size_t length = bytes[8] | std::size_t{bytes[9]} << 8;
   if (version > 1) length |= std::size_t{bytes[10]} << 16 | std::size_t{bytes[11]} << 24;
   if (length > bytes.size() - start)
-    throw Error(format("{} ends within its header", path.string()));
+    throw Error(fmt::format("{} ends within its header", path.string()));
   return {{reinterpret_cast<const char*>(bytes.data()) + start, length}, start + length};
 }
 
@@ -78,12 +78,12 @@ NpyFile read_npy_file(const fs::path& path, std::span<const std::string_view> ty
   if (descr.size() < 5 || descr[0] != '\'') bad_header(path, "descr is no plain type");
   file.type = descr.substr(1, descr.find('\'', 1) - 1);
   if (std::ranges::find(types, file.type) == types.end()) {
-    throw Error(format("{} holds NumPy type {}; expected is {}", path.string(), file.type,
-                       fmt::join(types, " or ")),
+    throw Error(fmt::format("{} holds NumPy type {}; expected is {}", path.string(), file.type,
+                            fmt::join(types, " or ")),
                 "Convert it with astype and save it anew");
   }
   if (!value_of(header, "fortran_order", path).starts_with("False")) {
-    throw Error(format("{} is in Fortran order", path.string()),
+    throw Error(fmt::format("{} is in Fortran order", path.string()),
                 "Save numpy.ascontiguousarray of it");
   }
   file.extents = parse_extents(value_of(header, "shape", path), path);
@@ -115,7 +115,8 @@ std::vector<std::int32_t> to_labels(const NpyFile& file, const fs::path& path) {
     std::memcpy(&value, &file.values[i * sizeof(T)], sizeof(T));
     labels[i] = static_cast<std::int32_t>(value);
     if (static_cast<T>(labels[i]) != value) {
-      throw Error(format("{}: label {} of sample {} is out of range", path.string(), value, i));
+      throw Error(
+          fmt::format("{}: label {} of sample {} is out of range", path.string(), value, i));
     }
   }
   return labels;
@@ -130,12 +131,12 @@ Samples read_npy(const fs::path& images, const fs::path& labels) {
   const NpyFile classes = read_npy_file(labels, label_types);
   const auto& e = pixels.extents;
   if (e.size() != 3 && e.size() != 4) {
-    throw Error(format("{} has {} extents; images have 3 or 4", images.string(), e.size()));
+    throw Error(fmt::format("{} has {} extents; images have 3 or 4", images.string(), e.size()));
   }
   const bool column = classes.extents.size() == 2 && classes.extents[1] == 1;
   if (classes.extents.size() != 1 && !column) {
-    throw Error(format("{} has extents [{}]; labels have 1", labels.string(),
-                       fmt::join(classes.extents, ", ")));
+    throw Error(fmt::format("{} has extents [{}]; labels have 1", labels.string(),
+                            fmt::join(classes.extents, ", ")));
   }
   source::check_counts(e[0], classes.extents[0], images, labels);
   Samples samples;

@@ -25,7 +25,7 @@ struct SampleShape {
 };
 
 inline std::string to_string(const SampleShape& shape) {
-  return format("[{}, {}, {}]", shape.channels, shape.height, shape.width);
+  return fmt::format("[{}, {}, {}]", shape.channels, shape.height, shape.width);
 }
 
 struct Samples {

@@ -24,9 +24,9 @@ hdf5::Dataset open_checked(const fs::path& path, const std::string& name, const 
   return with_remedy([&] {
     hdf5::Dataset dataset = hdf5::File::open(path).dataset(name);
     if (dataset.type() != type || dataset.extents() != extents) {
-      throw Error(format("{} in {} is {} [{}], but the manifest says {} [{}]", name, path.string(),
-                         dataset.type(), fmt::join(dataset.extents(), ", "), type,
-                         fmt::join(extents, ", ")));
+      throw Error(fmt::format("{} in {} is {} [{}], but the manifest says {} [{}]", name,
+                              path.string(), dataset.type(), fmt::join(dataset.extents(), ", "),
+                              type, fmt::join(extents, ", ")));
     }
     return dataset;
   });
@@ -46,9 +46,10 @@ std::vector<std::int32_t> ShardFile::labels(std::size_t classes) const {
   const auto labels = with_remedy([&] { return labels_.read<std::int32_t>(); });
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] < 0 || static_cast<std::size_t>(labels[i]) >= classes) {
-      throw Error(format("{}: label {} of sample {} is out of range: the manifest says {} classes",
-                         path_.string(), labels[i], i, classes),
-                  make_anew);
+      throw Error(
+          fmt::format("{}: label {} of sample {} is out of range: the manifest says {} classes",
+                      path_.string(), labels[i], i, classes),
+          make_anew);
     }
   }
   return labels;
@@ -65,7 +66,7 @@ void ShardFile::check_sum(std::span<const std::uint8_t> images,
   sum.update(images.data(), images.size_bytes());
   sum.update(labels.data(), labels.size_bytes());
   if (sum.hex() != sha256_) {
-    throw Error(format("{}: the data don't match the manifest's checksum", path_.string()),
+    throw Error(fmt::format("{}: the data don't match the manifest's checksum", path_.string()),
                 make_anew);
   }
 }

@@ -32,8 +32,8 @@ ShardReader& ShardReader::operator=(ShardReader&&) noexcept = default;
 
 void ShardReader::read(const Range& range, Batch& batch) {
   if (range.begin > samples_ || range.count > samples_ - range.begin) {
-    throw Error(format("samples {} to {} were asked for, but the split has {}", range.begin,
-                       range.begin + range.count, samples_));
+    throw Error(fmt::format("samples {} to {} were asked for, but the split has {}", range.begin,
+                            range.begin + range.count, samples_));
   }
   if (range.epoch != Range::in_order && range.epoch != order_epoch_) {
     order_.emplace(EpochOrderOptions{.samples = samples_,

@@ -29,7 +29,7 @@ static_assert(std::endian::native == std::endian::little,
 class StagingFolder {
  public:
   StagingFolder(const fs::path& folder, const std::string& split)
-      : path_(folder / format(".{}.{}.part", split, ::getpid())) {
+      : path_(folder / fmt::format(".{}.{}.part", split, ::getpid())) {
     make_writable_folder(path_);
   }
   ~StagingFolder() {
@@ -45,7 +45,7 @@ class StagingFolder {
 };
 
 std::string shard_name(const std::string& split, std::size_t index) {
-  return format("{}-{:05}.h5", split, index);
+  return fmt::format("{}-{:05}.h5", split, index);
 }
 
 bool is_shard_of(const std::string& split, const std::string& file) {
@@ -82,7 +82,7 @@ void set_statistics(const Samples& samples, Manifest& manifest) {
       squares += distance * distance * static_cast<double>(histograms[c][v]);
     }
     if (squares == 0) {
-      throw Error(format("channel {} of the training images is the same everywhere", c),
+      throw Error(fmt::format("channel {} of the training images is the same everywhere", c),
                   "There is nothing to learn from; check the source file");
     }
     manifest.mean.push_back(mean / 255);
@@ -98,8 +98,8 @@ Manifest other_split(const fs::path& folder, const std::string& split) {
     manifest = Manifest::load(folder);
   } catch (const Error& failure) {
     // The remedy that every reader names is this very command, so it may not fail for that.
-    log::warn(
-        format("{}. Starting it anew: any other split is to be made anew too", failure.what()));
+    log::warn(fmt::format("{}. Starting it anew: any other split is to be made anew too",
+                          failure.what()));
     return {};
   }
   manifest.splits.erase(split);
@@ -120,10 +120,10 @@ void describe(Manifest& manifest, const Samples& samples, const SplitOptions& op
     if (classes == 0) classes = manifest.classes;
     if (samples.shape != manifest.shape || classes != manifest.classes) {
       throw Error(
-          format("{} has a {} split of {} classes and images {}, but the new {} split has {} "
-                 "classes and images {}",
-                 folder.string(), other, manifest.classes, to_string(manifest.shape), options.split,
-                 classes, to_string(samples.shape)),
+          fmt::format("{} has a {} split of {} classes and images {}, but the new {} split has {} "
+                      "classes and images {}",
+                      folder.string(), other, manifest.classes, to_string(manifest.shape),
+                      options.split, classes, to_string(samples.shape)),
           "Choose another folder, or remove this one");
     }
   }
@@ -132,9 +132,10 @@ void describe(Manifest& manifest, const Samples& samples, const SplitOptions& op
     const auto bad = std::ranges::find_if(samples.labels, [&](std::int32_t label) {
       return label < 0 || static_cast<std::size_t>(label) >= classes;
     });
-    throw Error(format("{}: label {} of sample {} is out of range: the data set has {} classes",
-                       samples.origin, *bad, bad - samples.labels.begin(), classes),
-                "Check the labels, or give the number of classes");
+    throw Error(
+        fmt::format("{}: label {} of sample {} is out of range: the data set has {} classes",
+                    samples.origin, *bad, bad - samples.labels.begin(), classes),
+        "Check the labels, or give the number of classes");
   }
   manifest.classes = classes;
   manifest.shape = samples.shape;
@@ -171,7 +172,7 @@ void remove_stale_shards(const fs::path& folder, const std::string& split, const
   for (const fs::path& file : stale) {
     std::error_code failure;
     fs::remove(file, failure);
-    if (failure) log::warn(format("cannot remove {}: {}", file.string(), failure.message()));
+    if (failure) log::warn(fmt::format("cannot remove {}: {}", file.string(), failure.message()));
   }
 }
 
@@ -179,7 +180,7 @@ void remove_stale_shards(const fs::path& folder, const std::string& split, const
 
 Manifest write_split(const fs::path& folder, const Samples& samples, const SplitOptions& options) {
   if (options.split != "train" && options.split != "test") {
-    throw UsageError(format("unknown split '{}'", options.split), "Choose train or test");
+    throw UsageError(fmt::format("unknown split '{}'", options.split), "Choose train or test");
   }
   if (options.samples_per_shard == 0) throw UsageError("a shard needs at least one sample");
   make_writable_folder(folder);
@@ -204,7 +205,8 @@ Manifest write_split(const fs::path& folder, const Samples& samples, const Split
     std::error_code failure;
     fs::rename(staging.path() / shard.file, folder / shard.file, failure);
     if (failure) {
-      throw Error(format("cannot write {}: {}", (folder / shard.file).string(), failure.message()));
+      throw Error(
+          fmt::format("cannot write {}: {}", (folder / shard.file).string(), failure.message()));
     }
   }
   manifest.splits[options.split] = std::move(split);

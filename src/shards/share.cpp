@@ -11,7 +11,7 @@ namespace dovetail {
 namespace {
 
 void check_rank(std::size_t rank, std::size_t ranks) {
-  if (rank >= ranks) throw Error(format("there is no share for rank {} of {}", rank, ranks));
+  if (rank >= ranks) throw Error(fmt::format("there is no share for rank {} of {}", rank, ranks));
 }
 
 }  // namespace
@@ -29,7 +29,7 @@ Share share(std::size_t count, std::size_t rank, std::span<const double> weights
   double before = 0;
   for (std::size_t r = 0; r < weights.size(); ++r) {
     if (!(weights[r] >= 0) || !std::isfinite(weights[r])) {
-      throw Error(format("the weight of rank {}, {}, is no share of a batch", r, weights[r]));
+      throw Error(fmt::format("the weight of rank {}, {}, is no share of a batch", r, weights[r]));
     }
     if (r == rank) before = total;
     total += weights[r];

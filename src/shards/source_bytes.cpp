@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 std::vector<std::uint8_t> read_bytes(const fs::path& path) {
   errno = 0;
   const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
-  if (!file) throw Error(format("cannot open {}: {}", path.string(), std::strerror(errno)));
+  if (!file) throw Error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
   constexpr unsigned piece = 1 << 20;
   gzbuffer(file.get(), piece);
   std::vector<std::uint8_t> bytes;
@@ -33,19 +33,19 @@ std::vector<std::uint8_t> read_bytes(const fs::path& path) {
   if (status == Z_ERRNO) text = std::strerror(errno);
   if (status == Z_BUF_ERROR) text = "the compressed file is truncated";
   if (status != Z_OK && status != Z_STREAM_END) {
-    throw Error(format("cannot read {}: {}", path.string(), text));
+    throw Error(fmt::format("cannot read {}: {}", path.string(), text));
   }
-  if (bytes.empty()) throw Error(format("{} is empty", path.string()));
+  if (bytes.empty()) throw Error(fmt::format("{} is empty", path.string()));
   return bytes;
 }
 
 void check_counts(std::size_t images, std::size_t labels, const fs::path& images_file,
                   const fs::path& labels_file) {
   if (images != labels) {
-    throw Error(format("{} has {} images but {} has {} labels", images_file.string(), images,
-                       labels_file.string(), labels));
+    throw Error(fmt::format("{} has {} images but {} has {} labels", images_file.string(), images,
+                            labels_file.string(), labels));
   }
-  if (images == 0) throw Error(format("{} has no images", images_file.string()));
+  if (images == 0) throw Error(fmt::format("{} has no images", images_file.string()));
 }
 
 void check_payload(const std::vector<std::size_t>& extents, std::size_t element_bytes,
@@ -55,16 +55,17 @@ void check_payload(const std::vector<std::size_t>& extents, std::size_t element_
   bool exact = payload % element_bytes == 0;
   for (const std::size_t extent : extents) {
     if (extent == 0) {
-      throw Error(
-          format("{} is empty: its extents are [{}]", file.string(), fmt::join(extents, ", ")));
+      throw Error(fmt::format("{} is empty: its extents are [{}]", file.string(),
+                              fmt::join(extents, ", ")));
     }
     exact = exact && left % extent == 0;
     if (exact) left /= extent;
   }
   if (exact && left == 1) return;
-  throw Error(format("{} has {} bytes of data, which doesn't fit the extents [{}] in its header",
-                     file.string(), payload, fmt::join(extents, ", ")),
-              "The file is truncated or damaged");
+  throw Error(
+      fmt::format("{} has {} bytes of data, which doesn't fit the extents [{}] in its header",
+                  file.string(), payload, fmt::join(extents, ", ")),
+      "The file is truncated or damaged");
 }
 
 }  // namespace dovetail::source

@@ -10,7 +10,7 @@ namespace dovetail {
 namespace {
 
 void check(int status, const char* call) {
-  if (status != 1) throw Error(format("libcrypto: {} failed", call));
+  if (status != 1) throw Error(fmt::format("libcrypto: {} failed", call));
 }
 
 }  // namespace
@@ -35,7 +35,7 @@ std::string Sha256::hex() {
   unsigned int length = 0;
   check(EVP_DigestFinal_ex(state_->context, digest, &length), "EVP_DigestFinal_ex");
   std::string text;
-  for (unsigned int i = 0; i < length; ++i) text += format("{:02x}", digest[i]);
+  for (unsigned int i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
   return text;
 }
 

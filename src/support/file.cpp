@@ -18,11 +18,12 @@ namespace fs = std::filesystem;
 
 void sync_path(const fs::path& path, int flags) {
   const int file = ::open(path.c_str(), flags | O_CLOEXEC);
-  if (file < 0) throw Error(format("cannot open {}: {}", path.string(), std::strerror(errno)));
+  if (file < 0) throw Error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
   const int status = ::fsync(file);
   const int reason = errno;
   ::close(file);
-  if (status != 0) throw Error(format("cannot sync {}: {}", path.string(), std::strerror(reason)));
+  if (status != 0)
+    throw Error(fmt::format("cannot sync {}: {}", path.string(), std::strerror(reason)));
 }
 
 fs::path folder_of(const fs::path& path) {
@@ -33,16 +34,16 @@ fs::path folder_of(const fs::path& path) {
 
 std::vector<unsigned char> read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
-  if (!in) throw Error(format("cannot open {}: {}", path.string(), std::strerror(errno)));
+  if (!in) throw Error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
   std::vector<unsigned char> bytes{std::istreambuf_iterator<char>(in),
                                    std::istreambuf_iterator<char>()};
-  if (in.bad()) throw Error(format("cannot read {}", path.string()));
+  if (in.bad()) throw Error(fmt::format("cannot read {}", path.string()));
   return bytes;
 }
 
 void replace_file(const fs::path& path, const std::function<void(const fs::path&)>& write) {
   fs::path aside = path;
-  aside += format(".{}.part", ::getpid());
+  aside += fmt::format(".{}.part", ::getpid());
   try {
     write(aside);
     sync_path(aside, O_RDONLY);
@@ -51,7 +52,7 @@ void replace_file(const fs::path& path, const std::function<void(const fs::path&
   } catch (const fs::filesystem_error& failure) {
     std::error_code ignored;
     fs::remove(aside, ignored);
-    throw Error(format("cannot write {}: {}", path.string(), failure.code().message()));
+    throw Error(fmt::format("cannot write {}: {}", path.string(), failure.code().message()));
   } catch (...) {
     std::error_code ignored;
     fs::remove(aside, ignored);
@@ -64,7 +65,7 @@ void replace_file_text(const fs::path& path, const std::string& text) {
     std::ofstream out(aside, std::ios::binary);
     out << text;
     out.close();
-    if (!out) throw Error(format("cannot write {}: {}", aside.string(), std::strerror(errno)));
+    if (!out) throw Error(fmt::format("cannot write {}: {}", aside.string(), std::strerror(errno)));
   });
 }
 
@@ -72,11 +73,11 @@ void make_writable_folder(const fs::path& path) {
   std::error_code failure;
   fs::create_directories(path, failure);
   if (failure)
-    throw Error(format("cannot make the folder {}: {}", path.string(), failure.message()));
-  const fs::path probe = path / format(".probe-{}", ::getpid());
+    throw Error(fmt::format("cannot make the folder {}: {}", path.string(), failure.message()));
+  const fs::path probe = path / fmt::format(".probe-{}", ::getpid());
   const int file = ::open(probe.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
   if (file < 0) {
-    throw Error(format("cannot write in {}: {}", path.string(), std::strerror(errno)),
+    throw Error(fmt::format("cannot write in {}: {}", path.string(), std::strerror(errno)),
                 "Choose another folder or free some space");
   }
   ::close(file);

@@ -25,14 +25,16 @@ bool is_watched() {
   if (isatty(STDOUT_FILENO) != 1) return false;
   if (std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr) return true;
   std::error_code failure;
-  const auto target = std::filesystem::read_symlink(format("/proc/{}/fd/1", getppid()), failure);
+  const auto target =
+      std::filesystem::read_symlink(fmt::format("/proc/{}/fd/1", getppid()), failure);
   return !failure &&
          (target.string().starts_with("/dev/pts/") || target.string().starts_with("/dev/tty"));
 }
 
 std::string format_time_left(double seconds) {
   const long total = std::lround(seconds);
-  return total < 60 ? format("{} s", total) : format("{}:{:02} min", total / 60, total % 60);
+  return total < 60 ? fmt::format("{} s", total)
+                    : fmt::format("{}:{:02} min", total / 60, total % 60);
 }
 
 }  // namespace
@@ -48,10 +50,10 @@ void Progress::update(std::size_t done, const std::string& remark) {
   const double rate = static_cast<double>(done) / std::max(elapsed_s, 1e-9);
   const double left_s = done == 0 ? 0 : static_cast<double>(total_ - std::min(done, total_)) / rate;
   const double fraction = static_cast<double>(done) / static_cast<double>(total_);
-  const std::string figures = format("{:3.0f} %  {:.0f} {}/s  {} left  {}", 100 * fraction, rate,
-                                     unit_, format_time_left(left_s), remark);
+  const std::string figures = fmt::format("{:3.0f} %  {:.0f} {}/s  {} left  {}", 100 * fraction,
+                                          rate, unit_, format_time_left(left_s), remark);
   if (!terminal_) {
-    log::note(format("  {}  {}", title_, figures));
+    log::note(fmt::format("  {}  {}", title_, figures));
     return;
   }
   const int filled = static_cast<int>(fraction * bar_width);

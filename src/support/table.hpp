@@ -22,7 +22,8 @@ inline std::string format_table(const std::vector<std::string>& head,
   }
   std::string text;
   for (const auto& line : lines) {
-    for (std::size_t i = 0; i < head.size(); ++i) text += format("{:<{}}  ", line[i], widths[i]);
+    for (std::size_t i = 0; i < head.size(); ++i)
+      text += fmt::format("{:<{}}  ", line[i], widths[i]);
     text.erase(text.find_last_not_of(' ') + 1);
     text += '\n';
   }

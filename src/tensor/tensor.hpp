@@ -19,7 +19,7 @@ inline std::size_t volume(const Shape& shape) {
 }
 
 inline std::string to_string(const Shape& shape) {
-  return format("[{}]", fmt::join(shape, ", "));
+  return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
 struct Tensor {

@@ -30,8 +30,9 @@ std::vector<Parameter> read_parameters(const hdf5::File& file, const std::string
   for (const ParameterSpec& spec : specs) {
     const hdf5::Dataset data = file.dataset(group + "/" + spec.name);
     if (data.extents() != spec.shape) {
-      throw Error(format("{} in {} is {}, not {}", group + "/" + spec.name, file.path().string(),
-                         to_string(data.extents()), to_string(spec.shape)));
+      throw Error(fmt::format("{} in {} is {}, not {}", group + "/" + spec.name,
+                              file.path().string(), to_string(data.extents()),
+                              to_string(spec.shape)));
     }
     Parameter parameter{spec.name, Tensor(spec.shape)};
     data.read_rows<float>(0, data.rows(), parameter.value.values);
@@ -43,10 +44,10 @@ std::vector<Parameter> read_parameters(const hdf5::File& file, const std::string
 /// Everything that a checkpoint holds, in one checksum.
 std::string content_sha256(const Checkpoint& checkpoint) {
   Sha256 sum;
-  const std::string scalars =
-      format("{} {} {} {} {} {} {} {} {} {}", checkpoint.model, checkpoint.input.channels,
-             checkpoint.input.height, checkpoint.input.width, checkpoint.classes, checkpoint.epoch,
-             checkpoint.step, checkpoint.seed, checkpoint.batch, to_string(checkpoint.optimizer));
+  const std::string scalars = fmt::format(
+      "{} {} {} {} {} {} {} {} {} {}", checkpoint.model, checkpoint.input.channels,
+      checkpoint.input.height, checkpoint.input.width, checkpoint.classes, checkpoint.epoch,
+      checkpoint.step, checkpoint.seed, checkpoint.batch, to_string(checkpoint.optimizer));
   sum.update(scalars.data(), scalars.size());
   const auto add = [&](const std::vector<Parameter>& parameters) {
     for (const Parameter& parameter : parameters) {
@@ -85,7 +86,7 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
   write_parameters(file, "/statistics", checkpoint.statistics);
   file.make_group("/optimizer");
   for (std::size_t i = 0; i < checkpoint.optimizer_state.size(); ++i) {
-    write_parameters(file, format("/optimizer/{}", i), checkpoint.optimizer_state[i]);
+    write_parameters(file, fmt::format("/optimizer/{}", i), checkpoint.optimizer_state[i]);
   }
   if (!checkpoint.calibration.empty()) {
     file.write("/calibration/ranges", {checkpoint.calibration.size()}, checkpoint.calibration);
@@ -102,7 +103,7 @@ Checkpoint read_content(const hdf5::File& file) {
   };
   const auto extent = [&](const char* name) {
     const std::int64_t value = integer(name);
-    if (value < 1 || value > largest_extent) throw Error(format("its {} is {}", name, value));
+    if (value < 1 || value > largest_extent) throw Error(fmt::format("its {} is {}", name, value));
     return static_cast<int>(value);
   };
   checkpoint.model = file.read_attribute<std::string>("/", "model");
@@ -145,7 +146,7 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   const std::string remedy =
       "Give the path of an undamaged checkpoint.h5, or train without --resume";
   if (!std::filesystem::exists(path))
-    throw Error(format("there is no checkpoint {}", path.string()), remedy);
+    throw Error(fmt::format("there is no checkpoint {}", path.string()), remedy);
   try {
     const hdf5::File file = hdf5::File::open(path);
     if (!file.has_attribute("/", "format") ||
@@ -154,7 +155,8 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
     }
     if (const auto version = file.read_attribute<std::int64_t>("/", "version");
         version != format_version) {
-      throw Error(format("it has format version {}, this build reads {}", version, format_version));
+      throw Error(
+          fmt::format("it has format version {}, this build reads {}", version, format_version));
     }
     Checkpoint checkpoint = read_content(file);
     if (file.read_attribute<std::string>("/", "content_sha256") != content_sha256(checkpoint)) {
@@ -162,7 +164,8 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
     }
     return checkpoint;
   } catch (const Error& failure) {
-    throw Error(format("checkpoint {} cannot be used: {}", path.string(), failure.what()), remedy);
+    throw Error(fmt::format("checkpoint {} cannot be used: {}", path.string(), failure.what()),
+                remedy);
   }
 }
 
@@ -173,12 +176,12 @@ void expect_model(const Checkpoint& checkpoint, const Model& model,
     return;
   }
   const auto describe = [](const std::string& name, const FeatureShape& in, int classes) {
-    return format("{} for {}x{}x{} images and {} classes", name, in.channels, in.height, in.width,
-                  classes);
+    return fmt::format("{} for {}x{}x{} images and {} classes", name, in.channels, in.height,
+                       in.width, classes);
   };
-  throw UsageError(format("checkpoint {} is of {}, not of {}", path.string(),
-                          describe(checkpoint.model, checkpoint.input, checkpoint.classes),
-                          describe(model.name(), model.input(), model.classes())),
+  throw UsageError(fmt::format("checkpoint {} is of {}, not of {}", path.string(),
+                               describe(checkpoint.model, checkpoint.input, checkpoint.classes),
+                               describe(model.name(), model.input(), model.classes())),
                    "Choose that model and data set, or another --out");
 }
 

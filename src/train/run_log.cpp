@@ -26,7 +26,7 @@ void drop_unfinished_line(const std::filesystem::path& path) {
 RunLog::RunLog(const std::filesystem::path& path, bool append) : path_(path) {
   if (append) drop_unfinished_line(path);
   out_.open(path, append ? std::ios::app : std::ios::trunc);
-  if (!out_) throw Error(format("cannot write {}: {}", path.string(), std::strerror(errno)));
+  if (!out_) throw Error(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
 }
 
 void RunLog::event(const std::string& name, const Json& fields) {
@@ -34,7 +34,7 @@ void RunLog::event(const std::string& name, const Json& fields) {
   if (fields.is_object()) line.update(fields);
   out_ << line.dump() << '\n' << std::flush;
   if (!out_)
-    throw Error(format("cannot write {}: {}", path_.string(), std::strerror(errno)),
+    throw Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno)),
                 "Free some disk space");
 }
 

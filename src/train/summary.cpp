@@ -41,18 +41,19 @@ std::string shares_text(const Json& seconds) {
   std::sort(phases.rbegin(), phases.rend());
   std::vector<std::string> parts;
   for (const auto& [value, name] : phases) {
-    if (value >= 0.005 * total) parts.push_back(format("{} {:.0f} %", name, 100 * value / total));
+    if (value >= 0.005 * total)
+      parts.push_back(fmt::format("{} {:.0f} %", name, 100 * value / total));
   }
-  return format("{}", fmt::join(parts, ", "));
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 std::string ranks_text(const Json& ranks) {
   std::string text;
   for (const Json& rank : ranks) {
-    text += format("    rank {:<3} {:<5} {} on {}: {} samples; {}\n", rank["rank"].get<int>(),
-                   rank["role"].get<std::string>(), rank["device"].get<std::string>(),
-                   rank["host"].get<std::string>(), rank["samples"].get<std::uint64_t>(),
-                   shares_text(rank["seconds"]));
+    text += fmt::format("    rank {:<3} {:<5} {} on {}: {} samples; {}\n", rank["rank"].get<int>(),
+                        rank["role"].get<std::string>(), rank["device"].get<std::string>(),
+                        rank["host"].get<std::string>(), rank["samples"].get<std::uint64_t>(),
+                        shares_text(rank["seconds"]));
   }
   return text;
 }
@@ -62,13 +63,13 @@ std::string fpga_text(const Json& fpga, double float_accuracy) {
   const double accuracy = fpga["accuracy"].get<double>();
   std::string history;
   for (const Json& evaluation : fpga["evaluations"]) {
-    history += format(" {:.2f}", 100 * evaluation["accuracy"].get<double>());
+    history += fmt::format(" {:.2f}", 100 * evaluation["accuracy"].get<double>());
   }
   const bool emulated = fpga["backend"] == "emulated";
-  return format("  test accuracy  {:6.2f} %  {} on the FPGA ranks{} ({:+.2f} points)\n",
-                100 * accuracy, fpga["format"].get<std::string>(),
-                emulated ? " (emulated card)" : "", 100 * (accuracy - float_accuracy)) +
-         format("                 each epoch, scored while training went on:{} %\n", history);
+  return fmt::format("  test accuracy  {:6.2f} %  {} on the FPGA ranks{} ({:+.2f} points)\n",
+                     100 * accuracy, fpga["format"].get<std::string>(),
+                     emulated ? " (emulated card)" : "", 100 * (accuracy - float_accuracy)) +
+         fmt::format("                 each epoch, scored while training went on:{} %\n", history);
 }
 
 }  // namespace
@@ -95,16 +96,17 @@ Json make_summary(const TrainSettings& settings, const TrainResult& result,
 
 std::string summary_text(const Json& summary, const std::filesystem::path& out) {
   const double accuracy = summary["test_accuracy"].get<double>();
-  std::string text = format("\n  {} trained for {} epochs, {} steps of {} samples, in {:.1f} s\n\n",
-                            summary["model"].get<std::string>(), summary["epochs"].get<int>(),
-                            summary["steps"].get<std::uint64_t>(), summary["batch"].get<int>(),
-                            summary["wall_seconds"].get<double>());
-  text += format("  test accuracy  {:6.2f} %  float32 on the GPU ranks\n", 100 * accuracy);
+  std::string text =
+      fmt::format("\n  {} trained for {} epochs, {} steps of {} samples, in {:.1f} s\n\n",
+                  summary["model"].get<std::string>(), summary["epochs"].get<int>(),
+                  summary["steps"].get<std::uint64_t>(), summary["batch"].get<int>(),
+                  summary["wall_seconds"].get<double>());
+  text += fmt::format("  test accuracy  {:6.2f} %  float32 on the GPU ranks\n", 100 * accuracy);
   text += fpga_text(summary["fpga"], accuracy);
-  text += format("  training       {:6.0f}    samples a second, all GPU ranks together\n\n",
-                 summary["samples_per_second"].get<double>());
+  text += fmt::format("  training       {:6.0f}    samples a second, all GPU ranks together\n\n",
+                      summary["samples_per_second"].get<double>());
   text += "  what ran where, and where its time went\n" + ranks_text(summary["ranks"]);
-  text += format(
+  text += fmt::format(
       "\n  files\n    {}  the weights\n    {}  what happened, a JSON object a line\n    {}  this "
       "page\n",
       (out / "checkpoint.h5").string(), (out / "run.jsonl").string(),

@@ -72,8 +72,8 @@ TrainResult Trainer::run() {
     validate();
     save(epoch + 1);
     if (!is_lead()) continue;
-    log::note(format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % (float32)", epoch + 1,
-                     epochs, result_.train_loss, 100 * result_.test_accuracy));
+    log::note(fmt::format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % (float32)", epoch + 1,
+                          epochs, result_.train_loss, 100 * result_.test_accuracy));
     log_->event("epoch", {{"epoch", epoch + 1},
                           {"step", step_},
                           {"train_loss", result_.train_loss},
@@ -99,18 +99,18 @@ void Trainer::resume() {
     start = load_checkpoint(path);
     expect_model(start, model_, path);
     if (start.optimizer != settings_.optimizer.kind) {
-      throw UsageError(format("checkpoint {} was trained with {}, not {}", path.string(),
-                              to_string(start.optimizer), to_string(settings_.optimizer.kind)),
+      throw UsageError(fmt::format("checkpoint {} was trained with {}, not {}", path.string(),
+                                   to_string(start.optimizer), to_string(settings_.optimizer.kind)),
                        "Resume with the same --optimizer");
     }
     if (start.batch != static_cast<std::uint64_t>(settings_.batch) ||
         start.seed != settings_.seed) {
-      throw UsageError(format("checkpoint {} was trained with --batch {} --seed {}", path.string(),
-                              start.batch, start.seed),
+      throw UsageError(fmt::format("checkpoint {} was trained with --batch {} --seed {}",
+                                   path.string(), start.batch, start.seed),
                        "Resume with the same batch and seed");
     }
-    log::note(
-        format("resuming after epoch {} (step {}) of {}", start.epoch, start.step, path.string()));
+    log::note(fmt::format("resuming after epoch {} (step {}) of {}", start.epoch, start.step,
+                          path.string()));
   } else {
     start.parameters = model_.initial_parameters(settings_.seed);
     start.statistics = model_.initial_statistics();
@@ -155,7 +155,7 @@ double Trainer::train_epoch(std::uint64_t epoch) {
   const std::size_t total = train_set_.samples();
   Prefetcher prefetcher(train_set_, [=, this](std::size_t step) { return my_range(epoch, step); });
   Batch batch;
-  Progress progress(format("epoch {}/{}", epoch + 1, settings_.epochs), total, "samples");
+  Progress progress(fmt::format("epoch {}/{}", epoch + 1, settings_.epochs), total, "samples");
   StepStatistics sum;
   Stopwatch watch;
   for (std::uint64_t step = 0; step < steps_per_epoch(); ++step) {
@@ -177,7 +177,7 @@ double Trainer::train_epoch(std::uint64_t epoch) {
     }
     const double loss = done.loss_sum / done.samples;
     progress.update(static_cast<std::size_t>(sum.samples),
-                    format("loss {:.3f}", sum.loss_sum / sum.samples));
+                    fmt::format("loss {:.3f}", sum.loss_sum / sum.samples));
     if (step_ % steps_per_event == 0) {
       log_->event("step", {{"step", step_},
                            {"epoch", epoch + 1},
@@ -205,7 +205,7 @@ StepStatistics Trainer::reduce_and_update(std::uint64_t step) {
     phases_.reduce_s += phase.restart();
   }
   if (!std::isfinite(statistics.loss_sum)) {
-    throw Error(format("the loss is not a finite number at step {}", step + 1),
+    throw Error(fmt::format("the loss is not a finite number at step {}", step + 1),
                 "Lower --lr or look for broken samples; the last checkpoint is untouched");
   }
   plan_.enqueue_update(settings_.learning_rate.at(step), statistics, step + 1);

@@ -74,7 +74,8 @@ class Bench {
     const auto weights = static_cast<std::size_t>(9 * in * y.channel_stride);
     const opencl::Buffer weight = zeros(weights), dweight = zeros(weights), bias = zeros(weights);
     const double operations = 2.0 * 9 * in * out * extent * extent * batch;
-    fmt::print("{:<34}", format("conv 3x3 {}->{} {}x{}, batch {}", in, out, extent, extent, batch));
+    fmt::print("{:<34}",
+               fmt::format("conv 3x3 {}->{} {}x{}, batch {}", in, out, extent, extent, batch));
     print(operations, [&] { conv.forward(xs, weight, bias, ys, batch, true); });
     if (in >= channel_lanes) {
       print(operations, [&] { conv.input_gradient(ys, weight, xs, dx, batch, true); });
@@ -95,7 +96,7 @@ class Bench {
     const opencl::Buffer weight = zeros(size(in, out)), dweight = zeros(size(in, out));
     const opencl::Buffer bias = zeros(size(1, out));
     const double operations = 2.0 * in * out * rows;
-    fmt::print("{:<34}", format("dense {}->{}, batch {}", in, out, rows));
+    fmt::print("{:<34}", fmt::format("dense {}->{}, batch {}", in, out, rows));
     print(operations, [&] { matmul.forward(x, weight, bias, y, rows, true); });
     print(operations, [&] { matmul.input_gradient(y, weight, x, dx, rows, true); });
     print(operations, [&] { matmul.weight_gradient(x, y, dweight, bias, rows); });
@@ -108,7 +109,7 @@ class Bench {
   template <typename Call>
   void print(double operations, Call call) {
     const double rate = operations / best_time(device_, call) / 1e9;
-    fmt::print("{:>20}", format("{:.0f} ({:.0f} %)", rate, 100 * rate / ceiling_));
+    fmt::print("{:>20}", fmt::format("{:.0f} ({:.0f} %)", rate, 100 * rate / ceiling_));
   }
 
   opencl::Device& device_;

@@ -42,8 +42,8 @@ std::vector<Case> cases() {
 }
 
 std::string describe(const Case& c) {
-  return format("{}x{}x{} halo {}, batch {}", c.layout.channels, c.layout.height, c.layout.width,
-                c.layout.halo, c.batch);
+  return fmt::format("{}x{}x{} halo {}, batch {}", c.layout.channels, c.layout.height,
+                     c.layout.width, c.layout.halo, c.batch);
 }
 
 /// A value a channel, the padding lanes zero.

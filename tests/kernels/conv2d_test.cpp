@@ -46,7 +46,7 @@ class Conv2dTest : public ComputeTest {
 
   static std::string describe(const Case& c) {
     const Conv2dExtents& e = c.extents;
-    return format(
+    return fmt::format(
         "batch {} of {}, {}x{}x{} (stride {}, halo {}) -> {} (halo {}), kernel {}, stride {}, "
         "padding {}",
         e.batch, c.shape.input.batch, e.in, e.height, e.width, c.shape.input.channel_stride,

@@ -34,7 +34,7 @@ std::vector<Case> cases() {
 }
 
 std::string describe(const Case& c) {
-  return format("[{}, {} of {}]", c.batch, c.columns, c.stride);
+  return fmt::format("[{}, {} of {}]", c.batch, c.columns, c.stride);
 }
 
 /// Rows of `columns` values, the padding filled with what must not matter.

@@ -50,7 +50,7 @@ class MatmulTest : public ComputeTest {
   }
 
   void expect_twin(const MatmulExtents& e) {
-    SCOPED_TRACE(format("{} rows, {} -> {}", e.rows, e.in, e.out));
+    SCOPED_TRACE(fmt::format("{} rows, {} -> {}", e.rows, e.in, e.out));
     Matmul matmul(device(), GetParam(), shape_of(e));
     const int rows = static_cast<int>(e.rows);
     const std::vector<float> x = random(e.rows * e.in);

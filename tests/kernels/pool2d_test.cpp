@@ -57,9 +57,10 @@ std::vector<Case> cases() {
 }
 
 std::string describe(const Case& c) {
-  return format("{}x{}x{} halo {}, kernel {}, stride {}, batch {} of {}", c.shape.input.channels,
-                c.shape.input.height, c.shape.input.width, c.shape.input.halo, c.shape.kernel,
-                c.shape.stride, c.batch, c.shape.input.batch);
+  return fmt::format("{}x{}x{} halo {}, kernel {}, stride {}, batch {} of {}",
+                     c.shape.input.channels, c.shape.input.height, c.shape.input.width,
+                     c.shape.input.halo, c.shape.kernel, c.shape.stride, c.batch,
+                     c.shape.input.batch);
 }
 
 TEST_P(Pool2dTest, MaximaAreTheTwins) {

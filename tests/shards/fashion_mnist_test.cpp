@@ -23,8 +23,8 @@ TEST(FashionMnist, BecomesShards) {
        {std::tuple{"train", "train", 60000u}, std::tuple{"test", "t10k", 10000u}}) {
     const MakeShardsSummary summary =
         make_shards({.format = "idx",
-                     .images = {source / format("{}-images-idx3-ubyte.gz", prefix)},
-                     .labels = source / format("{}-labels-idx1-ubyte.gz", prefix),
+                     .images = {source / fmt::format("{}-images-idx3-ubyte.gz", prefix)},
+                     .labels = source / fmt::format("{}-labels-idx1-ubyte.gz", prefix),
                      .split = split,
                      .out = folder / "fashion-mnist"});
     EXPECT_EQ(summary.manifest.splits.at(split).samples, samples);

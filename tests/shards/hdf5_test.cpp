@@ -163,7 +163,7 @@ TEST(Hdf5, ThreadsMayUseFilesAtTheSameTime) {
   std::vector<int> wrong(4, 0);
   for (std::size_t t = 0; t < wrong.size(); ++t) {
     threads.emplace_back([&, t] {
-      const fs::path path = folder / format("{}.h5", t);
+      const fs::path path = folder / fmt::format("{}.h5", t);
       const std::vector<std::int32_t> values(1000, static_cast<std::int32_t>(t));
       for (int i = 0; i < 20; ++i) {
         hdf5::File::create(path).write("/x", {1000}, values);

@@ -85,12 +85,12 @@ TEST_F(ManifestTest, EveryFieldIsNeeded) {
   for (const char* key : {"format", "version", "name", "classes", "channels", "height", "width",
                           "mean", "std", "splits"}) {
     EXPECT_THAT(error_after([&](Json& json) { json.erase(key); }),
-                HasSubstr(format("field {} is missing", key)));
+                HasSubstr(fmt::format("field {} is missing", key)));
     EXPECT_NE(error_after([&](Json& json) { json[key] = nullptr; }), "") << key;
   }
   for (const char* key : {"file", "samples", "sha256"}) {
     EXPECT_THAT(error_after([&](Json& json) { json["splits"]["train"]["shards"][1].erase(key); }),
-                HasSubstr(format("field {} is missing", key)));
+                HasSubstr(fmt::format("field {} is missing", key)));
   }
 }
 

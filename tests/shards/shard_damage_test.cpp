@@ -151,7 +151,7 @@ TEST_F(ShardDamageTest, LabelsOutOfRange) {
     labels[5] = bad;
     rewrite({72, 1, 6, 6}, labels);
     expect_error(HasSubstr(
-        format("label {} of sample 5 is out of range: the manifest says 10 classes", bad)));
+        fmt::format("label {} of sample 5 is out of range: the manifest says 10 classes", bad)));
   }
 }
 

@@ -208,7 +208,7 @@ TEST(ShardWriter, H5pyReadsTheFolderAsItIs) {
               {.split = "train", .samples_per_shard = 128});
   write_split(folder.path(), random_samples(100, {3, 6, 7}, 2), {.split = "test"});
   const std::string command =
-      format("'{}' '{}' '{}'", DOVETAIL_PYTHON, H5PY_SCRIPT, folder.path().string());
+      fmt::format("'{}' '{}' '{}'", DOVETAIL_PYTHON, H5PY_SCRIPT, folder.path().string());
   const int status = std::system(command.c_str());
   ASSERT_TRUE(WIFEXITED(status));
   if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "python3-h5py is not installed";

@@ -33,7 +33,7 @@ Bytes idx_bytes(const std::vector<std::uint32_t>& extents, const Bytes& values) 
 Bytes npy_bytes(int version, const std::string& type, const std::string& shape, const Bytes& values,
                 const std::string& fortran = "False") {
   std::string header =
-      format("{{'descr': '{}', 'fortran_order': {}, 'shape': {}, }}", type, fortran, shape);
+      fmt::format("{{'descr': '{}', 'fortran_order': {}, 'shape': {}, }}", type, fortran, shape);
   const std::size_t start = version == 1 ? 10 : 12;
   while ((start + header.size() + 1) % 64 != 0) header += ' ';
   header += '\n';

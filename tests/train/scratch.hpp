@@ -15,7 +15,7 @@ class Scratch {
   /// @param key tells apart folders of one process; ranks that share a folder give the same key and
   /// `owner`.
   explicit Scratch(const std::string& key, long owner = ::getpid(), bool remove = true)
-      : path_(std::filesystem::temp_directory_path() / format("dovetail-{}-{}", key, owner)),
+      : path_(std::filesystem::temp_directory_path() / fmt::format("dovetail-{}-{}", key, owner)),
         remove_(remove) {
     std::filesystem::create_directories(path_);
   }

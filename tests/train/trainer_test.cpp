@@ -77,9 +77,9 @@ class TrainerTest : public ::testing::Test {
         test_set(settings.data, "test");
     std::optional<RunLog> log;
     if (ranks.is_lead()) {
-      log.emplace(
-          settings.out / (world().is_lead() ? "run.jsonl" : format("run{}.jsonl", world().rank())),
-          settings.resume);
+      log.emplace(settings.out / (world().is_lead() ? "run.jsonl"
+                                                    : fmt::format("run{}.jsonl", world().rank())),
+                  settings.resume);
     }
     Trainer trainer(ranks, testing::test_device(), settings, make_model("cnn", {1, 12, 12}, 10),
                     train_set, test_set, nullptr, log ? &*log : nullptr);

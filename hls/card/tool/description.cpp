@@ -31,7 +31,7 @@ std::uint32_t scalar_bytes(std::string type) {
   if (type.rfind("std::", 0) == 0) type = type.substr(5);
   const auto found = sizes.find(type);
   if (found == sizes.end())
-    throw Error(format("'{}' is no scalar type that a register holds", type));
+    throw Error(fmt::format("'{}' is no scalar type that a register holds", type));
   return found->second;
 }
 
@@ -51,12 +51,12 @@ Argument read_argument(const Json& json, int compute_units, int bank_count) {
                        ? bank.get<std::vector<int>>()
                        : std::vector<int>(static_cast<std::size_t>(compute_units), bank.get<int>());
   if (static_cast<int>(argument.banks.size()) != compute_units) {
-    throw Error(format("argument {} names {} banks for {} compute units", argument.name,
-                       argument.banks.size(), compute_units));
+    throw Error(fmt::format("argument {} names {} banks for {} compute units", argument.name,
+                            argument.banks.size(), compute_units));
   }
   for (const int one : argument.banks) {
     if (one < 0 || one >= bank_count)
-      throw Error(format("argument {}: there is no bank {}", argument.name, one));
+      throw Error(fmt::format("argument {}: there is no bank {}", argument.name, one));
   }
   return argument;
 }
@@ -65,7 +65,8 @@ Kernel read_kernel(const Json& json, int bank_count) {
   Kernel kernel;
   kernel.name = json.at("name").get<std::string>();
   kernel.compute_units = json.value("compute_units", 1);
-  if (kernel.compute_units < 1) throw Error(format("kernel {} has no compute unit", kernel.name));
+  if (kernel.compute_units < 1)
+    throw Error(fmt::format("kernel {} has no compute unit", kernel.name));
   std::uint32_t offset = first_argument_offset;
   for (const Json& entry : json.at("arguments")) {
     Argument argument = read_argument(entry, kernel.compute_units, bank_count);
@@ -94,7 +95,7 @@ Description parse(const Json& json) {
   for (const Json& entry : json.at("kernels")) {
     description.kernels.push_back(read_kernel(entry, description.bank_count));
     const std::string& name = description.kernels.back().name;
-    if (!names.insert(name).second) throw Error(format("kernel {} is described twice", name));
+    if (!names.insert(name).second) throw Error(fmt::format("kernel {} is described twice", name));
   }
   if (names.empty()) throw Error("there is no kernel");
   return description;
@@ -107,9 +108,9 @@ Description read_description(const std::filesystem::path& path) {
   try {
     return parse(Json::parse(text));
   } catch (const Json::exception& failure) {
-    throw Error(format("{}: {}", path.string(), failure.what()));
+    throw Error(fmt::format("{}: {}", path.string(), failure.what()));
   } catch (const Error& failure) {
-    throw Error(format("{}: {}", path.string(), failure.what()));
+    throw Error(fmt::format("{}: {}", path.string(), failure.what()));
   }
 }
 

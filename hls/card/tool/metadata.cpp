@@ -47,7 +47,7 @@ std::string ports(const Kernel& kernel) {
     if (argument.is_pointer) masters.insert(port_name(argument));
   }
   for (const std::string& name : masters) {
-    xml += format(
+    xml += fmt::format(
         "<port name=\"{}\" mode=\"master\" range=\"0xFFFFFFFFFFFFFFFF\" dataWidth=\"512\" "
         "portType=\"addressable\" base=\"0x0\"/>\n",
         name);
@@ -59,7 +59,7 @@ std::string arguments(const Kernel& kernel) {
   std::string xml;
   for (std::size_t i = 0; i < kernel.arguments.size(); ++i) {
     const Argument& argument = kernel.arguments[i];
-    xml += format(
+    xml += fmt::format(
         "<arg name=\"{}\" addressQualifier=\"{}\" id=\"{}\" port=\"{}\" size=\"{:#x}\" "
         "offset=\"{:#x}\" "
         "hostOffset=\"0x0\" hostSize=\"{:#x}\" type=\"{}\"/>\n",
@@ -75,7 +75,7 @@ std::vector<Instance> instances_of(const Description& description) {
   std::vector<Instance> instances;
   for (const Kernel& kernel : description.kernels) {
     for (int number = 0; number < kernel.compute_units; ++number) {
-      instances.push_back({&kernel, number, format("{}_{}", kernel.name, number + 1),
+      instances.push_back({&kernel, number, fmt::format("{}_{}", kernel.name, number + 1),
                            first_base + instances.size() * base_step});
     }
   }
@@ -86,20 +86,20 @@ std::string metadata(const Description& description) {
   const std::vector<Instance> instances = instances_of(description);
   std::string kernels;
   for (const Kernel& kernel : description.kernels) {
-    kernels += format(
+    kernels += fmt::format(
         "<kernel name=\"{0}\" language=\"c\" vlnv=\"xilinx.com:hls:{0}:1.0\" workGroupSize=\"1\" "
         "interrupt=\"true\" hwControlProtocol=\"ap_ctrl_chain\">\n{1}{2}",
         kernel.name, ports(kernel), arguments(kernel));
     for (const Instance& instance : instances) {
       if (instance.kernel != &kernel) continue;
-      kernels += format(
+      kernels += fmt::format(
           "<instance name=\"{}\"><addrRemap base=\"{:#x}\" range=\"{:#x}\" "
           "port=\"S_AXI_CONTROL\"/></instance>\n",
           instance.name, instance.base, base_step);
     }
     kernels += "</kernel>\n";
   }
-  return format(
+  return fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<project name=\"{}\">\n"
       "<platform vendor=\"dovetail\" boardid=\"emulated\" name=\"emulated_card\" "
       "featureRomTime=\"0\">\n"

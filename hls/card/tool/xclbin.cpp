@@ -59,7 +59,7 @@ std::string topology(const Description& description) {
     entry.m_size = description.bank_bytes / 1024;
     entry.m_base_address =
         first_bank_address + static_cast<std::uint64_t>(bank) * description.bank_bytes;
-    set_text(entry.m_tag, format("{}[{}]", description.memory_tag, bank));
+    set_text(entry.m_tag, fmt::format("{}[{}]", description.memory_tag, bank));
     append(data, entry);
   }
   return data;

@@ -55,8 +55,8 @@ inline const char* status_name(cl_int status) {
 inline void check(cl_int status, const std::string& call) {
   if (status == CL_SUCCESS) return;
   const char* name = status_name(status);
-  throw Error(format("OpenCL: {} failed: {}", call,
-                     name ? std::string(name) : format("status {}", status)));
+  throw Error(fmt::format("OpenCL: {} failed: {}", call,
+                          name ? std::string(name) : fmt::format("status {}", status)));
 }
 
 }  // namespace dovetail::opencl

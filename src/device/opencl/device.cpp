@@ -19,8 +19,8 @@ std::shared_ptr<void> own_memory(cl_mem memory) {
 
 void expect_inside(const Buffer& buffer, std::size_t offset, std::size_t bytes, const char* what) {
   if (offset > buffer.bytes() || bytes > buffer.bytes() - offset) {
-    throw Error(format("OpenCL: {} of {} bytes at {} leaves a buffer of {} bytes", what, bytes,
-                       offset, buffer.bytes()));
+    throw Error(fmt::format("OpenCL: {} of {} bytes at {} leaves a buffer of {} bytes", what, bytes,
+                            offset, buffer.bytes()));
   }
 }
 
@@ -55,13 +55,14 @@ Device::Device(int index) {
                 "Install one: the GPU's driver, or PoCL for the CPU (package pocl-opencl-icd)");
   }
   if (index < 0 || index >= static_cast<int>(devices.size())) {
-    throw Error(format("there is no OpenCL device {}; this host has {}", index, devices.size()),
-                "`dovetail devices` lists them");
+    throw Error(
+        fmt::format("there is no OpenCL device {}; this host has {}", index, devices.size()),
+        "`dovetail devices` lists them");
   }
   const ListedDevice& listed = devices[static_cast<std::size_t>(index)];
   if (!listed.info.unusable.empty()) {
-    throw Error(format("OpenCL device {} ({}) cannot be used: {}", index, listed.info.name,
-                       listed.info.unusable));
+    throw Error(fmt::format("OpenCL device {} ({}) cannot be used: {}", index, listed.info.name,
+                            listed.info.unusable));
   }
   info_ = listed.info;
   handles_ = std::make_unique<Handles>(listed.platform, listed.device);
@@ -77,7 +78,7 @@ Buffer Device::allocate(std::size_t bytes) {
   cl_mem memory = clCreateBuffer(handles_->context, CL_MEM_READ_WRITE, bytes, nullptr, &status);
   if (status != CL_SUCCESS) {
     throw Error(
-        format("{}: cannot allocate {}", info_.name, format_bytes(static_cast<double>(bytes))),
+        fmt::format("{}: cannot allocate {}", info_.name, format_bytes(static_cast<double>(bytes))),
         "Use a smaller batch");
   }
   Buffer buffer;
@@ -149,7 +150,8 @@ void Device::expect_arguments(const Kernel& kernel, std::size_t count) {
                         sizeof expected, &expected, nullptr),
         "clGetKernelInfo");
   if (expected != count)
-    throw Error(format("kernel {} takes {} arguments, not {}", kernel.name(), expected, count));
+    throw Error(
+        fmt::format("kernel {} takes {} arguments, not {}", kernel.name(), expected, count));
 }
 
 void Device::set_buffer(const Kernel& kernel, unsigned position, const Buffer& buffer) {
@@ -162,7 +164,7 @@ void Device::set_bytes(const Kernel& kernel, unsigned position, const void* valu
   const cl_int status =
       clSetKernelArg(static_cast<cl_kernel>(kernel.kernel_.get()), position, bytes, value);
   if (status != CL_SUCCESS)
-    check(status, format("setting argument {} of kernel {}", position, kernel.name()));
+    check(status, fmt::format("setting argument {} of kernel {}", position, kernel.name()));
 }
 
 void Device::enqueue(const Kernel& kernel, const Range& range) {
@@ -170,7 +172,7 @@ void Device::enqueue(const Kernel& kernel, const Range& range) {
       clEnqueueNDRangeKernel(handles_->queue, static_cast<cl_kernel>(kernel.kernel_.get()), 3,
                              nullptr, range.global.data(), range.local.data(), 0, nullptr, nullptr);
   if (status != CL_SUCCESS)
-    check(status, format("launching kernel {} on {}", kernel.name(), info_.name));
+    check(status, fmt::format("launching kernel {} on {}", kernel.name(), info_.name));
 }
 
 void Device::flush() {

@@ -41,14 +41,15 @@ std::string pci_address(cl_device_id device) {
     cl_uint domain, bus, device, function;
   } pci{};
   if (clGetDeviceInfo(device, device_pci_bus_info_khr, sizeof pci, &pci, nullptr) == CL_SUCCESS) {
-    return format("{:04x}:{:02x}:{:02x}.{:x}", pci.domain, pci.bus, pci.device, pci.function);
+    return fmt::format("{:04x}:{:02x}:{:02x}.{:x}", pci.domain, pci.bus, pci.device, pci.function);
   }
   cl_uint bus = 0;
   cl_uint slot = 0;
   if (clGetDeviceInfo(device, device_pci_bus_id_nv, sizeof bus, &bus, nullptr) == CL_SUCCESS &&
       clGetDeviceInfo(device, device_pci_slot_id_nv, sizeof slot, &slot, nullptr) == CL_SUCCESS) {
-    return format("{:04x}:{:02x}:{:02x}.{:x}", value_of<cl_uint>(device, device_pci_domain_id_nv),
-                  bus, slot >> 3, slot & 7);
+    return fmt::format("{:04x}:{:02x}:{:02x}.{:x}",
+                       value_of<cl_uint>(device, device_pci_domain_id_nv), bus, slot >> 3,
+                       slot & 7);
   }
   return "";
 }

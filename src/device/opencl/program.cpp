@@ -38,8 +38,8 @@ Program Device::build(const kernels::Source& source, const std::vector<std::stri
                       [](void* owned) { clReleaseProgram(static_cast<cl_program>(owned)); }};
   status = clBuildProgram(handle, 1, &handles_->device, options.c_str(), nullptr, nullptr);
   if (status != CL_SUCCESS) {
-    throw Error(format("{}: kernels/{}.cl does not build with {}; the compiler says:\n{}\n",
-                       info_.name, source.name, options, build_log(handle, handles_->device)));
+    throw Error(fmt::format("{}: kernels/{}.cl does not build with {}; the compiler says:\n{}\n",
+                            info_.name, source.name, options, build_log(handle, handles_->device)));
   }
   handles_->programs.emplace(key, program);
   return program;
@@ -48,7 +48,7 @@ Program Device::build(const kernels::Source& source, const std::vector<std::stri
 Kernel Program::kernel(const kernels::Entry& entry) const {
   cl_int status = CL_SUCCESS;
   cl_kernel handle = clCreateKernel(static_cast<cl_program>(program_.get()), entry.name, &status);
-  check(status, format("clCreateKernel({})", entry.name));
+  check(status, fmt::format("clCreateKernel({})", entry.name));
   Kernel kernel;
   kernel.kernel_ = {handle, [](void* owned) { clReleaseKernel(static_cast<cl_kernel>(owned)); }};
   kernel.name_ = entry.name;

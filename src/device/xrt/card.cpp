@@ -14,7 +14,7 @@ constexpr std::size_t page_bytes = 4096;
 std::string kernel_names(const xrt::xclbin& xclbin) {
   std::vector<std::string> names;
   for (const auto& kernel : xclbin.get_kernels()) names.push_back(kernel.get_name());
-  return format("{}", fmt::join(names, ", "));
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 std::vector<ArgumentInfo> arguments_of(const xrt::xclbin::kernel& description,
@@ -32,8 +32,8 @@ std::vector<ArgumentInfo> arguments_of(const xrt::xclbin::kernel& description,
 void expect_inside(const BufferState& state, std::size_t size, std::size_t bytes,
                    std::size_t offset, const char* what) {
   if (offset > size || bytes > size - offset) {
-    throw Error(format("{}: {} of {} bytes at {} leaves a buffer of {} bytes", state.card->label,
-                       what, bytes, offset, size));
+    throw Error(fmt::format("{}: {} of {} bytes at {} leaves a buffer of {} bytes",
+                            state.card->label, what, bytes, offset, size));
   }
 }
 
@@ -48,7 +48,7 @@ HostPages::HostPages(std::size_t bytes)
 std::string CardState::bank_name(int group) const {
   const auto banks = xclbin.get_mems();
   const auto index = static_cast<std::size_t>(group);
-  return index < banks.size() ? banks[index].get_tag() : format("memory group {}", group);
+  return index < banks.size() ? banks[index].get_tag() : fmt::format("memory group {}", group);
 }
 
 Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
@@ -56,15 +56,15 @@ Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
   const std::string file = xclbin.string();
   expect_whole_xclbin(xclbin);
   state_->timeout_s = timeout_s;
-  state_->label = format("card {}", index);
+  state_->label = fmt::format("card {}", index);
   note_that_xrt_is_used();
   if (index < 0)
-    throw Error(format("there is no card {}", index), "`dovetail devices` lists the cards");
-  with_xrt(format("opening card {}", index), "`dovetail devices` lists the cards",
+    throw Error(fmt::format("there is no card {}", index), "`dovetail devices` lists the cards");
+  with_xrt(fmt::format("opening card {}", index), "`dovetail devices` lists the cards",
            [&] { state_->device = xrt::device(static_cast<unsigned>(index)); });
   info_ = describe(index, state_->device);
-  state_->label = format("card {} ({})", index, info_.name);
-  with_xrt(format("{}: loading {}", state_->label, file),
+  state_->label = fmt::format("card {} ({})", index, info_.name);
+  with_xrt(fmt::format("{}: loading {}", state_->label, file),
            "It was built for another card, or another job keeps the card", [&] {
              state_->xclbin = xrt::xclbin(file);
              state_->uuid = state_->device.load_xclbin(state_->xclbin);
@@ -83,14 +83,14 @@ Kernel Card::kernel(const std::string& name) {
   // "vadd:{vadd_2}" picks one compute unit of a kernel.
   const auto description = state_->xclbin.get_kernel(name.substr(0, name.find(':')));
   if (!description) {
-    throw Error(format("{}: the xclbin has no kernel {}, it was built for other kernels ({})",
-                       state_->label, name, kernel_names(state_->xclbin)),
+    throw Error(fmt::format("{}: the xclbin has no kernel {}, it was built for other kernels ({})",
+                            state_->label, name, kernel_names(state_->xclbin)),
                 "Load the xclbin of the right kernel family");
   }
   Kernel kernel;
   kernel.name_ = name;
   kernel.state_ = std::make_shared<KernelState>();
-  with_xrt(format("{}: opening kernel {}", state_->label, name), "Another process may hold it",
+  with_xrt(fmt::format("{}: opening kernel {}", state_->label, name), "Another process may hold it",
            [&] {
              kernel.state_->card = state_;
              kernel.state_->kernel = xrt::kernel(state_->device, state_->uuid, name);
@@ -104,16 +104,16 @@ Buffer Card::allocate(std::size_t bytes, const Kernel& kernel, int argument) {
   const auto& arguments = kernel.state_->arguments;
   const auto position = static_cast<std::size_t>(argument);
   if (bytes == 0)
-    throw Error(format("{}: a buffer of 0 bytes for kernel {}", state_->label, kernel.name()));
+    throw Error(fmt::format("{}: a buffer of 0 bytes for kernel {}", state_->label, kernel.name()));
   if (position >= arguments.size() || !arguments[position].is_pointer) {
-    throw Error(format("{}: argument {} of kernel {} takes no buffer", state_->label, argument,
-                       kernel.name()));
+    throw Error(fmt::format("{}: argument {} of kernel {} takes no buffer", state_->label, argument,
+                            kernel.name()));
   }
   const int group = arguments[position].group;
   const std::string what =
-      format("{}: allocating {} in {} ({} of kernel {})", state_->label,
-             format_bytes(static_cast<double>(bytes)), state_->bank_name(group),
-             arguments[position].name, kernel.name());
+      fmt::format("{}: allocating {} in {} ({} of kernel {})", state_->label,
+                  format_bytes(static_cast<double>(bytes)), state_->bank_name(group),
+                  arguments[position].name, kernel.name());
   Buffer result;
   result.bytes_ = bytes;
   try {
@@ -125,7 +125,7 @@ Buffer Card::allocate(std::size_t bytes, const Kernel& kernel, int argument) {
     throw Error(what + " failed: the bank has no room for it",
                 "Use a smaller batch or a smaller model");
   } catch (const std::exception& failure) {
-    throw Error(format("{} failed: {}", what, failure.what()));
+    throw Error(fmt::format("{} failed: {}", what, failure.what()));
   }
   return result;
 }
@@ -133,7 +133,7 @@ Buffer Card::allocate(std::size_t bytes, const Kernel& kernel, int argument) {
 void Buffer::write(const void* source, std::size_t bytes, std::size_t offset) {
   expect_inside(*state_, bytes_, bytes, offset, "a write");
   if (bytes == 0) return;
-  with_xrt(format("{}: writing {} bytes", state_->card->label, bytes), "", [&] {
+  with_xrt(fmt::format("{}: writing {} bytes", state_->card->label, bytes), "", [&] {
     state_->buffer.write(source, bytes, offset);
     state_->buffer.sync(XCL_BO_SYNC_BO_TO_DEVICE, bytes, offset);
   });
@@ -142,7 +142,7 @@ void Buffer::write(const void* source, std::size_t bytes, std::size_t offset) {
 void Buffer::read(void* target, std::size_t bytes, std::size_t offset) {
   expect_inside(*state_, bytes_, bytes, offset, "a read");
   if (bytes == 0) return;
-  with_xrt(format("{}: reading {} bytes", state_->card->label, bytes), "", [&] {
+  with_xrt(fmt::format("{}: reading {} bytes", state_->card->label, bytes), "", [&] {
     state_->buffer.sync(XCL_BO_SYNC_BO_FROM_DEVICE, bytes, offset);
     state_->buffer.read(target, bytes, offset);
   });

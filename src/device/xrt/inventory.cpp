@@ -56,7 +56,7 @@ int count_cards() {
   try {
     return static_cast<int>(xrt::system::enumerate_devices());
   } catch (const std::exception& failure) {
-    log::warn(format("XRT cannot list its cards: {}", failure.what()));
+    log::warn(fmt::format("XRT cannot list its cards: {}", failure.what()));
     return 0;
   }
 }
@@ -95,7 +95,7 @@ void use_emulated_cards(int count) {
   }
   const fs::path folder = card_folder();
   if (!fs::exists(folder / "lib" / "libxrt_core.so.2")) {
-    throw Error(format("the emulated card is not in {}", folder.string()),
+    throw Error(fmt::format("the emulated card is not in {}", folder.string()),
                 "Build the project, or name its folder with DOVETAIL_CARD_FOLDER");
   }
   setenv("XILINX_XRT", folder.c_str(), 1);
@@ -109,10 +109,10 @@ DeviceInfo describe(int index, const xrt::device& device) {
   info.index = index;
   info.platform = "XRT";
   info.name = device.get_info<xrt::info::device::name>();
-  info.driver = format("XRT {}", xrt_build_version);
+  info.driver = fmt::format("XRT {}", xrt_build_version);
   if (is_emulated(info.name)) {
     info.kind = DeviceKind::emulated_fpga;
-    info.address = format("emulated:{}", index);
+    info.address = fmt::format("emulated:{}", index);
   } else {
     info.kind = DeviceKind::fpga;
     info.address = device.get_info<xrt::info::device::bdf>();
@@ -147,7 +147,7 @@ fs::path find_xclbin(const std::string& family, Backend backend) {
   if (backend == Backend::emulated) {
     const fs::path file = card_folder() / "xclbin" / (family + ".emulated.xclbin");
     if (fs::is_regular_file(file)) return file;
-    throw Error(format("there is no xclbin {}", file.string()),
+    throw Error(fmt::format("there is no xclbin {}", file.string()),
                 "Build the project with XRT 2.13, or name the folder with DOVETAIL_CARD_FOLDER");
   }
   const std::string chosen = environment("DOVETAIL_XCLBIN");
@@ -155,7 +155,7 @@ fs::path find_xclbin(const std::string& family, Backend backend) {
   if (chosen.empty() || fs::is_directory(file)) file /= family + ".xclbin";
   if (fs::is_regular_file(file)) return file;
   throw Error(
-      format("there is no xclbin {}", file.string()),
+      fmt::format("there is no xclbin {}", file.string()),
       "Build it with v++ for your card, and name the file or its folder with DOVETAIL_XCLBIN");
 }
 

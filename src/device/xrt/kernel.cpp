@@ -11,8 +11,8 @@ namespace {
 
 std::string argument_text(const KernelState& state, const std::string& kernel, int position) {
   const ArgumentInfo& argument = state.arguments[static_cast<std::size_t>(position)];
-  return format("{}: argument {} ({}) of kernel {}", state.card->label, position, argument.name,
-                kernel);
+  return fmt::format("{}: argument {} ({}) of kernel {}", state.card->label, position,
+                     argument.name, kernel);
 }
 
 /// Keeps the XRT objects of a launch that did not return: XRT would free memory that the card still
@@ -49,33 +49,33 @@ const char* meaning(ert_cmd_state state) {
 
 void Kernel::begin(std::size_t arguments) {
   if (state_->card->stuck) {
-    throw Error(format("{}: an earlier launch has not returned, so kernel {} is not started",
-                       state_->card->label, name_),
+    throw Error(fmt::format("{}: an earlier launch has not returned, so kernel {} is not started",
+                            state_->card->label, name_),
                 "Restart the job; reset a real card with `xbutil reset`");
   }
   if (arguments != state_->arguments.size()) {
-    throw Error(format("{}: kernel {} takes {} arguments, not {}", state_->card->label, name_,
-                       state_->arguments.size(), arguments));
+    throw Error(fmt::format("{}: kernel {} takes {} arguments, not {}", state_->card->label, name_,
+                            state_->arguments.size(), arguments));
   }
 }
 
 void Kernel::set(int position, const Buffer& buffer) {
   const ArgumentInfo& argument = state_->arguments[static_cast<std::size_t>(position)];
   if (!argument.is_pointer) {
-    throw Error(
-        format("{} is a {}, not a buffer", argument_text(*state_, name_, position), argument.type));
+    throw Error(fmt::format("{} is a {}, not a buffer", argument_text(*state_, name_, position),
+                            argument.type));
   }
   if (buffer.state_ == nullptr || buffer.state_->card != state_->card) {
-    throw Error(
-        format("{}: the buffer is not one of this card", argument_text(*state_, name_, position)));
+    throw Error(fmt::format("{}: the buffer is not one of this card",
+                            argument_text(*state_, name_, position)));
   }
   // XRT itself would warn, and compute on a copy of its own.
   if (buffer.state_->group != argument.group) {
-    throw Error(
-        format("{} is connected to {}, the buffer is in {}",
-               argument_text(*state_, name_, position), state_->card->bank_name(argument.group),
-               state_->card->bank_name(buffer.state_->group)),
-        "Allocate it for this argument");
+    throw Error(fmt::format("{} is connected to {}, the buffer is in {}",
+                            argument_text(*state_, name_, position),
+                            state_->card->bank_name(argument.group),
+                            state_->card->bank_name(buffer.state_->group)),
+                "Allocate it for this argument");
   }
   with_xrt(argument_text(*state_, name_, position), "",
            [&] { state_->run.set_arg(position, buffer.state_->buffer); });
@@ -84,8 +84,8 @@ void Kernel::set(int position, const Buffer& buffer) {
 void Kernel::set_scalar(int position, const void* value, std::size_t bytes) {
   const ArgumentInfo& argument = state_->arguments[static_cast<std::size_t>(position)];
   if (argument.is_pointer || argument.bytes != bytes) {
-    throw Error(format("{} is a {}, not a number of {} bytes",
-                       argument_text(*state_, name_, position), argument.type, bytes));
+    throw Error(fmt::format("{} is a {}, not a number of {} bytes",
+                            argument_text(*state_, name_, position), argument.type, bytes));
   }
   with_xrt(argument_text(*state_, name_, position), "", [&] {
     switch (bytes) {
@@ -106,7 +106,7 @@ void Kernel::finish() {
   const std::string remedy = "Look at the lines above for the card's reason";
   const auto timeout = std::chrono::milliseconds(std::max(1L, std::lround(timeout_s * 1000)));
   const ert_cmd_state ended =
-      with_xrt(format("{}: kernel {}", state_->card->label, name_), remedy, [&] {
+      with_xrt(fmt::format("{}: kernel {}", state_->card->label, name_), remedy, [&] {
         state_->run.start();
         return state_->run.wait(timeout);
       });
@@ -114,12 +114,12 @@ void Kernel::finish() {
   if (ended == ERT_CMD_STATE_TIMEOUT) {
     state_->card->stuck = true;
     keep_for_good(state_);
-    throw Error(
-        format("{}: kernel {} has not returned within {} s", state_->card->label, name_, timeout_s),
-        "Restart the job; reset a real card with `xbutil reset`");
+    throw Error(fmt::format("{}: kernel {} has not returned within {} s", state_->card->label,
+                            name_, timeout_s),
+                "Restart the job; reset a real card with `xbutil reset`");
   }
-  throw Error(format("{}: kernel {} failed: {} (state {})", state_->card->label, name_,
-                     meaning(ended), static_cast<int>(ended)),
+  throw Error(fmt::format("{}: kernel {} failed: {} (state {})", state_->card->label, name_,
+                          meaning(ended), static_cast<int>(ended)),
               remedy);
 }
 

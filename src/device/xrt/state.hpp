@@ -67,7 +67,7 @@ auto with_xrt(const std::string& doing, const std::string& remedy, Call&& call) 
   try {
     return call();
   } catch (const std::exception& failure) {
-    throw Error(format("{} failed: {}", doing, failure.what()), remedy);
+    throw Error(fmt::format("{} failed: {}", doing, failure.what()), remedy);
   }
 }
 

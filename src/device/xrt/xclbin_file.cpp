@@ -18,7 +18,7 @@ std::string damage(const std::filesystem::path& path) {
   if (!in || std::memcmp(top.m_magic, "xclbin2", sizeof top.m_magic) != 0) return "it is no xclbin";
   const std::uint64_t bytes = std::filesystem::file_size(path);
   if (top.m_header.m_length > bytes)
-    return format("it has {} of {} bytes", bytes, top.m_header.m_length);
+    return fmt::format("it has {} of {} bytes", bytes, top.m_header.m_length);
   if (top.m_header.m_numSections > XCLBIN_MAX_NUM_SECTION) return "its header is damaged";
   std::vector<axlf_section_header> sections(top.m_header.m_numSections);
   in.seekg(offsetof(axlf, m_sections));
@@ -28,7 +28,7 @@ std::string damage(const std::filesystem::path& path) {
   for (const axlf_section_header& section : sections) {
     if (section.m_sectionOffset > bytes ||
         section.m_sectionSize > bytes - section.m_sectionOffset) {
-      return format("its section {} is cut", section.m_sectionKind);
+      return fmt::format("its section {} is cut", section.m_sectionKind);
     }
   }
   return "";
@@ -40,10 +40,10 @@ void expect_whole_xclbin(const std::filesystem::path& path) {
   const std::string remedy =
       "Build the project for the emulated card's, or the FPGA kernels with v++ for a real card's";
   if (!std::filesystem::is_regular_file(path))
-    throw Error(format("there is no xclbin {}", path.string()), remedy);
+    throw Error(fmt::format("there is no xclbin {}", path.string()), remedy);
   const std::string problem = damage(path);
   if (!problem.empty())
-    throw Error(format("xclbin {} is damaged: {}", path.string(), problem), remedy);
+    throw Error(fmt::format("xclbin {} is damaged: {}", path.string(), problem), remedy);
 }
 
 }  // namespace dovetail::fpga
