@@ -102,11 +102,11 @@ Json devices_json(const std::vector<DeviceInfo>& devices) {
   return list;
 }
 
-int run_devices(const std::string& json_file) {
+void report_devices(const std::string& json_file) {
   const std::vector<DeviceInfo> devices = list_all_devices();
   if (json_file.empty()) {
     log::note(devices_text(devices));
-    return 0;
+    return;
   }
   const std::string text =
       devices_json(devices).dump(2, ' ', false, Json::error_handler_t::replace);
@@ -115,7 +115,6 @@ int run_devices(const std::string& json_file) {
   } else {
     replace_file_text(json_file, text + '\n');
   }
-  return 0;
 }
 
 }  // namespace dovetail::app

@@ -21,9 +21,9 @@ std::string devices_text(const std::vector<DeviceInfo>& devices);
 /// empty or 0.
 Json devices_json(const std::vector<DeviceInfo>& devices);
 
-/// Prints the table, or writes the JSON array to `json_file` ("-": standard output) where that
-/// isn't empty. Returns the exit code, 0: no device at all is an answer too. Throws Error where the
-/// file cannot be written.
-int run_devices(const std::string& json_file);
+/// Prints the table, or writes the JSON array to `json_file` ("-": standard output) where that isn't
+/// empty. No device at all is an answer too, not a failure. Throws Error where the file cannot be
+/// written.
+void report_devices(const std::string& json_file);
 
 }  // namespace dovetail::app
