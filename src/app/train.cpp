@@ -14,6 +14,7 @@
 #include "support/error.hpp"
 #include "support/file.hpp"
 #include "support/log.hpp"
+#include "support/process.hpp"
 #include "support/text.hpp"
 #include "train/summary.hpp"
 #include "train/trainer.hpp"
