@@ -208,7 +208,8 @@ def check_model(report, dovetail, model, data):
                                   "--optimizer", optimizer, ranks=1)
         margin = narrowest_decision(*load(model, start, data, torch.float64))
         report.expect(margin > rounding, f"{model}: no ReLU or max-pool hangs on rounding at {optimizer}'s start",
-                      f"closest by {margin:.1e}" + ("" if margin > rounding else "; choose another seed of the data set"))
+                      f"closest by {margin:.1e} (too close: choose another seed of the data set)"
+                      if margin <= rounding else f"closest by {margin:.1e}")
         if optimizer == "sgd":
             check_logits(report, dovetail, model, data, run, start)
         for step in steps:

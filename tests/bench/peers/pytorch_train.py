@@ -1,9 +1,10 @@
 """Dovetail's training job in PyTorch on CPUs, to compare with: samples a second and test accuracy, as one JSON line.
 
-Same work: uint8 images in memory, shuffled every epoch, normalised inside the timed loop, SGD with momentum on a cosine
-schedule. Several ranks are processes under gloo's DistributedDataParallel.
+The same work: uint8 images in memory, shuffled every epoch, normalised inside the timed loop, SGD with momentum on a
+cosine schedule. Several ranks are processes under gloo's DistributedDataParallel.
 
-Unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE where a site sets them: they may pick slower kernels than the CPU's.
+Be fair to it: install OpenBLAS (Debian's reference BLAS is slow), and unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE
+where a site sets them, since they choose kernels in place of those for the CPU at hand. Try --channels-last, too.
 """
 import argparse
 import json
@@ -13,10 +14,12 @@ import pathlib
 import sys
 import time
 
-import h5py
-import numpy
-import torch
-from torch import distributed, multiprocessing, nn
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would fight PyTorch's; read when it is loaded
+
+import h5py  # noqa: E402
+import numpy  # noqa: E402
+import torch  # noqa: E402
+from torch import distributed, multiprocessing, nn  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "pytorch"))
 import models  # noqa: E402
