@@ -35,6 +35,13 @@ int launched_local_ranks() {
   return 1;
 }
 
+int launched_rank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}) {
+    if (const char* text = std::getenv(variable)) return std::max(0, std::atoi(text));
+  }
+  return 0;
+}
+
 MpiSession::MpiSession() : exceptions_at_start_(std::uncaught_exceptions()) {
   if (launched_local_ranks() > static_cast<int>(available_cores().size())) {
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);  // 0: what the user has set stays
@@ -63,7 +70,7 @@ void abort_job(int exit_code) {
 }
 
 void fail_job(const std::string& line, int exit_code) {
-  int rank = 0;
+  int rank = launched_rank();
   if (mpi_running()) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   std::this_thread::sleep_for(std::chrono::milliseconds(300) * std::min(rank, 5));
   log::error(line);
