@@ -71,8 +71,12 @@ void abort_job(int exit_code) {
 
 void fail_job(const std::string& line, int exit_code) {
   int rank = launched_rank();
-  if (mpi_running()) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  std::this_thread::sleep_for(std::chrono::milliseconds(300) * std::min(rank, 5));
+  std::chrono::milliseconds head_start{rank > 0 ? 5000 : 0};  // the launcher ends the others slowly
+  if (mpi_running()) {
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    head_start = std::chrono::milliseconds(300) * std::min(rank, 5);
+  }
+  std::this_thread::sleep_for(head_start);
   log::error(line);
   abort_job(exit_code);
 }
