@@ -58,7 +58,7 @@ std::size_t hits(const std::vector<std::int32_t>& predicted,
 }
 
 /// A finished run: what it printed and what it left in its folder.
-struct Run {
+struct FinishedRun {
   fs::path folder;
   Outcome outcome;
   std::vector<Json> events;
@@ -100,18 +100,22 @@ class EndToEnd : public ::testing::Test {
 
   static fs::path folder() { return scratch_->path(); }
   static fs::path data() { return folder() / "data"; }
-  static Words usual() {
-    return {"--model", "mlp", "--epochs", "2", "--batch", "20", "--seed", "7"};
+  static Words usual(int epochs = 2, int seed = 7) {
+    return {
+        "--model",           "mlp", "--batch", "20", "--epochs", std::to_string(epochs), "--seed",
+        std::to_string(seed)};
   }
   static Words ranks() { return has_card() ? Words{"--fpga-ranks", "1"} : Words{}; }
   static bool has_card() { return !std::string(DOVETAIL_EMULATED_CARD_FOLDER).empty(); }
 
-  static Run train(const std::string& name, const Words& options) {
-    Run run{.folder = folder() / name};
+  static FinishedRun train(const std::string& name, const Words& options,
+                           const Words& launcher = {}) {
+    FinishedRun run;
+    run.folder = folder() / name;
     Words words{"train", "--data", data(), "--out", run.folder};
     words.insert(words.end(), options.begin(), options.end());
     for (const std::string& word : ranks()) words.push_back(word);
-    run.outcome = dovetail_job(has_card() ? 3 : 2, words).run(job_limit_s);
+    run.outcome = dovetail_job(has_card() ? 3 : 2, words, launcher).run(job_limit_s);
     if (run.outcome.exit_code != 0) return run;
     std::ifstream log(run.folder / "run.jsonl");
     for (std::string line; std::getline(log, line);) run.events.push_back(Json::parse(line));
@@ -134,7 +138,7 @@ class EndToEnd : public ::testing::Test {
     return hdf5::File::open(data() / "test-00000.h5").read<std::int32_t>("/labels");
   }
 
-  inline static Run reference_;
+  inline static FinishedRun reference_;
 
  private:
   static void make_data() {
@@ -228,7 +232,7 @@ TEST_F(EndToEnd, OneRankTalksInPlainLines) {
 TEST_F(EndToEnd, TheSameSeedGivesTheSameRunAlsoFromAConfigurationFile) {
   const fs::path config = folder() / "job.ini";
   replace_file_text(config, "model = mlp\nepochs = 2\nbatch = 20\nseed = 7\n");
-  for (const Run& again :
+  for (const FinishedRun& again :
        {train("again", usual()), train("configured", {"--config", config.string()})}) {
     ASSERT_EQ(again.outcome.exit_code, 0) << again.outcome.text();
     EXPECT_EQ(again.weights(), reference_.weights());
@@ -237,25 +241,50 @@ TEST_F(EndToEnd, TheSameSeedGivesTheSameRunAlsoFromAConfigurationFile) {
 }
 
 TEST_F(EndToEnd, AnotherSeedGivesAnotherRun) {
-  const Run other = train("other", {"--config", folder() / "job.ini", "--seed", "8"});
+  const FinishedRun other = train("other", usual(2, 8));
   ASSERT_EQ(other.outcome.exit_code, 0) << other.outcome.text();
   EXPECT_NE(other.weights(), reference_.weights());
 }
 
-TEST_F(EndToEnd, AResumedRunEndsAsIfNeverStopped) {
-  const Words once{"--model", "mlp", "--epochs", "1", "--batch", "20", "--seed", "7"};
-  ASSERT_EQ(train("resumed", once).outcome.exit_code, 0);
-  Words further = usual();
+TEST_F(EndToEnd, OneEpochAndThenAnotherAreTwoAtOnce) {
+  // Constant, because the cosine schedule depends on the number of epochs that were asked for.
+  const auto constant = [](Words options) {
+    options.insert(options.end(), {"--lr-schedule", "constant"});
+    return options;
+  };
+  const FinishedRun at_once = train("at-once", constant(usual(2)));
+  ASSERT_EQ(train("one-by-one", constant(usual(1))).outcome.exit_code, 0);
+  Words further = constant(usual(2));
   further.push_back("--resume");
-  const Run resumed = train("resumed", further);
+  const FinishedRun resumed = train("one-by-one", further);
   ASSERT_EQ(resumed.outcome.exit_code, 0) << resumed.outcome.text();
-  EXPECT_EQ(resumed.weights(), reference_.weights());
+  EXPECT_EQ(resumed.weights(), at_once.weights());
+  EXPECT_EQ(resumed.loss_curve(), at_once.loss_curve());
   EXPECT_EQ(resumed.events_named("start").size(), 2u);
-  EXPECT_EQ(resumed.loss_curve(), reference_.loss_curve());
+}
+
+TEST_F(EndToEnd, AKilledRunGoesOnAsIfNeverStopped) {
+  const FinishedRun whole = train("whole", usual(10));
+  const fs::path log = folder() / "killed" / "run.jsonl";
+  const Words killed_after_an_epoch = {
+      "sh", "-c",
+      fmt::format("(for i in $(seq 1000); do grep -qs '\"epoch\",' '{}' && kill -KILL $$ && exit; "
+                  "sleep 0.02; done) & exec \"$@\"",
+                  log.string()),
+      "sh"};
+  const FinishedRun killed = train("killed", usual(10), killed_after_an_epoch);
+  ASSERT_NE(killed.outcome.exit_code, 0) << killed.outcome.text();
+  ASSERT_LT(load_checkpoint(folder() / "killed" / "checkpoint.h5").epoch, 10u);
+  Words further = usual(10);
+  further.push_back("--resume");
+  const FinishedRun resumed = train("killed", further);
+  ASSERT_EQ(resumed.outcome.exit_code, 0) << resumed.outcome.text();
+  EXPECT_EQ(resumed.weights(), whole.weights());
+  EXPECT_EQ(resumed.summary.at("test_accuracy"), whole.summary.at("test_accuracy"));
 }
 
 TEST_F(EndToEnd, CnnTrainsAndIsEvaluated) {
-  const Run cnn = train("cnn", {"--model", "cnn", "--epochs", "1", "--batch", "30"});
+  const FinishedRun cnn = train("cnn", {"--model", "cnn", "--epochs", "1", "--batch", "30"});
   ASSERT_EQ(cnn.outcome.exit_code, 0) << cnn.outcome.text();
   const double accuracy = cnn.summary.at("test_accuracy").get<double>();
   EXPECT_GT(accuracy, 0.4);
@@ -292,9 +321,9 @@ TEST_F(EndToEnd, Int8PredictionsAreThoseOfTheLastEvaluation) {
 
 TEST_F(EndToEnd, AJobOfOneRankNeedsNoMpirun) {
   const fs::path out = folder() / "alone";
-  const Outcome outcome = dovetail({"train", "--data", data(), "--out", out, "--model", "mlp",
-                                    "--epochs", "1", "--batch", "20", "--seed", "7"})
-                              .run(job_limit_s);
+  Words words{"train", "--data", data(), "--out", out};
+  for (const std::string& word : usual(1)) words.push_back(word);
+  const Outcome outcome = dovetail(words).run(job_limit_s);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.text();
   const Json summary = Json::parse(read_file(out / "summary.json"));
   EXPECT_EQ(summary.at("ranks").size(), 1u);
