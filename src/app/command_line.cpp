@@ -20,6 +20,26 @@ struct CommandLine::Parser {
   bool help = false;
 };
 
+namespace {
+
+constexpr const char* see_help = "See `dovetail <command> --help`";
+
+void read_config(const std::string& path, const options::options_description& description,
+                 options::variables_map& values) {
+  std::ifstream file(path);
+  if (!file) {
+    throw UsageError(fmt::format("cannot open the configuration file {}", path),
+                     "Give a file that can be read, or leave --config out");
+  }
+  try {
+    options::store(options::parse_config_file(file, description), values);
+  } catch (const options::error& failure) {
+    throw UsageError(fmt::format("the configuration file {}: {}", path, failure.what()), see_help);
+  }
+}
+
+}  // namespace
+
 CommandLine::CommandLine(std::string usage, std::string summary)
     : parser_(std::make_unique<Parser>()), usage_(std::move(usage)), summary_(std::move(summary)) {
   add("config", parser_->config, "an INI file with options, one `name = value` a line");
@@ -70,7 +90,6 @@ void CommandLine::require(const std::string& name) {
 }
 
 bool CommandLine::parse(const std::vector<std::string>& arguments) {
-  const std::string remedy = "See `dovetail <command> --help`";
   options::variables_map values;
   try {
     options::command_line_parser parser(arguments);
@@ -85,19 +104,15 @@ bool CommandLine::parse(const std::vector<std::string>& arguments) {
       log::note(fmt::format("{}\n\n{}\n\n{}", usage_, summary_, text.str()));
       return false;
     }
-    if (values.count("config")) {
-      const std::string path = values["config"].as<std::string>();
-      std::ifstream file(path);
-      if (!file) throw UsageError(fmt::format("cannot open the configuration file {}", path));
-      options::store(options::parse_config_file(file, parser_->description), values);
-    }
+    if (values.count("config"))
+      read_config(values["config"].as<std::string>(), parser_->description, values);
     options::notify(values);
   } catch (const options::error& failure) {
-    throw UsageError(failure.what(), remedy);
+    throw UsageError(failure.what(), see_help);
   }
   for (const std::string& name : required_) {
     if (!values.count(name))
-      throw UsageError(fmt::format("the option --{} is missing", name), remedy);
+      throw UsageError(fmt::format("the option --{} is missing", name), see_help);
   }
   return true;
 }

@@ -53,6 +53,9 @@ bool parse(const Arguments& arguments, InferOptions& options) {
     throw UsageError(fmt::format("unknown format '{}' for inference", options.format),
                      "Known formats: float32, int8");
   }
+  if (options.split != "train" && options.split != "test") {
+    throw UsageError(fmt::format("unknown split '{}'", options.split), "Known splits: train, test");
+  }
   options.checkpoint = checkpoint;
   options.data = data;
   options.out = out;
@@ -138,6 +141,15 @@ void write_predictions(const std::filesystem::path& path, const std::vector<floa
   });
 }
 
+/// Before the work rather than behind it.
+void expect_writable(const std::filesystem::path& file) {
+  if (std::filesystem::is_directory(file)) {
+    throw UsageError(fmt::format("--out {} is a folder", file.string()),
+                     "Give a file's name, such as predictions.h5");
+  }
+  make_writable_folder(file.has_parent_path() ? file.parent_path() : ".");
+}
+
 int infer(Communicator& world, const Arguments& arguments) {
   InferOptions options;
   if (!parse(arguments, options)) return 0;
@@ -155,6 +167,7 @@ int infer(Communicator& world, const Arguments& arguments) {
         fmt::format("{} runs on {} ranks alone", options.format, on_fpga ? "FPGA" : "GPU"),
         fmt::format("Give --{}-ranks {}", on_fpga ? "fpga" : "gpu", world.size()));
   }
+  if (world.is_lead()) expect_writable(options.out);
   const Checkpoint checkpoint = load_checkpoint(options.checkpoint);
   const Model model = make_model(checkpoint.model, checkpoint.input, checkpoint.classes);
   ShardReader reader(options.data, options.split);

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "app/commands.hpp"
+#include "comm/mpi_session.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
@@ -31,17 +32,15 @@ int main(int argc, char** argv) {
   const auto found =
       std::find_if(table.begin(), table.end(), [&](const auto& c) { return words[0] == c.name; });
   if (found == table.end()) {
-    log::error(fmt::format("dovetail: unknown command '{}'. `dovetail --help` lists the commands",
-                           words[0]));
-    return 2;
+    fail_job(fmt::format("dovetail: unknown command '{}'. `dovetail --help` lists the commands",
+                         words[0]),
+             2);
   }
   try {
     return found->run({words.begin() + 1, words.end()});
   } catch (const UsageError& failure) {
-    log::error(fmt::format("dovetail {}: {}", words[0], failure.what()));
-    return 2;
+    fail_job(fmt::format("dovetail {}: {}", words[0], failure.what()), 2);
   } catch (const std::exception& failure) {
-    log::error(fmt::format("dovetail {}: {}", words[0], failure.what()));
-    return 1;
+    fail_job(fmt::format("dovetail {}: {}", words[0], failure.what()), 1);
   }
 }

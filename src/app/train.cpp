@@ -148,6 +148,7 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
   const TrainSettings& settings = job.options.settings;
   ShardReader train_set(settings.data, "train", {.seed = settings.seed});
   opencl::Device device(job.placement.mine().device.index);
+  job.world.barrier();  // the run folder is untouched until every rank has its device and its data
   std::optional<RunLog> log;
   std::optional<Publisher> publisher;
   if (gpu_ranks.is_lead()) {
@@ -171,6 +172,7 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
 
 void evaluate_on_fpga(Job& job, Communicator& link) {
   const CardEngine card = open_engine(job.placement.mine(), job.options.placement);
+  job.world.barrier();
   Evaluator evaluator(link, *card.engine, job.test_set);
   evaluator.run();
   job.world.all_gather_text(report(job, evaluator.samples(), evaluator.phases().to_json()).dump());

@@ -35,6 +35,13 @@ int launched_local_ranks() {
   return 1;
 }
 
+int launched_rank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}) {
+    if (const char* text = std::getenv(variable)) return std::max(0, std::atoi(text));
+  }
+  return 0;
+}
+
 MpiSession::MpiSession() : exceptions_at_start_(std::uncaught_exceptions()) {
   if (launched_local_ranks() > static_cast<int>(available_cores().size())) {
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);  // 0: what the user has set stays
@@ -63,9 +70,13 @@ void abort_job(int exit_code) {
 }
 
 void fail_job(const std::string& line, int exit_code) {
-  int rank = 0;
-  if (mpi_running()) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  std::this_thread::sleep_for(std::chrono::milliseconds(300) * std::min(rank, 5));
+  int rank = launched_rank();
+  std::chrono::milliseconds head_start{rank > 0 ? 5000 : 0};  // the launcher ends the others slowly
+  if (mpi_running()) {
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    head_start = std::chrono::milliseconds(300) * std::min(rank, 5);
+  }
+  std::this_thread::sleep_for(head_start);
   log::error(line);
   abort_job(exit_code);
 }

@@ -28,13 +28,15 @@ class MpiSession {
 /// Ends all ranks within seconds; mpirun returns `exit_code`, which must not be 0.
 [[noreturn]] void abort_job(int exit_code);
 
-/// Prints `line` as an error, then aborts the job. Where all ranks fail for the same reason the
-/// line appears once: the first rank speaks at once and ends the others, which hold their tongue
-/// for a moment.
+/// Prints `line` as an error, then aborts the job; before MPI's start, too. Where all ranks fail
+/// for the same reason the line appears once: the first rank speaks at once and ends the others,
+/// which hold their tongue for a moment.
 [[noreturn]] void fail_job(const std::string& line, int exit_code);
 
 /// How many ranks of this job the launcher says are on this host; 1 without a launcher. Known
 /// before MPI starts.
 int launched_local_ranks();
+/// This process's rank as the launcher says; 0 without a launcher. Known before MPI starts.
+int launched_rank();
 
 }  // namespace dovetail

@@ -30,6 +30,18 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+/// Gone at the end, unless it was renamed.
+struct Aside {
+  fs::path path;
+  explicit Aside(fs::path file) : path(std::move(file)) {}
+  ~Aside() {
+    std::error_code ignored;
+    fs::remove(path, ignored);
+  }
+  Aside(const Aside&) = delete;
+  Aside& operator=(const Aside&) = delete;
+};
+
 }  // namespace
 
 std::vector<unsigned char> read_file(const fs::path& path) {
@@ -42,21 +54,19 @@ std::vector<unsigned char> read_file(const fs::path& path) {
 }
 
 void replace_file(const fs::path& path, const std::function<void(const fs::path&)>& write) {
-  fs::path aside = path;
-  aside += fmt::format(".{}.part", ::getpid());
+  const std::string remedy =
+      "Free some space or choose another place; a file that was there is untouched";
+  const Aside aside(path.string() + fmt::format(".{}.part", ::getpid()));
   try {
-    write(aside);
-    sync_path(aside, O_RDONLY);
-    fs::rename(aside, path);
+    write(aside.path);
+    sync_path(aside.path, O_RDONLY);
+    fs::rename(aside.path, path);
     sync_path(folder_of(path), O_RDONLY | O_DIRECTORY);
   } catch (const fs::filesystem_error& failure) {
-    std::error_code ignored;
-    fs::remove(aside, ignored);
-    throw Error(fmt::format("cannot write {}: {}", path.string(), failure.code().message()));
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(aside, ignored);
-    throw;
+    throw Error(fmt::format("cannot write {}: {}", path.string(), failure.code().message()),
+                remedy);
+  } catch (const Error& failure) {
+    throw Error(fmt::format("cannot write {}: {}", path.string(), failure.what()), remedy);
   }
 }
 
@@ -65,15 +75,17 @@ void replace_file_text(const fs::path& path, const std::string& text) {
     std::ofstream out(aside, std::ios::binary);
     out << text;
     out.close();
-    if (!out) throw Error(fmt::format("cannot write {}: {}", aside.string(), std::strerror(errno)));
+    if (!out) throw Error(std::strerror(errno));
   });
 }
 
 void make_writable_folder(const fs::path& path) {
   std::error_code failure;
   fs::create_directories(path, failure);
-  if (failure)
-    throw Error(fmt::format("cannot make the folder {}: {}", path.string(), failure.message()));
+  if (failure) {
+    throw Error(fmt::format("cannot make the folder {}: {}", path.string(), failure.message()),
+                "Choose another folder");
+  }
   const fs::path probe = path / fmt::format(".probe-{}", ::getpid());
   const int file = ::open(probe.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
   if (file < 0) {

@@ -182,7 +182,7 @@ void expect_model(const Checkpoint& checkpoint, const Model& model,
   throw UsageError(fmt::format("checkpoint {} is of {}, not of {}", path.string(),
                                describe(checkpoint.model, checkpoint.input, checkpoint.classes),
                                describe(model.name(), model.input(), model.classes())),
-                   "Choose that model and data set, or another --out");
+                   "Choose that model and data set, or another checkpoint");
 }
 
 }  // namespace dovetail

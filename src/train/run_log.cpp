@@ -26,7 +26,10 @@ void drop_unfinished_line(const std::filesystem::path& path) {
 RunLog::RunLog(const std::filesystem::path& path, bool append) : path_(path) {
   if (append) drop_unfinished_line(path);
   out_.open(path, append ? std::ios::app : std::ios::trunc);
-  if (!out_) throw Error(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
+  if (!out_) {
+    throw Error(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)),
+                "Choose another run folder");
+  }
 }
 
 void RunLog::event(const std::string& name, const Json& fields) {
