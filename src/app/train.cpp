@@ -10,6 +10,8 @@
 #include "infer/engine.hpp"
 #include "infer/evaluator.hpp"
 #include "model/zoo.hpp"
+#include "plan/fpga_network.hpp"
+#include "quant/weight_pack.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
@@ -60,6 +62,11 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
          "Give 0 or more");
   expect(settings.warmup_epochs >= 0,
          fmt::format("--warmup-epochs {} is negative", settings.warmup_epochs), "Give 0 or more");
+  expect(settings.step_epochs > 0,
+         fmt::format("--step-epochs {} is not positive", settings.step_epochs),
+         "Give epochs, such as 1");
+  expect(typed.rate_factor > 0, fmt::format("--step-factor {} is not positive", typed.rate_factor),
+         "Give a factor such as 0.1");
   expect(!settings.optimizer.nesterov || typed.momentum > 0, "--nesterov needs a momentum",
          "Give --momentum 0.9");
 }
@@ -178,6 +185,20 @@ void evaluate_on_fpga(Job& job, Communicator& link) {
   job.world.all_gather_text(report(job, evaluator.samples(), evaluator.phases().to_json()).dump());
 }
 
+/// Refuses a network that the FPGA kernels cannot hold before anything is trained.
+void expect_fpga_fit(const Job& job) {
+  const Plan::Ranges ranges{1.0f, std::vector<float>(job.model.layers().size(), 1.0f)};
+  try {
+    quant::pack(
+        plan::fpga_network(job.model, job.model.initial_parameters(0),
+                           job.model.initial_statistics(), input_statistics(job.test_set), ranges),
+        job.options.settings.fpga_format, 0);
+  } catch (const Error& failure) {
+    throw UsageError(fmt::format("the FPGA ranks cannot run this network: {}", failure.what()),
+                     "Or train it without them (--fpga-ranks 0)");
+  }
+}
+
 int train(Communicator& world, const Arguments& arguments) {
   TrainOptions options;
   if (!parse(arguments, options)) return 0;
@@ -198,6 +219,7 @@ int train(Communicator& world, const Arguments& arguments) {
           make_model(settings.model, input, static_cast<int>(test_set.manifest().classes)),
           std::move(test_set)};
 
+  if (gpus.size() < static_cast<std::size_t>(world.size())) expect_fpga_fit(job);
   const bool is_gpu = placement.mine().role == Role::gpu;
   std::optional<Communicator> gpu_ranks = world.split(is_gpu ? std::optional(0) : std::nullopt, 0);
   const bool is_linked =

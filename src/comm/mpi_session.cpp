@@ -74,7 +74,8 @@ void fail_job(const std::string& line, int exit_code) {
   std::chrono::milliseconds head_start{rank > 0 ? 5000 : 0};  // the launcher ends the others slowly
   if (mpi_running()) {
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    head_start = std::chrono::milliseconds(300) * std::min(rank, 5);
+    // Rank 0's abort takes up to a second to reach the others on a loaded host.
+    if (rank > 0) head_start = std::chrono::milliseconds(1200 + 300 * std::min(rank - 1, 5));
   }
   std::this_thread::sleep_for(head_start);
   log::error(line);

@@ -105,15 +105,19 @@ void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
                   .training = true,
                   .seed = options_.seed,
                   .first_sample = first_sample};
+  // Both copies before the first launch: a copy waits for what was enqueued before it.
   upload_input(images, labels.size());
+  if (cross_entropy_) {
+    device_.write(labels_, labels.data(), labels.size_bytes());
+  } else {
+    write_targets(labels);
+  }
   forward(pass);
   const Edge& logits = edges_.back();
   if (cross_entropy_) {
-    device_.write(labels_, labels.data(), labels.size_bytes());
     cross_entropy_->forward_backward(logits.value, labels_, logits.gradient, loss_statistics_,
                                      pass.batch);
   } else {
-    write_targets(labels);
     squared_error_->forward_backward(logits.value, targets_, logits.gradient, loss_statistics_,
                                      pass.batch);
   }

@@ -103,11 +103,14 @@ class Plan {
     float momentum = 0.1f;
   };
 
+  Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
+       const PlanOptions& options, const plan::Lowered& lowered);
   void make_edges(const plan::Lowered& lowered);
   void make_slots(const plan::Lowered& lowered);
   void make_operations(const plan::Lowered& lowered);
+  /// `norm_index` counts the batch norms that were made before.
   std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in,
-                                                  plan::Edge& out);
+                                                  plan::Edge& out, std::size_t& norm_index);
   void make_loss();
   plan::DeviceParameter device_parameter(const std::string& name) const;
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
@@ -121,7 +124,6 @@ class Plan {
   Model model_;
   PlanOptions options_;
   Variant variant_;
-  InputStatistics input_;
 
   plan::Arena arena_;
   std::size_t reduction_elements_ = 0;
@@ -130,7 +132,6 @@ class Plan {
   std::vector<opencl::Buffer> state_;
   std::vector<Parameter> running_;
   std::vector<Norm> norms_;
-  std::size_t next_norm_ = 0;
 
   opencl::Buffer images_, labels_, targets_, loss_statistics_;
   std::vector<float> target_rows_;

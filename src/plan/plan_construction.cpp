@@ -21,21 +21,21 @@ std::size_t extent(int value) {
 
 Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
            const PlanOptions& options)
+    : Plan(device, model, input, options, plan::lower(model, options.batch)) {}
+
+Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
+           const PlanOptions& options, const plan::Lowered& lowered)
     : device_(device),
       model_(model),
       options_(options),
       variant_(options.variant.value_or(variant_for(device))),
-      input_(input),
       arena_(device.alignment()),
-      normalise_(device, variant_, plan::lower(model, options.batch).layouts.front(), input.mean,
-                 input.deviation) {
-  const plan::Lowered lowered = plan::lower(model_, options_.batch);
+      normalise_(device, variant_, lowered.layouts.front(), input.mean, input.deviation) {
   make_edges(lowered);
   make_slots(lowered);
   make_operations(lowered);
   make_loss();
-  running_ = model_.initial_statistics();
-  load_statistics(running_);
+  load_statistics(model_.initial_statistics());
 }
 
 void Plan::make_edges(const plan::Lowered& lowered) {
@@ -114,12 +114,14 @@ DeviceParameter Plan::device_parameter(const std::string& name) const {
 }
 
 void Plan::make_operations(const plan::Lowered& lowered) {
+  std::size_t norms_made = 0;
   for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
-    operations_.push_back(make_operation(lowered.steps[i], edges_[i], edges_[i + 1]));
+    operations_.push_back(make_operation(lowered.steps[i], edges_[i], edges_[i + 1], norms_made));
   }
 }
 
-std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in, Edge& out) {
+std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in, Edge& out,
+                                                std::size_t& norm_index) {
   const PlacedLayer& placed = model_.layers()[step.layer];
   const std::size_t last = step.last_layer();
   if (step.strip_halo) {
@@ -156,7 +158,7 @@ std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in
             return std::make_unique<plan::BatchNormOperation>(
                 device_, variant_, in, out, last, norm.epsilon,
                 device_parameter(placed.name + ".weight"), device_parameter(placed.name + ".bias"),
-                norms_[next_norm_++].statistics);
+                norms_[norm_index++].statistics);
           },
           [&](const layer::Dropout& dropout) -> Made {
             return std::make_unique<plan::DropoutOperation>(device_, variant_, in, out, last,

@@ -45,9 +45,10 @@ std::vector<Parameter> read_parameters(const hdf5::File& file, const std::string
 std::string content_sha256(const Checkpoint& checkpoint) {
   Sha256 sum;
   const std::string scalars = fmt::format(
-      "{} {} {} {} {} {} {} {} {} {}", checkpoint.model, checkpoint.input.channels,
+      "{} {} {} {} {} {} {} {} {} {} {} {}", checkpoint.model, checkpoint.input.channels,
       checkpoint.input.height, checkpoint.input.width, checkpoint.classes, checkpoint.epoch,
-      checkpoint.step, checkpoint.seed, checkpoint.batch, to_string(checkpoint.optimizer));
+      checkpoint.step, checkpoint.seed, checkpoint.batch, to_string(checkpoint.optimizer),
+      to_string(checkpoint.loss), checkpoint.train_set_sha256);
   sum.update(scalars.data(), scalars.size());
   const auto add = [&](const std::vector<Parameter>& parameters) {
     for (const Parameter& parameter : parameters) {
@@ -57,7 +58,11 @@ std::string content_sha256(const Checkpoint& checkpoint) {
   add(checkpoint.parameters);
   add(checkpoint.statistics);
   for (const auto& state : checkpoint.optimizer_state) add(state);
-  sum.update(checkpoint.calibration.data(), checkpoint.calibration.size() * sizeof(float));
+  for (const std::vector<float>* values :
+       {&checkpoint.calibration, &checkpoint.input_statistics.mean,
+        &checkpoint.input_statistics.deviation}) {
+    sum.update(values->data(), values->size() * sizeof(float));
+  }
   return sum.hex();
 }
 
@@ -78,6 +83,8 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
   integer("seed", checkpoint.seed);
   integer("batch", checkpoint.batch);
   file.write_attribute("/", "optimizer", std::string(to_string(checkpoint.optimizer)));
+  file.write_attribute("/", "loss", std::string(to_string(checkpoint.loss)));
+  file.write_attribute("/", "train_set_sha256", checkpoint.train_set_sha256);
   file.write("/input/mean", {checkpoint.input_statistics.mean.size()},
              checkpoint.input_statistics.mean);
   file.write("/input/standard_deviation", {checkpoint.input_statistics.deviation.size()},
@@ -114,6 +121,8 @@ Checkpoint read_content(const hdf5::File& file) {
   checkpoint.seed = static_cast<std::uint64_t>(integer("seed"));
   checkpoint.batch = static_cast<std::uint64_t>(integer("batch"));
   checkpoint.optimizer = parse_optimizer(file.read_attribute<std::string>("/", "optimizer"));
+  checkpoint.loss = parse_loss(file.read_attribute<std::string>("/", "loss"));
+  checkpoint.train_set_sha256 = file.read_attribute<std::string>("/", "train_set_sha256");
   checkpoint.input_statistics.mean = file.read<float>("/input/mean");
   checkpoint.input_statistics.deviation = file.read<float>("/input/standard_deviation");
   const Model model = make_model(checkpoint.model, checkpoint.input, checkpoint.classes);

@@ -26,6 +26,8 @@ struct Checkpoint {
   std::uint64_t step = 0;   // optimiser steps done
   std::uint64_t seed = 0;
   std::uint64_t batch = 0;  // global
+  LossKind loss = LossKind::cross_entropy;
+  std::string train_set_sha256;  // train_set_identity() of the data set
   std::vector<float>
       calibration;  // Plan::Ranges: the input's, then one a layer; empty when never calibrated
 };

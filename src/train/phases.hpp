@@ -11,7 +11,8 @@ struct TrainPhases {
   double compute_s = 0;     // forward and backward, until the gradients can be read
   double reduce_s = 0;      // all-reduce, waiting for the other ranks included
   double update_s = 0;      // enqueueing the optimiser
-  double publish_s = 0;     // calibrating, quantising and starting broadcasts (lead rank)
+  double calibrate_s = 0;   // ranges of the feature maps, for the low precision of the FPGA ranks
+  double publish_s = 0;     // quantising and starting broadcasts (lead rank)
   double poll_s = 0;        // looking for evaluations, never waiting (lead rank)
   double validate_s = 0;    // float32 evaluation of the test set
   double checkpoint_s = 0;  // gathering and writing (lead rank)
@@ -19,9 +20,16 @@ struct TrainPhases {
       0;  // after the last epoch, for the FPGA ranks' last evaluations (lead rank)
 
   Json to_json() const {
-    return {{"input", input_s},       {"compute", compute_s},       {"reduce", reduce_s},
-            {"update", update_s},     {"publish", publish_s},       {"poll", poll_s},
-            {"validate", validate_s}, {"checkpoint", checkpoint_s}, {"await_fpga", await_fpga_s}};
+    return {{"input", input_s},
+            {"compute", compute_s},
+            {"reduce", reduce_s},
+            {"update", update_s},
+            {"calibrate", calibrate_s},
+            {"publish", publish_s},
+            {"poll", poll_s},
+            {"validate", validate_s},
+            {"checkpoint", checkpoint_s},
+            {"await_fpga", await_fpga_s}};
   }
 };
 

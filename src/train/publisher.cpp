@@ -13,18 +13,22 @@ void Publisher::post_receive(int fpga_rank) {
   Incoming& incoming = incoming_[static_cast<std::size_t>(fpga_rank - 1)];
   if (incoming.posted || incoming.due == 0) return;
   incoming.request =
-      link_.ireceive(std::span(&incoming.share, 1), fpga_rank, quant::evaluation_tag);
+      link_.ireceive(std::span(incoming.share.get(), 1), fpga_rank, quant::evaluation_tag);
+  incoming.request.keep(incoming.share);
   incoming.posted = true;
   --incoming.due;
 }
 
 void Publisher::announce(quant::WeightPack pack) {
+  const auto payload = std::make_shared<Payload>();
+  payload->announcement = {.version = pack.version, .bytes = pack.bytes.size()};
+  payload->pack = std::move(pack);
   Outgoing& outgoing = outgoing_.emplace_back();
-  outgoing.pack = std::move(pack);
-  outgoing.announcement = {.version = outgoing.pack.version, .bytes = outgoing.pack.bytes.size()};
-  outgoing.announced = link_.ibroadcast(std::span(&outgoing.announcement, 1), 0);
-  if (!outgoing.pack.bytes.empty())
-    outgoing.sent = link_.ibroadcast(std::span(outgoing.pack.bytes), 0);
+  outgoing.announced = link_.ibroadcast(std::span(&payload->announcement, 1), 0);
+  outgoing.announced.keep(payload);
+  if (payload->pack.bytes.empty()) return;
+  outgoing.sent = link_.ibroadcast(std::span(payload->pack.bytes), 0);
+  outgoing.sent.keep(payload);
 }
 
 void Publisher::publish(quant::WeightPack pack) {
@@ -45,9 +49,9 @@ std::vector<quant::Evaluation> Publisher::poll() {
     post_receive(rank);
     if (!incoming.posted || !incoming.request.test()) continue;
     incoming.posted = false;
-    Collected& collected = collected_[incoming.share.version];
-    collected.sum.version = incoming.share.version;
-    collected.sum.merge(incoming.share);
+    Collected& collected = collected_[incoming.share->version];
+    collected.sum.version = incoming.share->version;
+    collected.sum.merge(*incoming.share);
     ++collected.shares;
   }
   std::vector<quant::Evaluation> complete;

@@ -3,8 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
+#include <deque>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "comm/communicator.hpp"
@@ -31,13 +32,16 @@ class Publisher {
   std::vector<quant::Evaluation> finish();
 
  private:
-  struct Outgoing {
+  /// What MPI reads while a broadcast is under way: its requests hold it, too.
+  struct Payload {
     quant::Announcement announcement;
     quant::WeightPack pack;
+  };
+  struct Outgoing {
     Request announced, sent;
   };
   struct Incoming {
-    quant::Evaluation share;
+    std::shared_ptr<quant::Evaluation> share = std::make_shared<quant::Evaluation>();
     Request request;
     bool posted = false;
     std::size_t due = 0;  // shares that this rank still owes, beyond the posted one
@@ -51,7 +55,7 @@ class Publisher {
   void post_receive(int fpga_rank);
 
   Communicator& link_;
-  std::list<Outgoing> outgoing_;    // a list: requests point into its elements
+  std::deque<Outgoing> outgoing_;
   std::vector<Incoming> incoming_;  // one for each FPGA rank
   std::map<std::uint64_t, Collected> collected_;
   std::size_t awaited_ = 0;  // packs published and not yet evaluated

@@ -77,11 +77,11 @@ std::string fpga_text(const Json& fpga, double float_accuracy) {
 
 Json make_summary(const TrainSettings& settings, const TrainResult& result,
                   const RankReports& ranks, const std::string& backend, double wall_s) {
-  const double rate =
-      result.training_s > 0 ? static_cast<double>(result.trained_samples) / result.training_s : 0;
+  Json rate = nullptr;  // nothing was left to train
+  if (result.training_s > 0) rate = static_cast<double>(result.trained_samples) / result.training_s;
   return {{"model", settings.model},
           {"test_accuracy", result.test_accuracy},
-          {"test_loss", result.test_loss},
+          {"test_cross_entropy", result.test_cross_entropy},
           {"train_loss", result.train_loss},
           {"epochs", result.epochs},
           {"steps", result.steps},
@@ -104,8 +104,11 @@ std::string summary_text(const Json& summary, const std::filesystem::path& out) 
                   summary["wall_seconds"].get<double>());
   text += fmt::format("  test accuracy  {:6.2f} %  float32 on the GPU ranks\n", 100 * accuracy);
   text += fpga_text(summary["fpga"], accuracy);
-  text += fmt::format("  training       {:6.0f}    samples a second, all GPU ranks together\n\n",
-                      summary["samples_per_second"].get<double>());
+  if (!summary["samples_per_second"].is_null()) {
+    text += fmt::format("  training       {:6.0f}    samples a second, all GPU ranks together\n",
+                        summary["samples_per_second"].get<double>());
+  }
+  text += "\n";
   text += "  what ran where, and where its time went\n" + ranks_text(summary["ranks"]);
   text += fmt::format(
       "\n  files\n    {}  the weights\n    {}  what happened, a JSON object a line\n    {}  this "

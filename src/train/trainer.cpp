@@ -21,8 +21,10 @@ constexpr std::size_t calibration_samples = 1024;  // the first of the train spl
 constexpr std::size_t validation_samples = 2048;   // read at once
 constexpr std::uint64_t steps_per_event = 50;      // of a "step" line in run.jsonl
 
-PlanOptions plan_options(const TrainSettings& settings, int ranks) {
-  return {.batch = (settings.batch + ranks - 1) / ranks,
+PlanOptions plan_options(const TrainSettings& settings, const ShardReader& train_set, int ranks) {
+  const std::size_t batch = std::min(static_cast<std::size_t>(settings.batch), train_set.samples());
+  const auto count = static_cast<std::size_t>(ranks);
+  return {.batch = static_cast<int>((batch + count - 1) / count),
           .training = true,
           .loss = settings.loss,
           .optimizer = settings.optimizer,
@@ -41,14 +43,14 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
                  const Model& model, ShardReader& train_set, ShardReader& test_set,
                  Publisher* publisher, RunLog* log)
     : ranks_(gpu_ranks),
-      device_(device),
       settings_(settings),
       model_(model),
       train_set_(train_set),
       test_set_(test_set),
       publisher_(publisher),
       log_(log),
-      plan_(device, model, input_statistics(train_set), plan_options(settings, gpu_ranks.size())) {
+      plan_(device, model, input_statistics(train_set),
+            plan_options(settings, train_set, gpu_ranks.size())) {
   LearningRate& rate = settings_.learning_rate;
   const auto steps = static_cast<double>(steps_per_epoch());
   rate.total_steps = steps_per_epoch() * static_cast<std::uint64_t>(settings_.epochs);
@@ -67,26 +69,30 @@ TrainResult Trainer::run() {
   const auto epochs = static_cast<std::uint64_t>(settings_.epochs);
   for (std::uint64_t epoch = first_epoch_; epoch < epochs; ++epoch) {
     result_.train_loss = train_epoch(epoch);
-    expect_same_bits();
+    expect_sound_weights();
+    calibrate();
+    save(epoch + 1);
     publish();
     validate();
-    save(epoch + 1);
     if (!is_lead()) continue;
     log::note(fmt::format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % (float32)", epoch + 1,
                           epochs, result_.train_loss, 100 * result_.test_accuracy));
     log_->event("epoch", {{"epoch", epoch + 1},
                           {"step", step_},
                           {"train_loss", result_.train_loss},
-                          {"test_loss", result_.test_loss},
+                          {"test_cross_entropy", result_.test_cross_entropy},
                           {"test_accuracy", result_.test_accuracy}});
   }
-  if (first_epoch_ >= epochs)
-    validate();  // nothing was left to train: the result still has its accuracy
+  if (first_epoch_ >= epochs) {  // nothing was left to train: the result still has its accuracies
+    calibrate();
+    publish();
+    validate();
+  }
   if (publisher_) {
     const PhaseTimer timer(phases_.await_fpga_s);
     collect(publisher_->finish());
   }
-  result_.epochs = settings_.epochs;
+  result_.epochs = static_cast<int>(std::max(first_epoch_, epochs));
   result_.steps = step_;
   result_.weights_sha256 = weights_sha256(plan_.parameters());
   return result_;
@@ -123,10 +129,7 @@ double Trainer::train_epoch(std::uint64_t epoch) {
     sum.correct += done.correct;
     sum.samples += done.samples;
     if (!is_lead()) continue;
-    if (publisher_) {
-      const PhaseTimer timer(phases_.poll_s);
-      collect(publisher_->poll());
-    }
+    poll_evaluations();
     const double loss = done.loss_sum / done.samples;
     progress.update(static_cast<std::size_t>(sum.samples),
                     fmt::format("loss {:.3f}", sum.loss_sum / sum.samples));
@@ -165,9 +168,24 @@ StepStatistics Trainer::reduce_and_update(std::uint64_t step) {
   return statistics;
 }
 
-void Trainer::expect_same_bits() {
-  for (const Parameter& parameter : plan_.parameters()) {
-    ranks_.expect_same_bits(parameter.value.values, parameter.name);
+void Trainer::expect_sound_weights() {
+  const auto expect_same = [&](const std::vector<Parameter>& tensors, const std::string& what) {
+    for (const Parameter& tensor : tensors) {
+      ranks_.expect_same_bits(tensor.value.values, what + tensor.name);
+    }
+  };
+  const std::vector<Parameter> parameters = plan_.parameters();
+  expect_same(parameters, "");
+  expect_same(plan_.statistics(), "");
+  for (const auto& state : plan_.optimizer_state()) expect_same(state, "optimiser state of ");
+  for (const Parameter& parameter : parameters) {
+    const auto& values = parameter.value.values;
+    if (std::all_of(values.begin(), values.end(),
+                    [](float value) { return std::isfinite(value); })) {
+      continue;
+    }
+    throw Error(fmt::format("{} is no longer finite after step {}", parameter.name, step_),
+                "Lower --lr; the last checkpoint is untouched");
   }
 }
 
@@ -184,34 +202,41 @@ void Trainer::validate() {
     const Score score = score_logits(plan_.infer(batch.images, batch.size()), batch.labels);
     sums[0] += score.loss_sum;
     sums[1] += static_cast<double>(score.correct);
+    poll_evaluations();
   }
   ranks_.all_reduce_sum(sums);
-  result_.test_loss = sums[0] / static_cast<double>(test_set_.samples());
+  result_.test_cross_entropy = sums[0] / static_cast<double>(test_set_.samples());
   result_.test_accuracy = sums[1] / static_cast<double>(test_set_.samples());
 }
 
-Plan::Ranges Trainer::calibrate() {
+void Trainer::calibrate() {
+  const PhaseTimer timer(phases_.calibrate_s);
+  const Share mine =
+      share(std::min(calibration_samples, train_set_.samples()),
+            static_cast<std::size_t>(ranks_.rank()), static_cast<std::size_t>(ranks_.size()));
   Batch batch;
-  train_set_.read({.count = std::min(calibration_samples, train_set_.samples())}, batch);
-  Plan::Ranges ranges = plan_.output_ranges(batch.images, batch.size());
-  calibration_ = {ranges.input};
-  calibration_.insert(calibration_.end(), ranges.layers.begin(), ranges.layers.end());
-  return ranges;
+  train_set_.read({.begin = mine.begin, .count = mine.count}, batch);
+  ranges_ = plan_.output_ranges(batch.images, batch.size());
+  ranks_.all_reduce_max(std::span(&ranges_.input, 1));
+  ranks_.all_reduce_max(ranges_.layers);
 }
 
 void Trainer::publish() {
-  if (!is_lead()) return;
-  const PhaseTimer timer(phases_.publish_s);
-  const Plan::Ranges ranges =
-      calibrate();  // without FPGA ranks, too: a later inference in low precision needs it
   if (!publisher_) return;
+  const PhaseTimer timer(phases_.publish_s);
   const quant::Network network = plan::fpga_network(model_, plan_.parameters(), plan_.statistics(),
-                                                    input_statistics(train_set_), ranges);
+                                                    input_statistics(train_set_), ranges_);
   quant::WeightPack pack = quant::pack(network, settings_.fpga_format, step_);
   log_->event(
       "broadcast",
       {{"version", step_}, {"format", settings_.fpga_format}, {"bytes", pack.bytes.size()}});
   publisher_->publish(std::move(pack));
+}
+
+void Trainer::poll_evaluations() {
+  if (!publisher_) return;
+  const PhaseTimer timer(phases_.poll_s);
+  collect(publisher_->poll());
 }
 
 void Trainer::collect(const std::vector<quant::Evaluation>& evaluations) {

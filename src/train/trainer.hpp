@@ -1,6 +1,7 @@
 // The GPU ranks' loop: data-parallel training, validation, checkpoints and published weight packs.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -41,8 +42,9 @@ struct TrainSettings {
 /// What the lead rank knows when training has ended.
 struct TrainResult {
   double test_accuracy = 0;  // float32, of the last epoch
-  double test_loss = 0;
-  double train_loss = 0;  // mean over the last epoch
+  double test_cross_entropy = 0;
+  double train_loss =
+      std::nan("");  // mean over the last epoch; none where nothing was left to train
   int epochs = 0;
   std::uint64_t steps = 0;
   double training_s = 0;  // steps alone, without validation and checkpoints
@@ -54,11 +56,13 @@ struct TrainResult {
 /// Mean and standard deviation as a data set's manifest gives them, in float32.
 InputStatistics input_statistics(const ShardReader& reader);
 
+/// SHA-256 over the checksums of the train split's shards.
+std::string train_set_identity(const ShardReader& reader);
+
 class Trainer {
  public:
-  /// Every GPU rank makes one. `link` (with its Publisher) and `log` exist on the lead rank alone,
-  /// `link` only where there are FPGA ranks. Throws UsageError when the settings, the model and the
-  /// data set don't fit together.
+  /// Every GPU rank makes one. `log` exists on the lead rank alone, and `publisher` there too where
+  /// there are FPGA ranks. Throws Error when the device lacks memory or a kernel does not build.
   Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
           const Model& model, ShardReader& train_set, ShardReader& test_set, Publisher* publisher,
           RunLog* log);
@@ -71,22 +75,25 @@ class Trainer {
 
  private:
   void resume();
+  /// Throws UsageError where going on from `start` would not continue its training.
+  void expect_same_training(const Checkpoint& start, const std::filesystem::path& path) const;
   void broadcast_start(Checkpoint& start);
   /// This rank's share of a step's global batch; nullopt behind the epoch's last.
   std::optional<Range> my_range(std::uint64_t epoch, std::size_t step) const;
   double train_epoch(std::uint64_t epoch);
   StepStatistics reduce_and_update(std::uint64_t step);
   void validate();
-  void expect_same_bits();
-  Plan::Ranges calibrate();
+  /// Throws Error unless all ranks hold the same, finite weights.
+  void expect_sound_weights();
+  void calibrate();
   void publish();
+  void poll_evaluations();
   void collect(const std::vector<quant::Evaluation>& evaluations);
   void save(std::uint64_t epochs_done);
   bool is_lead() const { return ranks_.rank() == 0; }
   std::uint64_t steps_per_epoch() const;
 
   Communicator& ranks_;
-  opencl::Device& device_;
   TrainSettings settings_;
   Model model_;
   ShardReader& train_set_;
@@ -99,7 +106,7 @@ class Trainer {
   std::uint64_t first_epoch_ = 0;
   std::uint64_t step_ = 0;
   std::uint64_t samples_ = 0;
-  std::vector<float> calibration_;
+  Plan::Ranges ranges_;  // of the newest calibration
 };
 
 }  // namespace dovetail

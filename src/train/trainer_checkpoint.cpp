@@ -1,6 +1,7 @@
 // The trainer's way into a checkpoint and out of it.
 #include <algorithm>
 
+#include "support/checksum.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
@@ -9,23 +10,38 @@
 
 namespace dovetail {
 
+std::string train_set_identity(const ShardReader& reader) {
+  Sha256 sum;
+  for (const ShardEntry& shard : reader.manifest().splits.at("train").shards) {
+    sum.update(shard.sha256.data(), shard.sha256.size());
+  }
+  return sum.hex();
+}
+
+void Trainer::expect_same_training(const Checkpoint& start,
+                                   const std::filesystem::path& path) const {
+  expect_model(start, model_, path);
+  const auto expect = [&](bool same, const std::string& difference, const char* remedy) {
+    if (!same) throw UsageError(fmt::format("checkpoint {} {}", path.string(), difference), remedy);
+  };
+  expect(start.optimizer == settings_.optimizer.kind,
+         fmt::format("was trained with {}", to_string(start.optimizer)),
+         "Resume with the same --optimizer");
+  expect(start.loss == settings_.loss, fmt::format("was trained on {}", to_string(start.loss)),
+         "Resume with the same --loss");
+  expect(start.batch == static_cast<std::uint64_t>(settings_.batch) && start.seed == settings_.seed,
+         fmt::format("was trained with --batch {} --seed {}", start.batch, start.seed),
+         "Resume with the same batch and seed");
+  expect(start.train_set_sha256 == train_set_identity(train_set_), "was trained on other samples",
+         "Resume with the same --data");
+}
+
 void Trainer::resume() {
   Checkpoint start;
   const std::filesystem::path path = settings_.out / "checkpoint.h5";
   if (is_lead() && settings_.resume) {
     start = load_checkpoint(path);
-    expect_model(start, model_, path);
-    if (start.optimizer != settings_.optimizer.kind) {
-      throw UsageError(fmt::format("checkpoint {} was trained with {}, not {}", path.string(),
-                                   to_string(start.optimizer), to_string(settings_.optimizer.kind)),
-                       "Resume with the same --optimizer");
-    }
-    if (start.batch != static_cast<std::uint64_t>(settings_.batch) ||
-        start.seed != settings_.seed) {
-      throw UsageError(fmt::format("checkpoint {} was trained with --batch {} --seed {}",
-                                   path.string(), start.batch, start.seed),
-                       "Resume with the same batch and seed");
-    }
+    expect_same_training(start, path);
     log::note(fmt::format("resuming after epoch {} (step {}) of {}", start.epoch, start.step,
                           path.string()));
   } else {
@@ -33,8 +49,9 @@ void Trainer::resume() {
     start.statistics = model_.initial_statistics();
     for (int i = 0; i < settings_.optimizer.state_slots(); ++i) {
       auto& slot = start.optimizer_state.emplace_back(start.parameters);
-      for (Parameter& parameter : slot)
+      for (Parameter& parameter : slot) {
         std::fill(parameter.value.values.begin(), parameter.value.values.end(), 0.0f);
+      }
     }
   }
   broadcast_start(start);
@@ -43,7 +60,6 @@ void Trainer::resume() {
   plan_.load_optimizer_state(start.optimizer_state);
   first_epoch_ = start.epoch;
   step_ = start.step;
-  calibration_ = start.calibration;
 }
 
 void Trainer::broadcast_start(Checkpoint& start) {
@@ -73,7 +89,11 @@ void Trainer::save(std::uint64_t epochs_done) {
   checkpoint.step = step_;
   checkpoint.seed = settings_.seed;
   checkpoint.batch = static_cast<std::uint64_t>(settings_.batch);
-  checkpoint.calibration = calibration_;
+  checkpoint.loss = settings_.loss;
+  checkpoint.train_set_sha256 = train_set_identity(train_set_);
+  checkpoint.calibration = {ranges_.input};
+  checkpoint.calibration.insert(checkpoint.calibration.end(), ranges_.layers.begin(),
+                                ranges_.layers.end());
   save_checkpoint(settings_.out / "checkpoint.h5", checkpoint);
 }
 

@@ -148,6 +148,29 @@ TEST_F(TrainerTest, ResumingAFinishedRunReportsItsResult) {
   EXPECT_EQ(again.test_accuracy, expected.test_accuracy);
 }
 
+TEST_F(TrainerTest, WeightsThatDivergeInTheLastStepReplaceNoCheckpoint) {
+  TrainSettings one_step = settings(1, "one_step");
+  one_step.batch = static_cast<int>(train_samples);
+  train(world(), one_step);
+  world().barrier();
+  const auto good = weights_sha256(parameters_of(one_step));
+  one_step.learning_rate.base = 1e38f;  // the loss of the only step is still that of the start
+  EXPECT_THROW(train(world(), one_step), Error);
+  world().barrier();
+  EXPECT_EQ(weights_sha256(parameters_of(one_step)), good);
+}
+
+TEST_F(TrainerTest, ResumingRefusesOtherSamplesAndLosses) {
+  TrainSettings other = settings(1, "other");
+  train(world(), other);
+  other.resume = true;
+  other.loss = LossKind::mean_squared_error;
+  // Only the lead reads the checkpoint, so in a job of several ranks its failure ends the others.
+  if (world().size() == 1) {
+    EXPECT_THROW(train(world(), other), UsageError);
+  }
+}
+
 TEST_F(TrainerTest, ALearningRateThatDivergesIsReported) {
   TrainSettings wild = settings(3, "wild");
   wild.learning_rate.base = 1e30f;
