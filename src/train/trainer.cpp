@@ -71,9 +71,10 @@ TrainResult Trainer::run() {
     result_.train_loss = train_epoch(epoch);
     expect_sound_weights();
     calibrate();
-    save(epoch + 1);
-    publish();
+    publish();  // first, so that the FPGA ranks evaluate while the GPU ranks validate
     validate();
+    save(epoch + 1);
+    poll_evaluations();
     if (!is_lead()) continue;
     log::note(fmt::format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % (float32)", epoch + 1,
                           epochs, result_.train_loss, 100 * result_.test_accuracy));
@@ -207,6 +208,10 @@ void Trainer::validate() {
   ranks_.all_reduce_sum(sums);
   result_.test_cross_entropy = sums[0] / static_cast<double>(test_set_.samples());
   result_.test_accuracy = sums[1] / static_cast<double>(test_set_.samples());
+  if (!std::isfinite(result_.test_cross_entropy)) {
+    throw Error(fmt::format("the test loss is not a finite number after step {}", step_),
+                "Lower --lr; the last checkpoint is untouched");
+  }
 }
 
 void Trainer::calibrate() {
