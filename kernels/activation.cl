@@ -45,14 +45,14 @@ kernel void relu_backward(global const floats* y, global const floats* dy, globa
 }
 
 // Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC
-// 2011. Counters are (sample, block, 0); `words` gets the four words of each of BLOCKS blocks.
+// 2011. Counters are (sample, block, stream); `words` gets the four words of each of BLOCKS blocks.
 // Scalars only, so that CPU compilers turn the loop over the blocks into vector code.
-void philox(uint* words, ulong sample, uint first_block, ulong seed) {
+void philox(uint* words, ulong sample, uint first_block, uint stream, ulong seed) {
   for (int block = 0; block < BLOCKS; ++block) {
     uint counter0 = sample;
     uint counter1 = sample >> 32;
     uint counter2 = first_block + block;
-    uint counter3 = 0;
+    uint counter3 = stream;
     uint key0 = seed;
     uint key1 = seed >> 32;
     for (int round = 0; round < 10; ++round) {
@@ -75,7 +75,7 @@ void philox(uint* words, ulong sample, uint first_block, ulong seed) {
 // y = x * scale where the element's random word >= threshold, else 0. `of` counts vectors of four
 // channels, one Philox block each. y may be x.
 kernel void dropout(global const float4* x, global float4* y, constant Map* of, uint threshold,
-                    float scale, ulong seed, ulong first_sample) {
+                    float scale, uint stream, ulong seed, ulong first_sample) {
   const Map map = *of;
   const size_t line = my_line(map);
   const ulong sample = first_sample + get_group_id(0) / map.rows;
@@ -85,7 +85,7 @@ kernel void dropout(global const float4* x, global float4* y, constant Map* of, 
   const int item = get_local_id(2) * get_local_size(1) + get_local_id(1);
   for (int at = item * BLOCKS; at < blocks; at += items * BLOCKS) {
     uint words[4 * BLOCKS];
-    philox(words, sample, first_block + at, seed);
+    philox(words, sample, first_block + at, stream, seed);
     for (int i = 0; i < min(BLOCKS, blocks - at); ++i) {
       const size_t place = line + at + i;
       y[place] = select((float4)(0), x[place] * scale, vload4(i, words) >= threshold);

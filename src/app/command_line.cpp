@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <charconv>
 #include <fstream>
 #include <sstream>
 
@@ -21,6 +22,21 @@ struct CommandLine::Parser {
 };
 
 namespace {
+
+/// Boost's own reading of an unsigned number takes "-1" for 2^64 - 1.
+struct Natural {
+  std::uint64_t value = 0;
+};
+
+/// Boost.Program_options finds it by its arguments' types.
+void validate(boost::any& result, const std::vector<std::string>& given, Natural*, int) {
+  const std::string& text = options::validators::get_single_string(given);
+  Natural number;
+  const char* end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, number.value);
+  if (failure != std::errc() || stop != end) throw options::invalid_option_value(text);
+  result = number;
+}
 
 constexpr const char* see_help = "See `dovetail <command> --help`";
 
@@ -66,8 +82,10 @@ void CommandLine::add(const std::string& name, double& value, const std::string&
 }
 
 void CommandLine::add(const std::string& name, std::uint64_t& value, const std::string& help) {
-  parser_->description.add_options()(name.c_str(), options::value(&value)->default_value(value),
-                                     help.c_str());
+  auto* semantic = options::value<Natural>()
+                       ->default_value({value}, fmt::format("{}", value))
+                       ->notifier([&value](const Natural& given) { value = given.value; });
+  parser_->description.add_options()(name.c_str(), semantic, help.c_str());
 }
 
 void CommandLine::add(const std::string& name, std::vector<std::string>& values,

@@ -12,9 +12,11 @@ namespace {
 std::string device_in_errors;
 
 std::string who(const std::string& command, const Communicator& world) {
-  if (world.size() == 1) return fmt::format("dovetail {}: ", command);
-  const std::string device = device_in_errors.empty() ? "" : ", " + device_in_errors;
-  return fmt::format("dovetail {}: rank {} on {}{}: ", command, world.rank(), world.host(), device);
+  std::vector<std::string> parts;
+  if (world.size() > 1) parts.push_back(fmt::format("rank {} on {}", world.rank(), world.host()));
+  if (!device_in_errors.empty()) parts.push_back(device_in_errors);
+  if (parts.empty()) return fmt::format("dovetail {}: ", command);
+  return fmt::format("dovetail {}: {}: ", command, fmt::join(parts, ", "));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// dovetail: GPU ranks train, FPGA ranks infer and boost, in one MPI job.
+// dovetail: GPU ranks train, FPGA ranks infer, in one MPI job.
 #include <algorithm>
 #include <cstdlib>
 #include <string_view>

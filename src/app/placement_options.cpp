@@ -1,6 +1,8 @@
 // Placement from options, and the engine on a placed card.
 #include "app/placement_options.hpp"
 
+#include <cmath>
+
 #include "app/job.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
@@ -29,9 +31,10 @@ void PlacementOptions::add_to(CommandLine& line) {
 }
 
 Placement place_job(Communicator& world, const PlacementOptions& options) {
-  if (options.card_timeout_s <= 0) {
-    throw UsageError(fmt::format("--fpga-timeout {} is not positive", options.card_timeout_s),
-                     "Give seconds, such as 30");
+  if (!(options.card_timeout_s > 0) || std::isinf(options.card_timeout_s)) {
+    throw UsageError(
+        fmt::format("--fpga-timeout {} is not a positive time", options.card_timeout_s),
+        "Give seconds, such as 30");
   }
   Placement placement =
       place(world, {options.gpu_ranks, options.fpga_ranks, parse_backend(options.backend)});

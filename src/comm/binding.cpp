@@ -134,7 +134,9 @@ Placement bind_devices(const std::vector<RankSite>& sites, const RolePlan& plan,
     placement.ranks.push_back(rank);
   }
   count_sharers(placement.ranks);
-  placement.notices = make_notices(placement.ranks);
+  placement.notices = plan.notices;
+  for (const std::string& notice : make_notices(placement.ranks))
+    placement.notices.push_back(notice);
   return placement;
 }
 

@@ -119,14 +119,6 @@ Request Communicator::start_all_gather(const void* value, void* values, std::siz
   });
 }
 
-Request Communicator::start_gather(const void* value, void* values, std::size_t bytes,
-                                   int root) const {
-  return Request::begin("MPI_Igather", [&](MPI_Request* handle) {
-    return MPI_Igather(value, mpi_count(bytes), MPI_BYTE, values, mpi_count(bytes), MPI_BYTE, root,
-                       handle_->comm, handle);
-  });
-}
-
 std::vector<std::string> Communicator::all_gather_text(const std::string& text) const {
   const std::vector<int> lengths = all_gather(mpi_count(text.size()));
   std::vector<int> starts;
@@ -156,23 +148,10 @@ Request Communicator::start_send(const void* data, std::size_t bytes, int target
 
 Request Communicator::start_receive(void* data, std::size_t bytes, int source, int tag) const {
   Request request = Request::begin("MPI_Irecv", [&](MPI_Request* handle) {
-    return MPI_Irecv(data, mpi_count(bytes), MPI_BYTE, source == any_rank ? MPI_ANY_SOURCE : source,
-                     tag, handle_->comm, handle);
+    return MPI_Irecv(data, mpi_count(bytes), MPI_BYTE, source, tag, handle_->comm, handle);
   });
   request.operation_->expected_bytes = bytes;
   return request;
-}
-
-std::optional<Message> Communicator::probe(int source, int tag) const {
-  int found = 0;
-  MPI_Status status{};
-  check_mpi(
-      MPI_Iprobe(source == any_rank ? MPI_ANY_SOURCE : source, tag, handle_->comm, &found, &status),
-      "MPI_Iprobe");
-  if (!found) return std::nullopt;
-  MPI_Count bytes = 0;
-  check_mpi(MPI_Get_elements_x(&status, MPI_BYTE, &bytes), "MPI_Get_elements_x");
-  return Message{status.MPI_SOURCE, status.MPI_TAG, static_cast<std::size_t>(bytes)};
 }
 
 std::vector<int> Communicator::ranks_with_other_bits(std::span<const float> values) const {

@@ -41,15 +41,6 @@ concept Plain = std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>;
 template <typename R>
 concept PlainRange = std::ranges::contiguous_range<R> && Plain<std::ranges::range_value_t<R>>;
 
-inline constexpr int any_rank = -1;
-
-/// A message that waits to be received.
-struct Message {
-  int source;
-  int tag;
-  std::size_t bytes;
-};
-
 class Communicator {
  public:
   /// All ranks of the job, apart from other users of MPI. Collective; needs a MpiSession.
@@ -113,17 +104,11 @@ class Communicator {
     return value;
   }
 
-  /// Every rank's value, by rank; `gather` gives them to the root and nothing to the others.
+  /// Every rank's value, by rank.
   template <Plain T>
   std::vector<T> all_gather(const T& value) const {
     std::vector<T> values(hosts_.size());
     start_all_gather(&value, values.data(), sizeof value).wait();
-    return values;
-  }
-  template <Plain T>
-  std::vector<T> gather(const T& value, int root) const {
-    std::vector<T> values(rank_ == root ? hosts_.size() : 0);
-    start_gather(&value, values.data(), sizeof value, root).wait();
     return values;
   }
   /// Every rank's text, by rank.
@@ -148,19 +133,6 @@ class Communicator {
     const auto bytes = std::as_writable_bytes(std::span(values));
     return start_receive(bytes.data(), bytes.size(), source, tag);
   }
-  template <Plain T>
-  void send_value(const T& value, int target, int tag) const {
-    send(std::span(&value, 1), target, tag);
-  }
-  template <Plain T>
-  T receive_value(int source, int tag) const {
-    T value{};
-    receive(std::span(&value, 1), source, tag);
-    return value;
-  }
-  /// The next message with this tag from `source` (or any_rank) that can be received at once, if
-  /// there is one.
-  std::optional<Message> probe(int source, int tag) const;
 
   /// Compares checksums over all ranks: the ranks whose values have other bits than those of most
   /// ranks, where the lower rank counts in a tie. Empty when all are equal. Collective, with the
@@ -180,7 +152,6 @@ class Communicator {
   Request start_all_reduce(std::span<T> values, Reduction reduction) const;
   Request start_broadcast(void* data, std::size_t bytes, int root) const;
   Request start_all_gather(const void* value, void* values, std::size_t bytes) const;
-  Request start_gather(const void* value, void* values, std::size_t bytes, int root) const;
   Request start_send(const void* data, std::size_t bytes, int target, int tag) const;
   Request start_receive(void* data, std::size_t bytes, int source, int tag) const;
 

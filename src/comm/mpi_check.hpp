@@ -19,7 +19,8 @@ inline void check_mpi(int code, const char* call) {
   char text[MPI_MAX_ERROR_STRING] = {};
   int length = 0;
   MPI_Error_string(code, text, &length);
-  throw Error(fmt::format("MPI: {} failed: {}", call, text));
+  throw Error(fmt::format("MPI: {} failed: {}", call, text),
+              "See mpirun's own messages, and check that all hosts can still be reached");
 }
 
 /// MPI 3 counts with int.

@@ -53,6 +53,7 @@ struct RankPlan {
 struct RolePlan {
   fpga::Backend backend = fpga::Backend::card;  // of the FPGA ranks
   std::vector<RankPlan> ranks{};                // by rank
+  std::vector<std::string> notices{};           // for people: why no card was found to infer
 };
 
 /// Roles by rank. FPGA ranks are the highest local ranks of hosts with cards, spread over those
@@ -77,8 +78,9 @@ struct RankPlacement {
 
 struct Placement {
   std::vector<RankPlacement> ranks;  // by rank
-  std::vector<std::string> notices;  // for people, each to be said once: no GPU, emulated cards
-  int self = 0;                      // this process's rank
+  std::vector<std::string>
+      notices;   // for people, each to be said once: no GPU, emulated or unusable cards
+  int self = 0;  // this process's rank
 
   const RankPlacement& mine() const { return ranks[static_cast<std::size_t>(self)]; }
   std::vector<int> ranks_of(Role role) const;

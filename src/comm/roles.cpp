@@ -84,6 +84,35 @@ int card_capacity(const std::vector<Host>& hosts) {
   });
 }
 
+/// Why cards that XRT lists don't count, each card once.
+std::vector<std::string> unusable_cards(const std::vector<RankSite>& sites) {
+  std::vector<std::string> reasons;
+  for (const RankSite& site : sites) {
+    for (const DeviceInfo& card : site.cards) {
+      const std::string reason =
+          fmt::format("card {} of {} cannot be used: {}", card.index, site.host, card.unusable);
+      if (!usable(card) && std::find(reasons.begin(), reasons.end(), reason) == reasons.end())
+        reasons.push_back(reason);
+    }
+  }
+  return reasons;
+}
+
+/// The notice of a job whose hosts have cards, but none of use.
+std::string no_usable_card(const std::vector<RankSite>& sites) {
+  std::vector<std::string> reasons = unusable_cards(sites);
+  for (const RankSite& site : sites) {
+    const std::string reason = fmt::format(
+        "{} has a card's driver or XILINX_XRT is set there, but XRT lists no card", site.host);
+    if (site.has_card && site.cards.empty() &&
+        std::find(reasons.begin(), reasons.end(), reason) == reasons.end())
+      reasons.push_back(reason);
+  }
+  return fmt::format(
+      "no FPGA ranks: {}{}", fmt::join(reasons, "; "),
+      all_can_emulate(sites) ? ". Use --fpga-backend emulated for an emulated card" : "");
+}
+
 [[noreturn]] void refuse_cards(const std::vector<RankSite>& sites, const std::vector<Host>& hosts,
                                int wanted) {
   std::vector<std::string> counts;
@@ -92,13 +121,7 @@ int card_capacity(const std::vector<Host>& hosts) {
                                  plural(static_cast<int>(host.ranks.size()), "rank")));
   }
   std::string reasons;
-  for (const RankSite& site : sites) {
-    for (const DeviceInfo& card : site.cards) {
-      const std::string reason =
-          fmt::format("; card {} of {} cannot be used: {}", card.index, site.host, card.unusable);
-      if (!usable(card) && reasons.find(reason) == std::string::npos) reasons += reason;
-    }
-  }
+  for (const std::string& reason : unusable_cards(sites)) reasons += "; " + reason;
   throw Error(
       fmt::format("{} asked for, but the job's hosts can place {} on FPGA cards ({}){}",
                   plural(wanted, "FPGA rank"), card_capacity(hosts), fmt::join(counts, "; "),
@@ -178,6 +201,8 @@ RolePlan plan_roles(const std::vector<RankSite>& sites, const PlacementRequest& 
   const std::vector<Role> roles = plan.backend == Backend::card
                                       ? roles_on_cards(sites, hosts, wanted, insisted)
                                       : roles_on_emulation(sites, wanted, insisted);
+  if (plan.backend == Backend::card && !wanted && sites.size() >= 2 && card_capacity(hosts) == 0)
+    plan.notices.push_back(no_usable_card(sites));
   for (std::size_t rank = 0; rank < sites.size(); ++rank) {
     plan.ranks.push_back(
         {.role = roles[rank],

@@ -11,7 +11,7 @@
 namespace dovetail::infer {
 
 /// Logits [count, classes] of `count` images [count, channels, height, width] of uint8; equal bit
-/// for bit to what Engine::run gives. For tests and `dovetail verify`: plain loops, slow.
+/// for bit to what Engine::run gives. For tests: plain loops, slow.
 std::vector<float> run_reference(const quant::PackedNetwork& network,
                                  std::span<const std::uint8_t> images, std::size_t count);
 

@@ -52,20 +52,22 @@ void Relu::backward(const opencl::Buffer& y, const opencl::Buffer& dy, const ope
   device_.launch(backward_, lines_.groups(batch * lines_.rows()), y, dy, dx, lines_.map());
 }
 
-Dropout::Dropout(opencl::Device& device, Variant variant, const Layout& layout, float probability)
+Dropout::Dropout(opencl::Device& device, Variant variant, const Layout& layout, float probability,
+                 std::uint32_t stream)
     : device_(device),
       capacity_(layout.batch),
       lines_(device, variant, layout, philox_words, Lines::Rows::merged),
       threshold_(static_cast<std::uint32_t>(
           std::ldexp(static_cast<double>(checked_probability(probability)), 32))),
       scale_(static_cast<float>(1.0 / (1.0 - static_cast<double>(probability)))),
+      stream_(stream),
       dropout_(build(device, variant).kernel(kernels::activation_::dropout)) {}
 
 void Dropout::forward(const opencl::Buffer& x, const opencl::Buffer& y, int batch,
                       std::uint64_t seed, std::uint64_t first_sample) {
   expect_batch(batch, capacity_);
   device_.launch(dropout_, lines_.groups(batch * lines_.rows()), x, y, lines_.map(), threshold_,
-                 scale_, seed, first_sample);
+                 scale_, stream_, seed, first_sample);
 }
 
 void Dropout::backward(const opencl::Buffer& dy, const opencl::Buffer& dx, int batch,

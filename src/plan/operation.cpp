@@ -74,7 +74,7 @@ DropoutOperation::DropoutOperation(opencl::Device& device, Variant variant, Edge
                                    std::size_t last_layer, float probability)
     : Operation(in, out, last_layer),
       device_(device),
-      dropout_(device, variant, in.layout, probability),
+      dropout_(device, variant, in.layout, probability, static_cast<std::uint32_t>(last_layer)),
       relu_(device, variant, in.layout) {}
 
 void DropoutOperation::forward(const Pass& pass) {

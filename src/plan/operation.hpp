@@ -114,6 +114,7 @@ class ReluOperation : public Operation {
   Relu relu_;
 };
 
+/// Its masks are those of the stream `last_layer`.
 class DropoutOperation : public Operation {
  public:
   DropoutOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,

@@ -20,6 +20,7 @@ namespace dovetail::testing {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 constexpr int unusable_arguments = 2;  // the exit code of a UsageError
@@ -174,6 +175,9 @@ TEST_F(BadInput, NumbersThatMakeNoSenseAreRefused) {
           {"--batch 1", "2 GPU ranks"});
   refused(2, train({"--epochs", "0"}), unusable_arguments, {"--epochs 0"});
   refused(2, train({"--lr", "-1"}), unusable_arguments, {"--lr -1"});
+  refused(2, train({"--seed", "-1"}), unusable_arguments, {"--seed", "'-1'"});
+  refused(2, train({"--fpga-timeout", "nan"}), unusable_arguments, {"--fpga-timeout nan"});
+  refused(2, train({"--fpga-timeout", "inf"}), unusable_arguments, {"--fpga-timeout inf"});
 }
 
 TEST_F(BadInput, RankCountsThatDoNotAddUpAreRefused) {
@@ -324,6 +328,11 @@ TEST_F(BadInput, RunFoldersThatCannotBeWritten) {
 TEST_F(BadInput, FullDiskUnderTheRunLog) {
   fs::create_symlink("/dev/full", run() / "run.jsonl");
   refused(3, train(), failure, {run() / "run.jsonl", "No space left", "Free some"});
+  // A rank alone has no number to give, but its device has a name.
+  const Outcome alone = dovetail_job(1, train()).run(patiently_s);
+  expect_one_line(alone, failure, {run() / "run.jsonl", "No space left", "Free some"});
+  EXPECT_THAT(alone.err,
+              AnyOf(HasSubstr("dovetail train: CPU "), HasSubstr("dovetail train: GPU ")));
 }
 
 TEST_F(BadInput, FullDiskUnderTheCheckpoint) {

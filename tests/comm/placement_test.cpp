@@ -147,6 +147,13 @@ TEST(Binding, SaysOnceThatCardsAreEmulated) {
   EXPECT_EQ(two.ranks[3].device.index, 1);
 }
 
+TEST(Binding, PassesOnWhyNoCardInfers) {
+  Cluster cluster = Cluster().host("a", 2, 1);
+  for (RankSite& site : cluster.sites) site.cards[0].unusable = "in use";
+  EXPECT_THAT(bind(cluster, {}, several(DeviceKind::gpu, 1, "H200")).notices,
+              ElementsAre(HasSubstr("card 0 of a cannot be used: in use")));
+}
+
 TEST(Binding, RefusesAnFpgaRankWhoseCardHasGone) {
   const Cluster cluster = Cluster().host("a", 2, 1);
   const RolePlan plan = plan_roles(cluster.sites, {});

@@ -10,7 +10,10 @@ namespace {
 
 using fpga::Backend;
 using testing::Cluster;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using testing::letters;
 using testing::message_of;
 
@@ -53,14 +56,34 @@ TEST(AutomaticRoles, DoNotCountUnusableCards) {
   Cluster cluster = Cluster().host("a", 3, 2);
   for (RankSite& site : cluster.sites) site.cards[0].unusable = "shell too old";
   EXPECT_EQ(roles(cluster), "ggf");
-  for (RankSite& site : cluster.sites) site.cards[1].unusable = "shell too old";
+  EXPECT_THAT(plan_roles(cluster.sites, {}).notices, IsEmpty());
+  for (RankSite& site : cluster.sites) site.cards[1].unusable = "in use";
   EXPECT_EQ(roles(cluster), "ggg");
+  EXPECT_THAT(plan_roles(cluster.sites, {}).notices,
+              ElementsAre("no FPGA ranks: card 0 of a cannot be used: shell too old; card 1 of a "
+                          "cannot be used: in use. Use --fpga-backend emulated for an emulated "
+                          "card"));
 }
 
 TEST(AutomaticRoles, DoNotEmulateWhereTheUserChoseAnXrtThatShowsNoCard) {
   Cluster cluster = Cluster().host("a", 3, 0);
   cluster.sites[1].has_card = true;
   EXPECT_EQ(roles(cluster), "ggg");
+  EXPECT_THAT(plan_roles(cluster.sites, {}).notices,
+              ElementsAre("no FPGA ranks: a has a card's driver or XILINX_XRT is set there, but "
+                          "XRT lists no card. Use --fpga-backend emulated for an emulated card"));
+  EXPECT_THAT(plan_roles(cluster.without_emulation().sites, {}).notices,
+              ElementsAre(EndsWith("XRT lists no card")));
+}
+
+TEST(AutomaticRoles, SayNothingAboutCardsThatNobodyWouldUse) {
+  Cluster cluster = Cluster().host("a", 3, 1);
+  for (RankSite& site : cluster.sites) site.cards[0].unusable = "shell too old";
+  EXPECT_THAT(plan_roles(cluster.sites, {.fpga_ranks = 0}).notices, IsEmpty());
+  EXPECT_THAT(plan_roles(cluster.sites, {.backend = Backend::emulated}).notices, IsEmpty());
+  cluster.sites.resize(1);
+  EXPECT_THAT(plan_roles(cluster.sites, {}).notices, IsEmpty());
+  EXPECT_THAT(plan_roles(Cluster().host("a", 3, 0).sites, {}).notices, IsEmpty());
 }
 
 TEST(RequestedRoles, FollowFromOneCountOrBoth) {

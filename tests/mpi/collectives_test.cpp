@@ -115,9 +115,6 @@ TEST(Collectives, GathersValuesAndTexts) {
     EXPECT_EQ(all[static_cast<std::size_t>(rank)].version, rank);
     EXPECT_EQ(all[static_cast<std::size_t>(rank)].accuracy, 0.5 * rank);
   }
-  const int root = world().size() - 1;
-  EXPECT_EQ(world().gather(3 * world().rank(), root).size(),
-            world().rank() == root ? all.size() : 0);
   // Texts of different lengths, the first of them empty.
   const auto texts =
       world().all_gather_text(std::string(static_cast<std::size_t>(world().rank()) * 3, 'x'));
@@ -175,22 +172,6 @@ TEST(Messages, TravelAroundTheRing) {
   EXPECT_EQ(received, std::vector<double>(50000, previous));
 }
 
-TEST(Messages, AreFoundByProbe) {
-  EXPECT_FALSE(world().probe(any_rank, tag));
-  world().barrier();
-  if (world().rank() == 0) {
-    for (int count = 1; count < world().size(); ++count) {
-      std::optional<Message> message;
-      while (!message) message = world().probe(any_rank, tag);
-      EXPECT_EQ(message->bytes, sizeof(double));
-      EXPECT_EQ(world().receive_value<double>(message->source, tag), 0.5 * message->source);
-    }
-  } else {
-    world().send_value(0.5 * world().rank(), 0, tag);
-  }
-  world().barrier();
-}
-
 TEST(Messages, OfAnotherSizeAreErrors) {
   if (world().size() == 1) GTEST_SKIP() << "needs two ranks";
   for (std::size_t sent : {3U, 5U}) {
@@ -203,7 +184,7 @@ TEST(Messages, OfAnotherSizeAreErrors) {
 }
 
 TEST(Messages, ToARankThatIsNotThereAreErrors) {
-  EXPECT_THROW(world().send_value(1, world().size(), tag), Error);
+  EXPECT_THROW(world().send(std::vector{1}, world().size(), tag), Error);
 }
 
 }  // namespace

@@ -51,12 +51,25 @@ inline const char* status_name(cl_int status) {
   }
 }
 
+inline const char* remedy(cl_int status) {
+  switch (status) {
+    case CL_MEM_OBJECT_ALLOCATION_FAILURE:
+    case CL_OUT_OF_RESOURCES:
+    case CL_OUT_OF_HOST_MEMORY:
+    case CL_INVALID_BUFFER_SIZE:
+      return "Use a smaller batch or fewer ranks on this device";
+    default:
+      return "`dovetail devices` says what this host offers";
+  }
+}
+
 /// @param call what was attempted, for example "clFinish".
 inline void check(cl_int status, const std::string& call) {
   if (status == CL_SUCCESS) return;
   const char* name = status_name(status);
   throw Error(fmt::format("OpenCL: {} failed: {}", call,
-                          name ? std::string(name) : fmt::format("status {}", status)));
+                          name ? std::string(name) : fmt::format("status {}", status)),
+              remedy(status));
 }
 
 }  // namespace dovetail::opencl

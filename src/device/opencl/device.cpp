@@ -67,8 +67,6 @@ Device::Device(int index) {
   info_ = listed.info;
   handles_ = std::make_unique<Handles>(listed.platform, listed.device);
   alignment_ = query<cl_uint>(listed.device, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8;
-  local_memory_bytes_ = query<cl_ulong>(listed.device, CL_DEVICE_LOCAL_MEM_SIZE);
-  max_work_group_size_ = query<std::size_t>(listed.device, CL_DEVICE_MAX_WORK_GROUP_SIZE);
 }
 
 Device::~Device() = default;
@@ -126,9 +124,7 @@ void Device::copy(const Buffer& source, const Buffer& target, std::size_t bytes)
 }
 
 Mapping Device::map(const Buffer& buffer, Access access) {
-  const cl_map_flags flags = access == Access::read    ? CL_MAP_READ
-                             : access == Access::write ? CL_MAP_WRITE_INVALIDATE_REGION
-                                                       : CL_MAP_READ | CL_MAP_WRITE;
+  const cl_map_flags flags = access == Access::read ? CL_MAP_READ : CL_MAP_READ | CL_MAP_WRITE;
   cl_int status = CL_SUCCESS;
   void* address = clEnqueueMapBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, flags, 0,
                                      buffer.bytes(), 0, nullptr, nullptr, &status);

@@ -66,7 +66,7 @@ class Mapping {
   std::size_t bytes_ = 0;
 };
 
-enum class Access { read, write, read_write };
+enum class Access { read, read_write };
 
 /// One kernel of a built program. Copies share the handle, so set arguments and launch in one go.
 class Kernel {
@@ -105,8 +105,6 @@ class Device {
   bool is_cpu() const { return info_.kind == DeviceKind::cpu; }
   /// Bytes to which the offset of a Buffer::slice must be aligned.
   std::size_t alignment() const { return alignment_; }
-  std::size_t local_memory_bytes() const { return local_memory_bytes_; }
-  std::size_t max_work_group_size() const { return max_work_group_size_; }
 
   /// Builds one source with -D definitions, for example {"TILE=8", "RELU=1"}; the same request is
   /// built once. Throws Error with the compiler's log.
@@ -179,8 +177,6 @@ class Device {
   DeviceInfo info_;
   std::unique_ptr<Handles> handles_;
   std::size_t alignment_ = 128;
-  std::size_t local_memory_bytes_ = 0;
-  std::size_t max_work_group_size_ = 1;
 };
 
 /// For CPU devices that several ranks of a host share: how many threads this process's device may

@@ -40,10 +40,11 @@ inline std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
 
 /// Whether dropout with probability p keeps an element of a sample; elements are numbered as
 /// ops/activation.hpp says.
-inline bool keeps(float p, std::uint64_t seed, std::uint64_t sample, std::uint64_t element) {
+inline bool keeps(float p, std::uint32_t stream, std::uint64_t seed, std::uint64_t sample,
+                  std::uint64_t element) {
   const auto low = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
-  const auto words =
-      philox({low(sample), low(sample >> 32), low(element / 4), 0}, {low(seed), low(seed >> 32)});
+  const auto words = philox({low(sample), low(sample >> 32), low(element / 4), stream},
+                            {low(seed), low(seed >> 32)});
   return static_cast<double>(words[element % 4]) >=
          std::floor(std::ldexp(static_cast<double>(p), 32));
 }
@@ -52,8 +53,8 @@ inline bool keeps(float p, std::uint64_t seed, std::uint64_t sample, std::uint64
 /// in the device layout.
 template <typename T>
 std::vector<T> dropout(const std::vector<T>& x, const std::array<std::size_t, 4>& shape,
-                       std::size_t channel_stride, float p, std::uint64_t seed,
-                       std::uint64_t first_sample) {
+                       std::size_t channel_stride, float p, std::uint32_t stream,
+                       std::uint64_t seed, std::uint64_t first_sample) {
   const auto [batch, channels, height, width] = shape;
   const std::size_t pixels = height * width;
   std::vector<T> y(x.size(), T(0));
@@ -61,7 +62,7 @@ std::vector<T> dropout(const std::vector<T>& x, const std::array<std::size_t, 4>
     for (std::size_t c = 0; c < channels; ++c)
       for (std::size_t pixel = 0; pixel < pixels; ++pixel) {
         const std::size_t i = (n * channels + c) * pixels + pixel;
-        if (keeps(p, seed, first_sample + n, pixel * channel_stride + c))
+        if (keeps(p, stream, seed, first_sample + n, pixel * channel_stride + c))
           y[i] = x[i] / (1 - static_cast<T>(p));
       }
   return y;
