@@ -51,7 +51,7 @@ check_images() {
 # make_split SPLIT PREFIX FOLDER
 make_split() {
   run "$dovetail" shard --format idx --images "$(idx_file "$2-images-idx3-ubyte")" \
-    --labels "$(idx_file "$2-labels-idx1-ubyte")" --split "$1" --out "$3"
+    --labels "$(idx_file "$2-labels-idx1-ubyte")" --split "$1" --out "$3" --name fashion-mnist
 }
 
 # The shards are made aside and renamed, so that a call that was broken off leaves nothing half made.
@@ -114,7 +114,4 @@ out=$(free_run_folder)
 train "$out"
 
 if $dry_run; then exit 0; fi
-say "== Files"
-say "  $root/$shards   the data set as HDF5 shards"
-say "  $root/$out   summary.json, run.jsonl (one event a line), checkpoint.h5"
-say "  $root/$dovetail --help   what else it can do"
+say "== Done. All paths are in $root; '$dovetail --help' says what else it can do."

@@ -14,6 +14,7 @@
 #include "support/error.hpp"
 #include "support/file.hpp"
 #include "support/log.hpp"
+#include "support/process.hpp"
 #include "support/text.hpp"
 #include "train/summary.hpp"
 #include "train/trainer.hpp"
@@ -116,8 +117,10 @@ struct Job {
 
 Json report(const Job& job, std::uint64_t samples, const Json& seconds) {
   const RankPlacement& mine = job.placement.mine();
-  return {{"rank", mine.rank}, {"role", to_string(mine.role)}, {"device", mine.device.name},
-          {"host", mine.host}, {"samples", samples},           {"seconds", seconds}};
+  return {{"rank", mine.rank},          {"role", to_string(mine.role)},
+          {"device", mine.device.name}, {"host", mine.host},
+          {"samples", samples},         {"peak_memory_bytes", peak_memory_bytes()},
+          {"seconds", seconds}};
 }
 
 void finish_run(const Job& job, const TrainResult& result, const std::vector<std::string>& reports,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 #include "support/error.hpp"
 
@@ -10,7 +11,7 @@ namespace dovetail::plan {
 namespace {
 
 const std::vector<float>& values_of(const std::vector<Parameter>& parameters,
-                                    const std::string& name) {
+                                    std::string_view name) {
   const auto found = std::find_if(parameters.begin(), parameters.end(),
                                   [&](const Parameter& p) { return p.name == name; });
   if (found == parameters.end()) throw Error(fmt::format("there is no parameter {}", name));

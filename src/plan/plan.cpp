@@ -1,4 +1,4 @@
-// Builds the memory and the operations of a plan, and runs them.
+// Runs a plan: parameters in and out, gradients, updates, inference.
 #include "plan/plan.hpp"
 
 #include <algorithm>
@@ -8,15 +8,10 @@
 
 namespace dovetail {
 
-using plan::DeviceParameter;
 using plan::Edge;
-using plan::Operation;
 using plan::Pass;
-using plan::Slot;
 
 namespace {
-
-constexpr std::size_t statistics_elements = 3;  // sum of losses, correct, samples
 
 std::size_t extent(int value) {
   return static_cast<std::size_t>(value);
@@ -37,167 +32,6 @@ float largest_magnitude(const Layout& layout, std::span<const float> values, int
 }
 
 }  // namespace
-
-Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
-           const PlanOptions& options)
-    : device_(device),
-      model_(model),
-      options_(options),
-      variant_(options.variant.value_or(variant_for(device))),
-      input_(input),
-      arena_(device.alignment()),
-      normalise_(device, variant_, plan::lower(model, options.batch).layouts.front(), input.mean,
-                 input.deviation) {
-  const plan::Lowered lowered = plan::lower(model_, options_.batch);
-  make_edges(lowered);
-  make_slots(lowered);
-  make_operations(lowered);
-  make_loss();
-  running_ = model_.initial_statistics();
-  load_statistics(running_);
-}
-
-void Plan::make_edges(const plan::Lowered& lowered) {
-  edges_.resize(lowered.layouts.size());
-  for (std::size_t i = 0; i < edges_.size(); ++i) {
-    edges_[i].layout = lowered.layouts[i];
-    edges_[i].rectified = i > 0 && lowered.steps[i - 1].relu;
-    edges_[i].value = device_.allocate_zeroed(edges_[i].layout.bytes());
-    if (options_.training) edges_[i].gradient = device_.allocate_zeroed(edges_[i].layout.bytes());
-  }
-  images_ = device_.allocate(extent(options_.batch * model_.input().size()));
-  labels_ = device_.allocate(extent(options_.batch) * sizeof(std::int32_t));
-}
-
-void Plan::make_slots(const plan::Lowered& lowered) {
-  for (const ParameterSpec& spec : model_.parameters()) {
-    const auto at = std::find_if(
-        lowered.steps.begin(), lowered.steps.end(),
-        [&](const plan::Step& step) { return step.layer == spec.layer && !step.strip_halo; });
-    const Layout& in = lowered.layouts[extent(static_cast<int>(at - lowered.steps.begin()))];
-    const PlacedLayer& placed = model_.layers()[spec.layer];
-    const std::size_t out_stride = extent(round_up(placed.out.channels, channel_lanes));
-    if (spec.shape.size() == 1) {
-      arena_.add(spec, out_stride, plan::vector_index(placed.out.channels));
-    } else if (const auto* conv = std::get_if<layer::Conv2d>(&placed.layer)) {
-      arena_.add(spec, extent(conv->kernel * conv->kernel * in.channels) * out_stride,
-                 plan::conv_weight_index(conv->out, in.channels, conv->kernel));
-    } else {
-      arena_.add(spec, extent(in.image_stride()) * out_stride,
-                 plan::dense_weight_index(placed.out.channels, in));
-    }
-  }
-  // Behind the gradients: the batch norms' statistics and the loss's, which are summed over the
-  // ranks with them.
-  plan::Arena reduction = arena_;
-  for (const PlacedLayer& placed : model_.layers()) {
-    const auto* norm = std::get_if<layer::BatchNorm>(&placed.layer);
-    if (!norm) continue;
-    const std::size_t stride = extent(round_up(placed.out.channels, channel_lanes));
-    Norm entry;
-    entry.mean_offset = reduction.reserve(stride);
-    entry.variance_offset = reduction.reserve(stride);
-    entry.channels = extent(placed.out.channels);
-    entry.samples_per_image = extent(placed.out.height * placed.out.width);
-    entry.momentum = norm->momentum;
-    norms_.push_back(entry);
-  }
-  statistics_offset_ = reduction.reserve(statistics_elements);
-  reduction_elements_ = reduction.elements();
-
-  parameters_ = device_.allocate_zeroed(arena_.elements() * sizeof(float));
-  reduction_ = device_.allocate_zeroed(reduction_elements_ * sizeof(float));
-  gradients_ = reduction_.slice(0, arena_.elements() * sizeof(float));
-  for (Norm& norm : norms_) {
-    const std::size_t bytes =
-        extent(round_up(static_cast<int>(norm.channels), channel_lanes)) * sizeof(float);
-    norm.statistics.batch_mean = reduction_.slice(norm.mean_offset * sizeof(float), bytes);
-    norm.statistics.batch_variance = reduction_.slice(norm.variance_offset * sizeof(float), bytes);
-    norm.statistics.running_mean = device_.allocate_zeroed(bytes);
-    norm.statistics.running_variance = device_.allocate_zeroed(bytes);
-  }
-  if (!options_.training) return;
-  for (int i = 0; i < options_.optimizer.state_slots(); ++i) {
-    state_.push_back(device_.allocate_zeroed(parameters_.bytes()));
-  }
-  update_.emplace(device_, variant_, arena_.elements());
-}
-
-DeviceParameter Plan::device_parameter(const std::string& name) const {
-  const auto& slots = arena_.slots();
-  const auto slot =
-      std::find_if(slots.begin(), slots.end(), [&](const Slot& s) { return s.spec.name == name; });
-  const std::size_t offset = slot->offset * sizeof(float);
-  const std::size_t bytes = slot->elements * sizeof(float);
-  return {parameters_.slice(offset, bytes), gradients_.slice(offset, bytes)};
-}
-
-void Plan::make_operations(const plan::Lowered& lowered) {
-  for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
-    operations_.push_back(make_operation(lowered.steps[i], edges_[i], edges_[i + 1]));
-  }
-}
-
-std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in, Edge& out) {
-  const PlacedLayer& placed = model_.layers()[step.layer];
-  const std::size_t last = step.last_layer();
-  if (step.strip_halo) {
-    // A 1×1 pool is the identity between two layouts.
-    return std::make_unique<plan::PoolOperation>(device_, variant_, in, out, last,
-                                                 PoolKind::average, 1, 1);
-  }
-  using Made = std::unique_ptr<Operation>;
-  return std::visit(
-      Overloaded{
-          [&](const layer::Conv2d& conv) -> Made {
-            const Conv2dShape shape{in.layout, out.layout, conv.kernel, conv.stride, conv.padding};
-            return std::make_unique<plan::ConvOperation>(device_, variant_, in, out, last, shape,
-                                                         device_parameter(placed.name + ".weight"),
-                                                         device_parameter(placed.name + ".bias"));
-          },
-          [&](const layer::Dense&) -> Made {
-            return std::make_unique<plan::DenseOperation>(device_, variant_, in, out, last,
-                                                          device_parameter(placed.name + ".weight"),
-                                                          device_parameter(placed.name + ".bias"));
-          },
-          [&](const layer::Relu&) -> Made {
-            return std::make_unique<plan::ReluOperation>(device_, variant_, in, out, last);
-          },
-          [&](const layer::MaxPool& pool) -> Made {
-            return std::make_unique<plan::PoolOperation>(device_, variant_, in, out, last,
-                                                         PoolKind::max, pool.kernel, pool.stride);
-          },
-          [&](const layer::AveragePool& pool) -> Made {
-            return std::make_unique<plan::PoolOperation>(
-                device_, variant_, in, out, last, PoolKind::average, pool.kernel, pool.stride);
-          },
-          [&](const layer::BatchNorm& norm) -> Made {
-            return std::make_unique<plan::BatchNormOperation>(
-                device_, variant_, in, out, last, norm.epsilon,
-                device_parameter(placed.name + ".weight"), device_parameter(placed.name + ".bias"),
-                norms_[next_norm_++].statistics);
-          },
-          [&](const layer::Dropout& dropout) -> Made {
-            return std::make_unique<plan::DropoutOperation>(device_, variant_, in, out, last,
-                                                            dropout.probability);
-          }},
-      placed.layer);
-}
-
-void Plan::make_loss() {
-  if (!options_.training) return;
-  const Layout& logits = edges_.back().layout;
-  const int columns = logits.image_stride();
-  loss_statistics_ =
-      reduction_.slice(statistics_offset_ * sizeof(float), statistics_elements * sizeof(float));
-  if (options_.loss == LossKind::cross_entropy) {
-    cross_entropy_.emplace(device_, variant_, model_.classes(), columns);
-  } else {
-    squared_error_.emplace(device_, variant_, model_.classes(), columns);
-    targets_ = device_.allocate_zeroed(logits.bytes());
-    target_rows_.resize(logits.size());
-  }
-}
 
 void Plan::load_parameters(const std::vector<Parameter>& parameters) {
   const std::vector<float> image = arena_.scatter(parameters);
@@ -305,7 +139,7 @@ opencl::Mapping Plan::map_reduction() {
 }
 
 StepStatistics Plan::step_statistics(std::span<const float> reduction) const {
-  const auto at = reduction.subspan(statistics_offset_, statistics_elements);
+  const auto at = reduction.subspan(statistics_offset_, plan::statistics_elements);
   return {.loss_sum = at[0], .correct = at[1], .samples = at[2]};
 }
 

@@ -34,6 +34,13 @@ struct PlanOptions {
   std::optional<Variant> variant{};  // by default the one for the device
 };
 
+namespace plan {
+
+/// Floats at the end of the reduction: sum of the losses, correct predictions, samples.
+inline constexpr std::size_t statistics_elements = 3;
+
+}  // namespace plan
+
 /// Sums over the samples of a step.
 struct StepStatistics {
   double loss_sum = 0;

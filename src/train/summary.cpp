@@ -50,10 +50,11 @@ std::string shares_text(const Json& seconds) {
 std::string ranks_text(const Json& ranks) {
   std::string text;
   for (const Json& rank : ranks) {
-    text += fmt::format("    rank {:<3} {:<5} {} on {}: {} samples; {}\n", rank["rank"].get<int>(),
-                        rank["role"].get<std::string>(), rank["device"].get<std::string>(),
-                        rank["host"].get<std::string>(), rank["samples"].get<std::uint64_t>(),
-                        shares_text(rank["seconds"]));
+    text += fmt::format(
+        "    rank {:<3} {:<5} {} on {}: {} samples, {} of memory\n             {}\n",
+        rank["rank"].get<int>(), rank["role"].get<std::string>(), rank["device"].get<std::string>(),
+        rank["host"].get<std::string>(), rank["samples"].get<std::uint64_t>(),
+        format_bytes(rank["peak_memory_bytes"].get<double>()), shares_text(rank["seconds"]));
   }
   return text;
 }

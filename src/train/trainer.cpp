@@ -21,11 +21,6 @@ constexpr std::size_t calibration_samples = 1024;  // the first of the train spl
 constexpr std::size_t validation_samples = 2048;   // read at once
 constexpr std::uint64_t steps_per_event = 50;      // of a "step" line in run.jsonl
 
-InputStatistics input_statistics(const Manifest& manifest) {
-  return {{manifest.mean.begin(), manifest.mean.end()},
-          {manifest.standard_deviation.begin(), manifest.standard_deviation.end()}};
-}
-
 PlanOptions plan_options(const TrainSettings& settings, int ranks) {
   return {.batch = (settings.batch + ranks - 1) / ranks,
           .training = true,
@@ -35,6 +30,12 @@ PlanOptions plan_options(const TrainSettings& settings, int ranks) {
 }
 
 }  // namespace
+
+InputStatistics input_statistics(const ShardReader& reader) {
+  const Manifest& manifest = reader.manifest();
+  return {{manifest.mean.begin(), manifest.mean.end()},
+          {manifest.standard_deviation.begin(), manifest.standard_deviation.end()}};
+}
 
 Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
                  const Model& model, ShardReader& train_set, ShardReader& test_set,
@@ -47,8 +48,7 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
       test_set_(test_set),
       publisher_(publisher),
       log_(log),
-      plan_(device, model, input_statistics(train_set.manifest()),
-            plan_options(settings, gpu_ranks.size())) {
+      plan_(device, model, input_statistics(train_set), plan_options(settings, gpu_ranks.size())) {
   LearningRate& rate = settings_.learning_rate;
   const auto steps = static_cast<double>(steps_per_epoch());
   rate.total_steps = steps_per_epoch() * static_cast<std::uint64_t>(settings_.epochs);
@@ -90,54 +90,6 @@ TrainResult Trainer::run() {
   result_.steps = step_;
   result_.weights_sha256 = weights_sha256(plan_.parameters());
   return result_;
-}
-
-void Trainer::resume() {
-  Checkpoint start;
-  const std::filesystem::path path = settings_.out / "checkpoint.h5";
-  if (is_lead() && settings_.resume) {
-    start = load_checkpoint(path);
-    expect_model(start, model_, path);
-    if (start.optimizer != settings_.optimizer.kind) {
-      throw UsageError(fmt::format("checkpoint {} was trained with {}, not {}", path.string(),
-                                   to_string(start.optimizer), to_string(settings_.optimizer.kind)),
-                       "Resume with the same --optimizer");
-    }
-    if (start.batch != static_cast<std::uint64_t>(settings_.batch) ||
-        start.seed != settings_.seed) {
-      throw UsageError(fmt::format("checkpoint {} was trained with --batch {} --seed {}",
-                                   path.string(), start.batch, start.seed),
-                       "Resume with the same batch and seed");
-    }
-    log::note(fmt::format("resuming after epoch {} (step {}) of {}", start.epoch, start.step,
-                          path.string()));
-  } else {
-    start.parameters = model_.initial_parameters(settings_.seed);
-    start.statistics = model_.initial_statistics();
-    for (int i = 0; i < settings_.optimizer.state_slots(); ++i) {
-      auto& slot = start.optimizer_state.emplace_back(start.parameters);
-      for (Parameter& parameter : slot)
-        std::fill(parameter.value.values.begin(), parameter.value.values.end(), 0.0f);
-    }
-  }
-  broadcast_start(start);
-  plan_.load_parameters(start.parameters);
-  plan_.load_statistics(start.statistics);
-  plan_.load_optimizer_state(start.optimizer_state);
-  first_epoch_ = start.epoch;
-  step_ = start.step;
-  calibration_ = start.calibration;
-}
-
-void Trainer::broadcast_start(Checkpoint& start) {
-  const auto send = [&](std::vector<Parameter>& parameters) {
-    for (Parameter& parameter : parameters) ranks_.broadcast(parameter.value.values, 0);
-  };
-  send(start.parameters);
-  send(start.statistics);
-  for (auto& slot : start.optimizer_state) send(slot);
-  ranks_.broadcast(std::span(&start.epoch, 1), 0);
-  ranks_.broadcast(std::span(&start.step, 1), 0);
 }
 
 std::optional<Range> Trainer::my_range(std::uint64_t epoch, std::size_t step) const {
@@ -253,9 +205,8 @@ void Trainer::publish() {
   const Plan::Ranges ranges =
       calibrate();  // without FPGA ranks, too: a later inference in low precision needs it
   if (!publisher_) return;
-  const quant::Network network =
-      plan::fpga_network(model_, plan_.parameters(), plan_.statistics(),
-                         input_statistics(train_set_.manifest()), ranges);
+  const quant::Network network = plan::fpga_network(model_, plan_.parameters(), plan_.statistics(),
+                                                    input_statistics(train_set_), ranges);
   quant::WeightPack pack = quant::pack(network, settings_.fpga_format, step_);
   log_->event(
       "broadcast",
@@ -274,26 +225,6 @@ void Trainer::collect(const std::vector<quant::Evaluation>& evaluations) {
                                {"seconds", evaluation.seconds},
                                {"arrived_at_step", step_}});
   }
-}
-
-void Trainer::save(std::uint64_t epochs_done) {
-  if (!is_lead()) return;
-  const PhaseTimer timer(phases_.checkpoint_s);
-  Checkpoint checkpoint;
-  checkpoint.model = model_.name();
-  checkpoint.input = model_.input();
-  checkpoint.classes = model_.classes();
-  checkpoint.input_statistics = input_statistics(train_set_.manifest());
-  checkpoint.parameters = plan_.parameters();
-  checkpoint.statistics = plan_.statistics();
-  checkpoint.optimizer = settings_.optimizer.kind;
-  checkpoint.optimizer_state = plan_.optimizer_state();
-  checkpoint.epoch = epochs_done;
-  checkpoint.step = step_;
-  checkpoint.seed = settings_.seed;
-  checkpoint.batch = static_cast<std::uint64_t>(settings_.batch);
-  checkpoint.calibration = calibration_;
-  save_checkpoint(settings_.out / "checkpoint.h5", checkpoint);
 }
 
 }  // namespace dovetail

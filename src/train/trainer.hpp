@@ -51,6 +51,9 @@ struct TrainResult {
   std::vector<quant::Evaluation> evaluations;  // by the FPGA ranks, oldest version first
 };
 
+/// Mean and standard deviation as a data set's manifest gives them, in float32.
+InputStatistics input_statistics(const ShardReader& reader);
+
 class Trainer {
  public:
   /// Every GPU rank makes one. `link` (with its Publisher) and `log` exist on the lead rank alone,

@@ -37,7 +37,7 @@ TEST_P(ActivationTest, ReluIsTheTwin) {
     const int batch = random.integer(1, layout.batch);
     const std::vector<double> x = random.normal(elements(layout, batch));
     const std::vector<double> dy = random.normal(x.size());
-    Relu relu(device(), GetParam(), layout);
+    Relu relu(test_device(), GetParam(), layout);
     const opencl::Buffer y_map = poisoned(layout.size());
     const opencl::Buffer dx_map = poisoned(layout.size());
     relu.forward(upload_map(layout, batch, x), y_map, batch);
@@ -51,7 +51,7 @@ TEST_P(ActivationTest, ReluIsTheTwin) {
 TEST_P(ActivationTest, ReluKeepsNans) {
   const Layout layout = feature_map(1, 1, 1, 2);
   const opencl::Buffer y = poisoned(layout.size());
-  Relu(device(), GetParam(), layout)
+  Relu(test_device(), GetParam(), layout)
       .forward(upload_map(layout, 1, {std::numeric_limits<double>::quiet_NaN(), -1.0}), y, 1);
   const std::vector<double> values = download_map(layout, 1, y);
   EXPECT_TRUE(std::isnan(values[0]));
@@ -67,7 +67,7 @@ TEST_P(ActivationTest, DropoutIsTheTwinBitForBit) {
       const std::uint64_t first_sample =
           0xFFFFFFFEu;  // the counter's second word is used from the third sample on
       const std::vector<double> ones(elements(layout, batch), 1.0);
-      Dropout dropout(device(), GetParam(), layout, p);
+      Dropout dropout(test_device(), GetParam(), layout, p);
       const opencl::Buffer y_map = poisoned(layout.size());
       dropout.forward(upload_map(layout, batch, ones), y_map, batch, seed, first_sample);
       const std::vector<float> expected = reference::dropout<float>(
@@ -90,7 +90,7 @@ TEST_P(ActivationTest, DropoutBackwardUsesTheMaskOfForwardInPlace) {
   const Layout layout = feature_map(4, 5, 6, 20, 1);
   const std::vector<double> ones(elements(layout, 4), 1.0);
   const std::vector<double> dy = random.normal(ones.size());
-  Dropout dropout(device(), GetParam(), layout, 0.3f);
+  Dropout dropout(test_device(), GetParam(), layout, 0.3f);
   const opencl::Buffer y_map = poisoned(layout.size());
   dropout.forward(upload_map(layout, 4, ones), y_map, 4, 42, 7);
   const opencl::Buffer gradient = upload_map(layout, 4, dy);
@@ -105,7 +105,7 @@ TEST_P(ActivationTest, DropoutBackwardUsesTheMaskOfForwardInPlace) {
 TEST_P(ActivationTest, DropoutMaskFollowsTheSampleNotItsPlace) {
   const Layout layout = feature_map(4, 3, 5, 17);
   const std::vector<double> ones(elements(layout, 4), 1.0);
-  Dropout dropout(device(), GetParam(), layout, 0.5f);
+  Dropout dropout(test_device(), GetParam(), layout, 0.5f);
   const auto mask_from = [&](std::uint64_t first_sample) {
     const opencl::Buffer y = poisoned(layout.size());
     dropout.forward(upload_map(layout, 4, ones), y, 4, 1, first_sample);
@@ -123,7 +123,7 @@ TEST_P(ActivationTest, DropoutKeepsTheShareItShould) {
   const std::vector<double> ones(elements(layout, 8), 1.0);
   for (const float p : {0.1f, 0.5f, 0.8f}) {
     const opencl::Buffer y = poisoned(layout.size());
-    Dropout(device(), GetParam(), layout, p).forward(upload_map(layout, 8, ones), y, 8, 3, 0);
+    Dropout(test_device(), GetParam(), layout, p).forward(upload_map(layout, 8, ones), y, 8, 3, 0);
     const std::vector<double> values = download_map(layout, 8, y);
     const auto kept = static_cast<double>(
         std::count_if(values.begin(), values.end(), [](double v) { return v != 0; }));
@@ -135,9 +135,9 @@ TEST_P(ActivationTest, DropoutKeepsTheShareItShould) {
 
 TEST_P(ActivationTest, DropoutRefusesAProbabilityOfOne) {
   const Layout layout = feature_map(1, 1, 1, 16);
-  EXPECT_THROW(Dropout(device(), GetParam(), layout, 1.0f), Error);
-  EXPECT_THROW(Dropout(device(), GetParam(), layout, -0.1f), Error);
-  EXPECT_THROW(Dropout(device(), GetParam(), layout, std::numeric_limits<float>::quiet_NaN()),
+  EXPECT_THROW(Dropout(test_device(), GetParam(), layout, 1.0f), Error);
+  EXPECT_THROW(Dropout(test_device(), GetParam(), layout, -0.1f), Error);
+  EXPECT_THROW(Dropout(test_device(), GetParam(), layout, std::numeric_limits<float>::quiet_NaN()),
                Error);
 }
 
@@ -159,9 +159,9 @@ TEST_P(ActivationTest, NormalisedInputIsTheTwin) {
       mean.push_back(0.2f + 0.1f * static_cast<float>(c));
       deviation.push_back(0.35f - 0.05f * static_cast<float>(c));
     }
-    NormaliseInput normalise(device(), GetParam(), layout, mean, deviation);
+    NormaliseInput normalise(test_device(), GetParam(), layout, mean, deviation);
     const opencl::Buffer y = poisoned(layout.size());
-    normalise.forward(device().upload(std::span<const std::uint8_t>(images)), y, batch);
+    normalise.forward(test_device().upload(std::span<const std::uint8_t>(images)), y, batch);
     const std::vector<double> expected = reference::normalise_input<double>(
         images, static_cast<std::size_t>(layout.height * layout.width), {mean.begin(), mean.end()},
         {deviation.begin(), deviation.end()});
@@ -171,8 +171,9 @@ TEST_P(ActivationTest, NormalisedInputIsTheTwin) {
 
 TEST_P(ActivationTest, NormaliseRefusesAChannelThatNeverChanges) {
   const Layout layout = input_map(1, 4, 4, 1);
-  EXPECT_THROW(NormaliseInput(device(), GetParam(), layout, {0.5f}, {0.0f}), Error);
-  EXPECT_THROW(NormaliseInput(device(), GetParam(), layout, {0.5f, 0.5f}, {1.0f, 1.0f}), Error);
+  EXPECT_THROW(NormaliseInput(test_device(), GetParam(), layout, {0.5f}, {0.0f}), Error);
+  EXPECT_THROW(NormaliseInput(test_device(), GetParam(), layout, {0.5f, 0.5f}, {1.0f, 1.0f}),
+               Error);
 }
 
 TEST(ActivationTwin, PhiloxGivesThePublishedWords) {

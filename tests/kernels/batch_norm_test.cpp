@@ -69,7 +69,7 @@ struct Results {
 Results run(const Case& c, Variant variant, const std::vector<double>& x,
             const std::vector<double>& dy, const std::vector<double>& gamma,
             const std::vector<double>& beta) {
-  BatchNorm norm(device(), variant, c.layout, static_cast<float>(epsilon));
+  BatchNorm norm(test_device(), variant, c.layout, static_cast<float>(epsilon));
   const auto stride = static_cast<std::size_t>(c.layout.channel_stride);
   const opencl::Buffer x_map = upload_map(c.layout, c.batch, x);
   const opencl::Buffer gammas = upload_channels(c.layout, gamma);
@@ -144,7 +144,7 @@ TEST_P(BatchNormTest, InferenceUsesTheGivenStatistics) {
     reference::ChannelStatistics<double> given{random.normal(c.channels()),
                                                random.normal(c.channels())};
     for (double& variance : given.variance) variance = std::abs(variance);
-    BatchNorm norm(device(), GetParam(), c.layout, static_cast<float>(epsilon));
+    BatchNorm norm(test_device(), GetParam(), c.layout, static_cast<float>(epsilon));
     const opencl::Buffer y = poisoned(c.layout.size());
     const opencl::Buffer mean = upload_channels(c.layout, given.mean);
     norm.infer(upload_map(c.layout, c.batch, x), upload_channels(c.layout, gamma),
@@ -165,7 +165,7 @@ TEST_P(BatchNormTest, BackwardMayWriteOverItsInput) {
   const std::vector<double> dy = random.normal(c.size());
   const std::vector<double> gamma = random.normal(c.channels());
   const Results apart = run(c, GetParam(), x, dy, gamma, gamma);
-  BatchNorm norm(device(), GetParam(), c.layout, static_cast<float>(epsilon));
+  BatchNorm norm(test_device(), GetParam(), c.layout, static_cast<float>(epsilon));
   const opencl::Buffer gradient = upload_map(c.layout, c.batch, dy);
   const opencl::Buffer unused = upload_channels(c.layout, {});
   norm.backward(upload_map(c.layout, c.batch, x), gradient, upload_channels(c.layout, gamma),
@@ -178,8 +178,8 @@ TEST_P(BatchNormTest, BackwardMayWriteOverItsInput) {
 }
 
 TEST_P(BatchNormTest, RefusesAnEpsilonOfZero) {
-  EXPECT_THROW(BatchNorm(device(), GetParam(), feature_map(1, 1, 1, 16), 0), Error);
-  EXPECT_THROW(BatchNorm(device(), GetParam(), input_map(1, 4, 4, 3), 1e-5f), Error);
+  EXPECT_THROW(BatchNorm(test_device(), GetParam(), feature_map(1, 1, 1, 16), 0), Error);
+  EXPECT_THROW(BatchNorm(test_device(), GetParam(), input_map(1, 4, 4, 3), 1e-5f), Error);
 }
 
 TEST(BatchNormTwin, GradientsAreFiniteDifferences) {

@@ -8,30 +8,22 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
-#include <memory>
 #include <random>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "device/opencl/device.hpp"
+#include "device/test_device.hpp"
 #include "ops/variant.hpp"
 
 namespace dovetail {
 
-/// One test for each variant, both on the first usable OpenCL device. Random numbers are fresh on
+/// One test for each variant, both on the tests' device. Random numbers are fresh on
 /// every run; a failure prints the seed, and DOVETAIL_TEST_SEED repeats it.
-class ComputeTest : public testing::TestWithParam<Variant> {
+class ComputeTest : public ::testing::TestWithParam<Variant> {
  protected:
-  static void SetUpTestSuite() {
-    for (const DeviceInfo& info : opencl::list_devices()) {
-      if (info.unusable.empty() && !device_) device_ = std::make_unique<opencl::Device>(info.index);
-    }
-  }
-  static void TearDownTestSuite() { device_.reset(); }
-
   void SetUp() override {
-    ASSERT_TRUE(device_) << "these tests need an OpenCL device, for example PoCL (pocl-opencl-icd)";
     const char* wanted = std::getenv("DOVETAIL_TEST_SEED");
     seed_ = wanted ? static_cast<unsigned>(std::stoul(wanted)) : std::random_device{}();
     generator_.seed(seed_);
@@ -40,7 +32,7 @@ class ComputeTest : public testing::TestWithParam<Variant> {
     if (HasFailure()) std::printf("repeat with DOVETAIL_TEST_SEED=%u\n", seed_);
   }
 
-  opencl::Device& device() { return *device_; }
+  opencl::Device& device() { return testing::test_device(); }
 
   int between(int low, int high) {
     return std::uniform_int_distribution<int>(low, high)(generator_);
@@ -64,7 +56,6 @@ class ComputeTest : public testing::TestWithParam<Variant> {
   static constexpr float poison = std::numeric_limits<float>::quiet_NaN();
 
  private:
-  static inline std::unique_ptr<opencl::Device> device_;
   unsigned seed_ = 0;
   std::mt19937 generator_;
 };
@@ -117,7 +108,7 @@ std::vector<double> finite_differences(std::vector<double> argument, const std::
 
 constexpr double tolerance = 1e-5;
 
-inline std::string variant_name(const testing::TestParamInfo<Variant>& variant) {
+inline std::string variant_name(const ::testing::TestParamInfo<Variant>& variant) {
   return to_string(variant.param);
 }
 

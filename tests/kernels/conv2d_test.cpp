@@ -264,7 +264,7 @@ TEST_P(Conv2dTest, RefusesShapesThatDoNotFit) {
   EXPECT_THROW(conv.forward(any, any, any, any, 0, false), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, Conv2dTest, testing::Values(Variant::cpu, Variant::gpu),
+INSTANTIATE_TEST_SUITE_P(Variants, Conv2dTest, ::testing::Values(Variant::cpu, Variant::gpu),
                          variant_name);
 
 }  // namespace

@@ -13,22 +13,11 @@
 #include <vector>
 
 #include "device/opencl/device.hpp"
+#include "device/test_device.hpp"
 #include "ops/variant.hpp"
-#include "support/error.hpp"
 #include "tensor/layout.hpp"
 
 namespace dovetail::testing {
-
-/// The first usable OpenCL device. Throws Error where there is none: these tests need one.
-inline opencl::Device& device() {
-  static opencl::Device opened = [] {
-    for (const DeviceInfo& info : opencl::list_devices()) {
-      if (info.unusable.empty()) return opencl::Device(info.index);
-    }
-    throw Error("no usable OpenCL device to test on");
-  }();
-  return opened;
-}
 
 /// Runs a test for the kernels of each device class.
 class BothVariants : public ::testing::TestWithParam<Variant> {};
@@ -68,15 +57,15 @@ inline std::vector<float> to_float(const std::vector<double>& values) {
 }
 
 inline opencl::Buffer upload(const std::vector<double>& values) {
-  return device().upload(std::span<const float>(to_float(values)));
+  return test_device().upload(std::span<const float>(to_float(values)));
 }
 
 inline opencl::Buffer poisoned(std::size_t elements) {
-  return device().upload(std::span<const float>(std::vector<float>(elements, poison)));
+  return test_device().upload(std::span<const float>(std::vector<float>(elements, poison)));
 }
 
 inline std::vector<double> download(const opencl::Buffer& buffer) {
-  const std::vector<float> values = device().download<float>(buffer);
+  const std::vector<float> values = test_device().download<float>(buffer);
   return {values.begin(), values.end()};
 }
 
@@ -105,7 +94,7 @@ inline opencl::Buffer upload_map(const Layout& layout, int batch,
 /// them are zero and that everything else (halo, further images) still holds the poison.
 inline std::vector<double> download_map(const Layout& layout, int batch,
                                         const opencl::Buffer& buffer) {
-  const std::vector<float> arranged = device().download<float>(buffer);
+  const std::vector<float> arranged = test_device().download<float>(buffer);
   std::vector<float> expected(layout.size(), poison);
   for (int n = 0; n < batch; ++n)
     for (int row = 0; row < layout.height; ++row)

@@ -49,7 +49,7 @@ opencl::Buffer upload_rows(const Case& c, const std::vector<double>& values) {
 
 /// The real columns; the padding must be zero, and what follows the batch poison.
 std::vector<double> download_rows(const Case& c, const opencl::Buffer& buffer) {
-  const std::vector<float> padded = device().download<float>(buffer);
+  const std::vector<float> padded = test_device().download<float>(buffer);
   std::vector<double> values;
   for (std::size_t i = 0; i < padded.size(); ++i) {
     const auto column = static_cast<int>(i % static_cast<std::size_t>(c.stride));
@@ -72,11 +72,11 @@ struct Results {
 
 Results cross_entropy(const Case& c, Variant variant, const std::vector<double>& logits,
                       const std::vector<std::int32_t>& labels) {
-  SoftmaxCrossEntropy loss(device(), variant, c.columns, c.stride);
+  SoftmaxCrossEntropy loss(test_device(), variant, c.columns, c.stride);
   const opencl::Buffer gradient = poisoned(c.padded_size() + static_cast<std::size_t>(c.stride));
   const opencl::Buffer statistics = poisoned(3);
   loss.forward_backward(upload_rows(c, logits),
-                        device().upload(std::span<const std::int32_t>(labels)), gradient,
+                        test_device().upload(std::span<const std::int32_t>(labels)), gradient,
                         statistics, c.batch);
   return {download_rows(c, gradient), download(statistics)};
 }
@@ -143,7 +143,7 @@ TEST_P(LossTest, SquaredErrorIsTheTwin) {
     SCOPED_TRACE(describe(c));
     const std::vector<double> prediction = random.normal(c.size());
     const std::vector<double> target = random.normal(c.size(), 1);
-    MeanSquaredError loss(device(), GetParam(), c.columns, c.stride);
+    MeanSquaredError loss(test_device(), GetParam(), c.columns, c.stride);
     const opencl::Buffer gradient = poisoned(c.padded_size());
     const opencl::Buffer statistics = poisoned(3);
     loss.forward_backward(upload_rows(c, prediction), upload_rows(c, target), gradient, statistics,
@@ -159,10 +159,10 @@ TEST_P(LossTest, SquaredErrorIsTheTwin) {
 }
 
 TEST_P(LossTest, SmallerBatchAfterALargerOneCountsItsOwnRowsAlone) {
-  SoftmaxCrossEntropy loss(device(), GetParam(), 10, 16);
+  SoftmaxCrossEntropy loss(test_device(), GetParam(), 10, 16);
   const opencl::Buffer logits = upload(std::vector<double>(64 * 16, 0.0));
-  const opencl::Buffer labels = device().allocate_zeroed(64 * sizeof(std::int32_t));
-  const opencl::Buffer gradient = device().allocate(64 * 16 * sizeof(float));
+  const opencl::Buffer labels = test_device().allocate_zeroed(64 * sizeof(std::int32_t));
+  const opencl::Buffer gradient = test_device().allocate(64 * 16 * sizeof(float));
   const opencl::Buffer statistics = poisoned(3);
   for (const int batch : {64, 5}) {
     loss.forward_backward(logits, labels, gradient, statistics, batch);
@@ -174,9 +174,9 @@ TEST_P(LossTest, SmallerBatchAfterALargerOneCountsItsOwnRowsAlone) {
 }
 
 TEST_P(LossTest, RefusesRowsThatCannotBe) {
-  EXPECT_THROW(SoftmaxCrossEntropy(device(), GetParam(), 10, 10), Error);
-  EXPECT_THROW(SoftmaxCrossEntropy(device(), GetParam(), 17, 16), Error);
-  EXPECT_THROW(MeanSquaredError(device(), GetParam(), 0, 16), Error);
+  EXPECT_THROW(SoftmaxCrossEntropy(test_device(), GetParam(), 10, 10), Error);
+  EXPECT_THROW(SoftmaxCrossEntropy(test_device(), GetParam(), 17, 16), Error);
+  EXPECT_THROW(MeanSquaredError(test_device(), GetParam(), 0, 16), Error);
 }
 
 TEST(LossTwin, GradientsAreFiniteDifferences) {

@@ -189,7 +189,7 @@ TEST_P(MatmulTest, RefusesShapesThatDoNotFit) {
   EXPECT_THROW(matmul.forward(any, any, any, any, 0, false), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, MatmulTest, testing::Values(Variant::cpu, Variant::gpu),
+INSTANTIATE_TEST_SUITE_P(Variants, MatmulTest, ::testing::Values(Variant::cpu, Variant::gpu),
                          variant_name);
 
 }  // namespace

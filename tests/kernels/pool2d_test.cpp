@@ -67,7 +67,7 @@ TEST_P(Pool2dTest, MaximaAreTheTwins) {
   Random random(1);
   for (const Case& c : cases()) {
     SCOPED_TRACE(describe(c));
-    Pool2d pool(device(), GetParam(), PoolKind::max, c.shape);
+    Pool2d pool(test_device(), GetParam(), PoolKind::max, c.shape);
     const std::vector<double> x = random.normal(c.twin.in_size(), -1);
     const opencl::Buffer y = poisoned(c.shape.output.size());
     pool.forward(upload_map(c.shape.input, c.batch, x), y, c.batch);
@@ -79,7 +79,7 @@ TEST_P(Pool2dTest, AveragesAreTheTwins) {
   Random random(2);
   for (const Case& c : cases()) {
     SCOPED_TRACE(describe(c));
-    Pool2d pool(device(), GetParam(), PoolKind::average, c.shape);
+    Pool2d pool(test_device(), GetParam(), PoolKind::average, c.shape);
     const std::vector<double> x = random.normal(c.twin.in_size());
     const opencl::Buffer y = poisoned(c.shape.output.size());
     pool.forward(upload_map(c.shape.input, c.batch, x), y, c.batch);
@@ -93,9 +93,9 @@ TEST_P(Pool2dTest, AveragesAreTheTwins) {
 std::vector<double> gradient_on_device(const Case& c, Variant variant, PoolKind kind,
                                        const std::vector<double>& x, const std::vector<double>& dy,
                                        bool mask) {
-  Pool2d pool(device(), variant, kind, c.shape);
+  Pool2d pool(test_device(), variant, kind, c.shape);
   const opencl::Buffer x_map = upload_map(c.shape.input, c.batch, x);
-  const opencl::Buffer y_map = device().allocate_zeroed(c.shape.output.bytes());
+  const opencl::Buffer y_map = test_device().allocate_zeroed(c.shape.output.bytes());
   const opencl::Buffer dx_map = poisoned(c.shape.input.size());
   pool.forward(x_map, y_map, c.batch);
   pool.backward(x_map, y_map, upload_map(c.shape.output, c.batch, dy), dx_map, c.batch, mask);
@@ -130,7 +130,7 @@ TEST_P(Pool2dTest, KeepsANanOfItsWindow) {
   const Case c = make_case(1, 1, 4, 4, 1, 2, 2, 0, 0);
   std::vector<double> x(16, 1.0);
   x[0] = x[7] = std::numeric_limits<double>::quiet_NaN();  // first of window 0, last of window 1
-  Pool2d pool(device(), GetParam(), PoolKind::max, c.shape);
+  Pool2d pool(test_device(), GetParam(), PoolKind::max, c.shape);
   const opencl::Buffer y = poisoned(c.shape.output.size());
   pool.forward(upload_map(c.shape.input, 1, x), y, 1);
   const std::vector<double> values = download_map(c.shape.output, 1, y);
@@ -141,14 +141,14 @@ TEST_P(Pool2dTest, KeepsANanOfItsWindow) {
 
 TEST_P(Pool2dTest, RefusesWhatItCannotPool) {
   Pool2dShape shape = make_case(2, 2, 6, 6, 16, 2, 2, 0, 0).shape;
-  Pool2d pool(device(), GetParam(), PoolKind::max, shape);
-  const opencl::Buffer map = device().allocate_zeroed(shape.input.bytes());
+  Pool2d pool(test_device(), GetParam(), PoolKind::max, shape);
+  const opencl::Buffer map = test_device().allocate_zeroed(shape.input.bytes());
   EXPECT_THROW(pool.forward(map, map, 3), Error);
   EXPECT_THROW(pool.forward(map, map, 0), Error);
   shape.output.width = 4;
-  EXPECT_THROW(Pool2d(device(), GetParam(), PoolKind::max, shape), Error);
+  EXPECT_THROW(Pool2d(test_device(), GetParam(), PoolKind::max, shape), Error);
   shape.kernel = 7;
-  EXPECT_THROW(Pool2d(device(), GetParam(), PoolKind::max, shape), Error);
+  EXPECT_THROW(Pool2d(test_device(), GetParam(), PoolKind::max, shape), Error);
 }
 
 TEST(Pool2dTwin, GradientsAreFiniteDifferences) {

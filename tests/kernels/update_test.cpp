@@ -32,7 +32,7 @@ TEST_P(UpdateTest, SgdIsTheTwin) {
       {.learning_rate = 0.05f, .momentum = 0.9f, .weight_decay = 0.01f, .nesterov = true}};
   for (const Update::Sgd& settings : all) {
     for (const std::size_t n : lengths) {
-      Update update(device(), GetParam(), n);
+      Update update(test_device(), GetParam(), n);
       std::vector<double> expected = random.normal(n);
       std::vector<double> velocity = zeros(n);
       const opencl::Buffer parameters = upload(expected);
@@ -64,7 +64,7 @@ TEST_P(UpdateTest, AdamAndAdamWAreTheTwin) {
                                           .decoupled = true}};
   for (const Update::Adam& settings : all) {
     for (const std::size_t n : lengths) {
-      Update update(device(), GetParam(), n);
+      Update update(test_device(), GetParam(), n);
       std::vector<double> expected = random.normal(n);
       std::vector<double> first = zeros(n);
       std::vector<double> second = zeros(n);
@@ -93,28 +93,28 @@ TEST_P(UpdateTest, AdamMovesParametersWhoseGradientIsTiny) {
   // The first step's direction is the gradient's sign, whatever its size: nothing may vanish on the
   // way.
   const Update::Adam settings{.learning_rate = 0.01f, .epsilon = 1e-12f};
-  Update update(device(), GetParam(), 2);
+  Update update(test_device(), GetParam(), 2);
   const opencl::Buffer parameters = upload({1.0, 1.0});
   update.adam(parameters, upload({1e-9, -1e-9}), upload({0, 0}), upload({0, 0}), settings, 1, 1);
   EXPECT_LT(relative_error(download(parameters), {0.99, 1.01}), 1e-4);
 }
 
 TEST_P(UpdateTest, PlainSgdNeedsNoMomentumBuffer) {
-  Update update(device(), GetParam(), 3);
+  Update update(test_device(), GetParam(), 3);
   const opencl::Buffer parameters = upload({1, 2, 3});
   update.sgd(parameters, upload({1, 1, 1}), {}, {.learning_rate = 0.5f}, 1);
   EXPECT_EQ(download(parameters), (std::vector<double>{0.5, 1.5, 2.5}));
 }
 
 TEST_P(UpdateTest, RefusesBuffersOfOtherLengths) {
-  Update update(device(), GetParam(), 4);
+  Update update(test_device(), GetParam(), 4);
   const opencl::Buffer four = upload({1, 2, 3, 4});
   const opencl::Buffer three = upload({1, 2, 3});
   EXPECT_THROW(update.sgd(four, three, {}, {}, 1), Error);
   EXPECT_THROW(update.sgd(four, four, {}, {.momentum = 0.9f}, 1), Error);
   EXPECT_THROW(update.adam(four, four, four, three, {}, 1, 1), Error);
   EXPECT_THROW(update.adam(four, four, four, four, {}, 1, 0), Error);
-  EXPECT_THROW(Update(device(), GetParam(), 0), Error);
+  EXPECT_THROW(Update(test_device(), GetParam(), 0), Error);
 }
 
 }  // namespace

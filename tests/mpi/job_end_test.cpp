@@ -26,7 +26,7 @@ struct Ending {
 Ending run(const std::string& command) {
   Ending ending;
   const dovetail::Stopwatch watch;
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  FILE* pipe = popen(("env " DOVETAIL_ENVIRONMENT " " + command + " 2>&1").c_str(), "r");
   if (!pipe) return ending;
   char text[4096];
   while (const std::size_t bytes = std::fread(text, 1, sizeof text, pipe))

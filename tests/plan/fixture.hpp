@@ -4,18 +4,12 @@
 #include <cstdint>
 #include <vector>
 
-#include "device/opencl/device.hpp"
+#include "device/test_device.hpp"
 #include "model/model.hpp"
 #include "plan/plan.hpp"
 #include "support/random.hpp"
 
 namespace dovetail::testing {
-
-/// The first device that can be used: a GPU where there is one is as good as PoCL here.
-inline opencl::Device& test_device() {
-  static opencl::Device device(0);
-  return device;
-}
 
 struct RandomBatch {
   std::vector<std::uint8_t> images;

@@ -23,12 +23,14 @@ Json example() {
                               {"device", "d0"},
                               {"host", "h"},
                               {"samples", 90000},
+                              {"peak_memory_bytes", 1048576},
                               {"seconds", {{"compute", 30.0}, {"reduce", 10.0}, {"poll", 0.01}}}},
                              {{"rank", 1},
                               {"role", "fpga"},
                               {"device", "d1"},
                               {"host", "h"},
                               {"samples", 200},
+                              {"peak_memory_bytes", 1048576},
                               {"seconds", {{"idle", 5.0}}}}};
   return make_summary(settings, result, ranks, "emulated", 75);
 }

@@ -1,0 +1,134 @@
+"""Dovetail's training job in PyTorch on CPUs, to compare with: samples a second and test accuracy, as one JSON line.
+
+The same work: uint8 images in memory, shuffled every epoch, normalised inside the timed loop, SGD with momentum on a
+cosine schedule. Several ranks are processes under gloo's DistributedDataParallel.
+
+Be fair to it: install OpenBLAS (Debian's reference BLAS is slow), and unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE
+where a site sets them, since they choose kernels in place of those for the CPU at hand. Try --channels-last, too.
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would fight PyTorch's; read when it is loaded
+
+import h5py  # noqa: E402
+import numpy  # noqa: E402
+import torch  # noqa: E402
+from torch import distributed, multiprocessing, nn  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "pytorch"))
+import models  # noqa: E402
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="a folder made by `dovetail shard`")
+    parser.add_argument("--model", choices=models.by_name, default="cnn")
+    parser.add_argument("--batch", type=int, default=128, help="global: over all ranks")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop training after so long")
+    parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="per rank")
+    parser.add_argument("--lr", type=float, default=0.05)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--channels-last", action="store_true", help="keep feature maps as NHWC")
+    return parser.parse_args()
+
+
+def read_split(folder, manifest, split):
+    images, labels = [], []
+    for shard in manifest["splits"][split]["shards"]:
+        with h5py.File(folder / shard["file"], "r") as file:
+            images.append(file["images"][:])
+            labels.append(file["labels"][:])
+    return torch.from_numpy(numpy.concatenate(images)), torch.from_numpy(numpy.concatenate(labels)).long()
+
+
+class Job:
+    """One rank's model, data and loop."""
+
+    def __init__(self, options, rank):
+        self.options, self.rank = options, rank
+        torch.set_num_threads(options.threads)
+        torch.manual_seed(options.seed)
+        manifest = json.loads((options.data / "manifest.json").read_text())
+        self.train_set = read_split(options.data, manifest, "train")
+        self.test_set = read_split(options.data, manifest, "test")
+        self.mean = torch.tensor(manifest["mean"]).view(1, -1, 1, 1)
+        self.deviation = torch.tensor(manifest["std"]).view(1, -1, 1, 1)
+        extents = (manifest["channels"], manifest["height"], manifest["width"], manifest["classes"])
+        self.format = torch.channels_last if options.channels_last else torch.contiguous_format
+        self.model = models.by_name[options.model](*extents).to(memory_format=self.format)
+        self.forward = nn.parallel.DistributedDataParallel(self.model) if options.ranks > 1 else self.model
+
+    def normalise(self, images):
+        return images.float().div_(255).sub_(self.mean).div_(self.deviation).contiguous(memory_format=self.format)
+
+    def train(self):
+        """Samples that all ranks trained on, seconds, and the last epoch's mean loss on this rank."""
+        options, (images, labels) = self.options, self.train_set
+        optimizer = torch.optim.SGD(self.model.parameters(), lr=options.lr, momentum=0.9)
+        steps = math.ceil(len(images) / options.batch) * options.epochs
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        order = torch.Generator().manual_seed(options.seed)
+        done, loss_sum, start = 0, 0.0, time.perf_counter()
+        for _ in range(options.epochs):
+            loss_sum, epoch_steps = 0.0, 0
+            for batch in torch.randperm(len(images), generator=order).split(options.batch):
+                mine = batch[self.rank::options.ranks]
+                optimizer.zero_grad(set_to_none=True)
+                loss = nn.functional.cross_entropy(self.forward(self.normalise(images[mine])), labels[mine])
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                loss_sum, epoch_steps, done = loss_sum + loss.item(), epoch_steps + 1, done + len(batch)
+                if self.out_of_time(start):
+                    return done, time.perf_counter() - start, loss_sum / epoch_steps
+        return done, time.perf_counter() - start, loss_sum / epoch_steps
+
+    def out_of_time(self, start):
+        """Whether rank 0 finds so; asked of all ranks only where there is a limit."""
+        if math.isinf(self.options.seconds):
+            return False
+        late = torch.tensor([int(time.perf_counter() - start > self.options.seconds)])
+        if self.options.ranks > 1:
+            distributed.broadcast(late, 0)
+        return bool(late)
+
+    def test_accuracy(self):
+        images, labels = self.test_set
+        with torch.no_grad():
+            right = sum((self.model(self.normalise(piece)).argmax(1) == truth).sum().item()
+                        for piece, truth in zip(images.split(1000), labels.split(1000)))
+        return right / len(labels)
+
+
+def run(rank, options):
+    if options.ranks > 1:
+        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+        os.environ.setdefault("MASTER_PORT", "29517")
+        distributed.init_process_group("gloo", rank=rank, world_size=options.ranks)
+    job = Job(options, rank)
+    samples, seconds, loss = job.train()
+    if rank == 0:
+        print(json.dumps({
+            "model": options.model, "ranks": options.ranks, "threads": options.threads, "batch": options.batch,
+            "channels_last": options.channels_last, "samples": samples, "seconds": round(seconds, 3),
+            "samples_per_second": round(samples / seconds, 1), "train_loss": round(loss, 4),
+            "test_accuracy": job.test_accuracy(), "torch": torch.__version__}), flush=True)
+    if options.ranks > 1:
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    settings = arguments()
+    if settings.ranks > 1:
+        multiprocessing.spawn(run, (settings,), settings.ranks)
+    else:
+        run(0, settings)
