@@ -1,0 +1,109 @@
+// Whatever is wrong with devices and ranks: one line that names them, and the end of the whole job
+// within seconds.
+#include "app/refusal.hpp"
+#include "train/checkpoint.hpp"
+
+namespace dovetail::testing {
+namespace {
+
+using BadDevice = Refusal;
+
+TEST_F(BadDevice, NoOpenClPlatform) {
+  refused(dovetail_job(3, train()).with("OCL_ICD_VENDORS", "/nonexistent"), failure,
+          {"no OpenCL platform", "pocl-opencl-icd"});
+}
+
+/// Faults of the FPGA side. The GPU ranks may finish an epoch first and replace the checkpoint.
+class BadCard : public BadDevice {
+ protected:
+  void SetUp() override {
+    if (real_folder().empty()) GTEST_SKIP() << "this build has no emulated card";
+    Refusal::SetUp();
+  }
+
+  /// A folder like the emulated card's, with another file as the int8 xclbin.
+  fs::path card_folder_with(const std::optional<fs::path>& xclbin) const {
+    const fs::path folder = run() / "card";
+    fs::create_directories(folder / "xclbin");
+    fs::create_directory_symlink(real_folder() / "lib", folder / "lib");
+    if (xclbin) fs::copy_file(*xclbin, folder / "xclbin" / "int8.emulated.xclbin");
+    return folder;
+  }
+  static fs::path real_folder() { return DOVETAIL_EMULATED_CARD_FOLDER; }
+
+  void fault_ends_the_job(const std::string& fault, const Words& words) const {
+    SCOPED_TRACE(fault);
+    const Outcome outcome = dovetail_job(3, train({"--fpga-timeout", "1"}))
+                                .with("DOVETAIL_CARD_FAULT", fault)
+                                .run(patiently_s);
+    Words expected{"rank 2", "emulated FPGA", "card 0"};
+    expected.insert(expected.end(), words.begin(), words.end());
+    expect_one_line(outcome, failure, expected);
+    EXPECT_NO_THROW(load_checkpoint(checkpoint()));
+  }
+};
+
+TEST_F(BadCard, AFailedLaunchEndsTheJob) {
+  fault_ends_the_job("fail:1", {"quantise_input_int8", "the card reports an error"});
+}
+
+TEST_F(BadCard, AHungKernelEndsTheJob) {
+  fault_ends_the_job("hang:2", {"dense_int8 has not returned within 1 s", "Restart"});
+}
+
+TEST_F(BadCard, AFullCardEndsTheJob) {
+  fault_ends_the_job("alloc:2", {"allocating", "HBM", "no room"});
+}
+
+TEST_F(BadCard, ALostCardEndsTheJob) {
+  fault_ends_the_job("gone:3", {"No such device"});
+}
+
+TEST_F(BadCard, CardsThatAreNotThere) {
+  refused(3, train({"--fpga-backend", "card"}), failure, {"0 cards", "--fpga-backend emulated"});
+  refused(dovetail_job(3, train({"--fpga-ranks", "2"})).with("XILINX_XRT", real_folder()), failure,
+          {"2 FPGA ranks", "1 card", "Ask for fewer"});
+  refused(dovetail_job(3, train()).with("DOVETAIL_CARD_FOLDER", "/nonexistent"), failure,
+          {"rank 2", "/nonexistent", "DOVETAIL_CARD_FOLDER"});
+}
+
+TEST_F(BadCard, MissingXclbin) {
+  const fs::path folder = card_folder_with(std::nullopt);
+  refused(dovetail_job(3, train()).with("DOVETAIL_CARD_FOLDER", folder), failure,
+          {"rank 2", folder / "xclbin" / "int8.emulated.xclbin", "Build the project"});
+}
+
+TEST_F(BadCard, TruncatedXclbin) {
+  const fs::path cut = run() / "cut.xclbin";
+  fs::copy_file(real_folder() / "xclbin" / "int8.emulated.xclbin", cut);
+  fs::resize_file(cut, fs::file_size(cut) / 2);
+  const fs::path folder = card_folder_with(cut);
+  refused(dovetail_job(3, train()).with("DOVETAIL_CARD_FOLDER", folder), failure,
+          {"rank 2", folder / "xclbin" / "int8.emulated.xclbin", "damaged", "Build the project"});
+}
+
+TEST_F(BadCard, XclbinForOtherKernels) {
+  const fs::path folder =
+      card_folder_with(real_folder() / "xclbin" / "card_fixture.emulated.xclbin");
+  refused(dovetail_job(3, train()).with("DOVETAIL_CARD_FOLDER", folder), failure,
+          {"rank 2", "built for other kernels", "xclbin of the right kernel family"});
+}
+
+TEST_F(BadDevice, ARankThatIsKilledEndsTheOthers) {
+  // Rank 1 is killed as soon as an epoch is done; mpirun alone can say so.
+  const std::string script = fmt::format(
+      "if [ \"$OMPI_COMM_WORLD_RANK\" = 1 ]; then (for i in $(seq 300); do "
+      "grep -qs '\"epoch\",' '{}' && kill -KILL $$ && exit; sleep 0.1; done) & fi; exec \"$@\"",
+      (run() / "run.jsonl").string());
+  const Outcome outcome =
+      dovetail_job(3, train({"--epochs", "100000"}), {"sh", "-c", script, "sh"}).run(patiently_s);
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_LT(outcome.seconds, promptly_s);
+  EXPECT_FALSE(outcome.timed_out || outcome.left_behind) << outcome.text();
+  EXPECT_THAT(outcome.err, HasSubstr("signal 9")) << outcome.text();
+  EXPECT_THAT(outcome.out, HasSubstr("epoch 1/100000")) << outcome.text();
+  EXPECT_NO_THROW(load_checkpoint(checkpoint()));
+}
+
+}  // namespace
+}  // namespace dovetail::testing
