@@ -19,7 +19,9 @@ namespace {
 
 constexpr std::size_t calibration_samples = 1024;  // the first of the train split's shards
 constexpr std::size_t validation_samples = 2048;   // read at once
-constexpr std::uint64_t steps_per_event = 50;      // of a "step" line in run.jsonl
+// A poll may give the core away for a moment; the all-reduce moves broadcasts on as well.
+constexpr std::uint64_t steps_per_poll = 8;
+constexpr std::uint64_t steps_per_event = 50;  // of a "step" line in run.jsonl
 
 PlanOptions plan_options(const TrainSettings& settings, const ShardReader& train_set, int ranks) {
   const std::size_t batch = std::min(static_cast<std::size_t>(settings.batch), train_set.samples());
@@ -130,7 +132,7 @@ double Trainer::train_epoch(std::uint64_t epoch) {
     sum.correct += done.correct;
     sum.samples += done.samples;
     if (!is_lead()) continue;
-    poll_evaluations();
+    if (step_ % steps_per_poll == 0) poll_evaluations();
     const double loss = done.loss_sum / done.samples;
     progress.update(static_cast<std::size_t>(sum.samples),
                     fmt::format("loss {:.3f}", sum.loss_sum / sum.samples));

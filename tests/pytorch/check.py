@@ -202,18 +202,18 @@ def check_step(report, dovetail, model, data, run, start, step, ranks):
 
 def check_model(report, dovetail, model, data):
     check_initial_weights(report, dovetail, model, data)
-    for optimizer, rate in rates.items():
-        run = f"{model}-{optimizer}"
-        start, _ = dovetail.train(data.folder, model, run, "--epochs", start_epochs, "--batch", batch, "--lr", rate,
-                                  "--optimizer", optimizer, ranks=1)
+    for optimizer, loss in dict.fromkeys((step.optimizer, step.loss) for step in steps):
+        run = f"{model}-{optimizer}-{loss}"
+        start, _ = dovetail.train(data.folder, model, run, "--epochs", start_epochs, "--batch", batch,
+                                  "--lr", rates[optimizer], "--optimizer", optimizer, "--loss", loss, ranks=1)
         margin = narrowest_decision(*load(model, start, data, torch.float64))
-        report.expect(margin > rounding, f"{model}: no ReLU or max-pool hangs on rounding at {optimizer}'s start",
+        report.expect(margin > rounding, f"{model}: no ReLU or max-pool hangs on rounding at the start of {optimizer}, {loss}",
                       f"closest by {margin:.1e} (too close: choose another seed of the data set)"
                       if margin <= rounding else f"closest by {margin:.1e}")
-        if optimizer == "sgd":
+        if (optimizer, loss) == ("sgd", "cross-entropy"):
             check_logits(report, dovetail, model, data, run, start)
         for step in steps:
-            for ranks in step.ranks if step.optimizer == optimizer else ():
+            for ranks in step.ranks if (step.optimizer, step.loss) == (optimizer, loss) else ():
                 check_step(report, dovetail, model, data, run, start, step, ranks)
 
 
