@@ -138,6 +138,11 @@ struct Stray {
   const char* file;
 };
 
+/// How a test's name shows it.
+void PrintTo(const Stray& stray, std::ostream* out) {
+  *out << stray.header << " in " << stray.file;
+}
+
 class ApiHomeTest : public HouseTest, public testing::WithParamInterface<Stray> {};
 
 TEST_P(ApiHomeTest, FindsAHeaderAwayFromHome) {
