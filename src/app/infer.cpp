@@ -141,13 +141,23 @@ void write_predictions(const std::filesystem::path& path, const std::vector<floa
   });
 }
 
-/// Before the work rather than behind it.
-void expect_writable(const std::filesystem::path& file) {
-  if (std::filesystem::is_directory(file)) {
-    throw UsageError(fmt::format("--out {} is a folder", file.string()),
-                     "Give a file's name, such as predictions.h5");
-  }
-  make_writable_folder(file.has_parent_path() ? file.parent_path() : ".");
+/// Before the work rather than behind it. What the job reads is never what it writes.
+void expect_writable(const InferOptions& options) {
+  namespace fs = std::filesystem;
+  const fs::path& file = options.out;
+  const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  const auto refuse = [&](const char* what) {
+    throw UsageError(fmt::format("--out {} {}", file.string(), what),
+                     "Give another file's name, such as predictions.h5");
+  };
+  const auto same = [](const fs::path& a, const fs::path& b) {
+    return fs::exists(a) && fs::exists(b) && fs::equivalent(a, b);
+  };
+  if (fs::is_directory(file)) refuse("is a folder");
+  if (fs::exists(file) && !fs::is_regular_file(file)) refuse("is no regular file");
+  if (same(file, options.checkpoint)) refuse("is the checkpoint");
+  if (same(folder, options.data)) refuse("lies in the data set's folder");
+  make_writable_folder(folder);
 }
 
 int infer(Communicator& world, const Arguments& arguments) {
@@ -167,7 +177,7 @@ int infer(Communicator& world, const Arguments& arguments) {
         fmt::format("{} runs on {} ranks alone", options.format, on_fpga ? "FPGA" : "GPU"),
         fmt::format("Give --{}-ranks {}", on_fpga ? "fpga" : "gpu", world.size()));
   }
-  if (world.is_lead()) expect_writable(options.out);
+  if (world.is_lead()) expect_writable(options);
   const Checkpoint checkpoint = load_checkpoint(options.checkpoint);
   const Model model = make_model(checkpoint.model, checkpoint.input, checkpoint.classes);
   ShardReader reader(options.data, options.split);

@@ -152,8 +152,7 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
 }
 
 Checkpoint load_checkpoint(const std::filesystem::path& path) {
-  const std::string remedy =
-      "Give the path of an undamaged checkpoint.h5, or train without --resume";
+  const std::string remedy = "Give an undamaged checkpoint.h5, or train anew";
   if (!std::filesystem::exists(path))
     throw Error(fmt::format("there is no checkpoint {}", path.string()), remedy);
   try {

@@ -204,6 +204,11 @@ TEST_F(BadInput, RunFoldersThatCannotBeWritten) {
   refused(3, train({"--out", file / "run"}), failure, {file / "run", "another folder"});
   refused(2, infer({"--out", file / "predictions.h5"}), failure, {file, "another folder"});
   refused(2, infer({"--out", run()}), unusable_arguments, {run(), "predictions.h5"});
+  // What the job reads is never what it writes.
+  refused(2, infer({"--out", run() / "checkpoint.h5"}), unusable_arguments,
+          {run() / "checkpoint.h5", "is the checkpoint"});
+  refused(2, infer({"--out", data() / "test-00000.h5"}), unusable_arguments,
+          {data() / "test-00000.h5", "data set's folder"});
 }
 
 TEST_F(BadInput, FullDiskUnderTheRunLog) {
