@@ -1,0 +1,135 @@
+// The resource formulas.
+#include "cost/resources.hpp"
+
+#include <algorithm>
+
+namespace dovetail::cost {
+namespace {
+
+std::int64_t divide_up(std::int64_t value, std::int64_t divisor) {
+  return (value + divisor - 1) / divisor;
+}
+
+bool in_dsp(const Operands& operands) {
+  return operands.multiplier == Multiplier::dsp || operands.multiplier == Multiplier::dsp_pair;
+}
+
+struct Terms {
+  double product = 0, tree = 0;
+};
+
+/// FINN's LUTs of one output channel: simd products, and the tree that adds them.
+Terms finn_terms(const Operands& o, int simd) {
+  const int bits = o.weight_bits + o.input_bits;
+  const auto lanes = static_cast<double>(simd);
+  const double product =
+      in_dsp(o) ? 0 : lanes * (2 * static_cast<double>(divide_up(bits, 6)) - 1) * bits;
+  return {product, bits * (2 * lanes - 1)};
+}
+
+/// Yosys' LUTs over FINN's terms, fitted to tests/cost/primitives.csv.
+double calibration(const Operands& o) {
+  switch (o.multiplier) {
+    case Multiplier::xnor:
+      return 0.40;
+    case Multiplier::add_or_subtract:
+      return 0.95;
+    case Multiplier::lut:
+      return 1.45;
+    case Multiplier::dsp_pair:
+      return 0.95;
+    case Multiplier::dsp:
+      return 0.75;
+  }
+  return 0;
+}
+
+constexpr double control_luts = 40;  // fold counters and handshakes, by the same counts
+constexpr double block_alignment_luts =
+    150;  // exponent adder and shifter of a channel; not calibrated
+constexpr std::int64_t requantise_dsps = 4;    // 32 × 32 bits
+constexpr std::int64_t requantise_luts = 250;  // shift, rounding, clamp; not calibrated
+
+Resources activation(const Card& card, const Operands& o, int pe, int accumulator_bits,
+                     std::int64_t words, std::int64_t tiles) {
+  if (o.output_bits == 0) return {};
+  if (o.thresholds) {
+    const std::int64_t count = (std::int64_t{1} << o.output_bits) - 1;
+    Resources used = memory(card, tiles, count * accumulator_bits * pe);
+    used.lut += count * accumulator_bits * pe;
+    return used;
+  }
+  // A tile leaves every `words` cycles, so a requantiser serves that many channels in turn.
+  const std::int64_t units = divide_up(pe, words);
+  Resources used = memory(card, tiles, std::int64_t{3} * 32 * pe);
+  used += {.lut = units * requantise_luts, .dsp = units * requantise_dsps};
+  return used;
+}
+
+}  // namespace
+
+std::int64_t product_luts_by_finn(const Operands& o, Folding folding, int accumulator_bits) {
+  const Terms terms = finn_terms(o, folding.simd);
+  return static_cast<std::int64_t>(300 + 1.1 * folding.pe *
+                                             (terms.product + terms.tree + accumulator_bits));
+}
+
+std::int64_t product_luts(const Operands& o, Folding folding, int accumulator_bits) {
+  const Terms terms = finn_terms(o, folding.simd);
+  const double align = o.block_exponent ? block_alignment_luts : 0;
+  const double channel = calibration(o) * (terms.product + terms.tree) + accumulator_bits + align;
+  return static_cast<std::int64_t>(control_luts + folding.pe * channel);
+}
+
+std::int64_t product_dsps(const Operands& o, Folding folding) {
+  const std::int64_t products = std::int64_t{folding.pe} * folding.simd;
+  if (o.multiplier == Multiplier::dsp) return products;
+  if (o.multiplier == Multiplier::dsp_pair) return divide_up(folding.pe, 2) * folding.simd;
+  return 0;
+}
+
+std::int64_t bram18_of(std::int64_t depth, std::int64_t width) {
+  constexpr std::int64_t shapes[][2] = {{16384, 1}, {8192, 2},  {4096, 4},
+                                        {2048, 9},  {1024, 18}, {512, 36}};
+  std::int64_t least = divide_up(depth, 512) * divide_up(width, 36);
+  for (const auto& [deep, wide] : shapes)
+    least = std::min(least, divide_up(depth, deep) * divide_up(width, wide));
+  return least;
+}
+
+std::int64_t uram_of(std::int64_t depth, std::int64_t width) {
+  return divide_up(width, 72) * divide_up(depth, 4096);
+}
+
+Resources memory(const Card& card, std::int64_t depth, std::int64_t width) {
+  const Resources choices[] = {{.lut = divide_up(depth, 64) * width},
+                               {.bram18 = bram18_of(depth, width)},
+                               {.uram = uram_of(depth, width)}};
+  return *std::min_element(
+      std::begin(choices), std::end(choices),
+      [&](const Resources& a, const Resources& b) { return card.share(a) < card.share(b); });
+}
+
+Resources matrix_vector_unit(const Card& card, const Operands& o, Folding folding,
+                             int accumulator_bits, std::int64_t words, std::int64_t tiles,
+                             std::int64_t weight_depth) {
+  Resources used{.lut = product_luts(o, folding, accumulator_bits),
+                 .dsp = product_dsps(o, folding)};
+  used += memory(card, weight_depth, std::int64_t{folding.pe} * folding.simd * o.weight_bits);
+  used += memory(card, words, std::int64_t{folding.simd} * o.input_bits);
+  return used + activation(card, o, folding.pe, accumulator_bits, words, tiles);
+}
+
+Resources window_unit(const Card& card, std::int64_t row_elements, int rows, int simd, int bits) {
+  // Counters of row, column, tap and word with their comparisons; FINN uses the same constant.
+  Resources used{.lut = 300};
+  return used + memory(card, rows * divide_up(row_elements, simd), std::int64_t{simd} * bits);
+}
+
+Resources pool_unit(const Card& card, std::int64_t row_elements, int rows, int lanes, int bits) {
+  // A comparison takes half a LUT a bit, a choice another; plus counters.
+  Resources used{.lut = 200 + std::int64_t{lanes} * bits * 2};
+  return used + memory(card, rows * divide_up(row_elements, lanes), std::int64_t{lanes} * bits);
+}
+
+}  // namespace dovetail::cost
