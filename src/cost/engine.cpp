@@ -1,6 +1,5 @@
 // The weight-streaming engine: launches of shared units, one layer after another.
 #include <algorithm>
-#include <map>
 
 #include "cost/cycles.hpp"
 #include "cost/estimate.hpp"

@@ -3,12 +3,10 @@
 
 #include <algorithm>
 
+#include "cost/cycles.hpp"
+
 namespace dovetail::cost {
 namespace {
-
-std::int64_t divide_up(std::int64_t value, std::int64_t divisor) {
-  return (value + divisor - 1) / divisor;
-}
 
 bool in_dsp(const Operands& operands) {
   return operands.multiplier == Multiplier::dsp || operands.multiplier == Multiplier::dsp_pair;
