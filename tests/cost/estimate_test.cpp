@@ -18,7 +18,8 @@ Question ask(const std::string& model, const std::string& format, const std::str
   Question question;
   question.card = &find_card(card);
   question.format = numeric::parse_format(format);
-  question.work = work_of(make_model(model, cifar ? FeatureShape{3, 32, 32} : FeatureShape{1, 28, 28}, 10));
+  question.work =
+      work_of(make_model(model, cifar ? FeatureShape{3, 32, 32} : FeatureShape{1, 28, 28}, 10));
   return question;
 }
 
@@ -33,7 +34,9 @@ void expect_no_zero(const Estimate& estimate) {
     EXPECT_EQ(layer.interval, 1);
     EXPECT_GT(layer.folding.pe * layer.folding.simd, 0);
     EXPECT_FALSE(layer.bound.empty());
-    if (estimate.architecture == Architecture::pipeline) EXPECT_GT(layer.used.lut, 0);
+    if (estimate.architecture == Architecture::pipeline) {
+      EXPECT_GT(layer.used.lut, 0);
+    }
     sum += layer.used;
   }
   EXPECT_EQ(sum, estimate.used);
@@ -47,9 +50,11 @@ void expect_no_zero(const Estimate& estimate) {
 }
 
 std::vector<std::string> known_formats() {
-  std::vector<std::string> formats{"fixed16", "fixed8", "bfp4", "bfp5", "bfp8", "bfp16", "int8", "int6", "int16"};
+  std::vector<std::string> formats{"fixed16", "fixed8", "bfp4", "bfp5", "bfp8",
+                                   "bfp16",   "int8",   "int6", "int16"};
   for (const char* weights : {"1", "t", "2", "4", "8"}) {
-    for (const char* activations : {"1", "2", "4", "8"}) formats.push_back(fmt::format("w{}a{}", weights, activations));
+    for (const char* activations : {"1", "2", "4", "8"})
+      formats.push_back(fmt::format("w{}a{}", weights, activations));
   }
   return formats;
 }
@@ -88,8 +93,8 @@ std::int64_t slowest(const Estimate& estimate) {
   return most;
 }
 
-/// The fewest cycles between two images of all combinations of divisors that fit; layer by layer, given
-/// foldings through the public interface.
+/// The fewest cycles between two images of all combinations of divisors that fit; layer by layer,
+/// given foldings through the public interface.
 std::int64_t brute_force(const Question& question) {
   struct Unit {
     std::int64_t cycles;
@@ -103,8 +108,10 @@ std::int64_t brute_force(const Question& question) {
         if (layer.rows() % pe != 0 || layer.columns() % simd != 0) continue;
         Question alone = question;
         Card large = find_card("u280");  // the memories' choice needs the small card's proportions
-        large.all = {.lut = question.card->all.lut * 1000, .dsp = question.card->all.dsp * 1000,
-                     .bram18 = question.card->all.bram18 * 1000, .uram = question.card->all.uram * 1000};
+        large.all = {.lut = question.card->all.lut * 1000,
+                     .dsp = question.card->all.dsp * 1000,
+                     .bram18 = question.card->all.bram18 * 1000,
+                     .uram = question.card->all.uram * 1000};
         alone.card = &large;
         alone.work = {layer};
         alone.folding = Folding{pe, simd};
@@ -116,7 +123,8 @@ std::int64_t brute_force(const Question& question) {
   std::int64_t best = std::numeric_limits<std::int64_t>::max();
   for (const Unit& a : choices[0]) {
     for (const Unit& b : choices[1]) {
-      if (question.card->share(a.used + b.used) <= 1) best = std::min(best, std::max(a.cycles, b.cycles));
+      if (question.card->share(a.used + b.used) <= 1)
+        best = std::min(best, std::max(a.cycles, b.cycles));
     }
   }
   return best;
@@ -153,7 +161,8 @@ TEST(Folding, OfTheEngineIsTheFastestPowerOfTwoUnderTheBudget) {
       for (int simd = 1; simd <= pe; simd *= 2) {
         question.folding = Folding{pe, simd};
         try {
-          EXPECT_LE(estimate_engine(question).speeds[1].images_per_second, best.speeds[1].images_per_second)
+          EXPECT_LE(estimate_engine(question).speeds[1].images_per_second,
+                    best.speeds[1].images_per_second)
               << format << ' ' << pe << 'x' << simd;
         } catch (const UsageError&) {
           // This one does not fit.

@@ -32,9 +32,9 @@ TEST(CostCycles, SlidingWindowFillsAndThenKeepsPaceWithTheSlowerSide) {
 
 TEST(CostMemory, BlocksAreCountedInTheirCheapestShape) {
   EXPECT_EQ(bram18_of(512, 36), 1);
-  EXPECT_EQ(bram18_of(513, 36), 2);    // 1024 × 18 twice
+  EXPECT_EQ(bram18_of(513, 36), 2);  // 1024 × 18 twice
   EXPECT_EQ(bram18_of(16384, 1), 1);
-  EXPECT_EQ(bram18_of(2048, 10), 2);   // 2048 × 9 twice
+  EXPECT_EQ(bram18_of(2048, 10), 2);  // 2048 × 9 twice
   EXPECT_EQ(uram_of(4096, 72), 1);
   EXPECT_EQ(uram_of(4097, 73), 4);
 }
@@ -47,7 +47,8 @@ TEST(CostMemory, GoesWhereItTakesTheSmallestShareOfTheCard) {
 }
 
 TEST(CostCard, BudgetIsSeventyPercentOfLutsAndEightyOfTheRest) {
-  EXPECT_EQ(find_card("u280").budget(), (Resources{.lut = 814'464, .dsp = 6'796, .bram18 = 2'803, .uram = 768}));
+  EXPECT_EQ(find_card("u280").budget(),
+            (Resources{.lut = 814'464, .dsp = 6'796, .bram18 = 2'803, .uram = 768}));
   EXPECT_DOUBLE_EQ(find_card("u280").share({.lut = 407'232, .uram = 576}), 0.75);
   EXPECT_THROW(find_card("u50"), UsageError);
 }
@@ -62,9 +63,12 @@ TEST(CostOperands, FollowTheLawsOfTheLowBitFormats) {
   layer.last = true;  // raw accumulators
   EXPECT_EQ(operands(w1a1, layer), (Operands{Multiplier::xnor, 1, 1, 0, false, false}));
   layer.last = false;
-  EXPECT_EQ(operands(numeric::parse_format("wta4"), layer), (Operands{Multiplier::lut, 2, 4, 4, true, false}));
-  EXPECT_EQ(operands(numeric::parse_format("int8"), layer), (Operands{Multiplier::dsp_pair, 8, 8, 8, false, false}));
-  EXPECT_EQ(operands(numeric::parse_format("fixed16"), layer), (Operands{Multiplier::dsp, 16, 16, 16, false, false}));
+  EXPECT_EQ(operands(numeric::parse_format("wta4"), layer),
+            (Operands{Multiplier::lut, 2, 4, 4, true, false}));
+  EXPECT_EQ(operands(numeric::parse_format("int8"), layer),
+            (Operands{Multiplier::dsp_pair, 8, 8, 8, false, false}));
+  EXPECT_EQ(operands(numeric::parse_format("fixed16"), layer),
+            (Operands{Multiplier::dsp, 16, 16, 16, false, false}));
   EXPECT_TRUE(operands(numeric::parse_format("bfp8"), layer).block_exponent);
 }
 
@@ -75,7 +79,8 @@ TEST(CostOperands, AccumulatorHoldsTheLargestSum) {
 }
 
 TEST(CostLuts, FinnsFormulaByHand) {
-  // 300 + 1.1·4·(8·(2·3−1)·16 + 16·15 + 22), multiplications in LUTs as FINN counts W8A8 without DSPs …
+  // 300 + 1.1·4·(8·(2·3−1)·16 + 16·15 + 22), multiplications in LUTs as FINN counts W8A8 without
+  // DSPs …
   const Operands luts{Multiplier::lut, 8, 8, 0, false, false};
   EXPECT_EQ(product_luts_by_finn(luts, {4, 8}, 22), 4'268);
   // … and without the multiplications where DSPs do them.
@@ -100,7 +105,9 @@ TEST(CostWork, OfTheConvolutionalNetworkIsItsLayers) {
 
 TEST(CostWork, RefusesWhatTheUnitsDoNotHave) {
   using namespace layer;
-  EXPECT_THROW(work_of(Model("average", {1, 8, 8}, {Conv2d{.out = 4}, AveragePool{}, Dense{.out = 2}})), UsageError);
+  EXPECT_THROW(
+      work_of(Model("average", {1, 8, 8}, {Conv2d{.out = 4}, AveragePool{}, Dense{.out = 2}})),
+      UsageError);
   EXPECT_THROW(work_of(Model("relu", {1, 8, 8}, {Relu{}, Dense{.out = 2}})), UsageError);
   EXPECT_THROW(work_of(Model("pool", {1, 8, 8}, {Conv2d{.out = 4}, MaxPool{}})), UsageError);
 }

@@ -1,4 +1,5 @@
-// The LUT and DSP model beside what Yosys makes of the Verilog units: hls/rtl/count_primitives.py wrote the table.
+// The LUT and DSP model beside what Yosys makes of the Verilog units: hls/rtl/count_primitives.py
+// wrote the table.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -31,8 +32,8 @@ std::vector<Row> read_counts() {
     char comma = 0;
     int tiles = 0;
     std::getline(fields, row.format, ',');
-    fields >> row.folding.pe >> comma >> row.folding.simd >> comma >> row.words >> comma >> tiles >> comma >>
-        row.lut >> comma >> row.dsp;
+    fields >> row.folding.pe >> comma >> row.folding.simd >> comma >> row.words >> comma >> tiles >>
+        comma >> row.lut >> comma >> row.dsp;
     rows.push_back(row);
   }
   return rows;
@@ -47,7 +48,9 @@ LayerWork hidden_layer() {
 TEST(Primitives, LutModelStaysWithinItsPublishedResidualOfYosys) {
   const std::vector<Row> rows = read_counts();
   ASSERT_GE(rows.size(), 50u);
-  fmt::print("| format | PE × SIMD | Yosys LUT | model LUT | model / Yosys | FINN's formula / Yosys | Yosys DSP | model DSP |\n");
+  fmt::print(
+      "| format | PE × SIMD | Yosys LUT | model LUT | model / Yosys | FINN's formula / Yosys | "
+      "Yosys DSP | model DSP |\n");
   fmt::print("| --- | --- | --- | --- | --- | --- | --- | --- |\n");
   double squares = 0;
   for (const Row& row : rows) {
@@ -57,9 +60,11 @@ TEST(Primitives, LutModelStaysWithinItsPublishedResidualOfYosys) {
     const auto luts = static_cast<double>(row.lut);
     const std::int64_t modelled = product_luts(o, row.folding, accumulator);
     const double ratio = static_cast<double>(modelled) / luts;
-    const double finn = static_cast<double>(product_luts_by_finn(o, row.folding, accumulator)) / luts;
-    fmt::print("| {} | {} × {} | {} | {} | {:.2f} | {:.2f} | {} | {} |\n", row.format, row.folding.pe,
-               row.folding.simd, row.lut, modelled, ratio, finn, row.dsp, product_dsps(o, row.folding));
+    const double finn =
+        static_cast<double>(product_luts_by_finn(o, row.folding, accumulator)) / luts;
+    fmt::print("| {} | {} × {} | {} | {} | {:.2f} | {:.2f} | {} | {} |\n", row.format,
+               row.folding.pe, row.folding.simd, row.lut, modelled, ratio, finn, row.dsp,
+               product_dsps(o, row.folding));
     squares += (ratio - 1) * (ratio - 1);
     EXPECT_GT(ratio, 0.60);
     EXPECT_LT(ratio, 1.50);
