@@ -164,11 +164,9 @@ void add_units(const Question& question, Folding f, std::vector<LayerCost>& laye
     if (unit.work.kind == WorkKind::conv2d)
       used += window_unit(card, unit.row, line_count, f.simd, o.input_bits);
   }
-  // The input's tables: 256 entries for each channel, read by every lane.
+  // The input's tables: 256 bytes for each channel, a copy in LUT RAM for each lane.
   const LayerWork& first = question.work.front();
-  layers.front().used =
-      Resources{.lut = f.simd * memory(card, 256, std::int64_t{8} * first.in.channels).lut +
-                       std::int64_t{f.simd} * 256 / 64 * 8};
+  layers.front().used = {.lut = std::int64_t{f.simd} * first.in.channels * (256 / 64) * 8};
 }
 
 double seconds(const Question& question, const LayerCost& layer, double hertz, int batch,

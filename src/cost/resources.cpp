@@ -25,21 +25,23 @@ Terms finn_terms(const Operands& o, int simd) {
   return {product, bits * (2 * lanes - 1)};
 }
 
-/// Yosys' LUTs over FINN's terms, fitted to tests/cost/primitives.csv.
-double calibration(const Operands& o) {
-  switch (o.multiplier) {
-    case Multiplier::xnor:
-      return 0.40;
-    case Multiplier::add_or_subtract:
-      return 0.95;
-    case Multiplier::lut:
-      return 1.45;
-    case Multiplier::dsp_pair:
-      return 0.95;
-    case Multiplier::dsp:
-      return 0.75;
+/// LUTs of one product with its share of the adder tree, fitted to Yosys' counts of hls/rtl/mvau.v
+/// (tests/cost/primitives.csv).
+struct Calibrated {
+  int weight_bits, input_bits;
+  double luts;
+};
+constexpr Calibrated calibrated[] = {{1, 1, 2.1},  {1, 2, 11.1}, {1, 4, 17.0},  {1, 8, 30.6},
+                                     {2, 2, 13.8}, {2, 4, 21.6}, {2, 8, 35.8},  {4, 4, 36.9},
+                                     {4, 8, 70.0}, {8, 8, 30.0}, {16, 16, 30.0}};
+
+/// Where nothing was counted FINN's terms stand as they are.
+double luts_of_products(const Operands& o, int simd) {
+  for (const Calibrated& row : calibrated) {
+    if (row.weight_bits == o.weight_bits && row.input_bits == o.input_bits) return row.luts * simd;
   }
-  return 0;
+  const Terms terms = finn_terms(o, simd);
+  return terms.product + terms.tree;
 }
 
 constexpr double control_luts = 40;  // fold counters and handshakes, by the same counts
@@ -73,9 +75,8 @@ std::int64_t product_luts_by_finn(const Operands& o, Folding folding, int accumu
 }
 
 std::int64_t product_luts(const Operands& o, Folding folding, int accumulator_bits) {
-  const Terms terms = finn_terms(o, folding.simd);
   const double align = o.block_exponent ? block_alignment_luts : 0;
-  const double channel = calibration(o) * (terms.product + terms.tree) + accumulator_bits + align;
+  const double channel = luts_of_products(o, folding.simd) + accumulator_bits + align;
   return static_cast<std::int64_t>(control_luts + folding.pe * channel);
 }
 
@@ -100,12 +101,13 @@ std::int64_t uram_of(std::int64_t depth, std::int64_t width) {
 }
 
 Resources memory(const Card& card, std::int64_t depth, std::int64_t width) {
-  const Resources choices[] = {{.lut = divide_up(depth, 64) * width},
-                               {.bram18 = bram18_of(depth, width)},
-                               {.uram = uram_of(depth, width)}};
-  return *std::min_element(
-      std::begin(choices), std::end(choices),
-      [&](const Resources& a, const Resources& b) { return card.share(a) < card.share(b); });
+  // Deeper LUT RAM needs read multiplexers, and only half of the slices have it.
+  constexpr std::int64_t deepest_lut_ram = 128;
+  const Resources lut_ram{.lut = divide_up(depth, 64) * width};
+  const Resources bram{.bram18 = bram18_of(depth, width)};
+  const Resources uram{.uram = uram_of(depth, width)};
+  const Resources& block = card.share(bram) <= card.share(uram) ? bram : uram;
+  return depth <= deepest_lut_ram && card.share(lut_ram) <= card.share(block) ? lut_ram : block;
 }
 
 Resources matrix_vector_unit(const Card& card, const Operands& o, Folding folding,

@@ -14,8 +14,9 @@ struct Folding {
   bool operator==(const Folding&) const = default;
 };
 
-/// LUTs of the matrix-vector unit without its memories and activation: FINN's structure, each term
-/// times what Yosys' counts of hls/rtl/ say for that kind of product.
+/// LUTs of the matrix-vector unit without its memories and activation: FINN's structure with the
+/// LUTs of a product as Yosys counts them in hls/rtl/, or FINN's own where that format was not
+/// counted.
 std::int64_t product_luts(const Operands& operands, Folding folding, int accumulator_bits);
 /// FINN's formula as it stands (Blott et al., FINN-R, 2018; MVAU.lut_estimation), for the
 /// comparison in docs/cost-model.md.
@@ -25,7 +26,8 @@ std::int64_t product_dsps(const Operands& operands, Folding folding);
 /// BRAM18 of a memory: the cheapest of the block's shapes (16384 × 1 … 512 × 36, UG573).
 std::int64_t bram18_of(std::int64_t depth, std::int64_t width);
 std::int64_t uram_of(std::int64_t depth, std::int64_t width);
-/// As LUT RAM, block RAM or UltraRAM: whichever takes the smallest share of the card.
+/// As LUT RAM (up to 128 deep, as in FINN), block RAM or UltraRAM: whichever takes the smallest
+/// share of the card.
 Resources memory(const Card& card, std::int64_t depth, std::int64_t width);
 
 /// Products, their weights on chip, thresholds or requantisation with their memory.

@@ -185,10 +185,13 @@ TEST(Engine, AsBuiltForInt8MatchesTheFormulasOfItsReadme) {
   Question question = ask("mlp", "int8", "u280");
   question.folding = Folding{int8::pe, int8::simd};
   const Estimate estimate = estimate_engine(question);
-  // dense 784 → 256: 49 words, 8 tiles; a weight word is 512 bytes, eight bursts.
-  EXPECT_EQ(estimate.layers[1].cycles, 8 * 49);
-  EXPECT_EQ(estimate.layers[1].load_cycles, 8 * 49 * 8);
-  EXPECT_EQ(estimate.layers[1].weight_bytes, 784 * 256);
+  // dense 784 → 256: a row of 28 takes two words of 16, so 56 words, 8 tiles; a weight word is
+  // eight bursts.
+  const int words = int8::image_words(28, 28, 1);
+  EXPECT_EQ(words, 56);
+  EXPECT_EQ(estimate.layers[1].cycles, 8 * words);
+  EXPECT_EQ(estimate.layers[1].load_cycles, 8 * words * 8);
+  EXPECT_EQ(estimate.layers[1].weight_bytes, 8 * words * int8::weight_word_bytes);
   EXPECT_EQ(estimate.layers[2].cycles, 4 * 16);
 }
 
