@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts the primitives that Yosys makes of the matrix-vector units (synth_xilinx -family xcup), as CSV.
 
-    hls/rtl/count_primitives.py > tests/cost/primitives.csv
+    hls/rtl/count_primitives.py > tests/cost/primitives.csv        (or with the names of some formats)
 
 LUTs are LUT1 to LUT6 without wide multiplexers; memories (RAM32M16 and the like, RAMB) are counted apart, a RAMB36 as
 two RAMB18. Yosys does not pack two small LUTs into one LUT6, Vivado does; neither places nor routes here.
@@ -12,6 +12,7 @@ import math
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -50,8 +51,8 @@ def total(cells, pattern):
 
 def main():
     print("format,pe,simd,words,tiles,lut,dsp,ff,carry,lutram,bram18", flush=True)
-    for (name, form), (pe, simd) in itertools.product(FORMATS.items(), FOLDINGS):
-        cells = count(*form, pe, simd)
+    for name, (pe, simd) in itertools.product(sys.argv[1:] or FORMATS, FOLDINGS):
+        cells = count(*FORMATS[name], pe, simd)
         bram18 = total(cells, "RAMB18.*") + 2 * total(cells, "RAMB36.*")
         print(name, pe, simd, WORDS, TILES, total(cells, "LUT[1-6]") + total(cells, "INV"), total(cells, "DSP48E2"),
               total(cells, "FD.*"), total(cells, "CARRY."), total(cells, "RAM(32|64).*"), bram18, sep=",", flush=True)
