@@ -24,6 +24,7 @@ const std::vector<Command>& commands() {
       {"shard", "turn a data set into HDF5 shards", run_shard},
       {"train", "train a model (under mpirun)", run_train},
       {"infer", "predict with a trained model (under mpirun)", run_infer},
+      {"bench", "measure kernels, steps and links against the device's ceilings", run_bench},
   };
   return table;
 }
