@@ -47,7 +47,8 @@ TEST(SystemC, ExactProductsAndSumsOfEveryPair) {
       const auto a = Fixed<8, 3>::from_code(x);
       const auto b = Fixed<7, 5>::from_code(y);
       const sc_fixed<7, 5> q = y / 4.0;
-      ASSERT_EQ((a * b).to_double(), sc_fixed<15, 8>(p * q).to_double());
+      const sc_fixed<15, 8> product = p * q;
+      ASSERT_EQ((a * b).to_double(), product.to_double());
       const sc_fixed<6, 4, sc_dt::SC_RND_CONV, sc_dt::SC_SAT> sum = p + q;
       ASSERT_EQ((Fixed<6, 4, Quantisation::nearest_even, Overflow::saturate>(a + b).to_double()),
                 sum.to_double());
