@@ -4,7 +4,10 @@
 #include <ap_int.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "numeric/fixed_formats.hpp"
+#include "numeric/numbers_kernel.hpp"
 
 namespace dovetail::numeric {
 namespace {
@@ -123,6 +126,23 @@ TEST(Vitis, FixedArithmeticOfEveryPair) {
   check_fixed<Fixed<8, 4>, Fixed<8, 2>>();
   check_fixed<Ufixed<7, 3>, Fixed<6, 5>>();
   check_fixed<Ufixed<8, 3>, Ufixed<8, 5>>();
+}
+
+TEST(Vitis, OneKernelGivesTheSameBitsWithBothNumbers) {
+  const auto seed = std::random_device{}();
+  std::mt19937 random(seed);
+  for (int round = 0; round < 20000; ++round) {
+    std::int8_t x[numbers_kernel_max], w[numbers_kernel_max];
+    for (auto& number : x) number = static_cast<std::int8_t>(random());
+    for (auto& number : w) number = static_cast<std::int8_t>(random() % 16 - 8);
+    const int count = 1 + static_cast<int>(random() % numbers_kernel_max);
+    std::int32_t ours[numbers_kernel_outputs], theirs[numbers_kernel_outputs];
+    numbers_on_host(x, w, count, ours);
+    numbers_on_vitis(x, w, count, theirs);
+    for (int i = 0; i < numbers_kernel_outputs; ++i) {
+      ASSERT_EQ(ours[i], theirs[i]) << "output " << i << ", seed " << seed;
+    }
+  }
 }
 
 }  // namespace
