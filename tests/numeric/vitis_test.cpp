@@ -49,9 +49,19 @@ struct AgainstVitis {
   }
 };
 
-TEST(Vitis, EveryFixedCodeToEveryFormatInEveryMode) {
+/// Fewer than systemc_test takes: AMD's headers are slow to compile.
+template <Quantisation Q, Overflow O>
+struct SomeFormats {
+  template <typename Check>
+  static void visit(Check& check) {
+    check.template check<Fixed<9, 4>, Fixed<5, 3, Q, O>>();
+    check.template check<Fixed<9, 4>, Ufixed<4, 3, Q, O>>();
+  }
+};
+
+TEST(Vitis, EveryFixedCodeInEveryMode) {
   AgainstVitis check;
-  for_each_mode<FormatsOf>(check);
+  for_each_mode<SomeFormats>(check);
 }
 
 template <typename Ours, typename Theirs>
