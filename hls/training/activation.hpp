@@ -21,7 +21,8 @@ struct Largest {
   }
   RealWord result() const {
     RealWord word = {};
-    for (int p = 0; p < pe; ++p) word.value[0] = of.value[p] > word.value[0] ? of.value[p] : word.value[0];
+    for (int p = 0; p < pe; ++p)
+      word.value[0] = of.value[p] > word.value[0] ? of.value[p] : word.value[0];
     return word;
   }
 };

@@ -55,7 +55,8 @@ struct IntegerFamily {
     }
   }
 
-  /// Row r of a square takes lane r of each column: square.value[r][first + l] = columns[l].value[r].
+  /// Row r of a square takes lane r of each column: square.value[r][first + l] =
+  /// columns[l].value[r].
   static void set_columns(const Word (&columns)[simd], int first, Square& square) {
 #pragma HLS inline
     for (int r = 0; r < simd; ++r) {

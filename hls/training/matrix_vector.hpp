@@ -32,9 +32,8 @@ inline void keep_transposed(SquareStream& weights, Square* kept, int tiles, int 
           Family::transpose(columns, rows, rounding, 0);
           const int turned = positions - 1 - position;
           const int word = turned * gradient_words + t * words_per_tile + half;
-          Family::set_columns(
-              rows, w % words_per_tile * simd,
-              kept[w / words_per_tile * positions * gradient_words + word]);
+          Family::set_columns(rows, w % words_per_tile * simd,
+                              kept[w / words_per_tile * positions * gradient_words + word]);
         }
       }
     }

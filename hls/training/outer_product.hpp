@@ -37,10 +37,10 @@ inline Square gradient_square(const Word (*gradients)[max_vector_words], int til
 }
 
 struct OuterProduct {
-  int count;                   // positions in all
-  int words;                   // of a window
-  int gradient_words;          // of a position of the gradient: all its tiles
-  int first_tile, tiles;       // that this unit sums
+  int count;              // positions in all
+  int words;              // of a window
+  int gradient_words;     // of a position of the gradient: all its tiles
+  int first_tile, tiles;  // that this unit sums
   float weight_scale, bias_scale;
   Rounding input_rounding, gradient_rounding;  // in block floating point: towards the sum's blocks
 };

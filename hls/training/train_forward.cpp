@@ -26,8 +26,7 @@ extern "C" void train_forward(const WordBurst* input, const SquareBurst* weights
 #pragma HLS interface s_axilite port = return
   const int out_height = output_extent(height, kernel, stride, padding);
   const int out_width = output_extent(width, kernel, stride, padding);
-  const Window window = {height,  width,      words, kernel, stride, 1,
-                         padding, out_height, out_width};
+  const Window window = {height, width, words, kernel, stride, 1, padding, out_height, out_width};
   const Activation shape = {out_height, out_width, tiles, pool, relu};
   const int pixels = out_height * out_width;
   const int pooled = shape.out_height() * shape.out_width() * tiles;

@@ -14,11 +14,10 @@ using namespace dovetail::training;
 extern "C" void train_input_gradient(const WordBurst* gradient, const SquareBurst* weights,
                                      const RouteBurst* routes, RealWord* output, RealWord* largest,
                                      std::int32_t first, std::int32_t batch, std::int32_t height,
-                                     std::int32_t width, std::int32_t tiles,
-                                     std::int32_t in_height, std::int32_t in_width,
-                                     std::int32_t in_words, std::int32_t kernel,
-                                     std::int32_t stride, std::int32_t padding, std::int32_t bits,
-                                     float scale, std::int32_t slot) {
+                                     std::int32_t width, std::int32_t tiles, std::int32_t in_height,
+                                     std::int32_t in_width, std::int32_t in_words,
+                                     std::int32_t kernel, std::int32_t stride, std::int32_t padding,
+                                     std::int32_t bits, float scale, std::int32_t slot) {
 #pragma HLS interface m_axi port = gradient bundle = gmem0 offset = slave
 #pragma HLS interface m_axi port = weights bundle = gmem1 offset = slave
 #pragma HLS interface m_axi port = routes bundle = gmem2 offset = slave
@@ -26,7 +25,7 @@ extern "C" void train_input_gradient(const WordBurst* gradient, const SquareBurs
 #pragma HLS interface m_axi port = largest bundle = gmem4 offset = slave
 #pragma HLS interface s_axilite port = return
   const int words = tiles * words_per_tile;
-  const Window window = {height, width,  words,     kernel,  1, stride, kernel - 1 - padding,
+  const Window window = {height,    width,   words, kernel, 1, stride, kernel - 1 - padding,
                          in_height, in_width};
   const Rounding rounding = {1.0F, bits, 0, 0};
   const int in_tiles = in_height * in_width * in_words / words_per_tile;

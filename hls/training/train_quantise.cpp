@@ -36,8 +36,7 @@ void quantise_maps(RealStream& reals, RouteStream& routes, WordStream& out, int 
     const int row = line % shape.height;
     if (row < rows && row % shape.pool == 0) {
       reals.read(values, shape.pooled_row_words());
-      if (shape.routed != 0)
-        routes.read(kept_routes, shape.pooled_row_words() / words_per_tile);
+      if (shape.routed != 0) routes.read(kept_routes, shape.pooled_row_words() / words_per_tile);
     }
     for (int i = 0; i < shape.width * shape.words; ++i) {
 #pragma HLS pipeline II = 1

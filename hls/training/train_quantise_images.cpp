@@ -42,7 +42,8 @@ void translate(PixelStream& pixels, RealStream& table_stream, WordStream& out, i
 #pragma HLS pipeline II = 1
           const int at = (w * simd + l) * picture.positions + p;
           const int pixel = image[at / burst_bytes].byte[at % burst_bytes];
-          value.value[l] = tables[at / picture.plane * table_words + pixel / simd].value[pixel % simd];
+          value.value[l] =
+              tables[at / picture.plane * table_words + pixel / simd].value[pixel % simd];
         }
         out.write(Family::quantise(value, rounding, 0));
       }
@@ -55,9 +56,9 @@ void translate(PixelStream& pixels, RealStream& table_stream, WordStream& out, i
 /// images: [batch][positions · channels] of uint8, each image starting on a burst; tables: [input
 /// channel][256] of float32; output: [batch][positions][words of the channels].
 extern "C" void train_quantise_images(const PixelBurst* images, const RealWord* tables,
-                                      WordBurst* output, std::int32_t batch,
-                                      std::int32_t positions, std::int32_t channels,
-                                      std::int32_t plane, float inverse, std::int32_t bits) {
+                                      WordBurst* output, std::int32_t batch, std::int32_t positions,
+                                      std::int32_t channels, std::int32_t plane, float inverse,
+                                      std::int32_t bits) {
 #pragma HLS interface m_axi port = images bundle = gmem0 offset = slave
 #pragma HLS interface m_axi port = tables bundle = gmem1 offset = slave
 #pragma HLS interface m_axi port = output bundle = gmem2 offset = slave

@@ -23,13 +23,18 @@ extern "C" void train_weight_gradient(
 #pragma HLS interface s_axilite port = return
   const int out_height = output_extent(height, kernel, stride, padding);
   const int out_width = output_extent(width, kernel, stride, padding);
-  const Window window = {height,  width,      words, kernel, stride, 1,
-                         padding, out_height, out_width};
+  const Window window = {height, width, words, kernel, stride, 1, padding, out_height, out_width};
   const int pixels = out_height * out_width;
   const int rows = window.vector_words() * simd;
   const int gradient_words = all_tiles * words_per_tile;
-  const OuterProduct work = {batch * pixels, window.vector_words(), gradient_words, first_tile,
-                             tiles,          weight_scale,          bias_scale,     {1.0F, bits, 0, 0},
+  const OuterProduct work = {batch * pixels,
+                             window.vector_words(),
+                             gradient_words,
+                             first_tile,
+                             tiles,
+                             weight_scale,
+                             bias_scale,
+                             {1.0F, bits, 0, 0},
                              {1.0F, bits, stochastic, key}};
   WordStream maps, windows, gradients;
   TileStream weight_tiles, bias_tiles;

@@ -37,8 +37,7 @@ constexpr float nearest_threshold = 0.5F - 1.0F / 33554432.0F;
 /// negative value below 2^−25 counts as 1, the rest is exact.
 constexpr std::int32_t round_at(float value, float threshold) {
   const std::int32_t toward_zero = static_cast<std::int32_t>(value);
-  const std::int32_t down =
-      toward_zero - (static_cast<float>(toward_zero) > value ? 1 : 0);
+  const std::int32_t down = toward_zero - (static_cast<float>(toward_zero) > value ? 1 : 0);
   const float fraction = value - static_cast<float>(down);
   return down + (fraction > threshold ? 1 : 0);
 }

@@ -38,12 +38,11 @@ struct TrainingRounding {
 struct TrainingCode {
   std::int32_t code = 0;
   int exponent = 0;
-  float block_value() const {
-    return static_cast<float>(code) * numeric::power_of_two(exponent);
-  }
+  float block_value() const { return static_cast<float>(code) * numeric::power_of_two(exponent); }
 };
 
-/// Rounds 16 values or fewer that share an exponent; counters[i] numbers the random bits of value i.
+/// Rounds 16 values or fewer that share an exponent; counters[i] numbers the random bits of value
+/// i.
 inline std::vector<TrainingCode> quantise_block(const std::vector<float>& values,
                                                 const std::vector<std::uint32_t>& counters,
                                                 const TrainingRounding& rounding) {
@@ -205,12 +204,11 @@ inline RealMaps training_input_gradient(const CodeMaps& gradient, const CodeMaps
   return dx;
 }
 
-/// A sequence of positions blocked anew, 16 in a row; without blocks as it is. `first_counter(group)`
-/// numbers the random bits.
+/// A sequence of positions blocked anew, 16 in a row; without blocks as it is.
+/// `first_counter(group)` numbers the random bits.
 template <typename Counter>
 std::vector<TrainingCode> block_positions(const std::vector<TrainingCode>& along,
-                                          const TrainingRounding& rounding,
-                                          Counter first_counter) {
+                                          const TrainingRounding& rounding, Counter first_counter) {
   if (!rounding.numbers.blocks) return along;
   std::vector<TrainingCode> result;
   for (std::size_t first = 0; first < along.size(); first += 16) {
@@ -227,8 +225,8 @@ std::vector<TrainingCode> block_positions(const std::vector<TrainingCode>& along
   return result;
 }
 
-inline float sum_positions(const std::vector<TrainingCode>& x,
-                           const std::vector<TrainingCode>& dy, bool blocks, float scale) {
+inline float sum_positions(const std::vector<TrainingCode>& x, const std::vector<TrainingCode>& dy,
+                           bool blocks, float scale) {
   TrainingSum sum;
   for (std::size_t i = 0; i < x.size(); ++i) {
     sum.add(x[i], dy[i]);
@@ -258,7 +256,8 @@ inline WeightGradient training_weight_gradient(const CodeMaps& x, const CodeMaps
         for (int column = 0; column < gradient.d; ++column)
           along.push_back(gradient.at(n, o, row, column));
     outputs.push_back(block_positions(along, rounding, [&](std::uint32_t group) {
-      return (group * static_cast<std::uint32_t>(stored / 16) + static_cast<std::uint32_t>(o / 16)) *
+      return (group * static_cast<std::uint32_t>(stored / 16) +
+              static_cast<std::uint32_t>(o / 16)) *
                  256 +
              static_cast<std::uint32_t>(o % 16) * 16;
     }));

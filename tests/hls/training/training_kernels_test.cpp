@@ -85,10 +85,11 @@ class TrainingKernels : public testing::Test {
   }
   /// What a failed trial looked like.
   std::string trace(const Shape& s) const {
-    return fmt::format("seed {}: batch {} in {} out {} map {} × {} kernel {} stride {} padding {} "
-                       "pool {} bits {}",
-                       seed_, s.batch, s.in, s.out, s.height, s.width, s.kernel, s.stride,
-                       s.padding, s.pool, s.numbers.bits);
+    return fmt::format(
+        "seed {}: batch {} in {} out {} map {} × {} kernel {} stride {} padding {} "
+        "pool {} bits {}",
+        seed_, s.batch, s.in, s.out, s.height, s.width, s.kernel, s.stride, s.padding, s.pool,
+        s.numbers.bits);
   }
   float inverse(const TrainingNumbers& numbers) const {
     return static_cast<float>(numeric::largest_code(numbers.bits)) / 30.0F;
@@ -102,12 +103,15 @@ class TrainingKernels : public testing::Test {
   std::mt19937 generator_;
 };
 
-int stored_words(int channels) { return output_tiles(channels) * words_per_tile; }
+int stored_words(int channels) {
+  return output_tiles(channels) * words_per_tile;
+}
 
 template <typename T>  // Word: only some families have an exponent
 void put(T& word, int lane, const TrainingCode& code) {
   word.value[lane] = static_cast<std::decay_t<decltype(word.value[0])>>(code.code);
-  if constexpr (requires { word.exponent; }) word.exponent = static_cast<std::int8_t>(code.exponent);
+  if constexpr (requires { word.exponent; })
+    word.exponent = static_cast<std::int8_t>(code.exponent);
 }
 
 template <typename T>
@@ -236,11 +240,13 @@ TEST_F(TrainingKernels, ForwardEqualsItsTwin) {
     std::vector<RealWord> y(static_cast<std::size_t>(s.batch * pooled * tiles * words_per_tile));
     std::vector<RouteBurst> routes(
         static_cast<std::size_t>(s.batch * bursts_for(pooled * tiles, route_tiles_per_burst)));
-    std::vector<RealWord> b = on_card([&] {
-      RealMaps maps(1, s.out, 1, 1);
-      maps.values = bias;
-      return maps;
-    }(), tiles * words_per_tile);
+    std::vector<RealWord> b = on_card(
+        [&] {
+          RealMaps maps(1, s.out, 1, 1);
+          maps.values = bias;
+          return maps;
+        }(),
+        tiles * words_per_tile);
     std::vector<RealWord> largest(3);
     const auto xs = on_card(x, words);
     const auto ws = weights_on_card(w, words);
@@ -251,8 +257,7 @@ TEST_F(TrainingKernels, ForwardEqualsItsTwin) {
                     count, s.height, s.width, words, tiles, s.kernel, s.stride, s.padding, s.pool,
                     relu, scale, first == 0 ? 0 : 2);
     }
-    EXPECT_EQ(from_card(y, s.batch, s.out, expected.real.c, expected.real.d,
-                        tiles * words_per_tile)
+    EXPECT_EQ(from_card(y, s.batch, s.out, expected.real.c, expected.real.d, tiles * words_per_tile)
                   .values,
               expected.real.values);
     int wrong = 0;
@@ -264,8 +269,7 @@ TEST_F(TrainingKernels, ForwardEqualsItsTwin) {
                    expected.routes.at(n, o, row, column);
         }
     EXPECT_EQ(wrong, 0);
-    EXPECT_EQ(std::max(largest[0].value[0], largest[2].value[0]),
-              largest_magnitude(expected.real));
+    EXPECT_EQ(std::max(largest[0].value[0], largest[2].value[0]), largest_magnitude(expected.real));
     if (HasFailure()) return;
   }
 }
@@ -279,8 +283,8 @@ TEST_F(TrainingKernels, InputGradientEqualsItsTwin) {
     Array4<int> routes(s.batch, s.in, s.height, s.width);
     for (int& route : routes.values) route = between(-1, 3);
     const float scale = family_blocks ? 1.0F : 0.013F;
-    RealMaps expected = training_input_gradient(dy, w, {s.stride, s.padding, s.numbers}, s.height,
-                                                s.width, scale);
+    RealMaps expected =
+        training_input_gradient(dy, w, {s.stride, s.padding, s.numbers}, s.height, s.width, scale);
     mask_stopped(routes, expected);
 
     const int words = stored_words(s.in), tiles = output_tiles(s.out);
@@ -381,9 +385,8 @@ TEST_F(TrainingKernels, QuantisedImagesEqualTheirTwin) {
         const int pixel = between(0, 255);
         images[static_cast<std::size_t>(n * bursts + i / burst_bytes)].byte[i % burst_bytes] =
             static_cast<std::uint8_t>(pixel);
-        const float value =
-            tables[static_cast<std::size_t>(i / plane * 256 / simd + pixel / simd)]
-                .value[pixel % simd];
+        const float value = tables[static_cast<std::size_t>(i / plane * 256 / simd + pixel / simd)]
+                                .value[pixel % simd];
         maps.at(n, i / plane, i % plane / width, i % width) = value;
         vectors.at(n, i, 0, 0) = value;
       }
