@@ -36,9 +36,9 @@ struct IntegerFamily {
     Word word;
     for (int l = 0; l < simd; ++l) {
 #pragma HLS unroll
-      const float threshold = rounding.threshold(counter + static_cast<std::uint32_t>(l));
+      const std::uint32_t threshold = rounding.threshold(counter + static_cast<std::uint32_t>(l));
       word.value[l] = static_cast<Element>(
-          numeric::quantise_at(real.value[l] * rounding.inverse, threshold, largest));
+          numeric::quantise_real(real.value[l] * rounding.inverse, threshold, largest));
     }
     return word;
   }

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "numeric/stochastic.hpp"
+#include "numeric/quantise_real.hpp"
 #include "numeric/training_layout.hpp"
 
 namespace dovetail {
@@ -42,9 +42,9 @@ struct Rounding {
   std::int32_t stochastic;
   std::uint32_t key;
 
-  float threshold(std::uint32_t counter) const {
+  std::uint32_t threshold(std::uint32_t counter) const {
 #pragma HLS inline
-    return stochastic != 0 ? numeric::random_threshold(key, counter) : numeric::nearest_threshold;
+    return stochastic != 0 ? numeric::random_bits(key, counter) : numeric::nearest_threshold;
   }
 };
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "numeric/format.hpp"
-#include "numeric/stochastic.hpp"
+#include "numeric/quantise_real.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 

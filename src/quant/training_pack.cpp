@@ -110,7 +110,7 @@ void quantise_weights(const Layer& source, const TrainingFormat& format, Trainin
   for (std::size_t i = 0; i < source.weight.size(); ++i) {
     const float scale =
         format.blocks ? numeric::power_of_two(-layer.exponents[layer.block_of(i)]) : inverse;
-    layer.codes.push_back(static_cast<std::int16_t>(numeric::quantise_at(
+    layer.codes.push_back(static_cast<std::int16_t>(numeric::quantise_real(
         source.weight[i] * scale, numeric::nearest_threshold, numeric::largest_code(format.bits))));
   }
 }

@@ -48,9 +48,9 @@ struct Family {
     word.exponent = static_cast<std::int8_t>(exponent);
     for (int l = 0; l < simd; ++l) {
 #pragma HLS unroll
-      const float threshold = rounding.threshold(counter + static_cast<std::uint32_t>(l));
+      const std::uint32_t threshold = rounding.threshold(counter + static_cast<std::uint32_t>(l));
       word.value[l] = static_cast<std::int8_t>(
-          numeric::quantise_at(real.value[l] * inverse, threshold, largest_code));
+          numeric::quantise_real(real.value[l] * inverse, threshold, largest_code));
     }
     return word;
   }

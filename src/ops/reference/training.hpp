@@ -12,8 +12,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "numeric/quantise_real.hpp"
 #include "numeric/shared_exponent.hpp"
-#include "numeric/stochastic.hpp"
 
 namespace dovetail::reference {
 
@@ -29,8 +29,8 @@ struct TrainingRounding {
   bool stochastic = false;
   std::uint32_t key = 0;
 
-  float threshold(std::uint32_t counter) const {
-    return stochastic ? numeric::random_threshold(key, counter) : numeric::nearest_threshold;
+  std::uint32_t threshold(std::uint32_t counter) const {
+    return stochastic ? numeric::random_bits(key, counter) : numeric::nearest_threshold;
   }
 };
 
@@ -54,8 +54,8 @@ inline std::vector<TrainingCode> quantise_block(const std::vector<float>& values
       rounding.numbers.blocks ? numeric::power_of_two(-exponent) : rounding.inverse;
   std::vector<TrainingCode> codes;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    codes.push_back({numeric::quantise_at(values[i] * inverse, rounding.threshold(counters[i]),
-                                          numeric::largest_code(bits)),
+    codes.push_back({numeric::quantise_real(values[i] * inverse, rounding.threshold(counters[i]),
+                                            numeric::largest_code(bits)),
                      exponent});
   }
   return codes;
