@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "app/job.hpp"
+#include "infer/engine.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
@@ -46,13 +47,15 @@ Placement place_job(Communicator& world, const PlacementOptions& options) {
   return placement;
 }
 
-CardEngine open_engine(const RankPlacement& placement, const PlacementOptions& options) {
+CardEngines::CardEngines(const RankPlacement& placement, const PlacementOptions& options) {
   const fpga::Backend backend = placement.emulated ? fpga::Backend::emulated : fpga::Backend::card;
-  CardEngine result;
-  result.card = std::make_unique<fpga::Card>(
-      placement.device.index, fpga::find_xclbin("int8", backend), options.card_timeout_s);
-  result.engine = std::make_unique<infer::Engine>(*result.card);
-  return result;
+  card_ = std::make_unique<fpga::Card>(placement.device.index, fpga::find_xclbin("int8", backend),
+                                       options.card_timeout_s);
+  infer::Engine expects_its_kernels(*card_);
+}
+
+std::unique_ptr<infer::Inference> CardEngines::open(const std::string&) const {
+  return std::make_unique<infer::Engine>(*card_);
 }
 
 }  // namespace dovetail::app

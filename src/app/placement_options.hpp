@@ -8,7 +8,7 @@
 #include "app/command_line.hpp"
 #include "comm/placement.hpp"
 #include "device/xrt/card.hpp"
-#include "infer/engine.hpp"
+#include "infer/inference.hpp"
 
 namespace dovetail::app {
 
@@ -25,11 +25,16 @@ struct PlacementOptions {
 /// Collective.
 Placement place_job(Communicator& world, const PlacementOptions& options);
 
-/// An FPGA rank's card with the inference engine on it.
-struct CardEngine {
-  std::unique_ptr<fpga::Card> card;
-  std::unique_ptr<infer::Engine> engine;
+/// An FPGA rank's card, and the inference engines on it.
+class CardEngines {
+ public:
+  /// Opens the card. Throws Error where it or its xclbin is of no use.
+  CardEngines(const RankPlacement& placement, const PlacementOptions& options);
+  /// An engine for a format of quant::pack_formats().
+  std::unique_ptr<infer::Inference> open(const std::string& format) const;
+
+ private:
+  std::unique_ptr<fpga::Card> card_;
 };
-CardEngine open_engine(const RankPlacement& placement, const PlacementOptions& options);
 
 }  // namespace dovetail::app
