@@ -37,18 +37,17 @@ quant::Layer describe(const PlacedLayer& placed, quant::LayerKind kind) {
       "Train it without FPGA ranks (--fpga-ranks 0)");
 }
 
-/// y = γ (Wx + b − μ) / √(σ² + ε) + β as one linear layer.
-void fold(quant::Layer& layer, const PlacedLayer& placed, const layer::BatchNorm& norm,
-          const std::vector<Parameter>& parameters, const std::vector<Parameter>& statistics) {
+/// y = γ (Wx + b − μ) / √(σ² + ε) + β as a gain and an offset behind Wx + b.
+void attach(quant::Layer& layer, const PlacedLayer& placed, const layer::BatchNorm& norm,
+            const std::vector<Parameter>& parameters, const std::vector<Parameter>& statistics) {
   const auto& gamma = values_of(parameters, placed.name + ".weight");
   const auto& beta = values_of(parameters, placed.name + ".bias");
   const auto& mean = values_of(statistics, placed.name + ".running_mean");
   const auto& variance = values_of(statistics, placed.name + ".running_var");
-  const std::size_t inputs = layer.weight.size() / layer.bias.size();
   for (std::size_t o = 0; o < layer.bias.size(); ++o) {
-    const float scale = gamma[o] / std::sqrt(variance[o] + norm.epsilon);
-    for (std::size_t i = 0; i < inputs; ++i) layer.weight[o * inputs + i] *= scale;
-    layer.bias[o] = (layer.bias[o] - mean[o]) * scale + beta[o];
+    const float gain = gamma[o] / std::sqrt(variance[o] + norm.epsilon);
+    layer.gain.push_back(gain);
+    layer.offset.push_back(beta[o] - mean[o] * gain);
   }
 }
 
@@ -86,13 +85,14 @@ quant::Network fpga_network(const Model& model, const std::vector<Parameter>& pa
                           },
                           [&](const layer::Dense&) { add_linear(placed, quant::LayerKind::dense); },
                           [&](const layer::BatchNorm& norm) {
-                            if (!linear_before || network.layers.back().relu)
+                            if (!linear_before || !network.layers.back().gain.empty() ||
+                                network.layers.back().activation != quant::Activation::none)
                               refuse(model, "batch norm on its own");
-                            fold(network.layers.back(), placed, norm, parameters, statistics);
+                            attach(network.layers.back(), placed, norm, parameters, statistics);
                           },
                           [&](const layer::Relu&) {
                             if (!linear_before) refuse(model, "ReLU on its own");
-                            network.layers.back().relu = true;
+                            network.layers.back().activation = quant::Activation::relu;
                           },
                           [&](const layer::MaxPool& pool) {
                             quant::Layer layer = describe(placed, quant::LayerKind::max_pool);
