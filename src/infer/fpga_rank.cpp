@@ -29,6 +29,14 @@ std::vector<std::uint8_t> bytes_of(std::span<const float> values) {
   return bytes;
 }
 
+/// One parameter after the other.
+std::vector<float> flat(const std::vector<Parameter>& parameters) {
+  std::vector<float> values;
+  for (const Parameter& parameter : parameters)
+    values.insert(values.end(), parameter.value.values.begin(), parameter.value.values.end());
+  return values;
+}
+
 /// A choice for step p + lookahead is made at the start of step p; gradients for step p are taken
 /// at its end.
 std::uint64_t first_choice(const BoostTiming& timing) {
@@ -108,9 +116,9 @@ void FpgaRank::take(AnnouncementInbox::Message message) {
     }
     case Announcement::Kind::weights: {
       const PhaseTimer timer(phases_.load_s);
-      std::vector<float> parameters(message.payload.size() / sizeof(float));
-      std::memcpy(parameters.data(), message.payload.data(), parameters.size() * sizeof(float));
-      infer::on_card([&] { duties_.gradients->load(parameters); });
+      infer::on_card([&] {
+        duties_.gradients->load({announcement.version, std::move(message.payload)});
+      });
       gradient_version_ = announcement.version;
       gradient_window_.weights_arrived(announcement.version);
       return;
@@ -208,7 +216,7 @@ bool FpgaRank::contribute() {
                    .samples = mine.count,
                    .correct = sums.correct,
                    .loss_sum = sums.loss_sum}},
-         bytes_of(sums.gradients));
+         bytes_of(flat(sums.parameters)));
   }
   take_news();
   gradient_window_.finished(*step);

@@ -12,7 +12,7 @@
 #include "comm/communicator.hpp"
 #include "infer/announcement_inbox.hpp"
 #include "infer/evaluator.hpp"
-#include "infer/gradient_engine.hpp"
+#include "infer/gradient_source.hpp"
 #include "infer/inference.hpp"
 #include "infer/step_window.hpp"
 #include "quant/report.hpp"
@@ -34,7 +34,7 @@ struct FpgaDuties {
   StepSchedule schedule{};
   BoostTiming timing{};
   std::string select_format;                   // empty: no samples are scored
-  infer::GradientEngine* gradients = nullptr;  // null: none are contributed
+  infer::GradientSource* gradients = nullptr;  // null: none are contributed
 
   bool retire = true;  // when the card fails; else the failure ends the job
 };

@@ -11,7 +11,7 @@ struct Announcement {
   enum class Kind : std::uint32_t {
     evaluate,  // a weight pack to be scored on the test set
     select,    // a weight pack to score coming samples with
-    weights,   // float32 parameters to compute gradients with
+    weights,   // a weight pack to compute gradients with
     progress,  // `version` steps are done
     roster,    // a byte for every FPGA rank: 1 while it serves
     end        // training is over

@@ -75,11 +75,11 @@ void Publisher::publish_for_selection(quant::WeightPack pack) {
            shared(std::move(pack.bytes)));
 }
 
-void Publisher::publish_for_gradients(Bytes parameters, std::uint64_t version) {
+void Publisher::publish_for_gradients(quant::WeightPack pack) {
   boosting_ = true;
   if (serving() == 0) return;
-  announce({.kind = Announcement::Kind::weights, .version = version},
-           shared(std::move(parameters)));
+  announce({.kind = Announcement::Kind::weights, .version = pack.version},
+           shared(std::move(pack.bytes)));
 }
 
 void Publisher::tell_progress(std::uint64_t steps) {

@@ -31,7 +31,7 @@ class Publisher {
   void publish(std::vector<quant::WeightPack> packs);
   /// Weights to score coming samples with, and weights to compute gradients with.
   void publish_for_selection(quant::WeightPack pack);
-  void publish_for_gradients(std::vector<std::uint8_t> parameters, std::uint64_t version);
+  void publish_for_gradients(quant::WeightPack pack);
   /// Says that `steps` are done.
   void tell_progress(std::uint64_t steps);
 

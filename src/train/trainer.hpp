@@ -109,6 +109,7 @@ class Trainer {
   void publish();
   /// Takes in whatever the FPGA ranks have sent. Lead rank; elsewhere nothing.
   void poll_fpga();
+  void take_from_fpga();  // the same, as a part of another phase
   void collect(const std::vector<quant::Evaluation>& evaluations);
   void note_retired();
   void finish_fpga();

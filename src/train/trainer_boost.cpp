@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t calibration_samples = 1024;  // the first of the train split's shards
 constexpr std::uint64_t steps_per_progress = 4;    // where scores are computed ahead
 
+/// Float32 weights for gradients: one parameter after the other.
 std::vector<std::uint8_t> flat_bytes(const std::vector<Parameter>& parameters) {
   std::vector<std::uint8_t> bytes;
   for (const Parameter& parameter : parameters) {
@@ -58,7 +59,7 @@ void Trainer::make_feed() {
                                           timing_.last_step);
     return;
   }
-  const auto poll = [this] { poll_fpga(); };
+  const auto poll = [this] { take_from_fpga(); };
   const auto serving = [this] { return publisher_ ? publisher_->serving() : 0; };
   if (publisher_ && boost.needs_fpga()) {
     std::size_t parameters = 0;
@@ -102,7 +103,7 @@ void Trainer::publish_for_boost() {
                                                       input_statistics(train_set_), ranges);
     publisher_->publish_for_selection(quant::pack(network, boost.select_format, step_));
   }
-  if (boost.contributes()) publisher_->publish_for_gradients(flat_bytes(parameters), step_);
+  if (boost.contributes()) publisher_->publish_for_gradients({step_, flat_bytes(parameters)});
 }
 
 void Trainer::log_boost(std::uint64_t epoch) {
@@ -130,6 +131,11 @@ void Trainer::log_boost(std::uint64_t epoch) {
 void Trainer::poll_fpga() {
   if (!publisher_) return;
   const PhaseTimer timer(phases_.poll_s);
+  take_from_fpga();
+}
+
+void Trainer::take_from_fpga() {
+  if (!publisher_) return;
   collect(publisher_->poll());
   if (arrivals_) arrivals_->add(publisher_->take_boosts());
   note_retired();
