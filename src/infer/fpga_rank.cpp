@@ -139,6 +139,7 @@ void FpgaRank::take_roster(const std::vector<std::uint8_t>& roster) {
   const auto me = roster.begin() + (link_.rank() - 1);
   position_ = static_cast<std::size_t>(std::count(roster.begin(), me, 1));
   serving_ = static_cast<std::size_t>(std::count(roster.begin(), roster.end(), 1));
+  ++rosters_;
   evaluator_.clear();
   score_window_.begin_anew();
   gradient_window_.begin_anew();
@@ -210,6 +211,7 @@ bool FpgaRank::contribute() {
     });
     samples_ += mine.count;
     send({.kind = Report::Kind::gradients,
+          .round = rosters_,
           .step = *step,
           .begin = mine.begin,
           .sums = {.version = gradient_version_,

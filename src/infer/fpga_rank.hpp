@@ -93,6 +93,7 @@ class FpgaRank {
   AnnouncementInbox inbox_;
   Evaluator evaluator_;
   std::size_t position_, serving_;  // among the FPGA ranks that serve
+  std::uint64_t rosters_ = 0;       // heard of
   std::unique_ptr<infer::Inference> scorer_;
   StepWindow score_window_, gradient_window_;
   std::uint64_t score_version_ = 0, gradient_version_ = 0;

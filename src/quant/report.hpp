@@ -17,8 +17,10 @@ struct Report {
     done         // nothing more comes
   };
   Kind kind = Kind::done;
-  std::uint64_t round = 0;  // of an evaluation: as announced
-  std::uint64_t step = 0;   // of scores and gradients: which step they are meant for
+  /// Of an evaluation: as announced. Of gradients: how many rosters the rank had heard of when it
+  /// cut its share.
+  std::uint64_t round = 0;
+  std::uint64_t step = 0;  // of scores and gradients: which step they are meant for
   std::uint64_t begin = 0;
   Evaluation sums{};  // version of the weights, samples; loss and hits where they are known
   std::uint64_t bytes = 0;

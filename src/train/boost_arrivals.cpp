@@ -48,6 +48,12 @@ void BoostArrivals::add(std::vector<ReportInbox::Arrival> arrivals) {
   }
 }
 
+void BoostArrivals::begin_round(std::uint64_t rosters) {
+  if (rosters == round_) return;
+  round_ = rosters;
+  gradients_.clear();
+}
+
 void BoostArrivals::add_scores(const ReportInbox::Arrival& arrival) {
   const Report& report = arrival.report;
   if (report.step < first_open_pool_) return;
@@ -86,10 +92,11 @@ void BoostArrivals::add_gradients(const ReportInbox::Arrival& arrival) {
     ++late_gradients_;
     return;
   }
+  if (report.round < round_) return;
   expect_inside(report, schedule_.at(report.step).contributed.count);
   std::vector<Gradients>& there = gradients_[report.step];
   const Share mine{report.begin, report.sums.samples};
-  // After a change of the roster two ranks may have computed the same samples.
+  // What a rank computes again under a new roster, it may have sent already.
   const bool known = std::any_of(there.begin(), there.end(), [&](const Gradients& other) {
     return mine.begin < other.samples.begin + other.samples.count &&
            other.samples.begin < mine.begin + mine.count;

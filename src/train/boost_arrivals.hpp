@@ -21,6 +21,10 @@ class BoostArrivals {
   /// Throws Error for a report that fits neither the schedule nor the model.
   void add(std::vector<ReportInbox::Arrival> arrivals);
 
+  /// `rosters` have gone out to the FPGA ranks: shares of contributed samples are cut anew, and
+  /// gradients of shares that were cut before no longer fit.
+  void begin_round(std::uint64_t rosters);
+
   struct Scores {
     std::vector<float> losses;  // of a step's whole pool
     std::uint64_t version = 0;  // oldest weights among them
@@ -55,6 +59,7 @@ class BoostArrivals {
   std::map<std::uint64_t, Pool> pools_;
   std::map<std::uint64_t, std::vector<Gradients>> gradients_;
   std::uint64_t first_open_pool_, first_open_step_;  // whose scores, gradients are still welcome
+  std::uint64_t round_ = 0;
   std::uint64_t late_gradients_ = 0;
 };
 

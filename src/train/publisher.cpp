@@ -120,6 +120,7 @@ void Publisher::add(const Report& report) {
 
 void Publisher::retire(ReportInbox::Arrival arrival) {
   roster_[static_cast<std::size_t>(arrival.rank - 1)] = 0;
+  ++rosters_;
   retired_.push_back(std::move(arrival));
   announce({.kind = Announcement::Kind::roster}, shared(roster_));
   if (serving() == 0) pending_.clear();

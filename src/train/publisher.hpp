@@ -46,6 +46,8 @@ class Publisher {
 
   /// FPGA ranks that serve.
   std::size_t serving() const;
+  /// How often a new roster has gone out.
+  std::uint64_t rosters() const { return rosters_; }
 
   /// Tells the FPGA ranks that nothing more comes and waits for the evaluations still on their way.
   std::vector<quant::Evaluation> finish();
@@ -83,6 +85,7 @@ class Publisher {
   std::deque<Outgoing> outgoing_;
   std::deque<Pending> pending_;  // oldest version first, by format within a version
   std::uint64_t round_ = 0;
+  std::uint64_t rosters_ = 0;
   bool boosting_ = false;  // weights for a boost have gone out: reports may come at any time
   std::vector<ReportInbox::Arrival> boosts_, retired_;
 };

@@ -137,7 +137,10 @@ void Trainer::poll_fpga() {
 void Trainer::take_from_fpga() {
   if (!publisher_) return;
   collect(publisher_->poll());
-  if (arrivals_) arrivals_->add(publisher_->take_boosts());
+  if (arrivals_) {
+    arrivals_->add(publisher_->take_boosts());
+    arrivals_->begin_round(publisher_->rosters());
+  }
   note_retired();
 }
 

@@ -58,6 +58,18 @@ TEST(BoostArrivals, NoSampleIsContributedTwice) {
   EXPECT_TRUE(arrivals.take_gradients(1).empty());
 }
 
+TEST(BoostArrivals, SharesThatWereCutForAnotherRosterNoLongerFit) {
+  BoostArrivals arrivals(schedule, 0, 2);
+  arrivals.add({arrival(Report::Kind::gradients, 1, 0, 3, {1, 2})});
+  arrivals.begin_round(1);
+  arrivals.add({arrival(Report::Kind::gradients, 1, 3, 3, {1, 2})});  // had not heard of it
+  ReportInbox::Arrival whole = arrival(Report::Kind::gradients, 1, 0, 6, {5, 6});
+  whole.report.round = 1;
+  arrivals.add({whole});
+  EXPECT_TRUE(arrivals.has_all_gradients(1));
+  EXPECT_EQ(arrivals.take_gradients(1).size(), 1u);
+}
+
 TEST(BoostArrivals, RefusesWhatFitsNeitherScheduleNorModel) {
   BoostArrivals arrivals(schedule, 0, 2);
   EXPECT_THROW(arrivals.add({arrival(Report::Kind::scores, 3, 8, 4, {1, 2, 3, 4})}), Error);

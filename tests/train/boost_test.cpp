@@ -121,7 +121,9 @@ class BoostTest : public ::testing::Test {
       }
       FpgaRank rank(*link, duties);
       rank.run();
-      EXPECT_EQ(rank.retired(), is_last && fails_at > 0);
+      if (settings.boost.wait) {
+        EXPECT_EQ(rank.retired(), is_last && fails_at > 0);
+      }
     } else {
       std::optional<RunLog> log;
       std::optional<Publisher> publisher;
@@ -151,7 +153,8 @@ TEST_F(BoostTest, WaitedContributionsGiveTheGradientOfTheWholeBatch) {
   boosted.boost.staleness = 0;
   const TrainResult expected = train(alone), result = train(boosted);
   if (!world().is_lead()) return;
-  EXPECT_EQ(result.boost.boosted_steps, result.steps);
+  EXPECT_EQ(result.steps, 2u * 10);
+  EXPECT_EQ(result.boost.boosted_steps, 2u * 9);
   // 6 of each 16; the epoch's last step has 6 in all, which fit the GPU ranks' 10.
   EXPECT_EQ(result.boost.boosted_samples, 2u * 9 * 6);
   EXPECT_EQ(result.boost.gradient_staleness.largest, 0u);
@@ -258,18 +261,20 @@ TEST_F(BoostTest, TheShareOfARetiredRankGoesToTheOthers) {
     boosted.boost.staleness = 0;
     const TrainResult result = train(boosted, 3);
     if (!world().is_lead()) continue;
+    EXPECT_EQ(result.steps, 4u * 10);
+    // Where nobody waits, training may be over before the third contribution.
+    if (!wait && result.retired.empty()) continue;
     ASSERT_EQ(result.retired.size(), 1u);
     EXPECT_NE(result.retired[0].find("kernel gradients failed"), std::string::npos);
-    EXPECT_EQ(result.steps, 4u * 10);
     const std::size_t evaluated = result.evaluations.size();
     if (fpga_ranks() > 1) {
       EXPECT_EQ(evaluated, 4u) << "the others evaluate on";
     } else {
-      EXPECT_LT(evaluated, 4u);
+      EXPECT_LE(evaluated, 4u);
     }
-    // Trained on in the last epoch at the latest: all samples, by whoever is left.
+    // By whoever is left; the step in which the last rank retires may miss its share.
     if (wait) {
-      EXPECT_GE(result.trained_samples, 4 * train_samples - 2 * 4);
+      EXPECT_GE(result.trained_samples, 4 * train_samples - 4);
       EXPECT_LE(result.trained_samples, 4 * train_samples);
     }
   }
