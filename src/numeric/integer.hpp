@@ -49,9 +49,13 @@ constexpr int smaller(int a, int b) {
   return a < b ? a : b;
 }
 
-/// Types of a ∘ b; at least one of A and B is an Integer.
+/// Types of a ∘ b; none where neither A nor B is an Integer, or one of them is no integer at all.
+template <typename A, typename B, typename = void>
+struct IntegerResult {};
 template <typename A, typename B>
-struct IntegerResult {
+struct IntegerResult<A, B,
+                     std::enable_if_t<IntegerTraits<A>::known && IntegerTraits<B>::known &&
+                                      (IntegerTraits<A>::ours || IntegerTraits<B>::ours)>> {
   using L = IntegerTraits<A>;
   using R = IntegerTraits<B>;
   static constexpr bool either_signed = L::is_signed || R::is_signed;
@@ -65,14 +69,9 @@ struct IntegerResult {
   using Remainder =
       Integer<smaller(L::width, R::width + (!R::is_signed && L::is_signed ? 1 : 0)), L::is_signed>;
   using Logic = Integer<common, either_signed>;
+  using Truth = bool;
   using Exact = StorageOf<smaller(common + 1, max_width), true>;  // holds both operands
 };
-
-/// Enables an operator between an Integer and an Integer or built-in integer.
-template <typename A, typename B, typename T>
-using IfIntegers = std::enable_if_t<IntegerTraits<A>::known && IntegerTraits<B>::known &&
-                                        (IntegerTraits<A>::ours || IntegerTraits<B>::ours),
-                                    T>;
 
 template <int W, bool Signed>
 class Integer {
@@ -177,51 +176,47 @@ class Integer {
 
 // Both operands go to the result's storage, where the exact result fits.
 template <typename A, typename B>
-constexpr IfIntegers<A, B, typename IntegerResult<A, B>::Sum> operator+(const A& a, const B& b) {
+constexpr typename IntegerResult<A, B>::Sum operator+(const A& a, const B& b) {
   using Sum = typename IntegerResult<A, B>::Sum;
   using Value = typename Sum::Value;
   return Sum::from_code(static_cast<Value>(static_cast<Value>(a) + static_cast<Value>(b)));
 }
 template <typename A, typename B>
-constexpr IfIntegers<A, B, typename IntegerResult<A, B>::Difference> operator-(const A& a,
-                                                                               const B& b) {
+constexpr typename IntegerResult<A, B>::Difference operator-(const A& a, const B& b) {
   using Difference = typename IntegerResult<A, B>::Difference;
   using Value = typename Difference::Value;
   return Difference::from_code(static_cast<Value>(static_cast<Value>(a) - static_cast<Value>(b)));
 }
 template <typename A, typename B>
-constexpr IfIntegers<A, B, typename IntegerResult<A, B>::Product> operator*(const A& a,
-                                                                            const B& b) {
+constexpr typename IntegerResult<A, B>::Product operator*(const A& a, const B& b) {
   using Product = typename IntegerResult<A, B>::Product;
   using Value = typename Product::Value;
   return Product::from_code(static_cast<Value>(static_cast<Value>(a) * static_cast<Value>(b)));
 }
 /// Toward zero. b ≠ 0.
 template <typename A, typename B>
-constexpr IfIntegers<A, B, typename IntegerResult<A, B>::Quotient> operator/(const A& a,
-                                                                             const B& b) {
+constexpr typename IntegerResult<A, B>::Quotient operator/(const A& a, const B& b) {
   using Exact = typename IntegerResult<A, B>::Exact;
   return IntegerResult<A, B>::Quotient::from_code(static_cast<Exact>(a) / static_cast<Exact>(b));
 }
 /// With the sign of a. b ≠ 0.
 template <typename A, typename B>
-constexpr IfIntegers<A, B, typename IntegerResult<A, B>::Remainder> operator%(const A& a,
-                                                                              const B& b) {
+constexpr typename IntegerResult<A, B>::Remainder operator%(const A& a, const B& b) {
   using Exact = typename IntegerResult<A, B>::Exact;
   return IntegerResult<A, B>::Remainder::from_code(static_cast<Exact>(a) % static_cast<Exact>(b));
 }
 template <typename A, typename B>
-constexpr IfIntegers<A, B, typename IntegerResult<A, B>::Logic> operator&(const A& a, const B& b) {
+constexpr typename IntegerResult<A, B>::Logic operator&(const A& a, const B& b) {
   using Value = typename IntegerResult<A, B>::Logic::Value;
   return IntegerResult<A, B>::Logic::from_code(static_cast<Value>(a) & static_cast<Value>(b));
 }
 template <typename A, typename B>
-constexpr IfIntegers<A, B, typename IntegerResult<A, B>::Logic> operator|(const A& a, const B& b) {
+constexpr typename IntegerResult<A, B>::Logic operator|(const A& a, const B& b) {
   using Value = typename IntegerResult<A, B>::Logic::Value;
   return IntegerResult<A, B>::Logic::from_code(static_cast<Value>(a) | static_cast<Value>(b));
 }
 template <typename A, typename B>
-constexpr IfIntegers<A, B, typename IntegerResult<A, B>::Logic> operator^(const A& a, const B& b) {
+constexpr typename IntegerResult<A, B>::Logic operator^(const A& a, const B& b) {
   using Value = typename IntegerResult<A, B>::Logic::Value;
   return IntegerResult<A, B>::Logic::from_code(static_cast<Value>(a) ^ static_cast<Value>(b));
 }
@@ -233,7 +228,8 @@ constexpr Integer<W, Signed> operator<<(const Integer<W, Signed>& a, int places)
 template <int W, bool Signed>
 constexpr Integer<W, Signed> operator>>(const Integer<W, Signed>& a, int places) {
   if (places < 0) return a << -places;
-  return Integer<W, Signed>::from_code(a.value() >> smaller(places, 8 * sizeof(a) - 1));
+  if (places >= W) return a.value() < 0 ? -1 : 0;
+  return Integer<W, Signed>::from_code(a.value() >> places);
 }
 template <int W, bool Signed>
 constexpr Integer<W, Signed> operator<<(const Integer<W, Signed>& a, int places) {
@@ -245,29 +241,29 @@ constexpr Integer<W, Signed> operator<<(const Integer<W, Signed>& a, int places)
 
 // Comparisons are of the numbers, whatever their widths and signs.
 template <typename A, typename B>
-constexpr IfIntegers<A, B, bool> operator==(const A& a, const B& b) {
+constexpr typename IntegerResult<A, B>::Truth operator==(const A& a, const B& b) {
   using Exact = typename IntegerResult<A, B>::Exact;
   return static_cast<Exact>(a) == static_cast<Exact>(b);
 }
 template <typename A, typename B>
-constexpr IfIntegers<A, B, bool> operator<(const A& a, const B& b) {
+constexpr typename IntegerResult<A, B>::Truth operator<(const A& a, const B& b) {
   using Exact = typename IntegerResult<A, B>::Exact;
   return static_cast<Exact>(a) < static_cast<Exact>(b);
 }
 template <typename A, typename B>
-constexpr IfIntegers<A, B, bool> operator!=(const A& a, const B& b) {
+constexpr typename IntegerResult<A, B>::Truth operator!=(const A& a, const B& b) {
   return !(a == b);
 }
 template <typename A, typename B>
-constexpr IfIntegers<A, B, bool> operator>(const A& a, const B& b) {
+constexpr typename IntegerResult<A, B>::Truth operator>(const A& a, const B& b) {
   return b < a;
 }
 template <typename A, typename B>
-constexpr IfIntegers<A, B, bool> operator<=(const A& a, const B& b) {
+constexpr typename IntegerResult<A, B>::Truth operator<=(const A& a, const B& b) {
   return !(b < a);
 }
 template <typename A, typename B>
-constexpr IfIntegers<A, B, bool> operator>=(const A& a, const B& b) {
+constexpr typename IntegerResult<A, B>::Truth operator>=(const A& a, const B& b) {
   return !(a < b);
 }
 

@@ -143,7 +143,7 @@ class BoostTest : public ::testing::Test {
     return load_checkpoint(settings.out / "checkpoint.h5").parameters;
   }
 
-  testing::SpotsFolder folder_{"boost"};
+  testing::SpotsFolder folder_;
 };
 
 TEST_F(BoostTest, WaitedContributionsGiveTheGradientOfTheWholeBatch) {

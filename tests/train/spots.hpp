@@ -1,15 +1,15 @@
 // A small data set that trains fast, for the tests of training over MPI.
 #pragma once
 
-#include <unistd.h>
-
+#include <cmath>
 #include <filesystem>
-#include <span>
+#include <optional>
+#include <string>
 
 #include "mpi/mpi_main.hpp"
 #include "shards/shard_writer.hpp"
 #include "support/random.hpp"
-#include "train/scratch.hpp"
+#include "support/scratch_folder.hpp"
 #include "train/trainer.hpp"
 
 namespace dovetail::testing {
@@ -38,8 +38,12 @@ inline Samples make_spots(std::size_t count, std::uint64_t seed) {
 /// A folder that all ranks share, with the data set in it.
 class SpotsFolder {
  public:
-  explicit SpotsFolder(const std::string& key)
-      : owner_(lead_process()), scratch_(key, owner_, world().is_lead()) {
+  SpotsFolder() {
+    if (world().is_lead()) {
+      scratch_.emplace();
+      folder_ = scratch_->path().string();
+    }
+    world().broadcast_text(folder_, 0);
     if (world().is_lead()) {
       write_split(data(), make_spots(train_samples, 1), {.split = "train", .name = "spots"});
       write_split(data(), make_spots(test_samples, 2), {.split = "test", .name = "spots"});
@@ -50,14 +54,13 @@ class SpotsFolder {
   SpotsFolder(const SpotsFolder&) = delete;
   SpotsFolder& operator=(const SpotsFolder&) = delete;
 
-  const std::filesystem::path& path() const { return scratch_.path(); }
-  std::filesystem::path data() const { return scratch_.path() / "data"; }
+  std::filesystem::path data() const { return std::filesystem::path(folder_) / "data"; }
 
   /// Collective.
   TrainSettings settings(int epochs, const std::string& out) const {
     TrainSettings settings;
     settings.data = data();
-    settings.out = scratch_.path() / out;
+    settings.out = std::filesystem::path(folder_) / out;
     settings.epochs = epochs;
     settings.batch = 16;
     settings.learning_rate.kind = ScheduleKind::constant;
@@ -68,14 +71,8 @@ class SpotsFolder {
   }
 
  private:
-  static long lead_process() {
-    long id = ::getpid();
-    world().broadcast(std::span(&id, 1), 0);
-    return id;
-  }
-
-  long owner_;
-  Scratch scratch_;
+  std::optional<ScratchFolder> scratch_;  // the lead's, which all ranks share
+  std::string folder_;
 };
 
 inline double relative_difference(const std::vector<Parameter>& a,

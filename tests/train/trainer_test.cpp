@@ -39,7 +39,7 @@ class TrainerTest : public ::testing::Test {
     return trainer.run();
   }
 
-  testing::SpotsFolder folder_{"trainer"};
+  testing::SpotsFolder folder_;
 };
 
 std::vector<Parameter> parameters_of(const TrainSettings& settings) {
