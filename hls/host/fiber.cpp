@@ -17,9 +17,9 @@ namespace dovetail {
 namespace hls {
 namespace {
 
-// On-chip memories are local arrays of the stages: 2 MiB of weights, line buffers. Pages are
+// On-chip memories are local arrays of the stages: up to 8 MiB of sums, line buffers. Pages are
 // committed when touched.
-constexpr std::size_t fiber_stack_bytes = std::size_t{8} << 20;
+constexpr std::size_t fiber_stack_bytes = std::size_t{24} << 20;
 constexpr std::size_t guard_bytes = 4096;
 
 class StackPool {

@@ -1,14 +1,15 @@
 // Block floating point as the training kernels store it: 16 mantissas under one exponent.
 //
-// C++14: twins, HLS kernels and tests share this one header. value = mantissa · 2^exponent, K-bit
-// mantissas clamped to ±(2^(K−1) − 1). After Köster et al. 2017 (Flexpoint, arXiv 1711.02213) and
-// Drumond et al. 2018 (arXiv 1804.01526), with blocks along the dimension that is summed.
+// C++14, usable inside HLS kernels. The numbers are those of numeric/block_float.hpp, with their
+// width known at run time only and the exponent of a mantissa's last place without a bias: value =
+// mantissa · 2^exponent. For training, blocks lie along the dimension that is summed (Drumond et
+// al., "Training DNNs with Hybrid Block Floating Point", NeurIPS 2018, arXiv 1804.01526).
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
-#include "numeric/stochastic.hpp"
+#include "numeric/quantise_real.hpp"
 
 namespace dovetail {
 namespace numeric {

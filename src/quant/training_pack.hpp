@@ -1,5 +1,5 @@
-// Weights on their way to an engine that differentiates: in the boost's number format, one real
-// scale a tensor.
+// Weights on their way to an engine that differentiates: in the boost's number format, one step a
+// tensor or one exponent a block.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +7,58 @@
 #include <vector>
 
 #include "quant/network.hpp"
+#include "quant/training_format.hpp"
 #include "quant/weight_pack.hpp"
 
 namespace dovetail::quant {
 
-/// Quantises a network's weights to nearest in `format` (int4 … int8, fixed8, fixed16, bfp4 …
-/// bfp8); biases and input statistics travel as float32. Weights take the format's bits on the
-/// wire. Ranges of calibration are not used. Throws UsageError for a format that the training
-/// engine does not know, Error for weights that are not finite.
+/// One layer with weights, the ReLU and the max-pool behind it. A dense layer is a convolution
+/// whose kernel covers its input map, or of a 1 × 1 map where it takes the image.
+struct TrainingLayer {
+  std::string name;
+  bool dense = false;
+  int in_channels = 0, in_height = 1, in_width = 1;
+  int out_channels = 0, out_height = 1, out_width = 1;  // before the pool
+  int kernel = 1, stride = 1, padding = 0;              // of a convolution
+  int pool = 1;                                         // rows and columns of windows that touch
+  bool relu = false;
+
+  std::vector<std::int16_t> codes;     // [out, in, rows, columns]
+  std::vector<std::int8_t> exponents;  // [out, ⌈in / 16⌉, rows, columns]; empty without blocks
+  float step = 1;                      // real value of one code; 1 with blocks
+  std::vector<float> bias;             // [out]
+
+  int rows() const { return dense ? in_height : kernel; }
+  int columns() const { return dense ? in_width : kernel; }
+  int pooled_height() const { return out_height / pool; }
+  int pooled_width() const { return out_width / pool; }
+  std::size_t weight_count() const;
+  std::size_t block_count() const;
+  /// Index into `exponents` of the block of weight `index`.
+  std::size_t block_of(std::size_t index) const;
+};
+
+struct TrainingNetwork {
+  TrainingFormat format;
+  std::string model;
+  std::uint64_t version = 0;
+  int channels = 0, height = 0, width = 0, classes = 0;
+  std::vector<float> input_mean, input_deviation;  // per channel, of x / 255
+  std::vector<TrainingLayer> layers;
+};
+
+/// Quantises a network's weights to nearest in `format`; biases and input statistics travel as
+/// float32. Weights take the format's bits on the wire. Ranges of calibration are not used. Throws
+/// UsageError for a format that the training kernels do not know, Error for weights that are not
+/// finite, or layers that the kernels cannot take.
 WeightPack pack_training(const Network& network, const std::string& format, std::uint64_t version);
+
+/// Opens a pack of pack_training after checking its checksum, its sizes and everything that the
+/// kernels rely on. Throws Error on any damage.
+TrainingNetwork parse_training(const WeightPack& pack);
+
+/// Throws Error, naming the layer, where the layers do not follow from one another or are beyond
+/// the kernels' maxima.
+void check_training_layers(const TrainingNetwork& network);
 
 }  // namespace dovetail::quant

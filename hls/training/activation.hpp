@@ -1,0 +1,120 @@
+// What follows the products: forward bias, ReLU and max-pool with its routes; backward the ReLU's
+// mask. Both find the largest magnitude, from which the host chooses the next scale.
+#pragma once
+
+#include "training/memory.hpp"
+
+namespace dovetail {
+namespace training {
+
+/// Largest magnitudes seen so far, one a lane: no addition depends on the one before.
+struct Largest {
+  RealTile of = {};
+
+  void see(const RealTile& tile) {
+#pragma HLS inline
+    for (int p = 0; p < pe; ++p) {
+#pragma HLS unroll
+      const float magnitude = tile.value[p] < 0 ? -tile.value[p] : tile.value[p];
+      of.value[p] = magnitude > of.value[p] ? magnitude : of.value[p];
+    }
+  }
+  RealWord result() const {
+    RealWord word = {};
+    for (int p = 0; p < pe; ++p)
+      word.value[0] = of.value[p] > word.value[0] ? of.value[p] : word.value[0];
+    return word;
+  }
+};
+
+/// Elements of a window so far: the largest, the first of equals, and where it stood.
+inline void meet(const RealTile& candidate, int element, RealTile& best, RouteTile& route) {
+#pragma HLS inline
+  for (int p = 0; p < pe; ++p) {
+#pragma HLS unroll
+    const bool better = element == 0 || candidate.value[p] > best.value[p];
+    best.value[p] = better ? candidate.value[p] : best.value[p];
+    route.value[p] = better ? static_cast<std::int8_t>(element) : route.value[p];
+  }
+}
+
+/// A maximum that the ReLU takes to zero passes no gradient on.
+inline void rectify(RealTile& best, RouteTile& route) {
+#pragma HLS inline
+  for (int p = 0; p < pe; ++p) {
+#pragma HLS unroll
+    const bool passes = best.value[p] > 0;
+    best.value[p] = passes ? best.value[p] : 0;
+    route.value[p] = passes ? route.value[p] : route_stopped;
+  }
+}
+
+inline RealTile add(const RealTile& a, const RealTile& b) {
+#pragma HLS inline
+  RealTile sum;
+  for (int p = 0; p < pe; ++p) {
+#pragma HLS unroll
+    sum.value[p] = a.value[p] + b.value[p];
+  }
+  return sum;
+}
+
+struct Activation {
+  int height, width, tiles;  // of the convolution's output
+  int pool;                  // rows and columns of its windows, which touch; 1: no pool
+  int relu;
+
+  int out_height() const { return height / pool; }
+  int out_width() const { return width / pool; }
+};
+
+/// Positions in row-major order, `tiles` tiles each. Rows and columns beyond the last whole window
+/// are dropped. A ReLU behind the maximum is the maximum behind the ReLU.
+inline void activate(TileStream& sums, TileStream& bias_tiles, TileStream& out, RouteStream& routes,
+                     RealStream& largest_out, int images, const Activation& shape) {
+  RealTile bias[max_tiles];
+  RealTile best[max_row_words / words_per_tile];
+  RouteTile route[max_row_words / words_per_tile];
+  Largest largest;
+  bias_tiles.read(bias, shape.tiles);
+  const int rows = shape.out_height() * shape.pool, columns = shape.out_width() * shape.pool;
+  for (int position = 0; position < images * shape.height * shape.width; ++position) {
+    const int row = position / shape.width % shape.height, column = position % shape.width;
+    const bool dropped = row >= rows || column >= columns;
+    const int element = row % shape.pool * shape.pool + column % shape.pool;
+    for (int t = 0; t < shape.tiles; ++t) {
+#pragma HLS pipeline II = 1
+      const RealTile value = add(sums.read(), bias[t]);
+      if (dropped) continue;
+      const int slot = column / shape.pool * shape.tiles + t;
+      meet(value, element, best[slot], route[slot]);
+      if (element + 1 < shape.pool * shape.pool) continue;
+      if (shape.relu != 0) rectify(best[slot], route[slot]);
+      largest.see(best[slot]);
+      out.write(best[slot]);
+      routes.write(route[slot]);
+    }
+  }
+  largest_out.write(largest.result());
+}
+
+/// Zero where the route stops.
+inline void mask(TileStream& sums, RouteStream& routes, TileStream& out, RealStream& largest_out,
+                 int tiles) {
+  Largest largest;
+  for (int t = 0; t < tiles; ++t) {
+#pragma HLS pipeline II = 1
+    RealTile tile = sums.read();
+    const RouteTile route = routes.read();
+    for (int p = 0; p < pe; ++p) {
+#pragma HLS unroll
+      tile.value[p] = route.value[p] == route_stopped ? 0 : tile.value[p];
+    }
+    largest.see(tile);
+    out.write(tile);
+  }
+  largest_out.write(largest.result());
+}
+
+}  // namespace training
+}  // namespace dovetail

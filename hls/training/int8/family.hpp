@@ -1,0 +1,14 @@
+// Family int8 of the training kernels: integers of 2 to 8 bits in int8, summed in int32.
+//
+// Real scales (int8, int6, int4) and powers of two (fixed8) differ on the host alone.
+#pragma once
+
+#include "training/integer_family.hpp"
+
+namespace dovetail {
+namespace training {
+
+struct Family : IntegerFamily<std::int8_t, std::int16_t, std::int32_t> {};
+
+}  // namespace training
+}  // namespace dovetail

@@ -1,0 +1,138 @@
+// Load and store stages of the training kernels: between bursts in the card's memory and the words
+// of the streams.
+//
+// Several compute units share a batch: each takes `images` images from number `first` on.
+#pragma once
+
+#include "family.hpp"
+#include "stream.hpp"
+
+namespace dovetail {
+namespace training {
+
+using Word = Family::Word;
+using Square = Family::Square;
+using Sums = Family::Sums;
+using SquareBurst = Family::SquareBurst;
+static_assert(sizeof(SquareBurst) == burst_bytes, "512 bits");
+
+constexpr int words_per_burst = burst_bytes / sizeof(Word);
+/// 512 bits of a map.
+struct alignas(burst_bytes) WordBurst {
+  Word word[words_per_burst];
+};
+
+// Deep enough that a stage rarely waits for its neighbour's start-up.
+using WordStream = hls::Stream<Word, 256>;
+using SquareStream = hls::Stream<Square, 4>;
+using RealStream = hls::Stream<RealWord, 64>;
+using TileStream = hls::Stream<RealTile, 64>;
+using RouteStream = hls::Stream<RouteTile, 64>;
+
+/// Maps of `words` words each.
+inline void load_words(const WordBurst* memory, WordStream& out, int first, int images, int words) {
+  const int bursts = bursts_for(words, words_per_burst);
+  for (int image = first; image < first + images; ++image) {
+    for (int b = 0; b < bursts; ++b) {
+#pragma HLS pipeline II = words_per_burst
+      const WordBurst burst = memory[image * bursts + b];
+      const int left = words - b * words_per_burst;
+      out.write(burst.word, left < words_per_burst ? left : words_per_burst);
+    }
+  }
+}
+
+/// What a map's last burst holds beyond its words is zero.
+inline void store_words(WordStream& in, WordBurst* memory, int images, int words) {
+  const int bursts = bursts_for(words, words_per_burst);
+  for (int image = 0; image < images; ++image) {
+    for (int b = 0; b < bursts; ++b) {
+#pragma HLS pipeline II = words_per_burst
+      WordBurst burst = {};
+      const int left = words - b * words_per_burst;
+      in.read(burst.word, left < words_per_burst ? left : words_per_burst);
+      memory[image * bursts + b] = burst;
+    }
+  }
+}
+
+inline void load_squares(const SquareBurst* memory, SquareStream& out, int squares) {
+  for (int s = 0; s < squares; ++s) {
+    Square square;
+    for (int part = 0; part < Family::square_bursts; ++part) {
+#pragma HLS pipeline II = 1
+      Family::set_burst(memory[s * Family::square_bursts + part], part, square);
+    }
+    out.write(square);
+  }
+}
+
+inline void load_reals(const RealWord* memory, RealStream& out, int words) {
+  for (int w = 0; w < words; ++w) {
+#pragma HLS pipeline II = 1
+    out.write(memory[w]);
+  }
+}
+
+/// Tiles are two words each.
+inline void load_tiles(const RealWord* memory, TileStream& out, int tiles) {
+  for (int t = 0; t < tiles; ++t) {
+    RealTile tile;
+    for (int w = 0; w < words_per_tile; ++w) {
+#pragma HLS pipeline II = 1
+      const RealWord word = memory[t * words_per_tile + w];
+      for (int l = 0; l < simd; ++l) tile.value[w * simd + l] = word.value[l];
+    }
+    out.write(tile);
+  }
+}
+
+/// `tiles` tiles from number `first` on.
+inline void store_tiles(TileStream& in, RealWord* memory, int first, int tiles) {
+  for (int t = first; t < first + tiles; ++t) {
+    const RealTile tile = in.read();
+    for (int w = 0; w < words_per_tile; ++w) {
+#pragma HLS pipeline II = 1
+      RealWord word;
+      for (int l = 0; l < simd; ++l) word.value[l] = tile.value[w * simd + l];
+      memory[t * words_per_tile + w] = word;
+    }
+  }
+}
+
+/// Every image's routes start on a burst.
+inline void load_routes(const RouteBurst* memory, RouteStream& out, int first, int images,
+                        int tiles) {
+  const int bursts = bursts_for(tiles, route_tiles_per_burst);
+  for (int image = first; image < first + images; ++image) {
+    for (int b = 0; b < bursts; ++b) {
+#pragma HLS pipeline II = route_tiles_per_burst
+      const RouteBurst burst = memory[image * bursts + b];
+      for (int i = 0; i < route_tiles_per_burst; ++i) {
+        if (b * route_tiles_per_burst + i < tiles) out.write(burst.tile[i]);
+      }
+    }
+  }
+}
+
+inline void store_routes(RouteStream& in, RouteBurst* memory, int first, int images, int tiles) {
+  const int bursts = bursts_for(tiles, route_tiles_per_burst);
+  for (int image = first; image < first + images; ++image) {
+    for (int b = 0; b < bursts; ++b) {
+#pragma HLS pipeline II = route_tiles_per_burst
+      RouteBurst burst = {};
+      for (int i = 0; i < route_tiles_per_burst; ++i) {
+        if (b * route_tiles_per_burst + i < tiles) burst.tile[i] = in.read();
+      }
+      memory[image * bursts + b] = burst;
+    }
+  }
+}
+
+/// The largest magnitude of a launch, alone in a burst.
+inline void store_largest(RealStream& in, RealWord* memory, int slot) {
+  memory[slot] = in.read();
+}
+
+}  // namespace training
+}  // namespace dovetail

@@ -1,0 +1,84 @@
+// FPGA kernel: float32 maps to a family's numbers, rounded to nearest or stochastically; gradients
+// go back through a max-pool on the way.
+#include "dataflow.hpp"
+#include "training/memory.hpp"
+
+namespace {
+
+using namespace dovetail::training;
+
+/// Puts every value where its route says within its pool's window; the other places are zero.
+struct Unpool {
+  int height, width, words;  // of the output
+  int pool;                  // 1: every place has its own value
+  int routed;                // 0: there are no routes, and pool is 1
+
+  int pooled_row_words() const { return width / pool * words; }
+  int pooled_height() const { return height / pool; }
+};
+
+void pass(RealWord& value, const RouteTile& route, int half, int element) {
+#pragma HLS inline
+  for (int l = 0; l < simd; ++l) {
+#pragma HLS unroll
+    value.value[l] = route.value[half * simd + l] == element ? value.value[l] : 0;
+  }
+}
+
+/// Random bits are numbered by the place in the output map.
+void quantise_maps(RealStream& reals, RouteStream& routes, WordStream& out, int images,
+                   const Unpool& shape, const Rounding& rounding) {
+  RealWord values[max_row_words];
+  RouteTile kept_routes[max_row_words / words_per_tile];
+  const int rows = shape.pooled_height() * shape.pool;
+  const int columns = shape.width / shape.pool * shape.pool;
+  for (int line = 0; line < images * shape.height; ++line) {
+    const int row = line % shape.height;
+    if (row < rows && row % shape.pool == 0) {
+      reals.read(values, shape.pooled_row_words());
+      if (shape.routed != 0) routes.read(kept_routes, shape.pooled_row_words() / words_per_tile);
+    }
+    for (int i = 0; i < shape.width * shape.words; ++i) {
+#pragma HLS pipeline II = 1
+      const int column = i / shape.words, w = i % shape.words;
+      RealWord value = {};
+      if (row < rows && column < columns) {
+        const int word = column / shape.pool * shape.words + w;
+        const int element = row % shape.pool * shape.pool + column % shape.pool;
+        value = values[word];
+        if (shape.routed != 0)
+          pass(value, kept_routes[word / words_per_tile], word % words_per_tile, element);
+      }
+      const std::uint32_t place = static_cast<std::uint32_t>(line * shape.width * shape.words + i);
+      out.write(Family::quantise(value, rounding, place * simd));
+    }
+  }
+}
+
+}  // namespace
+
+/// output [batch][height][width][words] from reals [batch][height / pool][width / pool][words] and,
+/// if `routed`, their routes. inverse: codes a unit.
+extern "C" void train_quantise(const RealWord* reals, const RouteBurst* routes, WordBurst* output,
+                               std::int32_t batch, std::int32_t height, std::int32_t width,
+                               std::int32_t words, std::int32_t pool, std::int32_t routed,
+                               float inverse, std::int32_t bits, std::int32_t stochastic,
+                               std::uint32_t key) {
+#pragma HLS interface m_axi port = reals bundle = gmem0 offset = slave
+#pragma HLS interface m_axi port = routes bundle = gmem1 offset = slave
+#pragma HLS interface m_axi port = output bundle = gmem2 offset = slave
+#pragma HLS interface s_axilite port = return
+  const Unpool shape = {height, width, words, pool, routed};
+  const Rounding rounding = {inverse, bits, stochastic, key};
+  const int pooled = shape.pooled_height() * shape.pooled_row_words();
+  const int routed_images = routed != 0 ? batch : 0;
+  RealStream values;
+  RouteStream chosen;
+  WordStream codes;
+  DATAFLOW_BEGIN();
+  DATAFLOW_STAGE(load_reals, reals, values, batch * pooled);
+  DATAFLOW_STAGE(load_routes, routes, chosen, 0, routed_images, pooled / words_per_tile);
+  DATAFLOW_STAGE(quantise_maps, values, chosen, codes, batch, shape, rounding);
+  DATAFLOW_STAGE(store_words, codes, output, batch, height * width * words);
+  DATAFLOW_END();
+}

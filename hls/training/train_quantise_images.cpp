@@ -1,0 +1,77 @@
+// FPGA kernel: uint8 images to a family's numbers, through one table of normalised values a
+// channel.
+#include "dataflow.hpp"
+#include "training/memory.hpp"
+
+namespace {
+
+using namespace dovetail::training;
+
+using PixelStream = dovetail::hls::Stream<PixelBurst, 16>;
+
+constexpr int table_words = 256 / simd;
+
+void load_pixels(const PixelBurst* memory, PixelStream& out, int bursts) {
+  for (int b = 0; b < bursts; ++b) {
+#pragma HLS pipeline II = 1
+    out.write(memory[b]);
+  }
+}
+
+/// How an image becomes a map: channel j of position p is its pixel number j · positions + p, which
+/// belongs to input channel (j · positions + p) / plane.
+struct Picture {
+  int positions, channels, plane;
+
+  int words() const { return channel_words(channels); }
+  int bursts() const { return divide_up(positions * channels, burst_bytes); }
+};
+
+void translate(PixelStream& pixels, RealStream& table_stream, WordStream& out, int images,
+               const Picture& picture, const Rounding& rounding) {
+  RealWord tables[max_input_channels * table_words];
+  PixelBurst image[max_image_bytes / burst_bytes];
+  const int input_channels = picture.positions * picture.channels / picture.plane;
+  table_stream.read(tables, input_channels * table_words);
+  for (int n = 0; n < images; ++n) {
+    pixels.read(image, picture.bursts());
+    for (int p = 0; p < picture.positions; ++p) {
+      for (int w = 0; w < picture.words(); ++w) {
+        RealWord value = {};
+        for (int l = 0; l < simd && w * simd + l < picture.channels; ++l) {
+#pragma HLS pipeline II = 1
+          const int at = (w * simd + l) * picture.positions + p;
+          const int pixel = image[at / burst_bytes].byte[at % burst_bytes];
+          value.value[l] =
+              tables[at / picture.plane * table_words + pixel / simd].value[pixel % simd];
+        }
+        out.write(Family::quantise(value, rounding, 0));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+/// images: [batch][positions · channels] of uint8, each image starting on a burst; tables: [input
+/// channel][256] of float32; output: [batch][positions][words of the channels].
+extern "C" void train_quantise_images(const PixelBurst* images, const RealWord* tables,
+                                      WordBurst* output, std::int32_t batch, std::int32_t positions,
+                                      std::int32_t channels, std::int32_t plane, float inverse,
+                                      std::int32_t bits) {
+#pragma HLS interface m_axi port = images bundle = gmem0 offset = slave
+#pragma HLS interface m_axi port = tables bundle = gmem1 offset = slave
+#pragma HLS interface m_axi port = output bundle = gmem2 offset = slave
+#pragma HLS interface s_axilite port = return
+  const Picture picture = {positions, channels, plane};
+  const Rounding rounding = {inverse, bits, 0, 0};
+  PixelStream pixels;
+  RealStream table_stream;
+  WordStream codes;
+  DATAFLOW_BEGIN();
+  DATAFLOW_STAGE(load_pixels, images, pixels, batch * picture.bursts());
+  DATAFLOW_STAGE(load_reals, tables, table_stream, positions * channels / plane * table_words);
+  DATAFLOW_STAGE(translate, pixels, table_stream, codes, batch, picture, rounding);
+  DATAFLOW_STAGE(store_words, codes, output, batch, positions * picture.words());
+  DATAFLOW_END();
+}

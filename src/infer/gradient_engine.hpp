@@ -1,0 +1,70 @@
+// Computes gradients in low precision on one FPGA card.
+#pragma once
+
+#include <vector>
+
+#include "device/xrt/card.hpp"
+#include "infer/gradient_step.hpp"
+
+namespace dovetail::infer {
+
+/// The name of the xclbin that a format needs: "training_int8", "training_fixed16" or
+/// "training_bfp". Throws UsageError for a format without one.
+std::string gradient_kernels(const std::string& format);
+
+/// Forward and backward pass layer by layer; maps, routes and gradients stay on the card, only
+/// largest magnitudes, logits and the sums come back. Buffers are allocated when a network of
+/// another shape is loaded, never while running.
+class GradientEngine final : public GradientSource {
+ public:
+  /// @param card          loaded with the xclbin of gradient_kernels(options.format); must outlive
+  ///                      the engine.
+  /// @param compute_units of each heavy kernel, to share every pass; the xclbins have 2. Throws
+  /// UsageError for options that cannot work, Error where the xclbin lacks a kernel.
+  GradientEngine(fpga::Card& card, GradientOptions options, int compute_units = 2);
+
+  void load(const quant::WeightPack& pack) override;
+  GradientSums gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
+                         std::uint64_t draw) override;
+
+  const GradientOptions& options() const { return options_; }
+
+ private:
+  /// The heavy kernels as one thread launches them.
+  struct Unit {
+    fpga::Kernel forward, input_gradient, weight_gradient;
+  };
+  /// A layer on the card. Real maps serve the layer's output on the way forward and its gradient on
+  /// the way back.
+  struct Step {
+    fpga::Buffer input, weights, bias, real, routes, gradient, weight_sums, bias_sums;
+    float input_step = 1;
+  };
+  struct Pass;
+
+  void allocate(const quant::TrainingNetwork& network);
+  void write_weights(const quant::TrainingNetwork& network);
+  void add_pass(const Pass& pass, GradientSums& sums);
+  void write_images(const Pass& pass);
+  void forward(const Pass& pass, std::size_t layer);
+  void differentiate_loss(const Pass& pass, GradientSums& sums);
+  void backward(const Pass& pass, std::size_t layer, GradientSums& sums);
+  void add_sums(std::size_t layer, GradientSums& sums);
+  float read_largest(std::size_t parts);
+  /// body(unit, part) for every part, each in a thread of its own.
+  template <typename Body>
+  void in_parallel(std::size_t parts, Body&& body);
+
+  fpga::Card& card_;
+  GradientOptions options_;
+  std::vector<Unit> units_;
+  fpga::Kernel quantise_images_, quantise_;
+  quant::TrainingNetwork network_;
+  fpga::Buffer images_, tables_, largest_;
+  std::vector<Step> steps_;
+  float gradient_largest_ = 0;  // magnitude, of the gradient that goes back next
+  std::vector<std::uint8_t> staged_images_;
+  SumRounding rounding_;
+};
+
+}  // namespace dovetail::infer

@@ -1,0 +1,27 @@
+// The gradient engine's twin: a low-precision training step by the reference operations, without a
+// card.
+#pragma once
+
+#include "infer/gradient_step.hpp"
+
+namespace dovetail::infer {
+
+/// Equal bit for bit to GradientEngine with the same options. For tests: plain loops, slow.
+class ReferenceGradients final : public GradientSource {
+ public:
+  explicit ReferenceGradients(GradientOptions options);
+
+  void load(const quant::WeightPack& pack) override;
+  GradientSums gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
+                         std::uint64_t draw) override;
+
+ private:
+  void add_pass(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
+                std::uint64_t draw, GradientSums& sums) const;
+
+  GradientOptions options_;
+  quant::TrainingNetwork network_;
+  SumRounding rounding_;
+};
+
+}  // namespace dovetail::infer

@@ -1,0 +1,50 @@
+// Sorts the formats into families of kernels and chooses steps.
+#include "quant/training_format.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "numeric/format.hpp"
+#include "numeric/quantise_real.hpp"
+#include "support/error.hpp"
+#include "support/text.hpp"
+
+namespace dovetail::quant {
+namespace {
+
+constexpr float smallest_step = 0x1p-100F;  // its reciprocal, and products of two, are normal
+
+}  // namespace
+
+float TrainingFormat::step(float largest) const {
+  if (!std::isfinite(largest)) {
+    throw Error(
+        fmt::format("a tensor's largest value is {}, which {} cannot express", largest, name),
+        "The training has diverged: choose a smaller learning rate");
+  }
+  if (blocks || largest == 0) return 1;
+  const float exact = largest / static_cast<float>(numeric::largest_code(bits));
+  if (!power_of_two) return std::max(exact, smallest_step);
+  int exponent = 0;
+  const float fraction = std::frexp(exact, &exponent);  // in [1/2, 1)
+  return std::max(std::ldexp(1.0F, fraction == 0.5F ? exponent - 1 : exponent), smallest_step);
+}
+
+TrainingFormat training_format(const std::string& name) {
+  const numeric::ElementFormat element = numeric::parse_format(name).weights;
+  const bool blocks = element.kind == numeric::ElementKind::block_float;
+  const bool fixed = element.kind == numeric::ElementKind::fixed && !element.integer_bits;
+  const bool integer = element.kind == numeric::ElementKind::integer && name.starts_with("int");
+  if (element.bits < 2 || element.bits > (blocks ? 8 : 16) || !(blocks || fixed || integer)) {
+    throw UsageError(fmt::format("gradients cannot be computed in {}", name),
+                     "Known: int2 to int16, fixed2 to fixed16, bfp2 to bfp8");
+  }
+  const std::string family = blocks ? "bfp" : element.bits <= 8 ? "int8" : "fixed16";
+  return {.name = name,
+          .family = family,
+          .bits = element.bits,
+          .blocks = blocks,
+          .power_of_two = fixed};
+}
+
+}  // namespace dovetail::quant

@@ -1,0 +1,25 @@
+// The number formats that gradients can be computed in, as the training kernels need them
+// described.
+#pragma once
+
+#include <string>
+
+namespace dovetail::quant {
+
+struct TrainingFormat {
+  std::string name;
+  std::string family;         // of kernels: "int8", "fixed16" or "bfp"
+  int bits = 8;               // of a code or mantissa
+  bool blocks = false;        // 16 mantissas share an exponent; else one step a tensor …
+  bool power_of_two = false;  // … which is a power of two
+
+  /// The real value of one code, for a tensor with this largest magnitude; 1 with blocks. Throws
+  /// Error when the magnitude is not finite.
+  float step(float largest) const;
+};
+
+/// int2 … int16 (a real step a tensor), fixed2 … fixed16 (a power of two) and bfp2 … bfp8. Throws
+/// UsageError, naming them, for any other.
+TrainingFormat training_format(const std::string& name);
+
+}  // namespace dovetail::quant

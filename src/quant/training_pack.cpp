@@ -1,0 +1,265 @@
+// Quantises weights for the training kernels, and writes and reads them as bytes.
+//
+// Little-endian. "DOVETRNP", layout, number of layers, format[16], model[32], version, channels,
+// height, width, classes, means, deviations; then for each layer name[32], extents, window, pool,
+// ReLU; then for each its step, biases, exponents and codes, whose sizes follow from the shapes and
+// the format's bits; last the SHA-256 of all of it in 64 hexadecimal digits.
+#include "quant/training_pack.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <span>
+
+#include "numeric/packing.hpp"
+#include "numeric/shared_exponent.hpp"
+#include "numeric/training_layout.hpp"
+#include "quant/byte_string.hpp"
+#include "support/checksum.hpp"
+
+namespace dovetail::quant {
+namespace {
+
+constexpr char magic[] = {'D', 'O', 'V', 'E', 'T', 'R', 'N', 'P'};
+constexpr std::int32_t layout_version = 1;
+constexpr std::int32_t max_layers = 1024;
+constexpr std::size_t checksum_digits = 64;
+constexpr std::size_t format_bytes = 16, model_bytes = 32, name_bytes = 32;
+
+[[noreturn]] void damaged(const std::string& how) {
+  throw Error(fmt::format("a weight pack is damaged: {}", how),
+              "It must arrive as it was sent; start the job again");
+}
+
+/// The fields of a layer that stand in the table, in order.
+template <typename Layer>
+auto fields(Layer& layer) {
+  return std::array{&layer.in_channels, &layer.in_height, &layer.in_width, &layer.out_channels,
+                    &layer.out_height,  &layer.out_width, &layer.kernel,   &layer.stride,
+                    &layer.padding,     &layer.pool};
+}
+
+void add_pool(const Layer& source, TrainingNetwork& network) {
+  const bool behind_convolution = !network.layers.empty() && network.layers.back().pool == 1;
+  if (!behind_convolution || source.kernel != source.stride || source.padding != 0) {
+    throw Error(fmt::format("model {} has a max-pool that the FPGA's training kernels cannot run",
+                            network.model),
+                "They take one behind a layer with weights, whose windows touch");
+  }
+  network.layers.back().pool = source.kernel;
+}
+
+TrainingLayer shape_of(const Layer& source, const TrainingNetwork& network) {
+  TrainingLayer layer;
+  layer.name = source.name;
+  layer.dense = source.kind == LayerKind::dense;
+  layer.in_channels = source.in_channels;
+  layer.in_height = source.in_height;
+  layer.in_width = source.in_width;
+  if (layer.dense && network.layers.empty()) {  // takes the image as a vector
+    layer.in_channels = source.in_channels * source.in_height * source.in_width;
+    layer.in_height = layer.in_width = 1;
+  } else if (layer.dense && source.in_height == 1 && source.in_width == 1) {
+    const TrainingLayer& before = network.layers.back();  // given as a vector: the card has a map
+    layer.in_channels = before.out_channels;
+    layer.in_height = before.pooled_height();
+    layer.in_width = before.pooled_width();
+  }
+  layer.out_channels = source.out_channels;
+  layer.out_height = source.out_height;
+  layer.out_width = source.out_width;
+  layer.kernel = source.kernel;
+  layer.stride = source.stride;
+  layer.padding = source.padding;
+  layer.relu = source.relu;
+  return layer;
+}
+
+float largest_weight(const Layer& source, const TrainingLayer& layer) {
+  if (source.weight.size() != layer.weight_count() ||
+      source.bias.size() != static_cast<std::size_t>(layer.out_channels)) {
+    throw Error(fmt::format("layer {} has {} weights and {} biases where its shape needs {} and {}",
+                            layer.name, source.weight.size(), source.bias.size(),
+                            layer.weight_count(), layer.out_channels));
+  }
+  float largest = 0;
+  for (const std::vector<float>* values : {&source.weight, &source.bias}) {
+    for (const float value : *values) {
+      if (!std::isfinite(value))
+        throw Error(fmt::format("layer {} has a weight or bias that is not finite", layer.name));
+      if (values == &source.weight) largest = std::max(largest, std::fabs(value));
+    }
+  }
+  return largest;
+}
+
+void quantise_weights(const Layer& source, const TrainingFormat& format, TrainingLayer& layer) {
+  const float largest = largest_weight(source, layer);
+  layer.step = format.step(largest);
+  layer.bias = source.bias;
+  if (format.blocks) {
+    std::vector<float> most(layer.block_count());
+    for (std::size_t i = 0; i < source.weight.size(); ++i) {
+      float& block = most[layer.block_of(i)];
+      block = std::max(block, std::fabs(source.weight[i]));
+    }
+    for (const float m : most)
+      layer.exponents.push_back(static_cast<std::int8_t>(numeric::exponent_for(m, format.bits)));
+  }
+  const float inverse = 1 / layer.step;
+  for (std::size_t i = 0; i < source.weight.size(); ++i) {
+    const float scale =
+        format.blocks ? numeric::power_of_two(-layer.exponents[layer.block_of(i)]) : inverse;
+    layer.codes.push_back(static_cast<std::int16_t>(numeric::quantise_real(
+        source.weight[i] * scale, numeric::nearest_threshold, numeric::largest_code(format.bits))));
+  }
+}
+
+void write_codes(ByteWriter& writer, const TrainingLayer& layer, int bits) {
+  std::vector<std::uint8_t> packed(numeric::packed_bytes(layer.codes.size(), bits));
+  for (std::size_t i = 0; i < layer.codes.size(); ++i)
+    numeric::pack_code(packed.data(), i, bits, static_cast<std::uint16_t>(layer.codes[i]));
+  writer.values(packed.data(), packed.size());
+}
+
+void read_codes(ByteReader& reader, TrainingLayer& layer, int bits) {
+  const std::size_t count = layer.weight_count();
+  const auto packed = reader.values<std::uint8_t>(numeric::packed_bytes(count, bits));
+  const int largest = numeric::largest_code(bits);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::int32_t code =
+        numeric::sign_extend(numeric::unpack_code(packed.data(), i, bits), bits);
+    if (code < -largest) damaged(fmt::format("layer {} has a weight out of range", layer.name));
+    layer.codes.push_back(static_cast<std::int16_t>(code));
+  }
+}
+
+WeightPack serialise(TrainingNetwork& network) {
+  ByteWriter writer;
+  writer.values(magic, sizeof magic);
+  writer.value(layout_version);
+  writer.value(static_cast<std::int32_t>(network.layers.size()));
+  writer.text(network.format.name, format_bytes);
+  writer.text(network.model, model_bytes);
+  writer.value(network.version);
+  for (const int field : {network.channels, network.height, network.width, network.classes})
+    writer.value(std::int32_t{field});
+  writer.values(network.input_mean.data(), network.input_mean.size());
+  writer.values(network.input_deviation.data(), network.input_deviation.size());
+  for (const TrainingLayer& layer : network.layers) {
+    writer.text(layer.name, name_bytes);
+    for (const int* field : fields(layer)) writer.value(std::int32_t{*field});
+    writer.value(std::int32_t{layer.dense});
+    writer.value(std::int32_t{layer.relu});
+  }
+  for (const TrainingLayer& layer : network.layers) {
+    writer.value(layer.step);
+    writer.values(layer.bias.data(), layer.bias.size());
+    writer.values(layer.exponents.data(), layer.exponents.size());
+    write_codes(writer, layer, network.format.bits);
+  }
+  const std::string sum = sha256_hex(std::span<const std::uint8_t>(writer.bytes()));
+  writer.values(sum.data(), sum.size());
+  return {network.version, std::move(writer.bytes())};
+}
+
+void read_header(ByteReader& reader, TrainingNetwork& network) {
+  const auto layers = reader.value<std::int32_t>();
+  network.format = training_format(reader.text(format_bytes));
+  network.model = reader.text(model_bytes);
+  network.version = reader.value<std::uint64_t>();
+  for (int* field : {&network.channels, &network.height, &network.width, &network.classes})
+    *field = reader.value<std::int32_t>();
+  if (network.channels < 1 || network.channels > training::max_input_channels || layers < 1 ||
+      layers > max_layers) {
+    damaged("its counts are out of range");
+  }
+  const auto channels = static_cast<std::size_t>(network.channels);
+  network.input_mean = reader.values<float>(channels);
+  network.input_deviation = reader.values<float>(channels);
+  for (std::int32_t i = 0; i < layers; ++i) {
+    TrainingLayer layer;
+    layer.name = reader.text(name_bytes);
+    for (int* field : fields(layer)) *field = reader.value<std::int32_t>();
+    layer.dense = reader.value<std::int32_t>() != 0;
+    layer.relu = reader.value<std::int32_t>() != 0;
+    network.layers.push_back(std::move(layer));
+  }
+}
+
+void read_weights(ByteReader& reader, const TrainingFormat& format, TrainingLayer& layer) {
+  layer.step = reader.value<float>();
+  layer.bias = reader.values<float>(static_cast<std::size_t>(layer.out_channels));
+  if (format.blocks) layer.exponents = reader.values<std::int8_t>(layer.block_count());
+  for (const std::int8_t exponent : layer.exponents) {
+    if (exponent < numeric::shared_exponent_lowest || exponent > numeric::shared_exponent_highest)
+      damaged(fmt::format("layer {} has an exponent out of range", layer.name));
+  }
+  if (!(std::isfinite(layer.step) && layer.step > 0))
+    damaged(fmt::format("layer {} has a step of {}", layer.name, layer.step));
+  read_codes(reader, layer, format.bits);
+}
+
+void check_statistics(const TrainingNetwork& network) {
+  const auto channels = static_cast<std::size_t>(std::max(network.channels, 0));
+  bool usable = network.input_mean.size() == channels && network.input_deviation.size() == channels;
+  for (const float mean : network.input_mean) usable = usable && std::isfinite(mean);
+  for (const float deviation : network.input_deviation)
+    usable = usable && std::isfinite(deviation) && deviation > 0;
+  if (usable) return;
+  throw Error(
+      fmt::format("model {} has unusable means or standard deviations of its input", network.model),
+      "Check the data set's manifest");
+}
+
+}  // namespace
+
+WeightPack pack_training(const Network& source, const std::string& format, std::uint64_t version) {
+  TrainingNetwork network;
+  network.format = training_format(format);
+  network.model = source.model;
+  network.version = version;
+  network.channels = source.channels;
+  network.height = source.height;
+  network.width = source.width;
+  network.classes = source.classes;
+  network.input_mean = source.input_mean;
+  network.input_deviation = source.input_deviation;
+  check_statistics(network);
+  std::vector<const Layer*> weighted;
+  for (const Layer& layer : source.layers) {
+    if (layer.kind == LayerKind::max_pool) {
+      add_pool(layer, network);
+    } else {
+      network.layers.push_back(shape_of(layer, network));
+      weighted.push_back(&layer);
+    }
+  }
+  check_training_layers(network);
+  for (std::size_t i = 0; i < weighted.size(); ++i)
+    quantise_weights(*weighted[i], network.format, network.layers[i]);
+  return serialise(network);
+}
+
+TrainingNetwork parse_training(const WeightPack& pack) {
+  if (pack.bytes.size() < checksum_digits) damaged("it is shorter than its checksum");
+  const std::size_t content = pack.bytes.size() - checksum_digits;
+  const std::string sum(pack.bytes.begin() + static_cast<std::ptrdiff_t>(content),
+                        pack.bytes.end());
+  if (sha256_hex(std::span(pack.bytes).first(content)) != sum)
+    damaged("its SHA-256 does not match");
+  ByteReader reader(pack.bytes.data(), content);
+  const auto start = reader.values<char>(sizeof magic);
+  if (!std::equal(start.begin(), start.end(), magic)) damaged("it is no pack for training");
+  if (reader.value<std::int32_t>() != layout_version) damaged("its layout is another one");
+  TrainingNetwork network;
+  read_header(reader, network);
+  if (network.version != pack.version) damaged("its version is not the announced one");
+  check_statistics(network);
+  check_training_layers(network);
+  for (TrainingLayer& layer : network.layers) read_weights(reader, network.format, layer);
+  if (!reader.at_end()) damaged("bytes are left over");
+  return network;
+}
+
+}  // namespace dovetail::quant

@@ -1,0 +1,219 @@
+// The gradient engine on the emulated card against its twin, bit for bit, and against the float64
+// gradient of the same network.
+#include "infer/gradient_engine.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <memory>
+#include <random>
+
+#include "infer/float_gradients.hpp"
+#include "infer/reference_gradients.hpp"
+#include "quant/networks.hpp"
+#include "support/error.hpp"
+
+namespace dovetail::infer {
+namespace {
+
+using quant::Network;
+using quant::NetworkBuilder;
+
+struct Samples {
+  std::vector<std::uint8_t> images;
+  std::vector<std::int32_t> labels;
+};
+
+/// Smooth bright patches on black, one place a class.
+Samples samples_for(const Network& network, int count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> noise(0, 20);
+  Samples samples;
+  for (int n = 0; n < count; ++n) {
+    const int label = static_cast<int>(random() % static_cast<unsigned>(network.classes));
+    samples.labels.push_back(label);
+    const double cy = network.height * (0.3 + 0.1 * (label % 5)),
+                 cx = network.width * (0.3 + 0.3 * (label / 5));
+    for (int c = 0; c < network.channels; ++c)
+      for (int y = 0; y < network.height; ++y)
+        for (int x = 0; x < network.width; ++x) {
+          const double d = ((y - cy) * (y - cy) + (x - cx) * (x - cx)) / (5.0 + 5.0 * c);
+          const double value = 230 * std::exp(-d / 8) + noise(random);
+          samples.images.push_back(static_cast<std::uint8_t>(std::clamp(value, 0.0, 255.0)));
+        }
+  }
+  return samples;
+}
+
+/// Three channels, a stride, pools that leave rows over, channels that fit no word.
+Network strided(unsigned seed) {
+  return NetworkBuilder("strided", 3, 17, 14, seed)
+      .conv(21, 5, 2, 2)
+      .pool(2, 2)
+      .conv(37, 3, 1, 1)
+      .conv(9, 1, 1, 0)
+      .dense(45, true)
+      .build(7);
+}
+
+Network small_mlp(unsigned seed) {
+  return NetworkBuilder("mlp", 1, 9, 11, seed).dense(40, true).dense(33, true).build(10);
+}
+
+/// One emulated card for each family, opened when first asked for.
+class GradientEngines : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { fpga::use_emulated_cards(3); }
+  static void TearDownTestSuite() { cards_.clear(); }
+
+  static fpga::Card& card(const std::string& format) {
+    const std::string kernels = gradient_kernels(format);
+    auto& card = cards_[kernels];
+    if (!card) {
+      card = std::make_unique<fpga::Card>(static_cast<int>(cards_.size()) - 1,
+                                          fpga::find_xclbin(kernels, fpga::Backend::emulated));
+    }
+    return *card;
+  }
+
+  static GradientSums on_card(const Network& network, const Samples& samples,
+                              const GradientOptions& options) {
+    GradientEngine engine(card(options.format), options);
+    engine.load(pack_training(network, options.format, 7));
+    return engine.gradients(samples.images, samples.labels, 11);
+  }
+
+ private:
+  static inline std::map<std::string, std::unique_ptr<fpga::Card>> cards_;
+};
+
+void expect_equal(const GradientSums& got, const GradientSums& expected) {
+  EXPECT_EQ(got.version, expected.version);
+  EXPECT_EQ(got.samples, expected.samples);
+  EXPECT_EQ(got.correct, expected.correct);
+  EXPECT_EQ(got.loss_sum, expected.loss_sum);
+  ASSERT_EQ(got.parameters.size(), expected.parameters.size());
+  for (std::size_t p = 0; p < got.parameters.size(); ++p) {
+    EXPECT_EQ(got.parameters[p].name, expected.parameters[p].name);
+    EXPECT_EQ(got.parameters[p].value.shape, expected.parameters[p].value.shape);
+    EXPECT_EQ(got.parameters[p].value.values, expected.parameters[p].value.values)
+        << got.parameters[p].name;
+  }
+}
+
+double cosine(const GradientSums& got, const std::vector<Values>& expected) {
+  double dot = 0, a = 0, b = 0;
+  for (std::size_t p = 0; p < expected.size(); ++p) {
+    for (std::size_t i = 0; i < expected[p].size(); ++i) {
+      const double x = double{got.parameters[p].value.values[i]}, y = expected[p][i];
+      dot += x * y;
+      a += x * x;
+      b += y * y;
+    }
+  }
+  return dot / std::sqrt(a * b);
+}
+
+class EveryFormat : public GradientEngines, public testing::WithParamInterface<const char*> {};
+
+TEST_P(EveryFormat, EqualsTheTwinBitForBit) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  for (const Network& network : {small_mlp(seed), strided(seed)}) {
+    const Samples samples = samples_for(network, 7, seed);
+    for (const bool stochastic : {true, false}) {
+      const GradientOptions options{.format = GetParam(),
+                                    .stochastic = stochastic,
+                                    .seed = seed,
+                                    .max_batch = 5,
+                                    .quantise_sums = stochastic};
+      ReferenceGradients twin(options);
+      twin.load(pack_training(network, options.format, 7));
+      expect_equal(on_card(network, samples, options),
+                   twin.gradients(samples.images, samples.labels, 11));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat,
+                         testing::Values("int8", "int6", "int4", "fixed8", "fixed16", "int12",
+                                         "bfp8", "bfp5", "bfp4"),
+                         [](const auto& format) { return std::string(format.param); });
+
+TEST_F(GradientEngines, CnnEqualsItsTwinBitForBit) {
+  const Network network = quant::cnn(3);
+  const Samples samples = samples_for(network, 3, 4);
+  for (const char* format : {"int8", "bfp8"}) {
+    const GradientOptions options{.format = format};
+    ReferenceGradients twin(options);
+    twin.load(pack_training(network, format, 7));
+    expect_equal(on_card(network, samples, options),
+                 twin.gradients(samples.images, samples.labels, 11));
+  }
+}
+
+/// Without ReLU and pool nothing can flip between two nearly equal values, so that errors stay as
+/// small as the roundings.
+Network smooth(Network network) {
+  std::erase_if(network.layers,
+                [](const quant::Layer& layer) { return layer.kind == quant::LayerKind::max_pool; });
+  for (quant::Layer& layer : network.layers) layer.relu = false;
+  return network;
+}
+
+Network smooth_convolutions(unsigned seed) {
+  return smooth(NetworkBuilder("convolutions", 3, 17, 14, seed)
+                    .conv(21, 5, 2, 2)
+                    .conv(37, 3, 2, 1)
+                    .conv(9, 1, 1, 0)
+                    .dense(45, false)
+                    .build(7));
+}
+
+TEST_F(GradientEngines, SixteenBitsAgreeWithTheFloat64Gradient) {
+  for (const Network& network : {smooth(small_mlp(1)), smooth_convolutions(2)}) {
+    const Samples samples = samples_for(network, 6, 5);
+    const auto expected = float_gradients(network, samples.images, samples.labels);
+    for (const char* format : {"fixed16", "int16"}) {
+      const GradientSums got = on_card(network, samples, {.format = format, .stochastic = false});
+      for (std::size_t p = 0; p < expected.size(); ++p) {
+        double largest = 0, error = 0;
+        for (std::size_t i = 0; i < expected[p].size(); ++i) {
+          largest = std::max(largest, std::abs(expected[p][i]));
+          error =
+              std::max(error, std::abs(double{got.parameters[p].value.values[i]} - expected[p][i]));
+        }
+        // A rounding is off by up to 2^−15 of a tensor's largest value; 3 to 13 tensors are rounded
+        // on the way to a gradient.
+        EXPECT_LT(error, largest / 1024) << network.model << ' ' << got.parameters[p].name;
+      }
+      EXPECT_GT(cosine(got, expected), 0.999999);
+    }
+  }
+}
+
+TEST_F(GradientEngines, SixteenBitsAgreeThroughReluAndPool) {
+  for (const Network& network : {small_mlp(1), strided(2), quant::cnn(3)}) {
+    const Samples samples = samples_for(network, 6, 5);
+    const auto expected = float_gradients(network, samples.images, samples.labels);
+    const GradientSums got = on_card(network, samples, {.format = "fixed16"});
+    EXPECT_GT(cosine(got, expected), 0.999) << network.model;  // some nearly equal values flip
+  }
+}
+
+TEST_F(GradientEngines, LowBitsPointWhereTheFloat64GradientPoints) {
+  const Network network = quant::cnn(6);
+  const Samples samples = samples_for(network, 32, 7);
+  const auto expected = float_gradients(network, samples.images, samples.labels);
+  const std::map<std::string, double> least{
+      {"int8", 0.95}, {"bfp8", 0.98}, {"int6", 0.8}, {"bfp5", 0.8}, {"bfp4", 0.6}};
+  for (const auto& [format, bound] : least) {
+    const double got = cosine(on_card(network, samples, {.format = format}), expected);
+    RecordProperty("cosine_" + format, std::to_string(got));
+    EXPECT_GT(got, bound) << format;
+  }
+}
+
+}  // namespace
+}  // namespace dovetail::infer
