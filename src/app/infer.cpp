@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "app/card_engines.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
 #include "app/job.hpp"
@@ -194,7 +195,7 @@ int infer(Communicator& world, const Arguments& arguments) {
   std::unique_ptr<infer::Inference> engine;
   Predict predict;
   if (on_fpga) {
-    card.emplace(placement.mine(), options.placement);
+    card.emplace(placement.mine(), options.placement, options.format);
     engine = card->open(options.format);
     predict = predict_on_fpga(checkpoint, model, *engine, options);
   } else {

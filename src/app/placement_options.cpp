@@ -1,10 +1,9 @@
-// Placement from options, and the engine on a placed card.
+// Placement from options.
 #include "app/placement_options.hpp"
 
 #include <cmath>
 
 #include "app/job.hpp"
-#include "infer/engine.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
@@ -45,17 +44,6 @@ Placement place_job(Communicator& world, const PlacementOptions& options) {
   log::note(to_text(placement));
   for (const std::string& notice : placement.notices) log::note(notice);
   return placement;
-}
-
-CardEngines::CardEngines(const RankPlacement& placement, const PlacementOptions& options) {
-  const fpga::Backend backend = placement.emulated ? fpga::Backend::emulated : fpga::Backend::card;
-  card_ = std::make_unique<fpga::Card>(placement.device.index, fpga::find_xclbin("int8", backend),
-                                       options.card_timeout_s);
-  infer::Engine expects_its_kernels(*card_);
-}
-
-std::unique_ptr<infer::Inference> CardEngines::open(const std::string&) const {
-  return std::make_unique<infer::Engine>(*card_);
 }
 
 }  // namespace dovetail::app

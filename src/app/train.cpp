@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "app/card_engines.hpp"
 #include "app/commands.hpp"
 #include "app/job.hpp"
 #include "app/train_options.hpp"
@@ -10,6 +11,7 @@
 #include "infer/fpga_rank.hpp"
 #include "model/zoo.hpp"
 #include "plan/fpga_network.hpp"
+#include "quant/training_pack.hpp"
 #include "quant/weight_pack.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
@@ -89,7 +91,7 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
 
 void serve_on_fpga(Job& job, Communicator& link) {
   const TrainSettings& settings = job.options.settings;
-  const CardEngines engines(job.placement.mine(), job.options.placement);
+  CardEngines engines(job.placement.mine(), job.options.placement, settings.fpga_formats.front());
   FpgaDuties duties;
   duties.name = fmt::format("rank {} on {}", job.world.rank(), job.world.host());
   duties.formats = settings.fpga_formats;
@@ -103,6 +105,15 @@ void serve_on_fpga(Job& job, Communicator& link) {
     duties.schedule = step_schedule(settings, train_set->samples());
     duties.timing = boost_timing(settings, duties.schedule, 0);
     duties.select_format = settings.boost.select_format;
+  }
+  std::unique_ptr<infer::GradientSource> gradients;
+  if (settings.boost.contributes()) {
+    gradients = engines.open_gradients({.format = settings.boost.gradient_format,
+                                        .stochastic = job.options.stochastic,
+                                        .seed = settings.seed,
+                                        .quantise_sums = job.options.error_feedback,
+                                        .error_feedback = job.options.error_feedback});
+    duties.gradients = gradients.get();
   }
   job.world.barrier();
   FpgaRank rank(link, duties);
@@ -121,6 +132,8 @@ void expect_fpga_fit(const Job& job) {
         plan::fpga_network(job.model, job.model.initial_parameters(0),
                            job.model.initial_statistics(), input_statistics(job.test_set), ranges);
     for (const std::string& format : formats) quant::pack(network, format, 0);
+    if (settings.boost.contributes())
+      quant::pack_training(network, settings.boost.gradient_format, 0);
   } catch (const Error& failure) {
     throw UsageError(fmt::format("the FPGA ranks cannot run this network: {}", failure.what()),
                      "Or train it without them (--fpga-ranks 0)");

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "model/zoo.hpp"
+#include "quant/training_format.hpp"
 #include "quant/weight_pack.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
@@ -26,7 +27,8 @@ struct TypedOptions {
   std::string fpga_formats = "int8", failure = "retire";
   std::string share = "0", keep = "1", select = to_string(SelectKind::rank), weight = "1";
   BoostSettings boost;
-  bool insist = false;
+  std::string rounding = "stochastic";
+  bool insist = false, feedback = false;
 };
 
 void expect(bool holds, const std::string& problem, const std::string& remedy) {
@@ -91,6 +93,10 @@ void check_boost(const BoostSettings& boost, const TypedOptions& typed, int batc
   expect(!boost.weight || (*boost.weight >= 0 && *boost.weight <= 1),
          fmt::format("--boost-weight {} is outside [0, 1]", typed.weight), "Give auto, or 1");
   expect(boost.measure_every >= 1, "--boost-measure 0 measures nothing", "Give steps, such as 50");
+  expect(typed.rounding == "stochastic" || typed.rounding == "nearest",
+         fmt::format("unknown --boost-rounding '{}'", typed.rounding),
+         "Known: stochastic, nearest");
+  if (boost.contributes()) quant::training_format(boost.gradient_format);
   if (boost.needs_scores()) check_fpga_format(boost.select_format);
   if (!boost.selects() || boost.select != SelectKind::hard || boost.scores_on_gpu()) return;
   const bool fresh = boost.wait && boost.staleness == 0;
@@ -133,6 +139,17 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
 
 void add_boost(CommandLine& line, TypedOptions& typed) {
   BoostSettings& boost = typed.boost;
+  line.add("boost", typed.share,
+           "FPGA ranks' share of the global batch, such as 1/4: they contribute its gradients");
+  line.add("boost-format", boost.gradient_format,
+           "format of contributed gradients: int2 ... int16, fixed2 ... fixed16, bfp2 ... bfp8");
+  line.add("boost-rounding", typed.rounding, "of back-propagated gradients: stochastic or nearest");
+  line.add_flag("boost-feedback", typed.feedback,
+                "contributed sums are rounded to the format, with error feedback");
+  line.add("boost-weight", typed.weight,
+           "of a contributed sample: 1, another number up to 1, or auto: as measured");
+  line.add("boost-measure", boost.measure_every,
+           "steps between two measurements of contributed gradients against float32");
   line.add("boost-select", typed.keep,
            "part of the samples to train on, such as 1/3, chosen by scores of the FPGA ranks");
   line.add("select", typed.select,
@@ -195,6 +212,8 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   settings.learning_rate.factor = static_cast<float>(typed.rate_factor);
   settings.fpga_formats = parse_list(typed.fpga_formats);
   settings.boost = boost_settings(typed, settings.fpga_formats.front());
+  options.stochastic = typed.rounding == "stochastic";
+  options.error_feedback = typed.feedback;
   options.retire = typed.failure == "retire";
   check(settings, typed);
   if (typed.insist && settings.boost.selects() && settings.boost.select == SelectKind::hard)

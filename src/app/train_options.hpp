@@ -13,7 +13,9 @@ namespace dovetail::app {
 struct TrainOptions {
   TrainSettings settings;
   PlacementOptions placement;
-  bool retire = true;  // an FPGA rank whose card fails; else the job ends
+  bool stochastic = true;       // rounding of contributed gradients; else to nearest
+  bool error_feedback = false;  // of contributed gradients
+  bool retire = true;           // an FPGA rank whose card fails; else the job ends
 };
 
 /// Returns false when --help was asked for. Throws UsageError for what cannot work.

@@ -153,12 +153,17 @@ bool FpgaRank::work() {
   return evaluate() || scored || contributed;
 }
 
+std::size_t FpgaRank::images_between_news() const {
+  // Gradients need other kernels on the card: an evaluation has them loaded anew only once.
+  if (duties_.gradients) return duties_.test_set->samples();
+  return duties_.train_set ? images_beside_a_boost : images_at_once;
+}
+
 bool FpgaRank::evaluate() {
   if (!evaluator_.has_work()) return false;
   const double loaded_s = evaluator_.load_seconds();
   const Stopwatch watch;
-  const std::optional<Report> report =
-      evaluator_.advance(duties_.train_set ? images_beside_a_boost : images_at_once);
+  const std::optional<Report> report = evaluator_.advance(images_between_news());
   const double load_s = evaluator_.load_seconds() - loaded_s;
   phases_.load_s += load_s;
   phases_.evaluate_s += watch.seconds() - load_s;

@@ -84,6 +84,7 @@ class FpgaRank {
   bool score_samples();
   bool contribute();
   bool evaluate();
+  std::size_t images_between_news() const;
   void take_news();
   void send(quant::Report report, std::vector<std::uint8_t> payload = {});
   void retire(const std::string& reason);

@@ -4,6 +4,7 @@
 
 #include "model/score.hpp"
 #include "plan/fpga_network.hpp"
+#include "quant/training_pack.hpp"
 #include "support/clock.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
@@ -96,36 +97,20 @@ void Trainer::publish_for_boost() {
     return;
   }
   const std::vector<Parameter> parameters = plan_.parameters();
+  Plan::Ranges ranges{1, std::vector<float>(model_.layers().size(), 1.0f)};
   if (boost.needs_scores()) {
     const std::size_t few = std::min(plan_.capacity(), calibration_.size());
-    const Plan::Ranges ranges = plan_.output_ranges(calibration_.images, few);
-    const quant::Network network = plan::fpga_network(model_, parameters, plan_.statistics(),
-                                                      input_statistics(train_set_), ranges);
-    publisher_->publish_for_selection(quant::pack(network, boost.select_format, step_));
+    ranges = plan_.output_ranges(calibration_.images, few);
   }
-  if (boost.contributes()) publisher_->publish_for_gradients({step_, flat_bytes(parameters)});
-}
-
-void Trainer::log_boost(std::uint64_t epoch) {
-  if (!settings_.boost.any()) return;
-  const BoostCounters& boost = result_.boost;
-  log_->event("boost", {{"step", step_},
-                        {"kind", "epoch"},
-                        {"epoch", epoch + 1},
-                        {"boosted_steps", boost.boosted_steps},
-                        {"boosted_samples", boost.boosted_samples},
-                        {"selected_steps", boost.selected_steps},
-                        {"selected_samples", boost.selected_samples},
-                        {"late_scores", boost.late_scores},
-                        {"late_gradients", boost.late_gradients},
-                        {"score_staleness", to_json(boost.score_staleness)},
-                        {"gradient_staleness", to_json(boost.gradient_staleness)}});
-  if (!contribution_) return;
-  const BoostWeight& weight = contribution_->weight();
-  result_.boost_weight = weight.weight();
-  if (weight.measurements() == 0) return;
-  result_.boost_cosine = weight.mean_cosine();
-  result_.boost_norm_ratio = weight.mean_norm_ratio();
+  const quant::Network network = plan::fpga_network(model_, parameters, plan_.statistics(),
+                                                    input_statistics(train_set_), ranges);
+  if (boost.needs_scores())
+    publisher_->publish_for_selection(quant::pack(network, boost.select_format, step_));
+  if (!boost.contributes()) return;
+  publisher_->publish_for_gradients(
+      boost.gradient_format == "float32"
+          ? quant::WeightPack{step_, flat_bytes(parameters)}
+          : quant::pack_training(network, boost.gradient_format, step_));
 }
 
 void Trainer::poll_fpga() {
