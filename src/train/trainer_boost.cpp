@@ -113,6 +113,28 @@ void Trainer::publish_for_boost() {
           : quant::pack_training(network, boost.gradient_format, step_));
 }
 
+void Trainer::log_boost(std::uint64_t epoch) {
+  if (!settings_.boost.any()) return;
+  const BoostCounters& boost = result_.boost;
+  log_->event("boost", {{"step", step_},
+                        {"kind", "epoch"},
+                        {"epoch", epoch + 1},
+                        {"boosted_steps", boost.boosted_steps},
+                        {"boosted_samples", boost.boosted_samples},
+                        {"selected_steps", boost.selected_steps},
+                        {"selected_samples", boost.selected_samples},
+                        {"late_scores", boost.late_scores},
+                        {"late_gradients", boost.late_gradients},
+                        {"score_staleness", to_json(boost.score_staleness)},
+                        {"gradient_staleness", to_json(boost.gradient_staleness)}});
+  if (!contribution_) return;
+  const BoostWeight& weight = contribution_->weight();
+  result_.boost_weight = weight.weight();
+  if (weight.measurements() == 0) return;
+  result_.boost_cosine = weight.mean_cosine();
+  result_.boost_norm_ratio = weight.mean_norm_ratio();
+}
+
 void Trainer::poll_fpga() {
   if (!publisher_) return;
   const PhaseTimer timer(phases_.poll_s);
