@@ -120,6 +120,16 @@ kernel void mean_squared_error(global const float* prediction, global const floa
   }
 }
 
+// One work-group a row: the row's gradient times the row's weight.
+kernel void weigh_rows(global float* gradient, global const float* weights, int stride) {
+  const size_t row = get_group_id(0);
+  const float weight = weights[row];
+  FOR_MY_VECTORS(stride / 16) {
+    const size_t at = row * (stride / 16) + i;
+    vstore16(weight * vload16(at, gradient), at, gradient);
+  }
+}
+
 // One work-group in all: statistics [3] = sum of the losses, sum of the hits, batch. The row
 // buffers hold a multiple of 16 floats.
 kernel void sum_rows(global const float* row_losses, global const float* row_hits,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "app/card_engines.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
 #include "app/job.hpp"
@@ -74,7 +75,7 @@ Predict predict_on_gpu(const Checkpoint& checkpoint, const Model& model, opencl:
   return [plan](const auto& images, std::size_t count) { return plan->infer(images, count); };
 }
 
-Predict predict_on_fpga(const Checkpoint& checkpoint, const Model& model, infer::Engine& engine,
+Predict predict_on_fpga(const Checkpoint& checkpoint, const Model& model, infer::Inference& engine,
                         const InferOptions& options) {
   if (checkpoint.calibration.size() != model.layers().size() + 1) {
     throw Error(fmt::format("checkpoint {} holds no calibration", options.checkpoint.string()),
@@ -190,11 +191,13 @@ int infer(Communicator& world, const Arguments& arguments) {
                options.checkpoint);
 
   std::optional<opencl::Device> device;
-  CardEngine card;
+  std::optional<CardEngines> card;
+  std::unique_ptr<infer::Inference> engine;
   Predict predict;
   if (on_fpga) {
-    card = open_engine(placement.mine(), options.placement);
-    predict = predict_on_fpga(checkpoint, model, *card.engine, options);
+    card.emplace(placement.mine(), options.placement, options.format);
+    engine = card->open(options.format);
+    predict = predict_on_fpga(checkpoint, model, *engine, options);
   } else {
     device.emplace(placement.mine().device.index);
     predict = predict_on_gpu(checkpoint, model, *device);

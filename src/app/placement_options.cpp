@@ -1,4 +1,4 @@
-// Placement from options, and the engine on a placed card.
+// Placement from options.
 #include "app/placement_options.hpp"
 
 #include <cmath>
@@ -44,15 +44,6 @@ Placement place_job(Communicator& world, const PlacementOptions& options) {
   log::note(to_text(placement));
   for (const std::string& notice : placement.notices) log::note(notice);
   return placement;
-}
-
-CardEngine open_engine(const RankPlacement& placement, const PlacementOptions& options) {
-  const fpga::Backend backend = placement.emulated ? fpga::Backend::emulated : fpga::Backend::card;
-  CardEngine result;
-  result.card = std::make_unique<fpga::Card>(
-      placement.device.index, fpga::find_xclbin("int8", backend), options.card_timeout_s);
-  result.engine = std::make_unique<infer::Engine>(*result.card);
-  return result;
 }
 
 }  // namespace dovetail::app

@@ -1,14 +1,11 @@
 // The options that say where a job's ranks run, and what follows from them.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 
 #include "app/command_line.hpp"
 #include "comm/placement.hpp"
-#include "device/xrt/card.hpp"
-#include "infer/engine.hpp"
 
 namespace dovetail::app {
 
@@ -24,12 +21,5 @@ struct PlacementOptions {
 /// Places the ranks, says what ran where, and makes this rank's device known to error messages.
 /// Collective.
 Placement place_job(Communicator& world, const PlacementOptions& options);
-
-/// An FPGA rank's card with the inference engine on it.
-struct CardEngine {
-  std::unique_ptr<fpga::Card> card;
-  std::unique_ptr<infer::Engine> engine;
-};
-CardEngine open_engine(const RankPlacement& placement, const PlacementOptions& options);
 
 }  // namespace dovetail::app

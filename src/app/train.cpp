@@ -1,16 +1,17 @@
-// `dovetail train`: the main job. GPU ranks train, FPGA ranks score every published version.
+// `dovetail train`: the main job. GPU ranks train; FPGA ranks score every published
+// version, and boost the training.
 #include <algorithm>
 #include <filesystem>
 
-#include "app/command_line.hpp"
+#include "app/card_engines.hpp"
 #include "app/commands.hpp"
 #include "app/job.hpp"
-#include "app/placement_options.hpp"
+#include "app/train_options.hpp"
 #include "comm/placement.hpp"
-#include "infer/engine.hpp"
-#include "infer/evaluator.hpp"
+#include "infer/fpga_rank.hpp"
 #include "model/zoo.hpp"
 #include "plan/fpga_network.hpp"
+#include "quant/training_pack.hpp"
 #include "quant/weight_pack.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
@@ -23,95 +24,6 @@
 
 namespace dovetail::app {
 namespace {
-
-struct TrainOptions {
-  TrainSettings settings;
-  PlacementOptions placement;
-};
-
-/// Options as they are typed; checked and turned into settings afterwards.
-struct TypedOptions {
-  std::string data, out;
-  std::string format = "float32";
-  std::string optimizer = to_string(OptimizerSettings{}.kind);
-  std::string loss = to_string(TrainSettings{}.loss);
-  std::string schedule = to_string(LearningRate{}.kind);
-  double rate = 0.05, rate_factor = 0.1;
-  double momentum = 0.9, decay = 0;
-};
-
-void expect(bool holds, const std::string& problem, const std::string& remedy) {
-  if (!holds) throw UsageError(problem, remedy);
-}
-
-void check(const TrainSettings& settings, const TypedOptions& typed) {
-  expect(typed.format == "float32", fmt::format("unknown format '{}' for training", typed.format),
-         "Known formats: float32");
-  expect(settings.fpga_format == "int8",
-         fmt::format("unknown FPGA format '{}'", settings.fpga_format), "Known FPGA formats: int8");
-  expect(settings.epochs >= 1, fmt::format("--epochs {} trains nothing", settings.epochs),
-         "Give 1 or more");
-  expect(settings.batch >= 1, fmt::format("--batch {} holds no samples", settings.batch),
-         "Give 1 or more");
-  expect(typed.rate > 0, fmt::format("--lr {} is not positive", typed.rate),
-         "Give a learning rate such as 0.05");
-  expect(typed.momentum >= 0 && typed.momentum < 1,
-         fmt::format("--momentum {} is outside [0, 1)", typed.momentum),
-         "Give a momentum such as 0.9");
-  expect(typed.decay >= 0, fmt::format("--weight-decay {} is negative", typed.decay),
-         "Give 0 or more");
-  expect(settings.warmup_epochs >= 0,
-         fmt::format("--warmup-epochs {} is negative", settings.warmup_epochs), "Give 0 or more");
-  expect(settings.step_epochs > 0,
-         fmt::format("--step-epochs {} is not positive", settings.step_epochs),
-         "Give epochs, such as 1");
-  expect(typed.rate_factor > 0, fmt::format("--step-factor {} is not positive", typed.rate_factor),
-         "Give a factor such as 0.1");
-  expect(!settings.optimizer.nesterov || typed.momentum > 0, "--nesterov needs a momentum",
-         "Give --momentum 0.9");
-}
-
-bool parse(const Arguments& arguments, TrainOptions& options) {
-  TrainSettings& settings = options.settings;
-  TypedOptions typed;
-  CommandLine line("usage: mpirun -n N dovetail train --data DIR --model NAME --out RUN [options]",
-                   "GPU ranks train the model; FPGA ranks score every epoch's weights in low "
-                   "precision meanwhile.");
-  line.add("data", typed.data, "the data set's folder (made by `dovetail shard`)");
-  line.add("model", settings.model, fmt::format("one of: {}", fmt::join(model_names(), ", ")));
-  line.add("out", typed.out, "the run's folder: run.jsonl, summary.json, checkpoint.h5");
-  line.add("epochs", settings.epochs, "passes over the training set");
-  line.add("batch", settings.batch, "global batch: samples of one step over all GPU ranks");
-  line.add("lr", typed.rate, "learning rate");
-  line.add("lr-schedule", typed.schedule, "constant, step or cosine");
-  line.add("warmup-epochs", settings.warmup_epochs, "linear warm-up of the learning rate");
-  line.add("step-epochs", settings.step_epochs, "step schedule: epochs between two drops");
-  line.add("step-factor", typed.rate_factor, "step schedule: factor of a drop");
-  line.add("optimizer", typed.optimizer, "sgd, adam or adamw");
-  line.add("momentum", typed.momentum, "of sgd");
-  line.add_flag("nesterov", settings.optimizer.nesterov, "Nesterov's momentum");
-  line.add("weight-decay", typed.decay, "L2 penalty; decoupled in adamw");
-  line.add("loss", typed.loss, "cross-entropy or mse");
-  line.add("seed", settings.seed, "of initial weights, order and dropout");
-  line.add("format", typed.format, "number format of training: float32");
-  line.add("fpga-format", settings.fpga_format, "number format of the FPGA ranks: int8");
-  line.add_flag("resume", settings.resume, "go on from the run folder's checkpoint");
-  options.placement.add_to(line);
-  for (const char* name : {"data", "out"}) line.require(name);
-  if (!line.parse(arguments)) return false;
-
-  settings.data = typed.data;
-  settings.out = typed.out;
-  settings.optimizer.kind = parse_optimizer(typed.optimizer);
-  settings.optimizer.momentum = static_cast<float>(typed.momentum);
-  settings.optimizer.weight_decay = static_cast<float>(typed.decay);
-  settings.loss = parse_loss(typed.loss);
-  settings.learning_rate.kind = parse_schedule(typed.schedule);
-  settings.learning_rate.base = static_cast<float>(typed.rate);
-  settings.learning_rate.factor = static_cast<float>(typed.rate_factor);
-  check(settings, typed);
-  return true;
-}
 
 /// What every rank brings to the job, whatever its role.
 struct Job {
@@ -167,7 +79,7 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
                          {"seed", settings.seed},
                          {"resume", settings.resume},
                          {"placement", to_json(job.placement)}});
-    if (link) publisher.emplace(*link);
+    if (link) publisher.emplace(*link, settings.fpga_formats.size());
   }
   Trainer trainer(gpu_ranks, device, settings, job.model, train_set, job.test_set,
                   publisher ? &*publisher : nullptr, log ? &*log : nullptr);
@@ -177,26 +89,59 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
   if (log) finish_run(job, result, reports, *log, wall.seconds());
 }
 
-void evaluate_on_fpga(Job& job, Communicator& link) {
-  const CardEngine card = open_engine(job.placement.mine(), job.options.placement);
+void serve_on_fpga(Job& job, Communicator& link) {
+  const TrainSettings& settings = job.options.settings;
+  CardEngines engines(job.placement.mine(), job.options.placement, settings.fpga_formats.front());
+  FpgaDuties duties;
+  duties.name = fmt::format("rank {} on {}", job.world.rank(), job.world.host());
+  duties.formats = settings.fpga_formats;
+  duties.open = [&](const std::string& format) { return engines.open(format); };
+  duties.test_set = &job.test_set;
+  duties.retire = job.options.retire;
+  std::optional<ShardReader> train_set;
+  if (settings.boost.needs_fpga()) {
+    train_set.emplace(settings.data, "train", ReaderOptions{.seed = settings.seed});
+    duties.train_set = &*train_set;
+    duties.schedule = step_schedule(settings, train_set->samples());
+    duties.timing = boost_timing(settings, duties.schedule, 0);
+    duties.select_format = settings.boost.select_format;
+  }
+  std::unique_ptr<infer::GradientSource> gradients;
+  if (settings.boost.contributes()) {
+    gradients = engines.open_gradients({.format = settings.boost.gradient_format,
+                                        .stochastic = job.options.stochastic,
+                                        .seed = settings.seed,
+                                        .quantise_sums = job.options.error_feedback,
+                                        .error_feedback = job.options.error_feedback});
+    duties.gradients = gradients.get();
+  }
   job.world.barrier();
-  Evaluator evaluator(link, *card.engine, job.test_set);
-  evaluator.run();
-  job.world.all_gather_text(report(job, evaluator.samples(), evaluator.phases().to_json()).dump());
+  FpgaRank rank(link, duties);
+  rank.run();
+  job.world.all_gather_text(report(job, rank.samples(), rank.phases().to_json()).dump());
 }
 
-/// Refuses a network that the FPGA kernels cannot hold before anything is trained.
+/// Refuses what the FPGA kernels cannot hold before anything is trained.
 void expect_fpga_fit(const Job& job) {
+  const TrainSettings& settings = job.options.settings;
+  std::vector<std::string> formats = settings.fpga_formats;
+  if (settings.boost.needs_scores()) formats.push_back(settings.boost.select_format);
   const Plan::Ranges ranges{1.0f, std::vector<float>(job.model.layers().size(), 1.0f)};
   try {
-    quant::pack(
+    const quant::Network network =
         plan::fpga_network(job.model, job.model.initial_parameters(0),
-                           job.model.initial_statistics(), input_statistics(job.test_set), ranges),
-        job.options.settings.fpga_format, 0);
+                           job.model.initial_statistics(), input_statistics(job.test_set), ranges);
+    for (const std::string& format : formats) quant::pack(network, format, 0);
+    if (settings.boost.contributes())
+      quant::pack_training(network, settings.boost.gradient_format, 0);
   } catch (const Error& failure) {
     throw UsageError(fmt::format("the FPGA ranks cannot run this network: {}", failure.what()),
                      "Or train it without them (--fpga-ranks 0)");
   }
+}
+
+void expect(bool holds, const std::string& problem, const std::string& remedy) {
+  if (!holds) throw UsageError(problem, remedy);
 }
 
 int train(Communicator& world, const Arguments& arguments) {
@@ -209,6 +154,9 @@ int train(Communicator& world, const Arguments& arguments) {
   expect(settings.batch >= static_cast<int>(gpus.size()),
          fmt::format("--batch {} is smaller than the {} GPU ranks", settings.batch, gpus.size()),
          "Give every GPU rank at least one sample a step");
+  const bool has_fpga = gpus.size() < static_cast<std::size_t>(world.size());
+  expect(has_fpga || !settings.boost.needs_fpga(), "no FPGA rank boosts the training",
+         "Give --fpga-ranks 1, or select with --select random or --select-format float32");
   if (world.is_lead()) make_writable_folder(settings.out);
 
   ShardReader test_set(settings.data, "test");
@@ -219,17 +167,16 @@ int train(Communicator& world, const Arguments& arguments) {
           make_model(settings.model, input, static_cast<int>(test_set.manifest().classes)),
           std::move(test_set)};
 
-  if (gpus.size() < static_cast<std::size_t>(world.size())) expect_fpga_fit(job);
+  if (has_fpga) expect_fpga_fit(job);
   const bool is_gpu = placement.mine().role == Role::gpu;
   std::optional<Communicator> gpu_ranks = world.split(is_gpu ? std::optional(0) : std::nullopt, 0);
-  const bool is_linked =
-      gpus.size() < static_cast<std::size_t>(world.size()) && (!is_gpu || gpu_ranks->is_lead());
+  const bool is_linked = has_fpga && (!is_gpu || gpu_ranks->is_lead());
   std::optional<Communicator> link =
       world.split(is_linked ? std::optional(0) : std::nullopt, is_gpu ? 0 : 1);
   if (is_gpu) {
     train_on_gpu(job, *gpu_ranks, link);
   } else {
-    evaluate_on_fpga(job, *link);
+    serve_on_fpga(job, *link);
   }
   return 0;
 }

@@ -137,7 +137,7 @@ void Engine::run_batch(const std::uint8_t* images, int batch, float* logits) {
     launch(i, i == 0 ? input_ : steps_[i - 1].output, batch);
 
   const std::size_t row = accumulators_.size() / static_cast<std::size_t>(max_batch_);
-  steps_.back().output.read(accumulators_.data(), count * row * sizeof(std::int32_t));
+  steps_.back().output.read_checked(accumulators_.data(), count * row * sizeof(std::int32_t));
   const std::vector<float>& scales = network_.layers.back().scales;
   for (std::size_t n = 0; n < count; ++n) {
     for (std::size_t c = 0; c < scales.size(); ++c) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "device/xrt/card.hpp"
+#include "infer/inference.hpp"
 #include "quant/packed_network.hpp"
 
 namespace dovetail::infer {
@@ -14,7 +15,7 @@ namespace dovetail::infer {
 /// One launch a layer and batch; feature maps stay on the card between them. Buffers are allocated
 /// when a network of another shape is loaded, never while running. Not for use by several threads
 /// at once.
-class Engine {
+class Engine : public Inference {
  public:
   /// @param card      loaded with the xclbin of family "int8"; must outlive the engine.
   /// @param max_batch images in one launch, 1 to 4096. Throws Error where the xclbin lacks a
@@ -23,11 +24,11 @@ class Engine {
 
   /// Takes a pack's weights onto the card. Throws Error for a damaged pack, another format, or
   /// layers beyond the kernels' maxima; what was loaded before then stays.
-  void load(const quant::WeightPack& pack);
+  void load(const quant::WeightPack& pack) override;
 
   /// Logits [count, classes] of `count` images [count, channels, height, width] of uint8. Throws
   /// Error when nothing is loaded, when `images` has another size, or when a launch fails.
-  std::vector<float> run(std::span<const std::uint8_t> images, std::size_t count);
+  std::vector<float> run(std::span<const std::uint8_t> images, std::size_t count) override;
 
   bool loaded() const { return !network_.layers.empty(); }
   const std::string& number_format() const { return network_.format; }

@@ -1,48 +1,61 @@
-// The FPGA ranks' loop: takes weight packs as they are published and scores them on the test set.
+// Scores published weights on the test set, a slice at a time.
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <optional>
+#include <string>
+#include <vector>
 
-#include "comm/communicator.hpp"
-#include "infer/engine.hpp"
-#include "quant/evaluation.hpp"
+#include "infer/inference.hpp"
+#include "quant/announcement.hpp"
+#include "quant/report.hpp"
 #include "quant/weight_pack.hpp"
 #include "shards/shard_reader.hpp"
-#include "support/json.hpp"
+#include "shards/share.hpp"
+#include "support/clock.hpp"
 
 namespace dovetail {
 
-/// Seconds of an FPGA rank, by phase.
-struct EvaluatePhases {
-  double idle_s = 0;   // waiting for weights
-  double load_s = 0;   // checking packs and writing them to the card
-  double infer_s = 0;  // running the kernels, transfers included
-
-  Json to_json() const { return {{"idle", idle_s}, {"load", load_s}, {"infer", infer_s}}; }
-};
-
+/// One engine a format, opened when the first pack of that format comes. What the card does wrong
+/// throws infer::CardFailure.
 class Evaluator {
  public:
-  /// Rank 0 of `link` publishes; the other ranks share the test set.
-  Evaluator(Communicator& link, infer::Engine& engine, ShardReader& test_set);
+  Evaluator(infer::OpenInference open, ShardReader& test_set);
 
-  /// Evaluates every published pack until the publisher says that training is over.
-  void run();
+  /// Queues an announced evaluation of `format` over this rank's share of the test set.
+  void add(const quant::Announcement& announcement, std::vector<std::uint8_t> pack,
+           const std::string& format, const Share& mine);
+  /// Forgets what is queued: all of it is announced anew when the roster changes.
+  void clear() { jobs_.clear(); }
+  bool has_work() const { return !jobs_.empty(); }
 
-  const EvaluatePhases& phases() const { return phases_; }
-  std::uint64_t samples() const { return samples_; }  // inferred by this rank
+  /// Infers up to `images` more; the report of an evaluation that this completes.
+  std::optional<quant::Report> advance(std::size_t images);
+
+  std::uint64_t samples() const { return samples_; }  // inferred so far
+  double load_seconds() const { return load_s_; }     // checking packs and writing them to the card
 
  private:
-  /// nullopt when training is over.
-  std::optional<quant::WeightPack> next_pack();
-  quant::Evaluation evaluate(const quant::WeightPack& pack);
+  struct Job {
+    quant::Announcement announcement;
+    std::string format;
+    quant::WeightPack pack;
+    Share mine;
+    quant::Evaluation sum{};
+    bool loaded = false;
+  };
+  void load(Job& job);
+  infer::Inference& engine_for(const std::string& format);
 
-  Communicator& link_;
-  infer::Engine& engine_;
+  infer::OpenInference open_;
   ShardReader& test_set_;
-  EvaluatePhases phases_;
+  std::map<std::string, std::unique_ptr<infer::Inference>> engines_;
+  std::deque<Job> jobs_;
+  Batch batch_;
   std::uint64_t samples_ = 0;
+  double load_s_ = 0;
 };
 
 }  // namespace dovetail

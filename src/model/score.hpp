@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace dovetail {
 
@@ -13,5 +14,9 @@ struct Score {
 
 /// @param logits [labels.size(), classes], row-major. The first largest logit is the prediction.
 Score score_logits(std::span<const float> logits, std::span<const std::int32_t> labels);
+
+/// The cross-entropy of every sample, [labels.size()].
+std::vector<float> sample_losses(std::span<const float> logits,
+                                 std::span<const std::int32_t> labels);
 
 }  // namespace dovetail

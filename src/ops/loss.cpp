@@ -89,4 +89,16 @@ void MeanSquaredError::forward_backward(const opencl::Buffer& prediction,
   rows_.sum_into(statistics, batch);
 }
 
+WeighRows::WeighRows(opencl::Device& device, Variant variant, int stride)
+    : device_(device),
+      work_items_(items_of(variant)),
+      stride_(checked_columns(stride, stride)),
+      kernel_(build(device, variant).kernel(kernels::loss_::weigh_rows)) {}
+
+void WeighRows::run(const opencl::Buffer& gradient, const opencl::Buffer& weights, int batch) {
+  const opencl::Range rows{.global = {static_cast<std::size_t>(batch) * work_items_, 1, 1},
+                           .local = {work_items_, 1, 1}};
+  device_.launch(kernel_, rows, gradient, weights, stride_);
+}
+
 }  // namespace dovetail

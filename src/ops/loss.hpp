@@ -73,4 +73,20 @@ class MeanSquaredError {
   opencl::Kernel kernel_;
 };
 
+/// Multiplies the gradient of a loss, [batch, stride], by a weight for each sample: importance
+/// sampling's 1 / (n p).
+class WeighRows {
+ public:
+  /// Throws Error unless stride is a multiple of channel_lanes.
+  WeighRows(opencl::Device& device, Variant variant, int stride);
+  /// weights are float32 [batch].
+  void run(const opencl::Buffer& gradient, const opencl::Buffer& weights, int batch);
+
+ private:
+  opencl::Device& device_;
+  std::size_t work_items_;
+  std::int32_t stride_;
+  opencl::Kernel kernel_;
+};
+
 }  // namespace dovetail

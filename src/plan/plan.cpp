@@ -92,7 +92,8 @@ void Plan::write_targets(std::span<const std::int32_t> labels) {
 }
 
 void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
-                             std::span<const std::int32_t> labels, std::uint64_t first_sample) {
+                             std::span<const std::int32_t> labels, std::uint64_t first_sample,
+                             std::span<const float> weights) {
   if (labels.size() > extent(options_.batch)) {
     throw Error(fmt::format("a step of {} samples exceeds the plan's batch of {}", labels.size(),
                             options_.batch));
@@ -112,6 +113,7 @@ void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
   } else {
     write_targets(labels);
   }
+  if (!weights.empty()) upload_weights(weights);
   forward(pass);
   const Edge& logits = edges_.back();
   if (cross_entropy_) {
@@ -121,8 +123,17 @@ void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
     squared_error_->forward_backward(logits.value, targets_, logits.gradient, loss_statistics_,
                                      pass.batch);
   }
+  if (!weights.empty()) weigh_rows_->run(logits.gradient, row_weights_, pass.batch);
   for (std::size_t i = operations_.size(); i-- > 0;) operations_[i]->backward(pass, i > 0);
   device_.flush();
+}
+
+void Plan::upload_weights(std::span<const float> weights) {
+  if (!weigh_rows_) {
+    weigh_rows_.emplace(device_, variant_, edges_.back().layout.image_stride());
+    row_weights_ = device_.allocate(extent(options_.batch) * sizeof(float));
+  }
+  device_.write(row_weights_, weights.data(), weights.size_bytes());
 }
 
 opencl::Mapping Plan::map_reduction() {
@@ -131,6 +142,7 @@ opencl::Mapping Plan::map_reduction() {
   // weighs them rightly.
   const std::span<float> values = mapping.as<float>();
   const float samples = values[statistics_offset_ + 2];
+  values[statistics_offset_ + 3] = samples;
   for (const Norm& norm : norms_) {
     const float count = samples * static_cast<float>(norm.samples_per_image);
     const float unbias = count > 1 ? count / (count - 1) : 1;
@@ -144,7 +156,31 @@ opencl::Mapping Plan::map_reduction() {
 
 StepStatistics Plan::step_statistics(std::span<const float> reduction) const {
   const auto at = reduction.subspan(statistics_offset_, plan::statistics_elements);
-  return {.loss_sum = at[0], .correct = at[1], .samples = at[2]};
+  return {.loss_sum = at[0], .correct = at[1], .samples = at[2], .normalised = at[3]};
+}
+
+std::vector<float> Plan::gradients(std::span<const float> reduction) const {
+  std::vector<float> flat;
+  for (const Parameter& gradient : arena_.gather(reduction.first(arena_.elements()))) {
+    flat.insert(flat.end(), gradient.value.values.begin(), gradient.value.values.end());
+  }
+  return flat;
+}
+
+void Plan::add_gradients(std::span<float> reduction, std::span<const float> gradients,
+                         const StepStatistics& sums, double weight) const {
+  const auto scale = static_cast<float>(weight);
+  std::size_t next = 0;
+  for (const plan::Slot& slot : arena_.slots()) {
+    if (slot.device_index.size() > gradients.size() - next)
+      throw Error("contributed gradients are those of another model");
+    for (const std::uint32_t place : slot.device_index)
+      reduction[slot.offset + place] += scale * gradients[next++];
+  }
+  const auto at = reduction.subspan(statistics_offset_, plan::statistics_elements);
+  at[0] += static_cast<float>(weight * sums.loss_sum);
+  at[1] += static_cast<float>(weight * sums.correct);
+  at[2] += static_cast<float>(weight * sums.samples);
 }
 
 void Plan::update_running_statistics(std::span<const float> reduction, double samples) {

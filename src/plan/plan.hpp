@@ -36,8 +36,9 @@ struct PlanOptions {
 
 namespace plan {
 
-/// Floats at the end of the reduction: sum of the losses, correct predictions, samples.
-inline constexpr std::size_t statistics_elements = 3;
+/// Floats at the end of the reduction: sum of the losses, correct predictions, samples, and those
+/// of them that the batch statistics are of (contributed gradients come without).
+inline constexpr std::size_t statistics_elements = 4;
 
 }  // namespace plan
 
@@ -46,6 +47,7 @@ struct StepStatistics {
   double loss_sum = 0;
   double correct = 0;
   double samples = 0;
+  double normalised = 0;  // of these samples the batch norms' statistics are
 };
 
 class Plan {
@@ -56,6 +58,8 @@ class Plan {
        const PlanOptions& options);
 
   const Model& model() const { return model_; }
+  /// Samples of the largest step.
+  std::size_t capacity() const { return static_cast<std::size_t>(options_.batch); }
 
   // ---- parameters, in the canonical layouts of Model::parameters() and Model::statistics()
   void load_parameters(const std::vector<Parameter>& parameters);
@@ -69,18 +73,26 @@ class Plan {
   // ---- training
   /// Enqueues forward, loss and backward of `labels.size()` samples (0 to the capacity). Gradients
   /// are sums over the samples. `first_sample` numbers the first of them within the training; it
-  /// picks the dropout masks.
+  /// picks the dropout masks. `weights`, one a sample, multiply the samples' gradients (not their
+  /// losses); empty: all 1.
   void enqueue_gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
-                         std::uint64_t first_sample);
+                         std::uint64_t first_sample, std::span<const float> weights = {});
   /// Waits for them and shows all that has to be summed over the ranks: gradients, batch
   /// statistics, loss and counts.
   opencl::Mapping map_reduction();
+  /// The gradients in a mapped reduction, in canonical layouts, one parameter after the other.
+  std::vector<float> gradients(std::span<const float> reduction) const;
+  /// Adds gradients that were computed elsewhere, laid out like those of gradients(), and the sums
+  /// of their samples to a mapped reduction, all times `weight`.
+  void add_gradients(std::span<float> reduction, std::span<const float> gradients,
+                     const StepStatistics& sums, double weight) const;
   /// What the mapped (and meanwhile summed) reduction says of the whole step.
   StepStatistics step_statistics(std::span<const float> reduction) const;
   /// Enqueues the update with the mean gradient of `statistics.samples` samples; `step` counts
   /// from 1. `reduction` is the summed one: the running statistics follow it.
   void enqueue_update(float learning_rate, const StepStatistics& statistics, std::uint64_t step);
-  /// Folds the summed batch statistics into the running ones; call while the reduction is mapped.
+  /// Folds the summed batch statistics of `samples` samples (StepStatistics::normalised) into the
+  /// running ones; call while the reduction is mapped.
   void update_running_statistics(std::span<const float> reduction, double samples);
 
   // ---- inference
@@ -117,6 +129,7 @@ class Plan {
   plan::DeviceParameter bias_of(const PlacedLayer& placed, bool has_bias);
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
   void forward(const plan::Pass& pass);
+  void upload_weights(std::span<const float> weights);
   void write_targets(std::span<const std::int32_t> labels);
   /// Visits `images` in pieces of at most the capacity: body(first, count).
   template <typename Body>
@@ -135,13 +148,14 @@ class Plan {
   std::vector<Parameter> running_;
   std::vector<Norm> norms_;
 
-  opencl::Buffer images_, labels_, targets_, loss_statistics_;
+  opencl::Buffer images_, labels_, targets_, loss_statistics_, row_weights_;
   std::vector<float> target_rows_;
   std::vector<plan::Edge> edges_;
   NormaliseInput normalise_;
   std::vector<std::unique_ptr<plan::Operation>> operations_;
   std::optional<SoftmaxCrossEntropy> cross_entropy_;
   std::optional<MeanSquaredError> squared_error_;
+  std::optional<WeighRows> weigh_rows_;  // made when weights first come
   std::optional<Update> update_;
 };
 

@@ -1,17 +1,26 @@
-// What goes ahead of a weight pack on its way to the FPGA ranks.
+// What the GPU root tells the FPGA ranks, and what goes ahead of the bytes that it sends them.
 #pragma once
 
 #include <cstdint>
 
 namespace dovetail::quant {
 
-/// Trivially copyable. `bytes` of pack follow; none means that training is over.
+/// Broadcast to all FPGA ranks, in one stream; trivially copyable. `bytes` of payload follow in a
+/// broadcast of their own where there are any.
 struct Announcement {
-  std::uint64_t version = 0;
+  enum class Kind : std::uint32_t {
+    evaluate,  // a weight pack to be scored on the test set
+    select,    // a weight pack to score coming samples with
+    weights,   // a weight pack to compute gradients with
+    progress,  // `version` steps are done
+    roster,    // a byte for every FPGA rank: 1 while it serves
+    end        // training is over
+  };
+  Kind kind = Kind::end;
+  std::uint32_t format = 0;   // of an `evaluate`: its place in the list of formats
+  std::uint64_t round = 0;    // of an `evaluate`: repeated with a new number when a rank retires
+  std::uint64_t version = 0;  // optimiser steps done when this was sent
   std::uint64_t bytes = 0;
 };
-
-/// Tag of the Evaluations that come back.
-inline constexpr int evaluation_tag = 1;
 
 }  // namespace dovetail::quant

@@ -9,6 +9,7 @@ namespace dovetail::quant {
 /// as it is.
 struct Evaluation {
   std::uint64_t version = 0;  // of the weight pack: optimiser steps done
+  std::uint32_t format = 0;   // its place in the list of formats
   std::uint64_t samples = 0;
   std::uint64_t correct = 0;
   double loss_sum = 0;  // cross-entropy

@@ -157,6 +157,11 @@ void quantise_weights(const Layer& source, PackedLayer& layer, double in_scale, 
 
 }  // namespace
 
+const std::vector<std::string>& pack_formats() {
+  static const std::vector<std::string> known{"int8"};
+  return known;
+}
+
 WeightPack pack(const Network& network, const std::string& number_format, std::uint64_t version) {
   if (number_format != "int8") {
     throw UsageError(fmt::format("unknown FPGA format {}", number_format), "This build knows int8");

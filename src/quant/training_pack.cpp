@@ -71,7 +71,18 @@ TrainingLayer shape_of(const Layer& source, const TrainingNetwork& network) {
   layer.kernel = source.kernel;
   layer.stride = source.stride;
   layer.padding = source.padding;
-  layer.relu = source.relu;
+  if (!source.gain.empty()) {
+    throw Error(
+        fmt::format("layer {} has a batch norm, which the training kernels have not", source.name),
+        "Train a model without batch norms with --boost, such as cnn");
+  }
+  if (source.activation == Activation::sign) {
+    throw Error(
+        fmt::format("layer {} has a sign as its activation, which has no gradient on the "
+                    "training kernels",
+                    source.name));
+  }
+  layer.relu = source.activation == Activation::relu;
   return layer;
 }
 

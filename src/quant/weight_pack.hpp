@@ -16,6 +16,9 @@ struct WeightPack {
   std::vector<std::uint8_t> bytes;
 };
 
+/// The formats that pack() knows.
+const std::vector<std::string>& pack_formats();
+
 /// Quantises a calibrated network. `format` is "int8" (symmetric, per-channel weight scales,
 /// per-tensor activation scales). Throws Error where a layer cannot be expressed, UsageError for an
 /// unknown format.

@@ -12,6 +12,27 @@ Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead
       ahead_(std::max<std::size_t>(1, ahead)),
       thread_([this] { read_ahead(); }) {}
 
+Prefetcher::Prefetcher(ShardReader& reader, std::size_t ahead)
+    : Prefetcher(
+          reader, [this](std::size_t) { return requested(); }, ahead) {}
+
+void Prefetcher::request(const Range& range) {
+  {
+    const std::lock_guard lock(mutex_);
+    requests_.push_back(range);
+  }
+  changed_.notify_all();
+}
+
+std::optional<Range> Prefetcher::requested() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return stopping_ || !requests_.empty(); });
+  if (stopping_) return std::nullopt;
+  Range range = std::move(requests_.front());
+  requests_.pop_front();
+  return range;
+}
+
 Prefetcher::~Prefetcher() {
   {
     const std::lock_guard lock(mutex_);

@@ -24,10 +24,15 @@ class Prefetcher {
  public:
   /// @param ahead batches that may wait, read, for `next`.
   Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead = 2);
+  /// Reads what `request` asks for, in that order; its schedule has no end.
+  explicit Prefetcher(ShardReader& reader, std::size_t ahead = 2);
   /// Stops after the batch being read, whether or not all were fetched.
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
+
+  /// Asks for one more batch; never waits. Only without a schedule.
+  void request(const Range& range);
 
   /// Waits for the next batch and swaps it into `batch`, whose old storage is used again for a
   /// later one. Returns false at the end of the schedule. Rethrows what reading threw, after the
@@ -37,6 +42,8 @@ class Prefetcher {
  private:
   void read_ahead();
   void read_schedule();
+  /// The next range that was requested; nullopt when stopping.
+  std::optional<Range> requested();
 
   ShardReader& reader_;
   Schedule schedule_;
@@ -46,6 +53,7 @@ class Prefetcher {
   std::condition_variable changed_;
   std::deque<Batch> ready_;
   std::deque<Batch> spare_;  // storage to use again
+  std::deque<Range> requests_;
   std::exception_ptr failure_;
   bool ended_ = false;
   bool stopping_ = false;

@@ -31,10 +31,14 @@ ShardReader::ShardReader(ShardReader&&) noexcept = default;
 ShardReader& ShardReader::operator=(ShardReader&&) noexcept = default;
 
 void ShardReader::read(const Range& range, Batch& batch) {
-  if (range.begin > samples_ || range.count > samples_ - range.begin) {
+  const std::size_t extent =
+      range.picks.empty() ? range.count : std::ranges::max(range.picks) + std::size_t{1};
+  if (range.begin > samples_ || extent > samples_ - range.begin) {
     throw Error(fmt::format("samples {} to {} were asked for, but the split has {}", range.begin,
-                            range.begin + range.count, samples_));
+                            range.begin + extent, samples_));
   }
+  if (!range.picks.empty() && range.picks.size() != range.count)
+    throw Error(fmt::format("{} samples with {} picks", range.count, range.picks.size()));
   if (range.epoch != Range::in_order && range.epoch != order_epoch_) {
     order_.emplace(EpochOrderOptions{.samples = samples_,
                                      .seed = seed_,
@@ -47,7 +51,7 @@ void ShardReader::read(const Range& range, Batch& batch) {
   batch.images.resize(range.count * bytes);
   batch.labels.resize(range.count);
   for (std::size_t i = 0; i < range.count; ++i) {
-    const std::size_t position = range.begin + i;
+    const std::size_t position = range.begin + (range.picks.empty() ? i : range.picks[i]);
     const std::size_t sample = range.epoch == Range::in_order ? position : (*order_)[position];
     std::memcpy(&batch.images[i * bytes], store_->image(sample), bytes);
     batch.labels[i] = store_->label(sample);

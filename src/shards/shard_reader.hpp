@@ -19,12 +19,14 @@
 namespace dovetail {
 
 /// `count` positions from `begin` of an epoch's order, or, with in_order as the epoch, of the data
-/// set as it lies.
+/// set as it lies. With `picks`, which are `count` then, not the first ones but those at begin +
+/// picks[i]; one may be picked more than once.
 struct Range {
   static constexpr std::int64_t in_order = -1;
   std::int64_t epoch = in_order;
   std::size_t begin = 0;
   std::size_t count = 0;
+  std::vector<std::uint32_t> picks{};
   bool operator==(const Range&) const = default;
 };
 
@@ -65,7 +67,8 @@ class ShardReader {
   bool in_memory() const { return in_memory_; }
   std::size_t window_slabs() const { return window_slabs_; }
 
-  /// Fills the batch, reusing its storage. Throws Error for positions beyond the split's end.
+  /// Fills the batch, reusing its storage. Throws Error for positions beyond the split's end,
+  /// or for another number of picks than `count`.
   void read(const Range& range, Batch& batch);
 
  private:

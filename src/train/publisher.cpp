@@ -1,76 +1,171 @@
-// Non-blocking broadcasts out, non-blocking receives in.
+// Non-blocking broadcasts out, reports in.
 #include "train/publisher.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
+#include <utility>
+
+#include "quant/assignment.hpp"
 
 namespace dovetail {
 
-Publisher::Publisher(Communicator& link)
-    : link_(link), incoming_(static_cast<std::size_t>(link.size() - 1)) {}
+using quant::Announcement;
+using quant::Report;
 
-void Publisher::post_receive(int fpga_rank) {
-  Incoming& incoming = incoming_[static_cast<std::size_t>(fpga_rank - 1)];
-  if (incoming.posted || incoming.due == 0) return;
-  incoming.request =
-      link_.ireceive(std::span(incoming.share.get(), 1), fpga_rank, quant::evaluation_tag);
-  incoming.request.keep(incoming.share);
-  incoming.posted = true;
-  --incoming.due;
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+std::shared_ptr<const Bytes> shared(Bytes bytes) {
+  return std::make_shared<const Bytes>(std::move(bytes));
 }
 
-void Publisher::announce(quant::WeightPack pack) {
+}  // namespace
+
+Publisher::Publisher(Communicator& link, std::size_t formats)
+    : link_(link),
+      formats_(formats),
+      inbox_(link),
+      roster_(static_cast<std::size_t>(link.size() - 1), 1) {}
+
+std::size_t Publisher::serving() const {
+  return static_cast<std::size_t>(std::count(roster_.begin(), roster_.end(), 1));
+}
+
+void Publisher::announce(Announcement announcement, std::shared_ptr<const Bytes> bytes) {
   const auto payload = std::make_shared<Payload>();
-  payload->announcement = {.version = pack.version, .bytes = pack.bytes.size()};
-  payload->pack = std::move(pack);
+  payload->announcement = announcement;
+  payload->announcement.bytes = bytes ? bytes->size() : 0;
+  payload->bytes = std::move(bytes);
   Outgoing& outgoing = outgoing_.emplace_back();
   outgoing.announced = link_.ibroadcast(std::span(&payload->announcement, 1), 0);
   outgoing.announced.keep(payload);
-  if (payload->pack.bytes.empty()) return;
-  outgoing.sent = link_.ibroadcast(std::span(payload->pack.bytes), 0);
+  if (payload->announcement.bytes == 0) return;
+  // The root only reads what it broadcasts, but MPI's signature is the same for all ranks.
+  outgoing.sent = link_.ibroadcast(
+      std::span(const_cast<std::uint8_t*>(payload->bytes->data()), payload->bytes->size()), 0);
   outgoing.sent.keep(payload);
 }
 
-void Publisher::publish(quant::WeightPack pack) {
-  ++awaited_;
-  for (Incoming& incoming : incoming_) ++incoming.due;
-  announce(std::move(pack));
+void Publisher::publish(std::vector<quant::WeightPack> packs) {
+  if (serving() == 0) return;
+  for (std::size_t format = 0; format < packs.size(); ++format) {
+    Pending& pending = pending_.emplace_back();
+    pending.announcement = {.kind = Announcement::Kind::evaluate,
+                            .format = static_cast<std::uint32_t>(format),
+                            .version = packs[format].version};
+    pending.bytes = shared(std::move(packs[format].bytes));
+    begin(pending);
+  }
 }
 
-std::vector<quant::Evaluation> Publisher::poll() {
-  // Even a test that finds nothing may give the core away, on hosts with more ranks than cores.
-  if (outgoing_.empty() && awaited_ == 0) return {};
+void Publisher::begin(Pending& pending) {
+  pending.announcement.round = ++round_;
+  pending.sum = {.version = pending.announcement.version, .format = pending.announcement.format};
+  pending.shares = 0;
+  pending.parts = quant::parts_of_format(pending.announcement.format, formats_, serving());
+  announce(pending.announcement, pending.bytes);
+}
+
+void Publisher::publish_for_selection(quant::WeightPack pack) {
+  boosting_ = true;
+  if (serving() == 0) return;
+  announce({.kind = Announcement::Kind::select, .version = pack.version},
+           shared(std::move(pack.bytes)));
+}
+
+void Publisher::publish_for_gradients(quant::WeightPack pack) {
+  boosting_ = true;
+  if (serving() == 0) return;
+  announce({.kind = Announcement::Kind::weights, .version = pack.version},
+           shared(std::move(pack.bytes)));
+}
+
+void Publisher::tell_progress(std::uint64_t steps) {
+  if (serving() > 0) announce({.kind = Announcement::Kind::progress, .version = steps});
+}
+
+void Publisher::receive() {
   while (!outgoing_.empty() && outgoing_.front().announced.test() &&
          outgoing_.front().sent.test()) {
     outgoing_.pop_front();
   }
-  for (int rank = 1; rank < link_.size(); ++rank) {
-    Incoming& incoming = incoming_[static_cast<std::size_t>(rank - 1)];
-    post_receive(rank);
-    if (!incoming.posted || !incoming.request.test()) continue;
-    incoming.posted = false;
-    Collected& collected = collected_[incoming.share->version];
-    collected.sum.version = incoming.share->version;
-    collected.sum.merge(*incoming.share);
-    ++collected.shares;
+  for (ReportInbox::Arrival& arrival : inbox_.poll()) {
+    switch (arrival.report.kind) {
+      case Report::Kind::evaluation:
+        add(arrival.report);
+        break;
+      case Report::Kind::scores:
+      case Report::Kind::gradients:
+        boosts_.push_back(std::move(arrival));
+        break;
+      case Report::Kind::retired:
+        retire(std::move(arrival));
+        break;
+      case Report::Kind::done:
+        break;
+    }
   }
+}
+
+void Publisher::add(const Report& report) {
+  const auto found = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& pending) {
+    return pending.announcement.round == report.round;
+  });
+  if (found == pending_.end()) return;  // has begun anew since
+  found->sum.merge(report.sums);
+  ++found->shares;
+}
+
+void Publisher::retire(ReportInbox::Arrival arrival) {
+  roster_[static_cast<std::size_t>(arrival.rank - 1)] = 0;
+  ++rosters_;
+  retired_.push_back(std::move(arrival));
+  announce({.kind = Announcement::Kind::roster}, shared(roster_));
+  if (serving() == 0) pending_.clear();
+  for (Pending& pending : pending_) {
+    if (pending.shares < pending.parts) begin(pending);
+  }
+}
+
+std::vector<quant::Evaluation> Publisher::take_complete() {
   std::vector<quant::Evaluation> complete;
-  while (!collected_.empty() && collected_.begin()->second.shares == link_.size() - 1) {
-    complete.push_back(collected_.begin()->second.sum);
-    collected_.erase(collected_.begin());
-    --awaited_;
+  while (!pending_.empty() && pending_.front().shares == pending_.front().parts) {
+    complete.push_back(pending_.front().sum);
+    pending_.pop_front();
   }
   return complete;
 }
 
+std::vector<quant::Evaluation> Publisher::poll() {
+  // Even a test that finds nothing may give the core away, on hosts with more ranks than cores.
+  if (outgoing_.empty() && pending_.empty() && !boosting_) return {};
+  receive();
+  return take_complete();
+}
+
+std::vector<ReportInbox::Arrival> Publisher::take_boosts() {
+  return std::exchange(boosts_, {});
+}
+
+std::vector<ReportInbox::Arrival> Publisher::take_retired() {
+  return std::exchange(retired_, {});
+}
+
 std::vector<quant::Evaluation> Publisher::finish() {
-  announce({});
   std::vector<quant::Evaluation> complete;
-  while (awaited_ > 0 || !outgoing_.empty()) {
-    const auto arrived = poll();
-    complete.insert(complete.end(), arrived.begin(), arrived.end());
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
+  const auto wait_until = [&](const auto& finished) {
+    while (true) {
+      receive();
+      for (const quant::Evaluation& evaluation : take_complete()) complete.push_back(evaluation);
+      if (finished()) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  };
+  wait_until([this] { return pending_.empty(); });  // a rank that retires now still has successors
+  announce({.kind = Announcement::Kind::end});
+  wait_until([this] { return outgoing_.empty() && inbox_.all_done(); });
   return complete;
 }
 

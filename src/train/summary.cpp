@@ -1,76 +1,117 @@
-// Builds and prints the summary of a run.
+// Builds the summary of a run.
 #include "train/summary.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "support/text.hpp"
 
 namespace dovetail {
 namespace {
 
+Json to_json(const quant::Evaluation& evaluation) {
+  return {{"version", evaluation.version},
+          {"accuracy", evaluation.accuracy()},
+          {"loss", evaluation.loss()},
+          {"samples", evaluation.samples},
+          {"seconds", evaluation.seconds}};
+}
+
+/// One object a format: its evaluations, and the newest one's figures.
+Json format_summaries(const TrainSettings& settings, const TrainResult& result) {
+  Json formats = Json::array();
+  for (std::size_t i = 0; i < settings.fpga_formats.size(); ++i) {
+    Json evaluations = Json::array();
+    Json accuracy = nullptr, loss = nullptr, bytes = nullptr;
+    for (const quant::Evaluation& evaluation : result.evaluations) {
+      if (evaluation.format != i) continue;
+      evaluations.push_back(to_json(evaluation));
+      accuracy = evaluation.accuracy();
+      loss = evaluation.loss();
+    }
+    if (i < result.pack_bytes.size()) bytes = result.pack_bytes[i];
+    formats.push_back({{"format", settings.fpga_formats[i]},
+                       {"accuracy", accuracy},
+                       {"loss", loss},
+                       {"bytes", bytes},
+                       {"evaluations", evaluations}});
+  }
+  return formats;
+}
+
+/// The format with the fewest bytes whose newest accuracy is at most `points` below the float32
+/// one; null where there is none.
+Json smallest_within(const Json& formats, double points, double float_accuracy) {
+  Json best = nullptr;
+  std::uint64_t least = 0;
+  for (const Json& format : formats) {
+    if (format["accuracy"].is_null() || format["bytes"].is_null()) continue;
+    const double lost = 100 * (float_accuracy - format["accuracy"].get<double>());
+    const auto bytes = format["bytes"].get<std::uint64_t>();
+    constexpr double rounding = 1e-9;
+    if (lost > points + rounding || (!best.is_null() && bytes >= least)) continue;
+    best = format["format"];
+    least = bytes;
+  }
+  return best;
+}
+
+Json to_json(const BoostCounters::Staleness& staleness) {
+  return {{"mean", staleness.mean()}, {"max", staleness.largest}};
+}
+
+Json or_null(const std::optional<double>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json boost_summary(const BoostSettings& settings, const TrainResult& result) {
+  Json boost = Json::object();
+  if (settings.selects()) {
+    boost["select"] = {{"keep", settings.keep},
+                       {"kind", to_string(settings.select)},
+                       {"format", settings.select_format},
+                       {"steps", result.boost.selected_steps},
+                       {"samples", result.boost.selected_samples},
+                       {"late", result.boost.late_scores},
+                       {"staleness", to_json(result.boost.score_staleness)}};
+  }
+  if (settings.contributes()) {
+    boost["gradients"] = {{"share", settings.share},
+                          {"format", settings.gradient_format},
+                          {"steps", result.boost.boosted_steps},
+                          {"samples", result.boost.boosted_samples},
+                          {"late", result.boost.late_gradients},
+                          {"staleness", to_json(result.boost.gradient_staleness)},
+                          {"weight", or_null(result.boost_weight)},
+                          {"cosine", or_null(result.boost_cosine)},
+                          {"norm_ratio", or_null(result.boost_norm_ratio)}};
+  }
+  return boost;
+}
+
 Json fpga_summary(const TrainSettings& settings, const TrainResult& result,
                   const std::string& backend) {
-  Json evaluations = Json::array();
-  for (const quant::Evaluation& evaluation : result.evaluations) {
-    evaluations.push_back({{"version", evaluation.version},
-                           {"accuracy", evaluation.accuracy()},
-                           {"loss", evaluation.loss()},
-                           {"samples", evaluation.samples},
-                           {"seconds", evaluation.seconds}});
-  }
-  Json accuracy = nullptr;
-  if (!result.evaluations.empty()) accuracy = result.evaluations.back().accuracy();
-  return {{"format", settings.fpga_format},
-          {"accuracy", accuracy},
-          {"evaluations", evaluations},
-          {"boosted_steps", 0},
-          {"boosted_samples", 0},
-          {"selected_samples", 0},
-          {"late", 0},
-          {"backend", backend}};
-}
-
-/// "compute 62 %, reduce 20 %, …", largest first, leaving out what is below half a percent.
-std::string shares_text(const Json& seconds) {
-  std::vector<std::pair<double, std::string>> phases;
-  double total = 0;
-  for (const auto& [name, value] : seconds.items()) {
-    phases.emplace_back(value.get<double>(), name);
-    total += value.get<double>();
-  }
-  std::sort(phases.rbegin(), phases.rend());
-  std::vector<std::string> parts;
-  for (const auto& [value, name] : phases) {
-    if (value >= 0.005 * total)
-      parts.push_back(fmt::format("{} {:.0f} %", name, 100 * value / total));
-  }
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
-std::string ranks_text(const Json& ranks) {
-  std::string text;
-  for (const Json& rank : ranks) {
-    text += fmt::format(
-        "    rank {:<3} {:<5} {} on {}: {} samples, {} of memory\n             {}\n",
-        rank["rank"].get<int>(), rank["role"].get<std::string>(), rank["device"].get<std::string>(),
-        rank["host"].get<std::string>(), rank["samples"].get<std::uint64_t>(),
-        format_bytes(rank["peak_memory_bytes"].get<double>()), shares_text(rank["seconds"]));
-  }
-  return text;
-}
-
-std::string fpga_text(const Json& fpga, double float_accuracy) {
-  if (fpga["accuracy"].is_null()) return "";
-  const double accuracy = fpga["accuracy"].get<double>();
-  std::string history;
-  for (const Json& evaluation : fpga["evaluations"]) {
-    history += fmt::format(" {:.2f}", 100 * evaluation["accuracy"].get<double>());
-  }
-  const bool emulated = fpga["backend"] == "emulated";
-  return fmt::format("  test accuracy  {:6.2f} %  {} on the FPGA ranks{} ({:+.2f} points)\n",
-                     100 * accuracy, fpga["format"].get<std::string>(),
-                     emulated ? " (emulated card)" : "", 100 * (accuracy - float_accuracy)) +
-         fmt::format("                 each epoch, scored while training went on:{} %\n", history);
+  const Json formats = format_summaries(settings, result);
+  const BoostCounters& boost = result.boost;
+  // A job has one staleness for scripts: that of whichever weights were older.
+  const auto& staleness = boost.score_staleness.largest > boost.gradient_staleness.largest
+                              ? boost.score_staleness
+                              : boost.gradient_staleness;
+  return {
+      {"format", formats.front()["format"]},
+      {"accuracy", formats.front()["accuracy"]},
+      {"evaluations", formats.front()["evaluations"]},
+      {"formats", formats},
+      {"within_points", settings.within_points},
+      {"smallest_within", smallest_within(formats, settings.within_points, result.test_accuracy)},
+      {"boosted_steps", boost.boosted_steps},
+      {"boosted_samples", boost.boosted_samples},
+      {"selected_samples", boost.selected_samples},
+      {"late", boost.late_scores + boost.late_gradients},
+      {"staleness", to_json(staleness)},
+      {"boost", boost_summary(settings.boost, result)},
+      {"retired", result.retired},
+      {"backend", backend}};
 }
 
 }  // namespace
@@ -93,29 +134,6 @@ Json make_summary(const TrainSettings& settings, const TrainResult& result,
           {"weights_sha256", result.weights_sha256},
           {"ranks", ranks},
           {"fpga", fpga_summary(settings, result, backend)}};
-}
-
-std::string summary_text(const Json& summary, const std::filesystem::path& out) {
-  const double accuracy = summary["test_accuracy"].get<double>();
-  std::string text =
-      fmt::format("\n  {} trained for {} epochs, {} steps of {} samples, in {:.1f} s\n\n",
-                  summary["model"].get<std::string>(), summary["epochs"].get<int>(),
-                  summary["steps"].get<std::uint64_t>(), summary["batch"].get<int>(),
-                  summary["wall_seconds"].get<double>());
-  text += fmt::format("  test accuracy  {:6.2f} %  float32 on the GPU ranks\n", 100 * accuracy);
-  text += fpga_text(summary["fpga"], accuracy);
-  if (!summary["samples_per_second"].is_null()) {
-    text += fmt::format("  training       {:6.0f}    samples a second, all GPU ranks together\n",
-                        summary["samples_per_second"].get<double>());
-  }
-  text += "\n";
-  text += "  what ran where, and where its time went\n" + ranks_text(summary["ranks"]);
-  text += fmt::format(
-      "\n  files\n    {}  the weights\n    {}  what happened, a JSON object a line\n    {}  this "
-      "page\n",
-      (out / "checkpoint.h5").string(), (out / "run.jsonl").string(),
-      (out / "summary.json").string());
-  return text;
 }
 
 }  // namespace dovetail

@@ -6,7 +6,6 @@
 
 #include "model/score.hpp"
 #include "plan/fpga_network.hpp"
-#include "shards/prefetcher.hpp"
 #include "shards/share.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
@@ -17,13 +16,13 @@
 namespace dovetail {
 namespace {
 
-constexpr std::size_t calibration_samples = 1024;  // the first of the train split's shards
-constexpr std::size_t validation_samples = 2048;   // read at once
+constexpr std::size_t validation_samples = 2048;  // read at once
 // A poll may give the core away for a moment; the all-reduce moves broadcasts on as well.
 constexpr std::uint64_t steps_per_poll = 8;
 constexpr std::uint64_t steps_per_event = 50;  // of a "step" line in run.jsonl
 
 PlanOptions plan_options(const TrainSettings& settings, const ShardReader& train_set, int ranks) {
+  // Room for the whole batch: should all FPGA ranks retire, their share comes back.
   const std::size_t batch = std::min(static_cast<std::size_t>(settings.batch), train_set.samples());
   const auto count = static_cast<std::size_t>(ranks);
   return {.batch = static_cast<int>((batch + count - 1) / count),
@@ -51,23 +50,21 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
       test_set_(test_set),
       publisher_(publisher),
       log_(log),
+      schedule_(step_schedule(settings, train_set.samples())),
       plan_(device, model, input_statistics(train_set),
             plan_options(settings, train_set, gpu_ranks.size())) {
   LearningRate& rate = settings_.learning_rate;
-  const auto steps = static_cast<double>(steps_per_epoch());
-  rate.total_steps = steps_per_epoch() * static_cast<std::uint64_t>(settings_.epochs);
+  const std::uint64_t steps_per_epoch = schedule_.steps_per_epoch();
+  const auto steps = static_cast<double>(steps_per_epoch);
+  rate.total_steps = steps_per_epoch * static_cast<std::uint64_t>(settings_.epochs);
   rate.warmup_steps = static_cast<std::uint64_t>(std::llround(settings_.warmup_epochs * steps));
   rate.interval =
       static_cast<std::uint64_t>(std::max(1.0, std::round(settings_.step_epochs * steps)));
 }
 
-std::uint64_t Trainer::steps_per_epoch() const {
-  const auto batch = static_cast<std::uint64_t>(settings_.batch);
-  return (train_set_.samples() + batch - 1) / batch;
-}
-
 TrainResult Trainer::run() {
   resume();
+  make_feed();
   const auto epochs = static_cast<std::uint64_t>(settings_.epochs);
   for (std::uint64_t epoch = first_epoch_; epoch < epochs; ++epoch) {
     result_.train_loss = train_epoch(epoch);
@@ -76,7 +73,7 @@ TrainResult Trainer::run() {
     publish();  // first, so that the FPGA ranks evaluate while the GPU ranks validate
     validate();
     save(epoch + 1);
-    poll_evaluations();
+    poll_fpga();
     if (!is_lead()) continue;
     log::note(fmt::format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % (float32)", epoch + 1,
                           epochs, result_.train_loss, 100 * result_.test_accuracy));
@@ -85,45 +82,32 @@ TrainResult Trainer::run() {
                           {"train_loss", result_.train_loss},
                           {"test_cross_entropy", result_.test_cross_entropy},
                           {"test_accuracy", result_.test_accuracy}});
+    log_boost(epoch);
   }
   if (first_epoch_ >= epochs) {  // nothing was left to train: the result still has its accuracies
     calibrate();
     publish();
     validate();
   }
-  if (publisher_) {
-    const PhaseTimer timer(phases_.await_fpga_s);
-    collect(publisher_->finish());
-  }
+  finish_fpga();
   result_.epochs = static_cast<int>(std::max(first_epoch_, epochs));
   result_.steps = step_;
   result_.weights_sha256 = weights_sha256(plan_.parameters());
   return result_;
 }
 
-std::optional<Range> Trainer::my_range(std::uint64_t epoch, std::size_t step) const {
-  const auto batch = static_cast<std::size_t>(settings_.batch);
-  const std::size_t begin = step * batch;
-  if (begin >= train_set_.samples()) return std::nullopt;
-  const Share mine =
-      share(std::min(batch, train_set_.samples() - begin), static_cast<std::size_t>(ranks_.rank()),
-            static_cast<std::size_t>(ranks_.size()));
-  return Range{
-      .epoch = static_cast<std::int64_t>(epoch), .begin = begin + mine.begin, .count = mine.count};
-}
-
 double Trainer::train_epoch(std::uint64_t epoch) {
-  const std::size_t total = train_set_.samples();
-  Prefetcher prefetcher(train_set_, [=, this](std::size_t step) { return my_range(epoch, step); });
   Batch batch;
-  Progress progress(fmt::format("epoch {}/{}", epoch + 1, settings_.epochs), total, "samples");
+  Progress progress(fmt::format("epoch {}/{}", epoch + 1, settings_.epochs),
+                    schedule_.steps_per_epoch(), "steps");
   StepStatistics sum;
   Stopwatch watch;
-  for (std::uint64_t step = 0; step < steps_per_epoch(); ++step) {
+  for (std::uint64_t step = 0; step < schedule_.steps_per_epoch(); ++step) {
+    publish_for_boost();
     Stopwatch phase;
-    prefetcher.next(batch);
+    feed_->next(step_, batch);
     phases_.input_s += phase.restart();
-    plan_.enqueue_gradients(batch.images, batch.labels, epoch * total + batch.range.begin);
+    plan_.enqueue_gradients(batch.images, batch.labels, feed_->first_sample(), feed_->weights());
     phases_.compute_s += phase.restart();
     samples_ += batch.size();
     const StepStatistics done = reduce_and_update(step_);
@@ -132,34 +116,36 @@ double Trainer::train_epoch(std::uint64_t epoch) {
     sum.correct += done.correct;
     sum.samples += done.samples;
     if (!is_lead()) continue;
-    if (step_ % steps_per_poll == 0) poll_evaluations();
-    const double loss = done.loss_sum / done.samples;
-    progress.update(static_cast<std::size_t>(sum.samples),
-                    fmt::format("loss {:.3f}", sum.loss_sum / sum.samples));
-    if (step_ % steps_per_event == 0) {
-      log_->event("step", {{"step", step_},
-                           {"epoch", epoch + 1},
-                           {"loss", loss},
-                           {"learning_rate", settings_.learning_rate.at(step_ - 1)},
-                           {"samples_per_second", sum.samples / watch.seconds()}});
-    }
+    if (step_ % steps_per_poll == 0) poll_fpga();
+    progress.update(step + 1, fmt::format("loss {:.3f}", sum.loss_sum / sum.samples));
+    if (step_ % steps_per_event == 0) log_step(epoch, done, sum.samples / watch.seconds());
   }
   progress.clear();
   result_.training_s += watch.seconds();
-  result_.trained_samples += total;
+  result_.trained_samples += static_cast<std::uint64_t>(std::llround(sum.samples));
   return sum.loss_sum / sum.samples;
+}
+
+void Trainer::log_step(std::uint64_t epoch, const StepStatistics& done, double rate) {
+  log_->event("step", {{"step", step_},
+                       {"epoch", epoch + 1},
+                       {"loss", done.loss_sum / done.samples},
+                       {"learning_rate", settings_.learning_rate.at(step_ - 1)},
+                       {"samples_per_second", rate}});
 }
 
 StepStatistics Trainer::reduce_and_update(std::uint64_t step) {
   Stopwatch phase;
   StepStatistics statistics;
   {
-    opencl::Mapping mapping = plan_.map_reduction();
+    std::optional<opencl::Mapping> mapping = plan_.map_reduction();
     phases_.compute_s += phase.restart();
-    const std::span<float> reduction = mapping.as<float>();
+    if (contribution_) contribution_->add_to(mapping, step);
+    phases_.boost_s += phase.restart();
+    const std::span<float> reduction = mapping->as<float>();
     if (ranks_.size() > 1) ranks_.all_reduce_sum(reduction);
     statistics = plan_.step_statistics(reduction);
-    plan_.update_running_statistics(reduction, statistics.samples);
+    plan_.update_running_statistics(reduction, statistics.normalised);
     phases_.reduce_s += phase.restart();
   }
   if (!std::isfinite(statistics.loss_sum)) {
@@ -205,7 +191,7 @@ void Trainer::validate() {
     const Score score = score_logits(plan_.infer(batch.images, batch.size()), batch.labels);
     sums[0] += score.loss_sum;
     sums[1] += static_cast<double>(score.correct);
-    poll_evaluations();
+    poll_fpga();
   }
   ranks_.all_reduce_sum(sums);
   result_.test_cross_entropy = sums[0] / static_cast<double>(test_set_.samples());
@@ -218,12 +204,7 @@ void Trainer::validate() {
 
 void Trainer::calibrate() {
   const PhaseTimer timer(phases_.calibrate_s);
-  const Share mine =
-      share(std::min(calibration_samples, train_set_.samples()),
-            static_cast<std::size_t>(ranks_.rank()), static_cast<std::size_t>(ranks_.size()));
-  Batch batch;
-  train_set_.read({.begin = mine.begin, .count = mine.count}, batch);
-  ranges_ = plan_.output_ranges(batch.images, batch.size());
+  ranges_ = plan_.output_ranges(calibration_.images, calibration_.size());
   ranks_.all_reduce_max(std::span(&ranges_.input, 1));
   ranks_.all_reduce_max(ranges_.layers);
 }
@@ -233,24 +214,22 @@ void Trainer::publish() {
   const PhaseTimer timer(phases_.publish_s);
   const quant::Network network = plan::fpga_network(model_, plan_.parameters(), plan_.statistics(),
                                                     input_statistics(train_set_), ranges_);
-  quant::WeightPack pack = quant::pack(network, settings_.fpga_format, step_);
-  log_->event(
-      "broadcast",
-      {{"version", step_}, {"format", settings_.fpga_format}, {"bytes", pack.bytes.size()}});
-  publisher_->publish(std::move(pack));
-}
-
-void Trainer::poll_evaluations() {
-  if (!publisher_) return;
-  const PhaseTimer timer(phases_.poll_s);
-  collect(publisher_->poll());
+  std::vector<quant::WeightPack> packs;
+  result_.pack_bytes.clear();
+  for (const std::string& format : settings_.fpga_formats) {
+    packs.push_back(quant::pack(network, format, step_));
+    result_.pack_bytes.push_back(packs.back().bytes.size());
+    log_->event("broadcast",
+                {{"version", step_}, {"format", format}, {"bytes", packs.back().bytes.size()}});
+  }
+  publisher_->publish(std::move(packs));
 }
 
 void Trainer::collect(const std::vector<quant::Evaluation>& evaluations) {
   for (const quant::Evaluation& evaluation : evaluations) {
     result_.evaluations.push_back(evaluation);
     log_->event("evaluation", {{"version", evaluation.version},
-                               {"format", settings_.fpga_format},
+                               {"format", settings_.fpga_formats.at(evaluation.format)},
                                {"accuracy", evaluation.accuracy()},
                                {"loss", evaluation.loss()},
                                {"samples", evaluation.samples},

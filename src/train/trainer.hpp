@@ -16,10 +16,14 @@
 #include "model/optimizer.hpp"
 #include "plan/plan.hpp"
 #include "shards/shard_reader.hpp"
+#include "train/boost_arrivals.hpp"
+#include "train/boost_contribution.hpp"
+#include "train/boost_settings.hpp"
 #include "train/checkpoint.hpp"
 #include "train/phases.hpp"
 #include "train/publisher.hpp"
 #include "train/run_log.hpp"
+#include "train/sample_feed.hpp"
 
 namespace dovetail {
 
@@ -35,7 +39,9 @@ struct TrainSettings {
   double step_epochs = 1;  // interval of the step schedule
   LossKind loss = LossKind::cross_entropy;
   std::uint64_t seed = 1;
-  std::string fpga_format = "int8";
+  std::vector<std::string> fpga_formats{"int8"};  // every epoch's weights are scored in each
+  double within_points = 1;  // of the float32 accuracy: the summary names the smallest such format
+  BoostSettings boost;
   bool resume = false;
 };
 
@@ -51,7 +57,17 @@ struct TrainResult {
   std::uint64_t trained_samples = 0;
   std::string weights_sha256;
   std::vector<quant::Evaluation> evaluations;  // by the FPGA ranks, oldest version first
+  std::vector<std::uint64_t> pack_bytes;       // of a weight pack, by format
+  BoostCounters boost;
+  std::optional<double> boost_cosine, boost_norm_ratio, boost_weight;  // as measured
+  std::vector<std::string> retired;  // FPGA ranks, each with the reason
 };
+
+/// The steps of a training, which FPGA ranks that boost it must know as well.
+StepSchedule step_schedule(const TrainSettings& settings, std::uint64_t train_samples);
+/// @param first_step that this job trains.
+BoostTiming boost_timing(const TrainSettings& settings, const StepSchedule& schedule,
+                         std::uint64_t first_step);
 
 /// Mean and standard deviation as a data set's manifest gives them, in float32.
 InputStatistics input_statistics(const ShardReader& reader);
@@ -78,20 +94,27 @@ class Trainer {
   /// Throws UsageError where going on from `start` would not continue its training.
   void expect_same_training(const Checkpoint& start, const std::filesystem::path& path) const;
   void broadcast_start(Checkpoint& start);
-  /// This rank's share of a step's global batch; nullopt behind the epoch's last.
-  std::optional<Range> my_range(std::uint64_t epoch, std::size_t step) const;
+  /// Sets up the boosts (trainer_boost.cpp) and the feed of samples.
+  void make_feed();
+  /// Lead rank: sends weights and progress to the FPGA ranks, where a boost is due for them.
+  void publish_for_boost();
+  void log_boost(std::uint64_t epoch);
   double train_epoch(std::uint64_t epoch);
+  void log_step(std::uint64_t epoch, const StepStatistics& done, double rate);
   StepStatistics reduce_and_update(std::uint64_t step);
   void validate();
   /// Throws Error unless all ranks hold the same, finite weights.
   void expect_sound_weights();
   void calibrate();
   void publish();
-  void poll_evaluations();
+  /// Takes in whatever the FPGA ranks have sent. Lead rank; elsewhere nothing.
+  void poll_fpga();
+  void take_from_fpga();  // the same, as a part of another phase
   void collect(const std::vector<quant::Evaluation>& evaluations);
+  void note_retired();
+  void finish_fpga();
   void save(std::uint64_t epochs_done);
   bool is_lead() const { return ranks_.rank() == 0; }
-  std::uint64_t steps_per_epoch() const;
 
   Communicator& ranks_;
   TrainSettings settings_;
@@ -100,13 +123,20 @@ class Trainer {
   ShardReader& test_set_;
   Publisher* publisher_;
   RunLog* log_;
+  StepSchedule schedule_;
   Plan plan_;
   TrainPhases phases_;
   TrainResult result_;
   std::uint64_t first_epoch_ = 0;
   std::uint64_t step_ = 0;
   std::uint64_t samples_ = 0;
+  Batch calibration_;    // this rank's share of the calibration samples
   Plan::Ranges ranges_;  // of the newest calibration
+
+  BoostTiming timing_;
+  std::optional<BoostArrivals> arrivals_;          // lead rank, where FPGA ranks boost
+  std::optional<BoostContribution> contribution_;  // lead rank, where they contribute gradients
+  std::unique_ptr<SampleFeed> feed_;               // reads train_set_ from its making on
 };
 
 }  // namespace dovetail

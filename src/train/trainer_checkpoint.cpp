@@ -32,6 +32,10 @@ void Trainer::expect_same_training(const Checkpoint& start,
   expect(start.batch == static_cast<std::uint64_t>(settings_.batch) && start.seed == settings_.seed,
          fmt::format("was trained with --batch {} --seed {}", start.batch, start.seed),
          "Resume with the same batch and seed");
+  expect(start.step == start.epoch * schedule_.steps_per_epoch(),
+         fmt::format("has {} steps in {} epochs, which would have {} each", start.step, start.epoch,
+                     schedule_.steps_per_epoch()),
+         "Resume with the same --boost and --boost-select");
   expect(start.train_set_sha256 == train_set_identity(train_set_), "was trained on other samples",
          "Resume with the same --data");
 }

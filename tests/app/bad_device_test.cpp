@@ -1,6 +1,7 @@
 // Whatever is wrong with devices and ranks: one line that names them, and the end of the whole job
 // within seconds.
 #include "app/refusal.hpp"
+#include "support/json.hpp"
 #include "train/checkpoint.hpp"
 
 namespace dovetail::testing {
@@ -33,15 +34,63 @@ class BadCard : public BadDevice {
 
   void fault_ends_the_job(const std::string& fault, const Words& words) const {
     SCOPED_TRACE(fault);
-    const Outcome outcome = dovetail_job(3, train({"--fpga-timeout", "1"}))
-                                .with("DOVETAIL_CARD_FAULT", fault)
-                                .run(patiently_s);
+    const Outcome outcome =
+        dovetail_job(3, train({"--fpga-timeout", "1", "--fpga-failure", "abort"}))
+            .with("DOVETAIL_CARD_FAULT", fault)
+            .run(patiently_s);
     Words expected{"rank 2", "emulated FPGA", "card 0"};
     expected.insert(expected.end(), words.begin(), words.end());
     expect_one_line(outcome, failure, expected);
     EXPECT_NO_THROW(load_checkpoint(checkpoint()));
   }
+
+  /// The default: one warning, and training goes on without the rank.
+  void fault_retires_the_rank(const std::string& fault, const std::string& words,
+                              const Words& boost = {}) const {
+    SCOPED_TRACE(fault);
+    Words options{"--fpga-timeout", "1"};
+    options.insert(options.end(), boost.begin(), boost.end());
+    const Outcome outcome =
+        dovetail_job(3, train(options)).with("DOVETAIL_CARD_FAULT", fault).run(patiently_s);
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.text();
+    EXPECT_LT(outcome.seconds, promptly_s) << outcome.text();
+    EXPECT_FALSE(outcome.timed_out || outcome.left_behind) << outcome.text();
+    const std::vector<std::string> lines = errors_beginning(outcome, "warning: dovetail train");
+    ASSERT_EQ(lines.size(), 1u) << outcome.text();
+    for (const std::string& word : {std::string("retires"), std::string("rank 2"), words})
+      EXPECT_THAT(lines.front(), HasSubstr(word));
+    const Json summary = Json::parse(read_file(run() / "summary.json"));
+    EXPECT_EQ(summary.at("fpga").at("retired").size(), 1u);
+    EXPECT_EQ(summary.at("epochs"), 2);
+    EXPECT_NO_THROW(load_checkpoint(checkpoint()));
+  }
 };
+
+TEST_F(BadCard, AFailedLaunchRetiresTheRank) {
+  fault_retires_the_rank("fail:1", "the card reports an error");
+}
+
+TEST_F(BadCard, AHungKernelRetiresTheRankWithinItsTimeout) {
+  fault_retires_the_rank("hang:2", "dense_int8 has not returned within 1 s");
+}
+
+TEST_F(BadCard, AFullCardRetiresTheRank) {
+  fault_retires_the_rank("alloc:2", "no room");
+}
+
+TEST_F(BadCard, ACorruptReadbackRetiresTheRank) {
+  fault_retires_the_rank("corrupt:1", "corrupt readback");
+}
+
+TEST_F(BadCard, ALostCardRetiresTheRank) {
+  fault_retires_the_rank("gone:3", "No such device");
+}
+
+TEST_F(BadCard, GpuRanksThatWaitForScoresGoOnWithoutThem) {
+  const Words lock_step{"--boost-select", "1/2", "--boost-wait", "--boost-staleness", "0"};
+  for (const char* fault : {"hang:9", "corrupt:2", "gone:12"})
+    fault_retires_the_rank(fault, "card 0", lock_step);
+}
 
 TEST_F(BadCard, AFailedLaunchEndsTheJob) {
   fault_ends_the_job("fail:1", {"quantise_input_int8", "the card reports an error"});
@@ -49,6 +98,10 @@ TEST_F(BadCard, AFailedLaunchEndsTheJob) {
 
 TEST_F(BadCard, AHungKernelEndsTheJob) {
   fault_ends_the_job("hang:2", {"dense_int8 has not returned within 1 s", "Restart"});
+}
+
+TEST_F(BadCard, ACorruptReadbackEndsTheJob) {
+  fault_ends_the_job("corrupt:1", {"corrupt readback", "xbutil validate"});
 }
 
 TEST_F(BadCard, AFullCardEndsTheJob) {

@@ -36,6 +36,15 @@ TEST_F(BadInput, UnknownWordsAreRefused) {
   refused(2, train({"--model", "vggg"}), unusable_arguments, {"'vggg'", "mlp, cnn"});
   refused(2, train({"--bogus", "1"}), unusable_arguments, {"--bogus", "--help"});
   refused(dovetail(train({"--format", "fp12"})), unusable_arguments, {"'fp12'", "float32"});
+  refused(dovetail(train({"--fpga-format", "int8,int3"})), unusable_arguments, {"'int3'", "int8"});
+  refused(dovetail(train({"--boost-select", "1/0"})), unusable_arguments, {"no fraction"});
+  refused(dovetail(train({"--boost-select", "2"})), unusable_arguments, {"outside (0, 1]"});
+  refused(dovetail(train({"--boost-select", "1/3", "--select", "best"})), unusable_arguments,
+          {"'best'", "importance"});
+  refused(dovetail(train({"--boost-select", "1/3", "--select", "hard"})), unusable_arguments,
+          {"collapse", "--select-insist"});
+  refused(dovetail(train({"--boost-select", "1/3", "--gpu-ranks", "1"})), unusable_arguments,
+          {"no FPGA rank", "--fpga-ranks 1"});
   refused(dovetail(train({"--fpga-format", "int3"})), unusable_arguments, {"'int3'", "int8"});
   refused(dovetail(train({"--lr-schedule", "zigzag"})), unusable_arguments, {"'zigzag'", "cosine"});
   refused(dovetail(train({"--optimizer", "magic"})), unusable_arguments, {"'magic'", "adamw"});

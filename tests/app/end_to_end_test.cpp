@@ -293,6 +293,35 @@ TEST_F(EndToEnd, CnnTrainsAndIsEvaluated) {
   }
 }
 
+TEST_F(EndToEnd, FpgaRanksChooseTheSamplesThatTheGpuRanksTrainOn) {
+  if (!has_card()) GTEST_SKIP() << "this build has no emulated card";
+  Words options = usual(4);
+  options.insert(options.end(),
+                 {"--boost-select", "1/3", "--boost-wait", "--boost-staleness", "9"});
+  const FinishedRun run = train("selected", options);
+  ASSERT_EQ(run.outcome.exit_code, 0) << run.outcome.text();
+  EXPECT_EQ(run.summary.at("steps"), 4 * 10);  // of 60 candidates each
+  const Json& fpga = run.summary.at("fpga");
+  EXPECT_EQ(fpga.at("selected_samples"), 4 * 10 * 20);
+  EXPECT_EQ(fpga.at("late"), 0);
+  EXPECT_EQ(fpga.at("staleness").at("max"), 9);
+  EXPECT_EQ(run.events_named("boost").size(), 4u);
+  const FinishedRun again = train("selected-again", options);
+  EXPECT_EQ(again.weights(), run.weights());
+  EXPECT_THAT(run.outcome.out, HasSubstr("40 of 40 steps by rank (int8), 0 late"));
+}
+
+TEST_F(EndToEnd, NobodyWaitsForScoresUnlessAsked) {
+  if (!has_card()) GTEST_SKIP() << "this build has no emulated card";
+  Words options = usual(4);
+  options.insert(options.end(), {"--boost-select", "0.5"});
+  const FinishedRun run = train("unhurried", options);
+  ASSERT_EQ(run.outcome.exit_code, 0) << run.outcome.text();
+  const Json& select = run.summary.at("fpga").at("boost").at("select");
+  EXPECT_EQ(select.at("steps").get<int>() + select.at("late").get<int>(),
+            run.summary.at("steps").get<int>());
+}
+
 TEST_F(EndToEnd, Float32PredictionsAreThoseOfTheLastValidation) {
   const hdf5::File one = infer(1, "float32");
   const hdf5::File two = infer(2, "float32");

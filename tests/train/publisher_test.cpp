@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "mpi/mpi_main.hpp"
+#include "quant/announcement.hpp"
+#include "quant/report.hpp"
 #include "support/clock.hpp"
 
 namespace dovetail {
@@ -21,38 +23,59 @@ quant::WeightPack make_pack(std::uint64_t version) {
   return pack;
 }
 
-/// What an FPGA rank does, with a rank that is slower the higher it is. Returns how many packs
-/// came.
-int answer_packs() {
-  int packs = 0;
-  for (;; ++packs) {
-    quant::Announcement announcement;
+using quant::Announcement;
+using quant::Report;
+
+/// What an FPGA rank does, with a rank that is slower the higher it is: answers every pack with a
+/// share of its evaluation. Returns the formats of the packs that came.
+std::vector<std::uint32_t> answer_packs(bool retires_at_once = false) {
+  std::vector<std::uint32_t> formats;
+  const auto send = [](const Report& report, const std::string& payload = "") {
+    world().send(std::span(&report, 1), 0, quant::report_tag);
+    if (report.bytes > 0) world().send(payload, 0, quant::payload_tag);
+  };
+  while (true) {
+    Announcement announcement;
     world().ibroadcast(std::span(&announcement, 1), 0).wait_idle();
-    if (announcement.bytes == 0) return packs;
     std::vector<std::uint8_t> bytes(announcement.bytes);
-    world().ibroadcast(bytes, 0).wait_idle();
+    if (announcement.bytes > 0) world().ibroadcast(bytes, 0).wait_idle();
+    if (announcement.kind == Announcement::Kind::end) break;
+    if (announcement.kind != Announcement::Kind::evaluate) continue;
     EXPECT_EQ(bytes, make_pack(announcement.version).bytes);
+    if (retires_at_once) {
+      if (formats.empty()) send({.kind = Report::Kind::retired, .bytes = 6}, "broken");
+      formats.push_back(announcement.format);
+      continue;
+    }
+    formats.push_back(announcement.format);
     std::this_thread::sleep_for(std::chrono::milliseconds(30 * world().rank()));
-    const quant::Evaluation share{.version = announcement.version,
-                                  .samples = 10,
-                                  .correct = static_cast<std::uint64_t>(world().rank()),
-                                  .loss_sum = 1,
-                                  .seconds = 0.1 * world().rank()};
-    world().send(std::span(&share, 1), 0, quant::evaluation_tag);
+    send({.kind = Report::Kind::evaluation,
+          .round = announcement.round,
+          .sums = {.version = announcement.version,
+                   .samples = 10,
+                   .correct = static_cast<std::uint64_t>(world().rank()),
+                   .loss_sum = 1,
+                   .seconds = 0.1 * world().rank()}});
   }
+  send({.kind = Report::Kind::done});
+  return formats;
+}
+
+std::vector<quant::WeightPack> one(quant::WeightPack pack) {
+  return {std::move(pack)};
 }
 
 TEST(Publisher, EvaluationsOfAllSharesComeBackInOrder) {
   const int fpga_ranks = world().size() - 1;
   if (world().rank() > 0) {
-    EXPECT_EQ(answer_packs(), 3);
+    EXPECT_EQ(answer_packs().size(), 3u);
     return;
   }
   Publisher publisher(world());
   Stopwatch watch;
   std::vector<quant::Evaluation> evaluations;
   for (const std::uint64_t version : {10, 20, 30}) {
-    publisher.publish(make_pack(version));
+    publisher.publish(one(make_pack(version)));
     for (const auto& e : publisher.poll()) evaluations.push_back(e);
   }
   EXPECT_LT(watch.seconds(), 0.025) << "publishing must not wait for the slowest rank";
@@ -68,9 +91,36 @@ TEST(Publisher, EvaluationsOfAllSharesComeBackInOrder) {
   }
 }
 
+TEST(Publisher, ARankThatRetiresLeavesItsShareToTheOthers) {
+  const int last = world().size() - 1;
+  if (world().rank() > 0) {
+    const std::vector<std::uint32_t> formats = answer_packs(world().rank() == last);
+    EXPECT_GE(formats.size(), 1u);
+    return;
+  }
+  Publisher publisher(world());
+  publisher.publish(one(make_pack(1)));
+  publisher.publish(one(make_pack(2)));
+  const auto evaluations = publisher.finish();
+  const auto retired = publisher.take_retired();
+  ASSERT_EQ(retired.size(), 1u);
+  EXPECT_EQ(retired[0].rank, last);
+  EXPECT_EQ(std::string(retired[0].payload.begin(), retired[0].payload.end()), "broken");
+  EXPECT_EQ(publisher.serving(), static_cast<std::size_t>(last - 1));
+  if (last == 1) {
+    EXPECT_TRUE(evaluations.empty()) << "nobody is left to evaluate";
+    return;
+  }
+  ASSERT_EQ(evaluations.size(), 2u);
+  for (const auto& e : evaluations) {
+    EXPECT_EQ(e.samples, static_cast<std::uint64_t>(10 * (last - 1)));
+    EXPECT_EQ(e.correct, static_cast<std::uint64_t>(last * (last - 1) / 2));
+  }
+}
+
 TEST(Publisher, FinishesWithoutHavingPublished) {
   if (world().rank() > 0) {
-    EXPECT_EQ(answer_packs(), 0);
+    EXPECT_TRUE(answer_packs().empty());
     return;
   }
   Publisher publisher(world());

@@ -6,8 +6,9 @@
 namespace dovetail {
 namespace {
 
-Json example() {
+Json example(const std::vector<std::string>& formats = {"int8"}) {
   TrainSettings settings;
+  settings.fpga_formats = formats;
   settings.out = "runs/x";
   TrainResult result;
   result.test_accuracy = 0.91;
@@ -17,7 +18,11 @@ Json example() {
   result.trained_samples = 180000;
   result.weights_sha256 = "ab";
   result.evaluations = {{.version = 469, .samples = 100, .correct = 80},
-                        {.version = 1407, .samples = 100, .correct = 90}};
+                        {.version = 1407, .samples = 100, .correct = 90},
+                        {.version = 1407, .format = 1, .samples = 100, .correct = 89},
+                        {.version = 1407, .format = 2, .samples = 100, .correct = 60}};
+  result.pack_bytes = {400000, 200000, 50000};
+  if (formats.size() == 1) result.evaluations.resize(2);
   const RankReports ranks = {{{"rank", 0},
                               {"role", "gpu"},
                               {"device", "d0"},
@@ -47,6 +52,22 @@ TEST(Summary, HasTheContractsKeys) {
   }
   EXPECT_DOUBLE_EQ(summary["samples_per_second"].get<double>(), 3000);
   EXPECT_DOUBLE_EQ(summary["fpga"]["accuracy"].get<double>(), 0.9);
+}
+
+TEST(Summary, AListOfFormatsEndsInATableAndTheSmallestWithinReach) {
+  const Json summary = example({"int8", "int4", "w1a8"});
+  const Json& fpga = summary["fpga"];
+  ASSERT_EQ(fpga["formats"].size(), 3u);
+  EXPECT_EQ(fpga["format"], "int8");
+  EXPECT_EQ(fpga["formats"][0]["evaluations"].size(), 2u);
+  EXPECT_EQ(fpga["formats"][1]["accuracy"], 0.89);
+  EXPECT_EQ(fpga["formats"][2]["bytes"], 50000);
+  // The float32 accuracy is 0.91: w1a8 has lost 31 points, int4 two, int8 one.
+  EXPECT_EQ(fpga["smallest_within"], "int8");
+  const std::string text = summary_text(summary, "runs/x");
+  for (const char* part :
+       {"int4", "89.00 %", "-2.00 points", "smallest format within 1 points: int8"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
 }
 
 TEST(Summary, TextSaysWhatAPersonWantsToKnow) {

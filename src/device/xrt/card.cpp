@@ -2,6 +2,7 @@
 #include "device/xrt/card.hpp"
 
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 #include "device/xrt/state.hpp"
@@ -146,6 +147,18 @@ void Buffer::read(void* target, std::size_t bytes, std::size_t offset) {
     state_->buffer.sync(XCL_BO_SYNC_BO_FROM_DEVICE, bytes, offset);
     state_->buffer.read(target, bytes, offset);
   });
+}
+
+void Buffer::read_checked(void* target, std::size_t bytes, std::size_t offset) {
+  read(target, bytes, offset);
+  if (bytes == 0) return;
+  with_xrt(fmt::format("{}: reading {} bytes again", state_->card->label, bytes), "",
+           [&] { state_->buffer.sync(XCL_BO_SYNC_BO_FROM_DEVICE, bytes, offset); });
+  const auto* again = static_cast<const std::uint8_t*>(state_->host.data()) + offset;
+  if (std::memcmp(target, again, bytes) == 0) return;
+  throw Error(fmt::format("{}: a corrupt readback: two transfers of the same {} bytes differ",
+                          state_->card->label, bytes),
+              "Look at the card's link with `xbutil validate`");
 }
 
 }  // namespace dovetail::fpga

@@ -56,6 +56,9 @@ class Buffer {
   std::size_t bytes() const { return bytes_; }
   void write(const void* source, std::size_t bytes, std::size_t offset = 0);
   void read(void* target, std::size_t bytes, std::size_t offset = 0);
+  /// Transfers twice and compares: throws Error where the two differ. For small results that
+  /// nothing else protects.
+  void read_checked(void* target, std::size_t bytes, std::size_t offset = 0);
 
  private:
   friend class Card;

@@ -55,6 +55,10 @@ void Buffer::read(void* /*target*/, std::size_t /*bytes*/, std::size_t /*offset*
   refuse();
 }
 
+void Buffer::read_checked(void* /*target*/, std::size_t /*bytes*/, std::size_t /*offset*/) {
+  refuse();
+}
+
 void Kernel::begin(std::size_t /*arguments*/) {
   refuse();
 }

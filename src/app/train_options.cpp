@@ -1,0 +1,224 @@
+// Reads and checks the options of `dovetail train`.
+#include "app/train_options.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "model/zoo.hpp"
+#include "quant/training_format.hpp"
+#include "quant/weight_pack.hpp"
+#include "support/error.hpp"
+#include "support/log.hpp"
+#include "support/text.hpp"
+
+namespace dovetail::app {
+namespace {
+
+/// Options as they are typed; checked and turned into settings afterwards.
+struct TypedOptions {
+  std::string data, out;
+  std::string format = "float32";
+  std::string optimizer = to_string(OptimizerSettings{}.kind);
+  std::string loss = to_string(TrainSettings{}.loss);
+  std::string schedule = to_string(LearningRate{}.kind);
+  double rate = 0.05, rate_factor = 0.1;
+  double momentum = 0.9, decay = 0;
+  std::string fpga_formats = "int8", failure = "retire";
+  std::string share = "0", keep = "1", select = to_string(SelectKind::rank), weight = "1";
+  BoostSettings boost;
+  std::string rounding = "stochastic";
+  bool insist = false, feedback = false;
+};
+
+void expect(bool holds, const std::string& problem, const std::string& remedy) {
+  if (!holds) throw UsageError(problem, remedy);
+}
+
+/// "0.25" or "1/4".
+double parse_fraction(const std::string& option, const std::string& text) {
+  const std::size_t slash = text.find('/');
+  std::istringstream above(text.substr(0, slash));
+  std::istringstream below(slash == std::string::npos ? "1" : text.substr(slash + 1));
+  double numerator = 0, denominator = 1;
+  if (!(above >> numerator) || !above.eof() || !(below >> denominator) || !below.eof() ||
+      !std::isfinite(numerator / denominator)) {
+    throw UsageError(fmt::format("--{} {} is no fraction", option, text), "Give 0.25 or 1/4");
+  }
+  return numerator / denominator;
+}
+
+std::vector<std::string> parse_list(const std::string& text) {
+  std::vector<std::string> items;
+  std::istringstream list(text);
+  for (std::string item; std::getline(list, item, ',');) {
+    if (std::find(items.begin(), items.end(), item) == items.end()) items.push_back(item);
+  }
+  if (items.empty()) items.push_back("");
+  return items;
+}
+
+void check_fpga_format(const std::string& format) {
+  const std::vector<std::string>& known = quant::pack_formats();
+  expect(std::find(known.begin(), known.end(), format) != known.end(),
+         fmt::format("unknown FPGA format '{}'", format),
+         fmt::format("Known FPGA formats: {}", fmt::join(known, ", ")));
+}
+
+/// Turns what was typed about boosts into settings.
+BoostSettings boost_settings(const TypedOptions& typed, const std::string& first_format) {
+  BoostSettings boost = typed.boost;
+  boost.share = parse_fraction("boost", typed.share);
+  boost.keep = parse_fraction("boost-select", typed.keep);
+  boost.select = parse_select(typed.select);
+  if (boost.select_format.empty()) boost.select_format = first_format;
+  if (typed.weight == "auto") {
+    boost.weight.reset();
+  } else {
+    boost.weight = parse_fraction("boost-weight", typed.weight);
+  }
+  return boost;
+}
+
+void check_boost(const BoostSettings& boost, const TypedOptions& typed, int batch) {
+  expect(boost.share >= 0 && boost.share < 1,
+         fmt::format("--boost {} is outside [0, 1)", typed.share),
+         "Give the FPGA ranks' share of the global batch, such as 1/4");
+  expect(!boost.contributes() || std::llround(boost.share * batch) >= 1,
+         fmt::format("--boost {} of a batch of {} is not one sample", typed.share, batch),
+         "Give a larger share or batch");
+  expect(boost.keep > 0 && boost.keep <= 1,
+         fmt::format("--boost-select {} is outside (0, 1]", typed.keep),
+         "Give the part of the samples to train on, such as 1/3");
+  expect(!boost.weight || (*boost.weight >= 0 && *boost.weight <= 1),
+         fmt::format("--boost-weight {} is outside [0, 1]", typed.weight), "Give auto, or 1");
+  expect(boost.measure_every >= 1, "--boost-measure 0 measures nothing", "Give steps, such as 50");
+  expect(typed.rounding == "stochastic" || typed.rounding == "nearest",
+         fmt::format("unknown --boost-rounding '{}'", typed.rounding),
+         "Known: stochastic, nearest");
+  if (boost.contributes()) quant::training_format(boost.gradient_format);
+  if (boost.needs_scores()) check_fpga_format(boost.select_format);
+  if (!boost.selects() || boost.select != SelectKind::hard || boost.scores_on_gpu()) return;
+  const bool fresh = boost.wait && boost.staleness == 0;
+  expect(fresh || typed.insist,
+         "--select hard trains on what old scores misjudged, and was seen to collapse with weights "
+         "20 steps old",
+         "Use --select rank, or --boost-wait --boost-staleness 0, or insist with --select-insist");
+}
+
+void check(const TrainSettings& settings, const TypedOptions& typed) {
+  expect(typed.format == "float32", fmt::format("unknown format '{}' for training", typed.format),
+         "Known formats: float32");
+  for (const std::string& format : settings.fpga_formats) check_fpga_format(format);
+  expect(settings.within_points >= 0,
+         fmt::format("--within {} is negative", settings.within_points), "Give points, such as 1");
+  expect(typed.failure == "retire" || typed.failure == "abort",
+         fmt::format("unknown --fpga-failure '{}'", typed.failure), "Known: retire, abort");
+  check_boost(settings.boost, typed, settings.batch);
+  expect(settings.epochs >= 1, fmt::format("--epochs {} trains nothing", settings.epochs),
+         "Give 1 or more");
+  expect(settings.batch >= 1, fmt::format("--batch {} holds no samples", settings.batch),
+         "Give 1 or more");
+  expect(typed.rate > 0, fmt::format("--lr {} is not positive", typed.rate),
+         "Give a learning rate such as 0.05");
+  expect(typed.momentum >= 0 && typed.momentum < 1,
+         fmt::format("--momentum {} is outside [0, 1)", typed.momentum),
+         "Give a momentum such as 0.9");
+  expect(typed.decay >= 0, fmt::format("--weight-decay {} is negative", typed.decay),
+         "Give 0 or more");
+  expect(settings.warmup_epochs >= 0,
+         fmt::format("--warmup-epochs {} is negative", settings.warmup_epochs), "Give 0 or more");
+  expect(settings.step_epochs > 0,
+         fmt::format("--step-epochs {} is not positive", settings.step_epochs),
+         "Give epochs, such as 1");
+  expect(typed.rate_factor > 0, fmt::format("--step-factor {} is not positive", typed.rate_factor),
+         "Give a factor such as 0.1");
+  expect(!settings.optimizer.nesterov || typed.momentum > 0, "--nesterov needs a momentum",
+         "Give --momentum 0.9");
+}
+
+void add_boost(CommandLine& line, TypedOptions& typed) {
+  BoostSettings& boost = typed.boost;
+  line.add("boost", typed.share,
+           "FPGA ranks' share of the global batch, such as 1/4: they contribute its gradients");
+  line.add("boost-format", boost.gradient_format,
+           "format of contributed gradients: int2 ... int16, fixed2 ... fixed16, bfp2 ... bfp8");
+  line.add("boost-rounding", typed.rounding, "of back-propagated gradients: stochastic or nearest");
+  line.add_flag("boost-feedback", typed.feedback,
+                "contributed sums are rounded to the format, with error feedback");
+  line.add("boost-weight", typed.weight,
+           "of a contributed sample: 1, another number up to 1, or auto: as measured");
+  line.add("boost-measure", boost.measure_every,
+           "steps between two measurements of contributed gradients against float32");
+  line.add("boost-select", typed.keep,
+           "part of the samples to train on, such as 1/3, chosen by scores of the FPGA ranks");
+  line.add("select", typed.select,
+           "rank (drawn by squared rank of the loss), importance (unbiased), hard or random");
+  line.add("select-format", boost.select_format,
+           "format of the scores: one for FPGA ranks (default: the first of --fpga-format), or "
+           "float32 on the GPU ranks");
+  line.add_flag("select-insist", typed.insist, "allow --select hard with old scores");
+  line.add_flag("boost-wait", boost.wait, "GPU ranks wait for the FPGA ranks (for experiments)");
+  line.add("boost-staleness", boost.staleness,
+           "weights go to boosting FPGA ranks every N + 1 steps");
+}
+
+}  // namespace
+
+bool parse(const Arguments& arguments, TrainOptions& options) {
+  TrainSettings& settings = options.settings;
+  TypedOptions typed;
+  CommandLine line("usage: mpirun -n N dovetail train --data DIR --model NAME --out RUN [options]",
+                   "GPU ranks train the model; FPGA ranks score every epoch's weights in low "
+                   "precision meanwhile.");
+  line.add("data", typed.data, "the data set's folder (made by `dovetail shard`)");
+  line.add("model", settings.model, fmt::format("one of: {}", fmt::join(model_names(), ", ")));
+  line.add("out", typed.out, "the run's folder: run.jsonl, summary.json, checkpoint.h5");
+  line.add("epochs", settings.epochs, "passes over the training set");
+  line.add("batch", settings.batch, "global batch: samples of one step over all GPU ranks");
+  line.add("lr", typed.rate, "learning rate");
+  line.add("lr-schedule", typed.schedule, "constant, step or cosine");
+  line.add("warmup-epochs", settings.warmup_epochs, "linear warm-up of the learning rate");
+  line.add("step-epochs", settings.step_epochs, "step schedule: epochs between two drops");
+  line.add("step-factor", typed.rate_factor, "step schedule: factor of a drop");
+  line.add("optimizer", typed.optimizer, "sgd, adam or adamw");
+  line.add("momentum", typed.momentum, "of sgd");
+  line.add_flag("nesterov", settings.optimizer.nesterov, "Nesterov's momentum");
+  line.add("weight-decay", typed.decay, "L2 penalty; decoupled in adamw");
+  line.add("loss", typed.loss, "cross-entropy or mse");
+  line.add("seed", settings.seed, "of initial weights, order and dropout");
+  line.add("format", typed.format, "number format of training: float32");
+  line.add("fpga-format", typed.fpga_formats,
+           fmt::format("formats that every epoch's weights are scored in, such as A,B: {}",
+                       fmt::join(quant::pack_formats(), ", ")));
+  line.add("within", settings.within_points,
+           "points below float32 within which the summary names the smallest format");
+  line.add("fpga-failure", typed.failure,
+           "when a card fails: retire its rank and train on, or abort");
+  add_boost(line, typed);
+  line.add_flag("resume", settings.resume, "go on from the run folder's checkpoint");
+  options.placement.add_to(line);
+  for (const char* name : {"data", "out"}) line.require(name);
+  if (!line.parse(arguments)) return false;
+
+  settings.data = typed.data;
+  settings.out = typed.out;
+  settings.optimizer.kind = parse_optimizer(typed.optimizer);
+  settings.optimizer.momentum = static_cast<float>(typed.momentum);
+  settings.optimizer.weight_decay = static_cast<float>(typed.decay);
+  settings.loss = parse_loss(typed.loss);
+  settings.learning_rate.kind = parse_schedule(typed.schedule);
+  settings.learning_rate.base = static_cast<float>(typed.rate);
+  settings.learning_rate.factor = static_cast<float>(typed.rate_factor);
+  settings.fpga_formats = parse_list(typed.fpga_formats);
+  settings.boost = boost_settings(typed, settings.fpga_formats.front());
+  options.stochastic = typed.rounding == "stochastic";
+  options.error_feedback = typed.feedback;
+  options.retire = typed.failure == "retire";
+  check(settings, typed);
+  if (typed.insist && settings.boost.selects() && settings.boost.select == SelectKind::hard)
+    log::warn("dovetail train: --select hard with old scores may collapse; rank bears them");
+  return true;
+}
+
+}  // namespace dovetail::app

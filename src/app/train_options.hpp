@@ -1,0 +1,24 @@
+// The options of `dovetail train`.
+#pragma once
+
+#include <vector>
+
+#include "app/command_line.hpp"
+#include "app/commands.hpp"
+#include "app/placement_options.hpp"
+#include "train/trainer.hpp"
+
+namespace dovetail::app {
+
+struct TrainOptions {
+  TrainSettings settings;
+  PlacementOptions placement;
+  bool stochastic = true;       // rounding of contributed gradients; else to nearest
+  bool error_feedback = false;  // of contributed gradients
+  bool retire = true;           // an FPGA rank whose card fails; else the job ends
+};
+
+/// Returns false when --help was asked for. Throws UsageError for what cannot work.
+bool parse(const Arguments& arguments, TrainOptions& options);
+
+}  // namespace dovetail::app

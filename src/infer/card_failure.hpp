@@ -1,0 +1,26 @@
+// Tells a failing card apart from all other failures of an FPGA rank.
+#pragma once
+
+#include <utility>
+
+#include "support/error.hpp"
+
+namespace dovetail::infer {
+
+/// The card, or the engine on it, has failed: the job can go on without this rank.
+class CardFailure : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Runs a call into an engine; its Error becomes a CardFailure.
+template <typename Call>
+auto on_card(Call&& call) {
+  try {
+    return std::forward<Call>(call)();
+  } catch (const Error& failure) {
+    throw CardFailure(failure.what());
+  }
+}
+
+}  // namespace dovetail::infer

@@ -1,0 +1,60 @@
+// The lead GPU rank's side of a boost: adds the gradients that FPGA ranks contribute to its own,
+// ahead of the all-reduce.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "plan/plan.hpp"
+#include "shards/shard_reader.hpp"
+#include "shards/step_schedule.hpp"
+#include "train/boost_arrivals.hpp"
+#include "train/boost_settings.hpp"
+#include "train/boost_weight.hpp"
+#include "train/run_log.hpp"
+
+namespace dovetail {
+
+/// Since gradients, losses and sample counts all travel as sums in one all-reduce, a contribution
+/// that is there counts with its samples, one that is late is simply not among them, and no rank
+/// need know of it: the update is the weighted mean over the samples that arrived.
+class BoostContribution {
+ public:
+  struct Lead {
+    BoostArrivals* arrivals = nullptr;
+    BoostCounters* counters = nullptr;
+    RunLog* log = nullptr;
+    std::function<void()> poll;            // takes in what has arrived
+    std::function<std::size_t()> serving;  // FPGA ranks
+  };
+
+  /// @param samples a reader of the train split of its own: what is measured is read again.
+  BoostContribution(Plan& plan, ShardReader samples, const StepSchedule& schedule,
+                    const BoostTiming& timing, const BoostSettings& settings, Lead lead);
+
+  /// Adds to this rank's mapped reduction what has arrived for `step`; with BoostTiming::wait after
+  /// waiting for all of it. On measured steps it unmaps the reduction, computes the contributed
+  /// samples' gradients in float32, and maps it again as it was.
+  void add_to(std::optional<opencl::Mapping>& reduction, std::uint64_t step);
+
+  const BoostWeight& weight() const { return weight_; }
+
+ private:
+  void measure(std::optional<opencl::Mapping>& reduction, std::uint64_t step,
+               const std::vector<BoostArrivals::Gradients>& parts);
+  /// Sum of the parts' samples in float32, with the present weights.
+  std::vector<float> reference(std::uint64_t step,
+                               const std::vector<BoostArrivals::Gradients>& parts);
+
+  Plan& plan_;
+  ShardReader samples_;
+  StepSchedule schedule_;
+  BoostTiming timing_;
+  BoostSettings settings_;
+  Lead lead_;
+  BoostWeight weight_;
+  std::uint64_t next_measurement_ = 0;
+};
+
+}  // namespace dovetail

@@ -1,0 +1,178 @@
+// The trainer's dealings with the FPGA ranks that boost it.
+#include <algorithm>
+#include <cstring>
+
+#include "model/score.hpp"
+#include "plan/fpga_network.hpp"
+#include "quant/training_pack.hpp"
+#include "support/clock.hpp"
+#include "support/log.hpp"
+#include "support/text.hpp"
+#include "train/boost_selection.hpp"
+#include "train/trainer.hpp"
+
+namespace dovetail {
+namespace {
+
+constexpr std::size_t calibration_samples = 1024;  // the first of the train split's shards
+constexpr std::uint64_t steps_per_progress = 4;    // where scores are computed ahead
+
+/// Float32 weights for gradients: one parameter after the other.
+std::vector<std::uint8_t> flat_bytes(const std::vector<Parameter>& parameters) {
+  std::vector<std::uint8_t> bytes;
+  for (const Parameter& parameter : parameters) {
+    const auto values = std::as_bytes(std::span(parameter.value.values));
+    const auto* begin = reinterpret_cast<const std::uint8_t*>(values.data());
+    bytes.insert(bytes.end(), begin, begin + values.size());
+  }
+  return bytes;
+}
+
+Json to_json(const BoostCounters::Staleness& staleness) {
+  return {{"mean", staleness.mean()}, {"max", staleness.largest}};
+}
+
+}  // namespace
+
+StepSchedule step_schedule(const TrainSettings& settings, std::uint64_t train_samples) {
+  return StepSchedule::make(train_samples, static_cast<std::uint64_t>(settings.batch),
+                            settings.boost.share, settings.boost.keep);
+}
+
+BoostTiming boost_timing(const TrainSettings& settings, const StepSchedule& schedule,
+                         std::uint64_t first_step) {
+  return {.first_step = first_step,
+          .last_step = schedule.steps_per_epoch() * static_cast<std::uint64_t>(settings.epochs),
+          .staleness = settings.boost.staleness,
+          .wait = settings.boost.wait};
+}
+
+void Trainer::make_feed() {
+  const Share mine =
+      share(std::min(calibration_samples, train_set_.samples()),
+            static_cast<std::size_t>(ranks_.rank()), static_cast<std::size_t>(ranks_.size()));
+  train_set_.read({.begin = mine.begin, .count = mine.count}, calibration_);
+
+  const BoostSettings& boost = settings_.boost;
+  timing_ = boost_timing(settings_, schedule_, step_);
+  if (!boost.any()) {
+    feed_ = std::make_unique<OrderedFeed>(ranks_, train_set_, schedule_, timing_.first_step,
+                                          timing_.last_step);
+    return;
+  }
+  const auto poll = [this] { take_from_fpga(); };
+  const auto serving = [this] { return publisher_ ? publisher_->serving() : 0; };
+  if (publisher_ && boost.needs_fpga()) {
+    std::size_t parameters = 0;
+    for (const Parameter& parameter : plan_.parameters()) parameters += parameter.value.size();
+    arrivals_.emplace(schedule_, step_, parameters);
+    if (boost.contributes()) {
+      contribution_.emplace(
+          plan_, ShardReader(settings_.data, "train", {.seed = settings_.seed}), schedule_, timing_,
+          boost, BoostContribution::Lead{&*arrivals_, &result_.boost, log_, poll, serving});
+    }
+  }
+  std::optional<BoostSelection::Lead> lead;
+  if (is_lead())
+    lead = BoostSelection::Lead{arrivals_ ? &*arrivals_ : nullptr, &result_.boost, poll, serving};
+  BoostSelection::ScoreHere score_here;
+  BoostTiming feed_timing = timing_;
+  if (boost.selects() && boost.select != SelectKind::random && boost.scores_on_gpu()) {
+    feed_timing.wait = true;  // there are no scores ahead of time
+    score_here = [this](std::span<const std::uint8_t> images,
+                        std::span<const std::int32_t> labels) {
+      return sample_losses(plan_.infer(images, labels.size()), labels);
+    };
+  }
+  feed_ = std::make_unique<BoostSelection>(ranks_, train_set_, schedule_, feed_timing, boost,
+                                           settings_.seed, std::move(lead), std::move(score_here));
+}
+
+void Trainer::publish_for_boost() {
+  if (!arrivals_ || publisher_->serving() == 0) return;
+  const PhaseTimer timer(phases_.publish_s);
+  const BoostSettings& boost = settings_.boost;
+  if (!timing_.publishes_before(step_)) {
+    if (boost.contributes() || step_ % steps_per_progress == 0) publisher_->tell_progress(step_);
+    return;
+  }
+  const std::vector<Parameter> parameters = plan_.parameters();
+  Plan::Ranges ranges{1, std::vector<float>(model_.layers().size(), 1.0f)};
+  if (boost.needs_scores()) {
+    const std::size_t few = std::min(plan_.capacity(), calibration_.size());
+    ranges = plan_.output_ranges(calibration_.images, few);
+  }
+  const quant::Network network = plan::fpga_network(model_, parameters, plan_.statistics(),
+                                                    input_statistics(train_set_), ranges);
+  if (boost.needs_scores())
+    publisher_->publish_for_selection(quant::pack(network, boost.select_format, step_));
+  if (!boost.contributes()) return;
+  publisher_->publish_for_gradients(
+      boost.gradient_format == "float32"
+          ? quant::WeightPack{step_, flat_bytes(parameters)}
+          : quant::pack_training(network, boost.gradient_format, step_));
+}
+
+void Trainer::log_boost(std::uint64_t epoch) {
+  if (!settings_.boost.any()) return;
+  const BoostCounters& boost = result_.boost;
+  log_->event("boost", {{"step", step_},
+                        {"kind", "epoch"},
+                        {"epoch", epoch + 1},
+                        {"boosted_steps", boost.boosted_steps},
+                        {"boosted_samples", boost.boosted_samples},
+                        {"selected_steps", boost.selected_steps},
+                        {"selected_samples", boost.selected_samples},
+                        {"late_scores", boost.late_scores},
+                        {"late_gradients", boost.late_gradients},
+                        {"score_staleness", to_json(boost.score_staleness)},
+                        {"gradient_staleness", to_json(boost.gradient_staleness)}});
+  if (!contribution_) return;
+  const BoostWeight& weight = contribution_->weight();
+  result_.boost_weight = weight.weight();
+  if (weight.measurements() == 0) return;
+  result_.boost_cosine = weight.mean_cosine();
+  result_.boost_norm_ratio = weight.mean_norm_ratio();
+}
+
+void Trainer::poll_fpga() {
+  if (!publisher_) return;
+  const PhaseTimer timer(phases_.poll_s);
+  take_from_fpga();
+}
+
+void Trainer::take_from_fpga() {
+  if (!publisher_) return;
+  collect(publisher_->poll());
+  if (arrivals_) {
+    arrivals_->add(publisher_->take_boosts());
+    arrivals_->begin_round(publisher_->rosters());
+  }
+  note_retired();
+}
+
+void Trainer::note_retired() {
+  for (const ReportInbox::Arrival& arrival : publisher_->take_retired()) {
+    const std::string reason(arrival.payload.begin(), arrival.payload.end());
+    const std::size_t left = publisher_->serving();
+    log::warn(
+        fmt::format("dovetail train: an FPGA rank retires, training goes on with {} of them: {}",
+                    left, reason));
+    log_->event("warning",
+                {{"kind", "retired"}, {"step", step_}, {"reason", reason}, {"left", left}});
+    result_.retired.push_back(reason);
+  }
+}
+
+void Trainer::finish_fpga() {
+  if (!publisher_) return;
+  const PhaseTimer timer(phases_.await_fpga_s);
+  collect(publisher_->finish());
+  if (arrivals_) {
+    arrivals_->add(publisher_->take_boosts());
+    result_.boost.late_gradients = arrivals_->late_gradients();
+  }
+  note_retired();
+}
+
+}  // namespace dovetail
