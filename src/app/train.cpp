@@ -6,6 +6,7 @@
 #include "app/commands.hpp"
 #include "app/job.hpp"
 #include "app/placement_options.hpp"
+#include "app/qat_options.hpp"
 #include "comm/placement.hpp"
 #include "infer/engine.hpp"
 #include "infer/evaluator.hpp"
@@ -27,6 +28,7 @@ namespace {
 struct TrainOptions {
   TrainSettings settings;
   PlacementOptions placement;
+  QatOptions qat;
 };
 
 /// Options as they are typed; checked and turned into settings afterwards.
@@ -95,6 +97,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   line.add("seed", settings.seed, "of initial weights, order and dropout");
   line.add("format", typed.format, "number format of training: float32");
   line.add("fpga-format", settings.fpga_format, "number format of the FPGA ranks: int8");
+  options.qat.add_to(line);
   line.add_flag("resume", settings.resume, "go on from the run folder's checkpoint");
   options.placement.add_to(line);
   for (const char* name : {"data", "out"}) line.require(name);
@@ -106,6 +109,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   settings.optimizer.momentum = static_cast<float>(typed.momentum);
   settings.optimizer.weight_decay = static_cast<float>(typed.decay);
   settings.loss = parse_loss(typed.loss);
+  settings.quantisation = options.qat.parsed();
   settings.learning_rate.kind = parse_schedule(typed.schedule);
   settings.learning_rate.base = static_cast<float>(typed.rate);
   settings.learning_rate.factor = static_cast<float>(typed.rate_factor);
@@ -161,6 +165,7 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
   if (gpu_ranks.is_lead()) {
     log.emplace(settings.out / "run.jsonl", settings.resume);
     log->event("start", {{"model", settings.model},
+                         {"qat", settings.quantisation ? describe(*settings.quantisation) : "none"},
                          {"data", settings.data.string()},
                          {"epochs", settings.epochs},
                          {"batch", settings.batch},
@@ -216,7 +221,8 @@ int train(Communicator& world, const Arguments& arguments) {
   const FeatureShape input{static_cast<int>(shape.channels), static_cast<int>(shape.height),
                            static_cast<int>(shape.width)};
   Job job{options, world, placement,
-          make_model(settings.model, input, static_cast<int>(test_set.manifest().classes)),
+          make_model(settings.model, input, static_cast<int>(test_set.manifest().classes),
+                     settings.quantisation),
           std::move(test_set)};
 
   if (gpus.size() < static_cast<std::size_t>(world.size())) expect_fpga_fit(job);

@@ -27,6 +27,7 @@ struct TrainSettings {
   std::filesystem::path data;
   std::filesystem::path out;
   std::string model = "cnn";
+  std::optional<Quantisation> quantisation{};  // train aware of it
   int epochs = 3;
   int batch = 128;  // global: over all GPU ranks
   OptimizerSettings optimizer;
@@ -77,6 +78,8 @@ class Trainer {
   void resume();
   /// Throws UsageError where going on from `start` would not continue its training.
   void expect_same_training(const Checkpoint& start, const std::filesystem::path& path) const;
+  /// Quantised activations' first steps, from the first samples of the train split.
+  void initialise_steps(Checkpoint& start);
   void broadcast_start(Checkpoint& start);
   /// This rank's share of a step's global batch; nullopt behind the epoch's last.
   std::optional<Range> my_range(std::uint64_t epoch, std::size_t step) const;
