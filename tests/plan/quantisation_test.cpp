@@ -7,6 +7,7 @@
 #include "plan/fixture.hpp"
 #include "plan/fpga_network.hpp"
 #include "plan/gradient.hpp"
+#include "plan/integer_network.hpp"
 #include "plan/plan.hpp"
 #include "plan/reference_model.hpp"
 #include "support/text.hpp"
@@ -96,6 +97,117 @@ INSTANTIATE_TEST_SUITE_P(Formats, QuantisedPlan,
                                            Case{"w4a4", StepKind::learned, Variant::gpu},
                                            Case{"w8a8", StepKind::learned, Variant::cpu}),
                          name_of);
+
+/// What the FPGA kernels can run: padded and valid convolutions, pools, batch norms here and there.
+Model card_model() {
+  return Model("card", {2, 12, 11},
+               {layer::Conv2d{.out = 12, .padding = 1, .bias = false}, layer::BatchNorm{},
+                layer::Relu{}, layer::MaxPool{}, layer::Conv2d{.out = 18, .padding = 1},
+                layer::Relu{}, layer::Conv2d{.out = 16, .bias = false}, layer::BatchNorm{},
+                layer::Relu{}, layer::Dense{.out = 24, .bias = false}, layer::BatchNorm{},
+                layer::Relu{}, layer::Dense{.out = 6}});
+}
+
+/// Some steps on random samples, so that weights, steps and running statistics are used ones.
+void train(Plan& plan, std::uint64_t start) {
+  for (std::uint64_t number = 1; number <= 12; ++number) {
+    const RandomBatch batch = random_batch(plan.model(), 16, start + number);
+    plan.enqueue_gradients(batch.images, batch.labels, 0);
+    StepStatistics statistics;
+    {
+      const opencl::Mapping mapping = plan.map_reduction();
+      statistics = plan.step_statistics(mapping.as<float>());
+      plan.update_running_statistics(mapping.as<float>(), statistics.samples);
+    }
+    plan.enqueue_update(0.01f, statistics, number);
+  }
+}
+
+std::size_t largest_at(const auto& logits, std::size_t first, std::size_t classes) {
+  const auto begin = logits.begin() + static_cast<std::ptrdiff_t>(first);
+  return static_cast<std::size_t>(
+      std::max_element(begin, begin + static_cast<std::ptrdiff_t>(classes)) - begin);
+}
+
+TEST_P(QuantisedPlan, TheIntegerNetworkPredictsWhatTrainingSaw) {
+  SCOPED_TRACE(seed());
+  const Model model = card_model().quantised({GetParam().format, GetParam().steps});
+  const InputStatistics input = statistics_for(model);
+  Plan plan(test_device(), model, input,
+            {.batch = 16,
+             .training = true,
+             .optimizer = {.kind = OptimizerKind::adam},
+             .variant = GetParam().variant});
+  plan.load_parameters(model.initial_parameters(seed()));
+  plan.initialise_steps(random_batch(model, 16, seed()).images, 16);
+  train(plan, seed());
+
+  const std::size_t samples = 200, classes = 6;
+  const RandomBatch batch = random_batch(model, samples, seed() + 99);
+  const quant::Network network =
+      plan::fpga_network(model, plan.parameters(), plan.statistics(), input,
+                         plan.output_ranges(batch.images, samples));
+  const std::vector<float> logits = plan.infer(batch.images, samples);
+  const int highest = std::max(1, numeric::parse_format(GetParam().format).activations.highest);
+  std::size_t unlike = 0, apart = 0;
+  for (std::size_t n = 0; n < samples; ++n) {
+    const std::vector<double> exact = run_integers(
+        network, &batch.images[n * static_cast<std::size_t>(model.input().size())], highest);
+    unlike += largest_at(exact, 0, classes) != largest_at(logits, n * classes, classes) ? 1 : 0;
+    double furthest = 0;
+    for (std::size_t c = 0; c < classes; ++c)
+      furthest =
+          std::max(furthest, std::abs(exact[c] - static_cast<double>(logits[n * classes + c])));
+    apart += furthest > 1e-4 ? 1 : 0;
+  }
+  // Where float32 and exact arithmetic fall on two sides of a threshold, one code differs, and
+  // what follows from it. About one activation in a million does; an image has 3,800.
+  EXPECT_LE(unlike, samples / 100);
+  EXPECT_LE(apart, samples / 20);
+}
+
+TEST(QuantisedPlanSteps, LearnedStepsMoveAndFixedOnesStay) {
+  for (const StepKind kind : {StepKind::learned, StepKind::fixed}) {
+    const Model model = card_model().quantised({"w2a2", kind});
+    Plan plan(test_device(), model, statistics_for(model),
+              {.batch = 16, .training = true, .optimizer = {.weight_decay = 0.1f}});
+    plan.load_parameters(model.initial_parameters(1));
+    plan.initialise_steps(random_batch(model, 16, 2).images, 16);
+    const auto steps_of = [&] {
+      std::map<std::string, float> steps;
+      for (const auto& tensors : {plan.parameters(), plan.statistics()})
+        for (const Parameter& tensor : tensors)
+          if (tensor.name.ends_with(".step")) steps[tensor.name] = tensor.value.values[0];
+      return steps;
+    };
+    const auto before = steps_of();
+    ASSERT_EQ(before.size(), 4u);
+    train(plan, 3);
+    for (const auto& [name, value] : steps_of()) {
+      EXPECT_GT(value, 0);
+      if (kind == StepKind::learned) {
+        EXPECT_NE(value, before.at(name)) << name;
+      } else {
+        EXPECT_EQ(value, before.at(name)) << name;
+      }
+    }
+  }
+}
+
+TEST(QuantisedPlanSteps, FirstStepsFollowTheActivations) {
+  // One dense layer of weight ±2 on an input of one pixel: its output is ± twice the input.
+  const Model model =
+      Model("m", {1, 1, 1}, {layer::Dense{.out = 2}, layer::Relu{}, layer::Dense{.out = 2}})
+          .quantised({"w1a2", StepKind::learned});
+  Plan plan(test_device(), model, {{0.0f}, {1.0f}}, {.batch = 2, .training = true});
+  auto parameters = model.initial_parameters(1);
+  parameters[0].value.values = {2, -2};
+  parameters[1].value.values = {0, 0};
+  plan.load_parameters(parameters);
+  plan.initialise_steps(std::vector<std::uint8_t>{255, 255}, 2);
+  // Half of the outputs are 2, the others negative: the mean of their positive parts is 1.
+  EXPECT_NEAR(plan.parameters()[2].value.values[0], 2 / std::sqrt(3.0), 1e-5);
+}
 
 }  // namespace
 }  // namespace dovetail
