@@ -57,7 +57,8 @@ void quantise(quant::Layer& layer, const WeightLaw& law) {
   const std::vector<double> weight(layer.weight.begin(), layer.weight.end());
   std::vector<double> steps =
       reference::weight_steps(law, weight, static_cast<std::size_t>(layer.out_channels));
-  layer.weight_scale.assign(steps.begin(), steps.end());
+  for (const double step : steps)  // a channel of zeros: any scale but 0, which means unknown
+    layer.weight_scale.push_back(std::max(static_cast<float>(step), 1e-30f));
   const std::vector<double> rounded = reference::quantise_weights(law, weight, steps);
   layer.weight.assign(rounded.begin(), rounded.end());
 }

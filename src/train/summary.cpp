@@ -79,7 +79,10 @@ Json make_summary(const TrainSettings& settings, const TrainResult& result,
                   const RankReports& ranks, const std::string& backend, double wall_s) {
   Json rate = nullptr;  // nothing was left to train
   if (result.training_s > 0) rate = static_cast<double>(result.trained_samples) / result.training_s;
+  Json qat = nullptr;  // not aware of any quantisation
+  if (settings.quantisation) qat = describe(*settings.quantisation);
   return {{"model", settings.model},
+          {"qat", qat},
           {"test_accuracy", result.test_accuracy},
           {"test_cross_entropy", result.test_cross_entropy},
           {"train_loss", result.train_loss},
@@ -102,7 +105,9 @@ std::string summary_text(const Json& summary, const std::filesystem::path& out) 
                   summary["model"].get<std::string>(), summary["epochs"].get<int>(),
                   summary["steps"].get<std::uint64_t>(), summary["batch"].get<int>(),
                   summary["wall_seconds"].get<double>());
-  text += fmt::format("  test accuracy  {:6.2f} %  float32 on the GPU ranks\n", 100 * accuracy);
+  const Json& qat = summary["qat"];
+  text += fmt::format("  test accuracy  {:6.2f} %  {} on the GPU ranks\n", 100 * accuracy,
+                      qat.is_null() ? "float32" : "rounded to " + qat.get<std::string>() + ",");
   text += fpga_text(summary["fpga"], accuracy);
   if (!summary["samples_per_second"].is_null()) {
     text += fmt::format("  training       {:6.0f}    samples a second, all GPU ranks together\n",
