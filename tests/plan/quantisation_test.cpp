@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "plan/fixture.hpp"
 #include "plan/fpga_network.hpp"
@@ -46,6 +47,37 @@ std::vector<Parameter> random_parameters(const Model& model, std::uint64_t start
 
 class QuantisedPlan : public ::testing::TestWithParam<Case> {};
 
+/// A batch, the parameters and the surrogate of a plan at a point where float32 and float64 round
+/// alike: no value is within `margin` codes of a decision.
+struct BasePoint {
+  static constexpr double margin = 2e-5;
+  RandomBatch batch;
+  std::vector<Parameter> start;
+  ParameterMap parameters;  // fixed steps among them
+  Surrogate surrogate;
+
+  double loss(const Plan& plan, const InputStatistics& input) {
+    return loss_sum(plan.model(), parameters, input, batch.images, batch.labels,
+                    LossKind::cross_entropy, &surrogate) /
+           static_cast<double>(batch.labels.size());
+  }
+};
+
+BasePoint find_base_point(Plan& plan, const InputStatistics& input, std::size_t samples) {
+  for (std::uint64_t attempt = seed(); attempt < seed() + 200; ++attempt) {
+    BasePoint point;
+    point.batch = random_batch(plan.model(), samples, attempt);
+    plan.load_parameters(random_parameters(plan.model(), attempt));
+    plan.initialise_steps(point.batch.images, samples);
+    point.start = plan.parameters();
+    point.parameters = to_map(point.start);
+    for (const auto& [name, values] : to_map(plan.statistics())) point.parameters[name] = values;
+    point.loss(plan, input);
+    if (point.surrogate.narrowest() > BasePoint::margin) return point;
+  }
+  throw std::runtime_error("every attempt hangs on rounding");
+}
+
 TEST_P(QuantisedPlan, GradientsAreThoseOfTheStraightThroughSurrogate) {
   SCOPED_TRACE(seed());
   const Model model = convolutional_model().quantised({GetParam().format, GetParam().steps});
@@ -54,33 +86,19 @@ TEST_P(QuantisedPlan, GradientsAreThoseOfTheStraightThroughSurrogate) {
   Plan plan(
       test_device(), model, input,
       {.batch = 4, .training = true, .optimizer = {.momentum = 0}, .variant = GetParam().variant});
-  const RandomBatch batch = random_batch(model, samples, seed());
-  plan.load_parameters(random_parameters(model, seed()));
-  plan.initialise_steps(batch.images, samples);
-  const std::vector<Parameter> start = plan.parameters();
-  const std::vector<Parameter> gradient = gradient_of(plan, batch, start);
-
-  ParameterMap parameters = to_map(start);
-  for (const auto& [name, values] : to_map(plan.statistics())) parameters[name] = values;
-  Surrogate surrogate;
-  const auto loss = [&] {
-    return loss_sum(model, parameters, input, batch.images, batch.labels, LossKind::cross_entropy,
-                    &surrogate) /
-           samples;
-  };
-  loss();
+  BasePoint point = find_base_point(plan, input, samples);
   SplitMix64 random(seed());
-  for (const Parameter& g : gradient) {
-    Values& values = parameters.at(g.name);
+  for (const Parameter& g : gradient_of(plan, point.batch, point.start)) {
+    Values& values = point.parameters.at(g.name);
     float largest = 0;
     for (const float value : g.value.values) largest = std::max(largest, std::abs(value));
     for (int trial = 0; trial < 6; ++trial) {
       const std::size_t i = random.next() % values.size();
       const double saved = values[i], step = 1e-6;
       values[i] = saved + step;
-      const double above = loss();
+      const double above = point.loss(plan, input);
       values[i] = saved - step;
-      const double below = loss();
+      const double below = point.loss(plan, input);
       values[i] = saved;
       EXPECT_NEAR(g.value.values[i], (above - below) / (2 * step),
                   2e-4 * static_cast<double>(largest) + 2e-6)
@@ -161,9 +179,9 @@ TEST_P(QuantisedPlan, TheIntegerNetworkPredictsWhatTrainingSaw) {
     apart += furthest > 1e-4 ? 1 : 0;
   }
   // Where float32 and exact arithmetic fall on two sides of a threshold, one code differs, and
-  // what follows from it. About one activation in a million does; an image has 3,800.
+  // what follows from it. That is rare: of 12,000 images none did. One percent is allowed.
   EXPECT_LE(unlike, samples / 100);
-  EXPECT_LE(apart, samples / 20);
+  EXPECT_LE(apart, samples / 100);
 }
 
 TEST(QuantisedPlanSteps, LearnedStepsMoveAndFixedOnesStay) {

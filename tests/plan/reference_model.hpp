@@ -1,6 +1,7 @@
 // A whole model in float64, put together from the twins: the truth that plans are held against.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <map>
@@ -40,11 +41,15 @@ class Surrogate {
  public:
   /// Starts another pass.
   void rewind() { next_ = 0; }
+  /// How far, in codes, the closest value at the base point is from rounding or passing otherwise.
+  double narrowest() const { return narrowest_; }
   Values weights(const numeric::WeightLaw& law, const Values& weight, std::size_t outputs) {
     Base& base = record(weight, [&](Base& made) {
       made.steps = reference::weight_steps(law, weight, outputs);
       made.y = reference::quantise_weights(law, weight, made.steps);
       made.passes = reference::weight_gradient(law, weight, made.steps, Values(weight.size(), 1.0));
+      for (std::size_t i = 0; i < weight.size(); ++i)
+        decide(law.binary, weight[i], made.steps[i / (weight.size() / outputs)]);
     });
     Values y = base.y;
     for (std::size_t i = 0; i < y.size(); ++i) y[i] += base.passes[i] * (weight[i] - base.x[i]);
@@ -59,6 +64,13 @@ class Surrogate {
       made.steps = {step};
       made.y = reference::quantise_activations(law, x, step);
       made.passes = reference::activation_gradient(law, x, step, Values(x.size(), 1.0));
+      for (const double value : x) {
+        decide(law.binary, value, step);
+        narrowest_ = std::min(
+            narrowest_,
+            law.binary ? std::abs(std::abs(value) - 1)
+                       : std::min(std::abs(value / step), std::abs(value / step - law.highest)));
+      }
     });
     Values y = base.y;
     const double moved = gradient_scale * (step - base.steps[0]);
@@ -75,6 +87,10 @@ class Surrogate {
   struct Base {
     Values x, y, passes, steps;
   };
+  void decide(bool binary, double value, double step) {
+    const double v = std::abs(value / step);
+    narrowest_ = std::min(narrowest_, binary ? std::abs(value) : std::abs(v - std::floor(v) - 0.5));
+  }
   template <typename Make>
   Base& record(const Values& x, Make make) {
     if (next_ == bases_.size()) {
@@ -86,6 +102,7 @@ class Surrogate {
   }
   std::size_t next_ = 0;
   std::vector<Base> bases_;
+  double narrowest_ = 1;
 };
 
 /// Logits [batch, classes] in training mode (batch statistics; dropout is not covered here).
