@@ -180,14 +180,14 @@ int infer(Communicator& world, const Arguments& arguments) {
   }
   if (world.is_lead()) expect_writable(options);
   const Checkpoint checkpoint = load_checkpoint(options.checkpoint);
-  const Model model = make_model(checkpoint.model, checkpoint.input, checkpoint.classes);
+  const Model model = model_of(checkpoint);
   ShardReader reader(options.data, options.split);
   const SampleShape& shape = reader.manifest().shape;
   expect_model(checkpoint,
                make_model(checkpoint.model,
                           {static_cast<int>(shape.channels), static_cast<int>(shape.height),
                            static_cast<int>(shape.width)},
-                          static_cast<int>(reader.manifest().classes)),
+                          static_cast<int>(reader.manifest().classes), checkpoint.quantisation),
                options.checkpoint);
 
   std::optional<opencl::Device> device;

@@ -73,6 +73,7 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
   if (gpu_ranks.is_lead()) {
     log.emplace(settings.out / "run.jsonl", settings.resume);
     log->event("start", {{"model", settings.model},
+                         {"qat", settings.quantisation ? describe(*settings.quantisation) : "none"},
                          {"data", settings.data.string()},
                          {"epochs", settings.epochs},
                          {"batch", settings.batch},
@@ -164,7 +165,8 @@ int train(Communicator& world, const Arguments& arguments) {
   const FeatureShape input{static_cast<int>(shape.channels), static_cast<int>(shape.height),
                            static_cast<int>(shape.width)};
   Job job{options, world, placement,
-          make_model(settings.model, input, static_cast<int>(test_set.manifest().classes)),
+          make_model(settings.model, input, static_cast<int>(test_set.manifest().classes),
+                     settings.quantisation),
           std::move(test_set)};
 
   if (has_fpga) expect_fpga_fit(job);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "app/qat_options.hpp"
 #include "model/zoo.hpp"
 #include "quant/training_format.hpp"
 #include "quant/weight_pack.hpp"
@@ -168,6 +169,7 @@ void add_boost(CommandLine& line, TypedOptions& typed) {
 bool parse(const Arguments& arguments, TrainOptions& options) {
   TrainSettings& settings = options.settings;
   TypedOptions typed;
+  QatOptions qat;
   CommandLine line("usage: mpirun -n N dovetail train --data DIR --model NAME --out RUN [options]",
                    "GPU ranks train the model; FPGA ranks score every epoch's weights in low "
                    "precision meanwhile.");
@@ -195,6 +197,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
            "points below float32 within which the summary names the smallest format");
   line.add("fpga-failure", typed.failure,
            "when a card fails: retire its rank and train on, or abort");
+  qat.add_to(line);
   add_boost(line, typed);
   line.add_flag("resume", settings.resume, "go on from the run folder's checkpoint");
   options.placement.add_to(line);
@@ -207,6 +210,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   settings.optimizer.momentum = static_cast<float>(typed.momentum);
   settings.optimizer.weight_decay = static_cast<float>(typed.decay);
   settings.loss = parse_loss(typed.loss);
+  settings.quantisation = qat.parsed();
   settings.learning_rate.kind = parse_schedule(typed.schedule);
   settings.learning_rate.base = static_cast<float>(typed.rate);
   settings.learning_rate.factor = static_cast<float>(typed.rate_factor);

@@ -1,7 +1,10 @@
 // The layers that a model is made of: what to compute, no device in sight.
 #pragma once
 
+#include <optional>
 #include <variant>
+
+#include "numeric/quantisation_law.hpp"
 
 namespace dovetail {
 
@@ -23,15 +26,24 @@ struct Conv2d {
   int stride = 1;
   int padding = 0;
   bool bias = true;  // a batch norm behind it makes a bias idle
+  std::optional<numeric::WeightLaw> quantised = std::nullopt;  // multiplies with rounded weights
 };
 
 /// Fully connected, as torch.nn.Linear; feature maps are flattened as [channels, height, width].
 struct Dense {
   int out = 0;
   bool bias = true;
+  std::optional<numeric::WeightLaw> quantised = std::nullopt;
 };
 
 struct Relu {};
+
+/// What stands for a ReLU in quantisation-aware training. Other than binary ones have a step, a
+/// parameter where `learned`, else kept with the batch norms' statistics.
+struct QuantisedActivation {
+  numeric::ActivationLaw law;
+  bool learned = true;
+};
 
 struct MaxPool {
   int kernel = 2;
@@ -56,8 +68,8 @@ struct Dropout {
 
 }  // namespace layer
 
-using Layer = std::variant<layer::Conv2d, layer::Dense, layer::Relu, layer::MaxPool,
-                           layer::AveragePool, layer::BatchNorm, layer::Dropout>;
+using Layer = std::variant<layer::Conv2d, layer::Dense, layer::Relu, layer::QuantisedActivation,
+                           layer::MaxPool, layer::AveragePool, layer::BatchNorm, layer::Dropout>;
 
 /// Joins lambdas into one visitor for std::visit.
 template <typename... Lambdas>

@@ -47,6 +47,12 @@ void expect_fit(const std::string& model, const FeatureShape& in, int kernel, in
   }
 }
 
+/// 2 ⟨max(0, x)⟩ / √highest for normally distributed x (Esser et al. 2020, section 2.1), until
+/// there is data to say better.
+float first_step(const numeric::ActivationLaw& law) {
+  return 0.8f / std::sqrt(static_cast<float>(law.highest));
+}
+
 std::vector<Parameter> draw(const std::vector<ParameterSpec>& specs, std::uint64_t seed) {
   std::vector<Parameter> values;
   SplitMix64 random(seed);
@@ -67,6 +73,26 @@ Model::Model(std::string name, FeatureShape input, const std::vector<Layer>& lay
     : name_(std::move(name)), input_(input) {
   if (layers.empty()) throw UsageError(fmt::format("model {} has no layers", name_));
   for (const Layer& layer : layers) place(layer);
+}
+
+Model Model::quantised(const Quantisation& quantisation) const {
+  const numeric::Format format = numeric::parse_format(quantisation.format);
+  const numeric::WeightLaw weights = weight_law(format.weights);
+  const numeric::ActivationLaw activations = activation_law(format.activations);
+  std::vector<Layer> layers;
+  for (const PlacedLayer& placed : layers_) {
+    layers.push_back(placed.layer);
+    std::visit(Overloaded{[&](layer::Conv2d& conv) { conv.quantised = weights; },
+                          [&](layer::Dense& dense) { dense.quantised = weights; }, [](auto&) {}},
+               layers.back());
+    if (std::holds_alternative<layer::Relu>(layers.back())) {
+      layers.back() = layer::QuantisedActivation{
+          .law = activations, .learned = quantisation.steps == StepKind::learned};
+    }
+  }
+  Model model(name_, input_, layers);
+  model.quantisation_ = quantisation;
+  return model;
 }
 
 std::string Model::next_name(const char* kind) {
@@ -106,6 +132,12 @@ void Model::place(const Layer& layer) {
             learn(".bias", {extent(in.channels)}, 0, 0);
             statistics_.push_back({name + ".running_mean", {extent(in.channels)}, index, 0, 0});
             statistics_.push_back({name + ".running_var", {extent(in.channels)}, index, 0, 1});
+          },
+          [&](const layer::QuantisedActivation& activation) {
+            name = next_name("act");
+            if (activation.law.binary) return;
+            const auto kept = activation.learned ? &parameters_ : &statistics_;
+            kept->push_back({name + ".step", {1}, index, 0, first_step(activation.law)});
           },
           [&](const layer::MaxPool& pool) { expect_fit(name_, in, pool.kernel, 0); },
           [&](const layer::AveragePool& pool) { expect_fit(name_, in, pool.kernel, 0); },

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "model/layer.hpp"
+#include "model/quantisation.hpp"
 #include "tensor/tensor.hpp"
 
 namespace dovetail {
@@ -18,7 +20,7 @@ struct PlacedLayer {
   FeatureShape out;
 };
 
-/// One learned tensor, or one running statistic of a batch norm, before it has values.
+/// One learned tensor, or one that is kept but not learned, before it has values.
 struct ParameterSpec {
   std::string name;         // "conv1.weight"
   Shape shape;              // [out, in, kh, kw], [out, in] or [channels]
@@ -34,6 +36,13 @@ class Model {
   /// for …").
   Model(std::string name, FeatureShape input, const std::vector<Layer>& layers);
 
+  /// The same network for quantisation-aware training: weights of convolutions and dense layers
+  /// are rounded to the format's, ReLUs become its activations, and the input is rounded to int8.
+  /// Names and shapes of the parameters stay. Throws UsageError for a format without such laws.
+  Model quantised(const Quantisation& quantisation) const;
+  /// What `quantised` was given, if anything.
+  const std::optional<Quantisation>& quantisation() const { return quantisation_; }
+
   const std::string& name() const { return name_; }
   const FeatureShape& input() const { return input_; }
   int classes() const { return layers_.back().out.size(); }
@@ -41,7 +50,8 @@ class Model {
 
   /// Learned parameters in the layers' order, weight before bias.
   const std::vector<ParameterSpec>& parameters() const { return parameters_; }
-  /// Running mean and variance of the batch norms: kept, not learned.
+  /// Running mean and variance of the batch norms, and fixed steps of activations: kept, not
+  /// learned.
   const std::vector<ParameterSpec>& statistics() const { return statistics_; }
   std::size_t parameter_count() const;
 
@@ -56,6 +66,7 @@ class Model {
 
   std::string name_;
   FeatureShape input_;
+  std::optional<Quantisation> quantisation_;
   std::vector<PlacedLayer> layers_;
   std::vector<ParameterSpec> parameters_;
   std::vector<ParameterSpec> statistics_;

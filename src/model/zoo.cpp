@@ -96,9 +96,12 @@ std::vector<std::string> model_names() {
   return names;
 }
 
-Model make_model(const std::string& name, const FeatureShape& input, int classes) {
+Model make_model(const std::string& name, const FeatureShape& input, int classes,
+                 const std::optional<Quantisation>& quantisation) {
   for (const Recipe& recipe : recipes) {
-    if (name == recipe.name) return Model(name, input, recipe.layers(classes));
+    if (name != recipe.name) continue;
+    const Model model(name, input, recipe.layers(classes));
+    return quantisation ? model.quantised(*quantisation) : model;
   }
   throw UsageError(fmt::format("unknown model '{}'", name),
                    fmt::format("Known models: {}", fmt::join(model_names(), ", ")));

@@ -18,8 +18,10 @@ std::vector<std::string> model_names();
 ///              256 channels, 2×2 max-pools between; (dense 512, batch norm, ReLU) × 2, dense
 ///   vgg-small  (3×3 same convolution, batch norm, ReLU) × 2 and a 2×2 max-pool with 64, 128 and
 ///              256 channels; dense 512, ReLU, dense
-/// Layers before a batch norm have no bias. Throws UsageError for an unknown name (naming the known
+/// Layers before a batch norm have no bias. With `quantisation`, for quantisation-aware training
+/// (Model::quantised). Throws UsageError for an unknown name (naming the known
 /// ones) or images that the model cannot take.
-Model make_model(const std::string& name, const FeatureShape& input, int classes);
+Model make_model(const std::string& name, const FeatureShape& input, int classes,
+                 const std::optional<Quantisation>& quantisation = std::nullopt);
 
 }  // namespace dovetail

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <span>
 
+#include "numeric/quantisation_law.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -76,7 +77,8 @@ void Dropout::backward(const opencl::Buffer& dy, const opencl::Buffer& dx, int b
 }
 
 NormaliseInput::NormaliseInput(opencl::Device& device, Variant variant, const Layout& layout,
-                               const std::vector<float>& mean, const std::vector<float>& deviation)
+                               const std::vector<float>& mean, const std::vector<float>& deviation,
+                               Rounding rounding)
     : device_(device),
       capacity_(layout.batch),
       lines_(device, variant, layout, layout.channel_stride, Lines::Rows::merged) {
@@ -98,16 +100,27 @@ NormaliseInput::NormaliseInput(opencl::Device& device, Variant variant, const La
     shift[c] =
         static_cast<float>(-static_cast<double>(mean[c]) / static_cast<double>(deviation[c]));
   }
+  const opencl::Program program =
+      device.build(kernels::normalise_input, {fmt::format("CHANNELS={}", channels)});
+  if (rounding == Rounding::int8) {
+    const std::vector<float> table = numeric::quantised_input_table(mean, deviation);
+    table_ = device.upload(std::span<const float>(table));
+    forward_ = program.kernel(kernels::normalise_input_::look_up_images);
+    return;
+  }
   scale_ = device.upload(std::span<const float>(scale));
   shift_ = device.upload(std::span<const float>(shift));
-  forward_ = device.build(kernels::normalise_input, {fmt::format("CHANNELS={}", channels)})
-                 .kernel(kernels::normalise_input_::normalise_images);
+  forward_ = program.kernel(kernels::normalise_input_::normalise_images);
 }
 
 void NormaliseInput::forward(const opencl::Buffer& images, const opencl::Buffer& y, int batch) {
   expect_batch(batch, capacity_);
-  device_.launch(forward_, lines_.groups(batch * lines_.rows()), images, y, scale_, shift_,
-                 lines_.map());
+  const opencl::Range range = lines_.groups(batch * lines_.rows());
+  if (table_) {
+    device_.launch(forward_, range, images, y, table_, lines_.map());
+  } else {
+    device_.launch(forward_, range, images, y, scale_, shift_, lines_.map());
+  }
 }
 
 }  // namespace dovetail

@@ -109,7 +109,7 @@ void ActivationQuantiser::forward(const opencl::Buffer& x, const opencl::Buffer&
     device_.launch(forward_, range, x, lanes_, y, lines_.map());
   } else {
     device_.launch(forward_, range, x, step, y, lines_.map(), as_float(law_.highest),
-                   float{least_activation_step});
+                   float{numeric::least_activation_step});
   }
 }
 
@@ -123,7 +123,7 @@ void ActivationQuantiser::backward(const opencl::Buffer& x, const opencl::Buffer
     return;
   }
   device_.launch(backward_, lines_.groups(lines), x, step, dy, dx, partial_, lines_.map(),
-                 as_float(law_.highest), float{least_activation_step});
+                 as_float(law_.highest), float{numeric::least_activation_step});
   if (dstep) device_.launch(sum_, sum_range_, partial_, dstep, lines, gradient_scale_);
 }
 

@@ -3,12 +3,15 @@
 #pragma once
 
 #include "device/opencl/device.hpp"
+#include "numeric/quantisation_law.hpp"
 #include "ops/lines.hpp"
-#include "ops/quantisation_law.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
 
 namespace dovetail {
+
+using numeric::ActivationLaw;
+using numeric::WeightLaw;
 
 /// A weight as the device keeps it: [rows, column_stride] with the output channels innermost,
 /// column_stride a multiple of channel_lanes. Row r holds weights where r mod period < valid (a

@@ -11,9 +11,10 @@
 namespace dovetail::plan {
 
 /// @param ranges what Plan::output_ranges measured on training samples.
-/// Batch norms become gain and offset of the convolution or dense layer before them; dropout falls
-/// away. Throws UsageError for what the FPGA kernels do not have: an
-/// average pool, a ReLU on its own.
+/// What quantisation-aware training rounded stands rounded in the network: weights with their
+/// steps, activations with theirs, and the input's range. Batch norms become gain and offset of the
+/// convolution or dense layer before them; dropout falls away. Throws UsageError for what the FPGA
+/// kernels do not have: an average pool, a ReLU on its own.
 quant::Network fpga_network(const Model& model, const std::vector<Parameter>& parameters,
                             const std::vector<Parameter>& statistics, const InputStatistics& input,
                             const Plan::Ranges& ranges);

@@ -19,7 +19,8 @@ bool takes_relu(const PlacedLayer& placed) {
 
 /// Its output lies exactly as its input.
 bool is_elementwise(const PlacedLayer& placed) {
-  return is<layer::Relu>(placed) || is<layer::Dropout>(placed) || is<layer::BatchNorm>(placed);
+  return is<layer::Relu>(placed) || is<layer::QuantisedActivation>(placed) ||
+         is<layer::Dropout>(placed) || is<layer::BatchNorm>(placed);
 }
 
 std::vector<Step> fuse(const Model& model) {

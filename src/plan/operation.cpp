@@ -3,41 +3,61 @@
 
 namespace dovetail::plan {
 
+OperationWeight::OperationWeight(DeviceParameter parameter) : parameter_(std::move(parameter)) {}
+
+OperationWeight::OperationWeight(opencl::Device& device, Variant variant, DeviceParameter parameter,
+                                 const WeightMatrix& matrix, const WeightLaw& law)
+    : parameter_(std::move(parameter)),
+      quantised_(device.allocate(parameter_.value.bytes())),
+      quantiser_(std::in_place, device, variant, matrix, law) {}
+
+const opencl::Buffer& OperationWeight::refresh() {
+  if (quantiser_) quantiser_->forward(parameter_.value, quantised_);
+  return value();
+}
+
+void OperationWeight::finish_gradient() {
+  if (quantiser_) quantiser_->backward(parameter_.value, parameter_.gradient);
+}
+
 ConvOperation::ConvOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
                              std::size_t last_layer, const Conv2dShape& shape,
-                             DeviceParameter weight, DeviceParameter bias)
+                             OperationWeight weight, DeviceParameter bias)
     : Operation(in, out, last_layer),
       conv_(device, variant, shape),
       weight_(std::move(weight)),
       bias_(std::move(bias)) {}
 
 void ConvOperation::forward(const Pass& pass) {
-  conv_.forward(in_.value, weight_.value, bias_.value, out_.value, pass.batch, out_.rectified);
+  conv_.forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
 }
 
 void ConvOperation::backward(const Pass& pass, bool propagate) {
-  conv_.weight_gradient(in_.value, out_.gradient, weight_.gradient, bias_.gradient, pass.batch);
+  conv_.weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
+  weight_.finish_gradient();
   if (propagate) {
-    conv_.input_gradient(out_.gradient, weight_.value, in_.value, in_.gradient, pass.batch,
+    conv_.input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.batch,
                          in_.rectified);
   }
 }
 
 DenseOperation::DenseOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
-                               std::size_t last_layer, DeviceParameter weight, DeviceParameter bias)
+                               std::size_t last_layer, OperationWeight weight, DeviceParameter bias)
     : Operation(in, out, last_layer),
       matmul_(device, variant, {.in = in.layout.image_stride(), .out = out.layout.channel_stride}),
       weight_(std::move(weight)),
       bias_(std::move(bias)) {}
 
 void DenseOperation::forward(const Pass& pass) {
-  matmul_.forward(in_.value, weight_.value, bias_.value, out_.value, pass.batch, out_.rectified);
+  matmul_.forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch,
+                  out_.rectified);
 }
 
 void DenseOperation::backward(const Pass& pass, bool propagate) {
-  matmul_.weight_gradient(in_.value, out_.gradient, weight_.gradient, bias_.gradient, pass.batch);
+  matmul_.weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
+  weight_.finish_gradient();
   if (propagate) {
-    matmul_.input_gradient(out_.gradient, weight_.value, in_.value, in_.gradient, pass.batch,
+    matmul_.input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.batch,
                            in_.rectified);
   }
 }
@@ -68,6 +88,27 @@ void ReluOperation::forward(const Pass& pass) {
 void ReluOperation::backward(const Pass& pass, bool propagate) {
   // Where the input is rectified itself, its mask is this one.
   if (propagate) relu_.backward(out_.value, out_.gradient, in_.gradient, pass.batch);
+}
+
+QuantisedActivationOperation::QuantisedActivationOperation(opencl::Device& device, Variant variant,
+                                                           Edge& in, Edge& out,
+                                                           std::size_t last_layer,
+                                                           const ActivationLaw& law,
+                                                           DeviceParameter step)
+    : Operation(in, out, last_layer),
+      quantiser_(device, variant, in.layout, law),
+      step_(std::move(step)) {}
+
+void QuantisedActivationOperation::forward(const Pass& pass) {
+  quantiser_.forward(in_.value, step_.value, out_.value, pass.batch);
+}
+
+void QuantisedActivationOperation::backward(const Pass& pass, bool propagate) {
+  // No ReLU was fused before it (its input is not rectified), so the mask is its own alone.
+  if (propagate) {
+    quantiser_.backward(in_.value, step_.value, out_.gradient, in_.gradient, step_.gradient,
+                        pass.batch);
+  }
 }
 
 DropoutOperation::DropoutOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,

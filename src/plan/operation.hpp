@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "device/opencl/device.hpp"
 #include "ops/activation.hpp"
 #include "ops/batch_norm.hpp"
 #include "ops/conv2d.hpp"
+#include "ops/fake_quantise.hpp"
 #include "ops/matmul.hpp"
 #include "ops/pool2d.hpp"
 #include "tensor/layout.hpp"
@@ -53,6 +55,7 @@ class Operation {
   /// Writes the parameters' gradients and, with `propagate`, the gradient of the input edge.
   virtual void backward(const Pass& pass, bool propagate) = 0;
 
+  const Edge& in() const { return in_; }
   const Edge& out() const { return out_; }
   std::size_t last_layer() const { return last_layer_; }
 
@@ -64,31 +67,53 @@ class Operation {
   std::size_t last_layer_;
 };
 
+/// What a convolution or dense layer multiplies with: its weight, or the weight rounded anew in
+/// every forward pass.
+class OperationWeight {
+ public:
+  explicit OperationWeight(DeviceParameter parameter);
+  OperationWeight(opencl::Device& device, Variant variant, DeviceParameter parameter,
+                  const WeightMatrix& matrix, const WeightLaw& law);
+  /// Enqueues the rounding, if any; the weight of this pass.
+  const opencl::Buffer& refresh();
+  const opencl::Buffer& value() const { return quantiser_ ? quantised_ : parameter_.value; }
+  const opencl::Buffer& gradient() const { return parameter_.gradient; }
+  /// To be called when gradient() holds that of value(): makes it that of the parameter.
+  void finish_gradient();
+
+ private:
+  DeviceParameter parameter_;
+  opencl::Buffer quantised_;
+  std::optional<WeightQuantiser> quantiser_;
+};
+
 /// Convolution, bias and perhaps ReLU.
 class ConvOperation : public Operation {
  public:
   ConvOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
-                std::size_t last_layer, const Conv2dShape& shape, DeviceParameter weight,
+                std::size_t last_layer, const Conv2dShape& shape, OperationWeight weight,
                 DeviceParameter bias);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
 
  private:
   Conv2d conv_;
-  DeviceParameter weight_, bias_;
+  OperationWeight weight_;
+  DeviceParameter bias_;
 };
 
 /// Fully connected layer, bias and perhaps ReLU.
 class DenseOperation : public Operation {
  public:
   DenseOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
-                 std::size_t last_layer, DeviceParameter weight, DeviceParameter bias);
+                 std::size_t last_layer, OperationWeight weight, DeviceParameter bias);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
 
  private:
   Matmul matmul_;
-  DeviceParameter weight_, bias_;
+  OperationWeight weight_;
+  DeviceParameter bias_;
 };
 
 class PoolOperation : public Operation {
@@ -112,6 +137,21 @@ class ReluOperation : public Operation {
 
  private:
   Relu relu_;
+};
+
+/// The activation of quantisation-aware training. `step` is a float on the device where the law is
+/// not binary; its gradient an empty Buffer where it is not learned.
+class QuantisedActivationOperation : public Operation {
+ public:
+  QuantisedActivationOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                               std::size_t last_layer, const ActivationLaw& law,
+                               DeviceParameter step);
+  void forward(const Pass& pass) override;
+  void backward(const Pass& pass, bool propagate) override;
+
+ private:
+  ActivationQuantiser quantiser_;
+  DeviceParameter step_;
 };
 
 /// Its masks are those of the stream `last_layer`.

@@ -17,17 +17,31 @@ std::size_t extent(int value) {
   return static_cast<std::size_t>(value);
 }
 
+/// Calls visit(row of values) for every line of the first `count` images' interiors.
+template <typename Visit>
+void for_each_line(const Layout& layout, std::span<const float> values, int count, Visit visit) {
+  for (int n = 0; n < count; ++n) {
+    for (int y = 0; y < layout.height; ++y) {
+      visit(values.subspan(layout.index(n, y, 0, 0), extent(layout.width * layout.channel_stride)));
+    }
+  }
+}
+
+/// Mean of max(0, value) over the interior of the first `count` images.
+double mean_positive_part(const Layout& layout, std::span<const float> values, int count) {
+  double sum = 0;  // padding lanes are zero
+  for_each_line(layout, values, count, [&](std::span<const float> line) {
+    for (const float value : line) sum += value > 0 ? static_cast<double>(value) : 0.0;
+  });
+  return sum / (static_cast<double>(count) * layout.channels * layout.height * layout.width);
+}
+
 /// Largest |value| among the interior elements of the first `count` images.
 float largest_magnitude(const Layout& layout, std::span<const float> values, int count) {
   float largest = 0;
-  for (int n = 0; n < count; ++n) {
-    for (int y = 0; y < layout.height; ++y) {
-      const std::size_t row = layout.index(n, y, 0, 0);
-      for (std::size_t i = 0; i < extent(layout.width * layout.channel_stride); ++i) {
-        largest = std::max(largest, std::abs(values[row + i]));
-      }
-    }
-  }
+  for_each_line(layout, values, count, [&](std::span<const float> line) {
+    for (const float value : line) largest = std::max(largest, std::abs(value));
+  });
   return largest;
 }
 
@@ -69,9 +83,39 @@ void Plan::load_statistics(const std::vector<Parameter>& statistics) {
       std::copy(values.begin(), values.end(), padded.begin());
       device_.write(buffer, padded.data(), buffer.bytes());
     };
-    put(norms_[i].statistics.running_mean, running_.at(2 * i).value.values);
-    put(norms_[i].statistics.running_variance, running_.at(2 * i + 1).value.values);
+    put(norms_[i].statistics.running_mean, running_.at(norms_[i].running).value.values);
+    put(norms_[i].statistics.running_variance, running_.at(norms_[i].running + 1).value.values);
   }
+  for (const Step& step : steps_) {
+    if (step.statistic)
+      device_.write(step.value, running_.at(*step.statistic).value.values.data(), sizeof(float));
+  }
+}
+
+void Plan::initialise_steps(std::span<const std::uint8_t> images, std::size_t count) {
+  if (steps_.empty()) return;
+  const Pass pass{.batch = static_cast<int>(count), .training = true};
+  upload_input(images, count);
+  normalise_.forward(images_, edges_.front().value, pass.batch);
+  for (const auto& operation : operations_) {
+    const auto step = std::find_if(steps_.begin(), steps_.end(), [&](const Step& candidate) {
+      return candidate.layer == operation->last_layer();
+    });
+    if (step != steps_.end()) {
+      double mean = 0;
+      {
+        const opencl::Mapping mapping = device_.map(operation->in().value, opencl::Access::read);
+        mean = mean_positive_part(operation->in().layout, mapping.as<float>(), pass.batch);
+      }
+      const double root = std::sqrt(static_cast<double>(step->highest));
+      const auto first =
+          std::max(static_cast<float>(2 * mean / root), numeric::least_activation_step);
+      device_.write(step->value, &first, sizeof first);
+      if (step->statistic) running_[*step->statistic].value.values = {first};
+    }
+    operation->forward(pass);
+  }
+  device_.finish();
 }
 
 void Plan::upload_input(std::span<const std::uint8_t> images, std::size_t count) {
@@ -193,8 +237,8 @@ void Plan::update_running_statistics(std::span<const float> reduction, double sa
         running[c] += norm.momentum * (newest - running[c]);
       }
     };
-    blend(running_[2 * i].value.values, norm.mean_offset);
-    blend(running_[2 * i + 1].value.values, norm.variance_offset);
+    blend(running_[norm.running].value.values, norm.mean_offset);
+    blend(running_[norm.running + 1].value.values, norm.variance_offset);
   }
 }
 

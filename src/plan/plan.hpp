@@ -69,6 +69,9 @@ class Plan {
   /// One set of tensors per OptimizerSettings::state_slots(), shaped as the parameters.
   void load_optimizer_state(const std::vector<std::vector<Parameter>>& state);
   std::vector<std::vector<Parameter>> optimizer_state();
+  /// Sets the steps of quantised activations to 2 ⟨max(0, x)⟩ / √highest (Esser et al. 2020,
+  /// section 2.1) for `count` images (1 to the capacity), front to back with batch statistics.
+  void initialise_steps(std::span<const std::uint8_t> images, std::size_t count);
 
   // ---- training
   /// Enqueues forward, loss and backward of `labels.size()` samples (0 to the capacity). Gradients
@@ -109,10 +112,19 @@ class Plan {
  private:
   struct Norm {
     plan::NormStatistics statistics;
+    std::size_t running = 0;  // index of the mean in Model::statistics(); the variance follows it
     std::size_t mean_offset = 0, variance_offset = 0;  // in floats, within the reduction
     std::size_t channels = 0;
     std::size_t samples_per_image = 0;
     float momentum = 0.1f;
+  };
+
+  /// A quantised activation's step: a slot of the parameters, or memory of its own.
+  struct Step {
+    std::size_t layer = 0;  // of the model
+    int highest = 1;
+    opencl::Buffer value;
+    std::optional<std::size_t> statistic;  // fixed: index in Model::statistics()
   };
 
   Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
@@ -127,6 +139,10 @@ class Plan {
   plan::DeviceParameter device_parameter(const std::string& name) const;
   /// The layer's bias; where it has none, zeros, and scratch memory for the gradient.
   plan::DeviceParameter bias_of(const PlacedLayer& placed, bool has_bias);
+  plan::OperationWeight weight_of(const PlacedLayer& placed, const WeightMatrix& matrix,
+                                  const std::optional<WeightLaw>& law) const;
+  /// The step of the quantised activation `layer`; an empty one where the law is binary.
+  plan::DeviceParameter step_of(const layer::QuantisedActivation& activation, std::size_t layer);
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
   void forward(const plan::Pass& pass);
   void upload_weights(std::span<const float> weights);
@@ -147,6 +163,7 @@ class Plan {
   std::vector<opencl::Buffer> state_;
   std::vector<Parameter> running_;
   std::vector<Norm> norms_;
+  std::vector<Step> steps_;
 
   opencl::Buffer images_, labels_, targets_, loss_statistics_, row_weights_;
   std::vector<float> target_rows_;

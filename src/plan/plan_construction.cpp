@@ -30,7 +30,9 @@ Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& in
       options_(options),
       variant_(options.variant.value_or(variant_for(device))),
       arena_(device.alignment()),
-      normalise_(device, variant_, lowered.layouts.front(), input.mean, input.deviation) {
+      normalise_(
+          device, variant_, lowered.layouts.front(), input.mean, input.deviation,
+          model.quantisation() ? NormaliseInput::Rounding::int8 : NormaliseInput::Rounding::none) {
   make_edges(lowered);
   make_slots(lowered);
   make_operations(lowered);
@@ -58,7 +60,9 @@ void Plan::make_slots(const plan::Lowered& lowered) {
     const Layout& in = lowered.layouts[extent(static_cast<int>(at - lowered.steps.begin()))];
     const PlacedLayer& placed = model_.layers()[spec.layer];
     const std::size_t out_stride = extent(round_up(placed.out.channels, channel_lanes));
-    if (spec.shape.size() == 1) {
+    if (std::holds_alternative<layer::QuantisedActivation>(placed.layer)) {
+      arena_.add(spec, 1, plan::vector_index(1));
+    } else if (spec.shape.size() == 1) {
       arena_.add(spec, out_stride, plan::vector_index(placed.out.channels));
     } else if (const auto* conv = std::get_if<layer::Conv2d>(&placed.layer)) {
       arena_.add(spec, extent(conv->kernel * conv->kernel * in.channels) * out_stride,
@@ -71,7 +75,8 @@ void Plan::make_slots(const plan::Lowered& lowered) {
   // Behind the gradients: the batch norms' statistics and the loss's, which are summed over the
   // ranks with them.
   plan::Arena reduction = arena_;
-  for (const PlacedLayer& placed : model_.layers()) {
+  for (std::size_t i = 0; i < model_.statistics().size(); ++i) {
+    const PlacedLayer& placed = model_.layers()[model_.statistics()[i].layer];
     const auto* norm = std::get_if<layer::BatchNorm>(&placed.layer);
     if (!norm) continue;
     const std::size_t stride = extent(round_up(placed.out.channels, channel_lanes));
@@ -81,6 +86,7 @@ void Plan::make_slots(const plan::Lowered& lowered) {
     entry.channels = extent(placed.out.channels);
     entry.samples_per_image = extent(placed.out.height * placed.out.width);
     entry.momentum = norm->momentum;
+    entry.running = i++;  // the variance follows
     norms_.push_back(entry);
   }
   statistics_offset_ = reduction.reserve(statistics_elements);
@@ -120,6 +126,33 @@ DeviceParameter Plan::bias_of(const PlacedLayer& placed, bool has_bias) {
           options_.training ? device_.allocate(bytes) : opencl::Buffer()};
 }
 
+plan::OperationWeight Plan::weight_of(const PlacedLayer& placed, const WeightMatrix& matrix,
+                                      const std::optional<WeightLaw>& law) const {
+  DeviceParameter parameter = device_parameter(placed.name + ".weight");
+  if (!law) return plan::OperationWeight(std::move(parameter));
+  return plan::OperationWeight(device_, variant_, std::move(parameter), matrix, *law);
+}
+
+DeviceParameter Plan::step_of(const layer::QuantisedActivation& activation, std::size_t layer) {
+  if (activation.law.binary) return {};
+  Step step;
+  step.layer = layer;
+  step.highest = activation.law.highest;
+  DeviceParameter parameter;
+  if (activation.learned) {
+    parameter = device_parameter(model_.layers()[layer].name + ".step");
+  } else {
+    const auto& statistics = model_.statistics();
+    const auto at = std::find_if(statistics.begin(), statistics.end(),
+                                 [&](const ParameterSpec& spec) { return spec.layer == layer; });
+    step.statistic = static_cast<std::size_t>(at - statistics.begin());
+    parameter.value = device_.allocate(sizeof(float));
+  }
+  step.value = parameter.value;
+  steps_.push_back(step);
+  return parameter;
+}
+
 void Plan::make_operations(const plan::Lowered& lowered) {
   std::size_t norms_made = 0;
   for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
@@ -141,17 +174,27 @@ std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in
       Overloaded{
           [&](const layer::Conv2d& conv) -> Made {
             const Conv2dShape shape{in.layout, out.layout, conv.kernel, conv.stride, conv.padding};
+            const WeightMatrix matrix{.rows = conv.kernel * conv.kernel * in.layout.channels,
+                                      .column_stride = out.layout.channel_stride};
             return std::make_unique<plan::ConvOperation>(device_, variant_, in, out, last, shape,
-                                                         device_parameter(placed.name + ".weight"),
+                                                         weight_of(placed, matrix, conv.quantised),
                                                          bias_of(placed, conv.bias));
           },
           [&](const layer::Dense& dense) -> Made {
-            return std::make_unique<plan::DenseOperation>(device_, variant_, in, out, last,
-                                                          device_parameter(placed.name + ".weight"),
-                                                          bias_of(placed, dense.bias));
+            const WeightMatrix matrix{.rows = in.layout.image_stride(),
+                                      .column_stride = out.layout.channel_stride,
+                                      .period = in.layout.channel_stride,
+                                      .valid = in.layout.channels};
+            return std::make_unique<plan::DenseOperation>(
+                device_, variant_, in, out, last, weight_of(placed, matrix, dense.quantised),
+                bias_of(placed, dense.bias));
           },
           [&](const layer::Relu&) -> Made {
             return std::make_unique<plan::ReluOperation>(device_, variant_, in, out, last);
+          },
+          [&](const layer::QuantisedActivation& activation) -> Made {
+            return std::make_unique<plan::QuantisedActivationOperation>(
+                device_, variant_, in, out, last, activation.law, step_of(activation, step.layer));
           },
           [&](const layer::MaxPool& pool) -> Made {
             return std::make_unique<plan::PoolOperation>(device_, variant_, in, out, last,

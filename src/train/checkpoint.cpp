@@ -50,6 +50,10 @@ std::string content_sha256(const Checkpoint& checkpoint) {
       checkpoint.step, checkpoint.seed, checkpoint.batch, to_string(checkpoint.optimizer),
       to_string(checkpoint.loss), checkpoint.train_set_sha256);
   sum.update(scalars.data(), scalars.size());
+  if (checkpoint.quantisation) {
+    const std::string quantisation = describe(*checkpoint.quantisation);
+    sum.update(quantisation.data(), quantisation.size());
+  }
   const auto add = [&](const std::vector<Parameter>& parameters) {
     for (const Parameter& parameter : parameters) {
       sum.update(parameter.value.values.data(), parameter.value.values.size() * sizeof(float));
@@ -74,6 +78,10 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
   file.write_attribute("/", "format", std::string(format_name));
   integer("version", format_version);
   file.write_attribute("/", "model", checkpoint.model);
+  if (checkpoint.quantisation) {
+    file.write_attribute("/", "qat", checkpoint.quantisation->format);
+    file.write_attribute("/", "qat_scale", std::string(to_string(checkpoint.quantisation->steps)));
+  }
   integer("channels", static_cast<std::uint64_t>(checkpoint.input.channels));
   integer("height", static_cast<std::uint64_t>(checkpoint.input.height));
   integer("width", static_cast<std::uint64_t>(checkpoint.input.width));
@@ -114,6 +122,11 @@ Checkpoint read_content(const hdf5::File& file) {
     return static_cast<int>(value);
   };
   checkpoint.model = file.read_attribute<std::string>("/", "model");
+  if (file.has_attribute("/", "qat")) {
+    checkpoint.quantisation = {
+        .format = file.read_attribute<std::string>("/", "qat"),
+        .steps = parse_step_kind(file.read_attribute<std::string>("/", "qat_scale"))};
+  }
   checkpoint.input = {extent("channels"), extent("height"), extent("width")};
   checkpoint.classes = extent("classes");
   checkpoint.epoch = static_cast<std::uint64_t>(integer("epoch"));
@@ -125,7 +138,7 @@ Checkpoint read_content(const hdf5::File& file) {
   checkpoint.train_set_sha256 = file.read_attribute<std::string>("/", "train_set_sha256");
   checkpoint.input_statistics.mean = file.read<float>("/input/mean");
   checkpoint.input_statistics.deviation = file.read<float>("/input/standard_deviation");
-  const Model model = make_model(checkpoint.model, checkpoint.input, checkpoint.classes);
+  const Model model = model_of(checkpoint);
   checkpoint.parameters = read_parameters(file, "/parameters", model.parameters());
   checkpoint.statistics = read_parameters(file, "/statistics", model.statistics());
   for (const std::string& slot : file.names("/optimizer")) {
@@ -145,6 +158,11 @@ std::string weights_sha256(const std::vector<Parameter>& parameters) {
     sum.update(parameter.value.values.data(), parameter.value.values.size() * sizeof(float));
   }
   return sum.hex();
+}
+
+Model model_of(const Checkpoint& checkpoint) {
+  return make_model(checkpoint.model, checkpoint.input, checkpoint.classes,
+                    checkpoint.quantisation);
 }
 
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
@@ -180,17 +198,21 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
 void expect_model(const Checkpoint& checkpoint, const Model& model,
                   const std::filesystem::path& path) {
   if (checkpoint.model == model.name() && checkpoint.input == model.input() &&
-      checkpoint.classes == model.classes()) {
+      checkpoint.classes == model.classes() && checkpoint.quantisation == model.quantisation()) {
     return;
   }
-  const auto describe = [](const std::string& name, const FeatureShape& in, int classes) {
-    return fmt::format("{} for {}x{}x{} images and {} classes", name, in.channels, in.height,
-                       in.width, classes);
+  const auto all_of = [](const std::string& name, const std::optional<Quantisation>& quantisation,
+                         const FeatureShape& in, int classes) {
+    return fmt::format("{}{} for {}x{}x{} images and {} classes", name,
+                       quantisation ? fmt::format(" (--qat {})", describe(*quantisation)) : "",
+                       in.channels, in.height, in.width, classes);
   };
-  throw UsageError(fmt::format("checkpoint {} is of {}, not of {}", path.string(),
-                               describe(checkpoint.model, checkpoint.input, checkpoint.classes),
-                               describe(model.name(), model.input(), model.classes())),
-                   "Choose that model and data set, or another checkpoint");
+  throw UsageError(
+      fmt::format(
+          "checkpoint {} is of {}, not of {}", path.string(),
+          all_of(checkpoint.model, checkpoint.quantisation, checkpoint.input, checkpoint.classes),
+          all_of(model.name(), model.quantisation(), model.input(), model.classes())),
+      "Choose that model and data set, or another checkpoint");
 }
 
 }  // namespace dovetail

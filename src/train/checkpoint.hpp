@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,11 +16,12 @@ namespace dovetail {
 
 struct Checkpoint {
   std::string model;
+  std::optional<Quantisation> quantisation{};  // where training was aware of it
   FeatureShape input;
   int classes = 0;
   InputStatistics input_statistics;
   std::vector<Parameter> parameters;  // canonical layouts, /parameters/<layer>.<weight|bias>
-  std::vector<Parameter> statistics;  // running mean and variance of batch norms
+  std::vector<Parameter> statistics;  // as Model::statistics()
   OptimizerKind optimizer = OptimizerKind::sgd;
   std::vector<std::vector<Parameter>> optimizer_state;
   std::uint64_t epoch = 0;  // epochs done
@@ -31,6 +33,9 @@ struct Checkpoint {
   std::vector<float>
       calibration;  // Plan::Ranges: the input's, then one a layer; empty when never calibrated
 };
+
+/// The model that it is a checkpoint of. Throws UsageError for an unknown name or format.
+Model model_of(const Checkpoint& checkpoint);
 
 /// SHA-256 of the float32 parameters in canonical order.
 std::string weights_sha256(const std::vector<Parameter>& parameters);

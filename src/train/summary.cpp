@@ -120,7 +120,10 @@ Json make_summary(const TrainSettings& settings, const TrainResult& result,
                   const RankReports& ranks, const std::string& backend, double wall_s) {
   Json rate = nullptr;  // nothing was left to train
   if (result.training_s > 0) rate = static_cast<double>(result.trained_samples) / result.training_s;
+  Json qat = nullptr;  // not aware of any quantisation
+  if (settings.quantisation) qat = describe(*settings.quantisation);
   return {{"model", settings.model},
+          {"qat", qat},
           {"test_accuracy", result.test_accuracy},
           {"test_cross_entropy", result.test_cross_entropy},
           {"train_loss", result.train_loss},

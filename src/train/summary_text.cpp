@@ -129,7 +129,9 @@ std::string summary_text(const Json& summary, const std::filesystem::path& out) 
                   summary["model"].get<std::string>(), summary["epochs"].get<int>(),
                   summary["steps"].get<std::uint64_t>(), summary["batch"].get<int>(),
                   summary["wall_seconds"].get<double>());
-  text += fmt::format("  test accuracy  {:6.2f} %  float32 on the GPU ranks\n", 100 * accuracy);
+  const Json& qat = summary["qat"];
+  text += fmt::format("  test accuracy  {:6.2f} %  {} on the GPU ranks\n", 100 * accuracy,
+                      qat.is_null() ? "float32" : "rounded to " + qat.get<std::string>() + ",");
   const Json& fpga = summary["fpga"];
   const bool several = fpga["formats"].size() > 1;
   if (!several) text += one_format_text(fpga, accuracy);

@@ -75,8 +75,9 @@ TrainResult Trainer::run() {
     save(epoch + 1);
     poll_fpga();
     if (!is_lead()) continue;
-    log::note(fmt::format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % (float32)", epoch + 1,
-                          epochs, result_.train_loss, 100 * result_.test_accuracy));
+    log::note(fmt::format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % ({})", epoch + 1,
+                          epochs, result_.train_loss, 100 * result_.test_accuracy,
+                          model_.quantisation() ? model_.quantisation()->format : "float32"));
     log_->event("epoch", {{"epoch", epoch + 1},
                           {"step", step_},
                           {"train_loss", result_.train_loss},

@@ -31,6 +31,7 @@ struct TrainSettings {
   std::filesystem::path data;
   std::filesystem::path out;
   std::string model = "cnn";
+  std::optional<Quantisation> quantisation{};  // train aware of it
   int epochs = 3;
   int batch = 128;  // global: over all GPU ranks
   OptimizerSettings optimizer;
@@ -93,6 +94,8 @@ class Trainer {
   void resume();
   /// Throws UsageError where going on from `start` would not continue its training.
   void expect_same_training(const Checkpoint& start, const std::filesystem::path& path) const;
+  /// Quantised activations' first steps, from the first samples of the train split.
+  void initialise_steps(Checkpoint& start);
   void broadcast_start(Checkpoint& start);
   /// Sets up the boosts (trainer_boost.cpp) and the feed of samples.
   void make_feed();

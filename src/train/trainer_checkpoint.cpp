@@ -9,6 +9,11 @@
 #include "train/trainer.hpp"
 
 namespace dovetail {
+namespace {
+
+constexpr std::size_t step_samples = 64;  // that quantised activations take their first steps from
+
+}  // namespace
 
 std::string train_set_identity(const ShardReader& reader) {
   Sha256 sum;
@@ -57,6 +62,7 @@ void Trainer::resume() {
         std::fill(parameter.value.values.begin(), parameter.value.values.end(), 0.0f);
       }
     }
+    if (is_lead() && model_.quantisation()) initialise_steps(start);
   }
   broadcast_start(start);
   plan_.load_parameters(start.parameters);
@@ -64,6 +70,18 @@ void Trainer::resume() {
   plan_.load_optimizer_state(start.optimizer_state);
   first_epoch_ = start.epoch;
   step_ = start.step;
+}
+
+void Trainer::initialise_steps(Checkpoint& start) {
+  plan_.load_parameters(start.parameters);
+  plan_.load_statistics(start.statistics);
+  Batch batch;
+  const std::size_t capacity = plan_.capacity();
+  train_set_.read({.begin = 0, .count = std::min({step_samples, capacity, train_set_.samples()})},
+                  batch);
+  plan_.initialise_steps(batch.images, batch.size());
+  start.parameters = plan_.parameters();
+  start.statistics = plan_.statistics();
 }
 
 void Trainer::broadcast_start(Checkpoint& start) {
@@ -82,6 +100,7 @@ void Trainer::save(std::uint64_t epochs_done) {
   const PhaseTimer timer(phases_.checkpoint_s);
   Checkpoint checkpoint;
   checkpoint.model = model_.name();
+  checkpoint.quantisation = model_.quantisation();
   checkpoint.input = model_.input();
   checkpoint.classes = model_.classes();
   checkpoint.input_statistics = input_statistics(train_set_);

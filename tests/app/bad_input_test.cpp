@@ -50,6 +50,11 @@ TEST_F(BadInput, UnknownWordsAreRefused) {
   refused(dovetail(train({"--optimizer", "magic"})), unusable_arguments, {"'magic'", "adamw"});
   refused(dovetail(train({"--fpga-backend", "cloud"})), unusable_arguments,
           {"'cloud'", "emulated"});
+  refused(dovetail(train({"--qat", "w3a1"})), unusable_arguments, {"'w3a1'", "wXaY"});
+  refused(dovetail(train({"--qat", "float16"})), unusable_arguments,
+          {"quantisation-aware training", "wXaY"});
+  refused(dovetail(train({"--qat", "w1a1", "--qat-scale", "frozen"})), unusable_arguments,
+          {"'frozen'", "learned, fixed"});
   refused(2, infer({"--format", "int3"}), unusable_arguments, {"'int3'", "float32, int8"});
   refused(dovetail(infer({"--split", "valid"})), unusable_arguments, {"'valid'", "train, test"});
 }

@@ -322,6 +322,26 @@ TEST_F(EndToEnd, NobodyWaitsForScoresUnlessAsked) {
             run.summary.at("steps").get<int>());
 }
 
+TEST_F(EndToEnd, QuantisationAwareTrainingSeesWhatTheFpgaComputes) {
+  const FinishedRun run = train(
+      "qat", {"--model", "sfc", "--qat", "w8a8", "--epochs", "3", "--batch", "20", "--lr", "0.02"});
+  ASSERT_EQ(run.outcome.exit_code, 0) << run.outcome.text();
+  EXPECT_EQ(run.summary.at("qat"), "w8a8, learned steps");
+  EXPECT_EQ(run.events.front().at("qat"), "w8a8, learned steps");
+  const double accuracy = run.summary.at("test_accuracy").get<double>();
+  EXPECT_GT(accuracy, 0.4);
+  if (has_card()) {
+    EXPECT_NEAR(run.summary.at("fpga").at("accuracy").get<double>(), accuracy, 0.0101);
+  }
+  const fs::path out = folder() / "qat.h5";
+  const Outcome inferred = dovetail({"infer", "--checkpoint", run.folder / "checkpoint.h5",
+                                     "--data", data(), "--format", "float32", "--out", out})
+                               .run(job_limit_s);
+  ASSERT_EQ(inferred.exit_code, 0) << inferred.text();
+  const auto predicted = hdf5::File::open(out).read<std::int32_t>("/labels");
+  EXPECT_DOUBLE_EQ(static_cast<double>(hits(predicted, labels())) / test_samples, accuracy);
+}
+
 TEST_F(EndToEnd, Float32PredictionsAreThoseOfTheLastValidation) {
   const hdf5::File one = infer(1, "float32");
   const hdf5::File two = infer(2, "float32");

@@ -10,7 +10,7 @@ namespace dovetail {
 namespace {
 
 using namespace testing;
-using numeric::parse_format;
+using namespace numeric;
 
 class FakeQuantiseTest : public BothVariants {};
 INSTANTIATE_TEST_SUITE_P(Ops, FakeQuantiseTest, ::testing::Values(Variant::cpu, Variant::gpu),

@@ -129,6 +129,21 @@ TEST(Model, UnknownNameListsTheKnownOnes) {
   }
 }
 
+TEST(Model, QuantisedActivationsHaveAStepUnlessTheyAreBinary) {
+  const auto added = [](const char* format, StepKind steps) {
+    const Model model = make_model("sfc", {1, 28, 28}, 10, Quantisation{format, steps});
+    EXPECT_EQ(model.quantisation()->format, format);
+    EXPECT_EQ(model.layers().size(), make_model("sfc", {1, 28, 28}, 10).layers().size());
+    return std::pair(model.parameters().size() - 11, model.statistics().size() - 6);
+  };
+  using Counts = std::pair<std::size_t, std::size_t>;
+  EXPECT_EQ(added("w1a1", StepKind::learned), Counts(0, 0));
+  EXPECT_EQ(added("w2a2", StepKind::learned), Counts(3, 0));
+  EXPECT_EQ(added("wta8", StepKind::fixed), Counts(0, 3));
+  EXPECT_THROW(added("float16", StepKind::learned), UsageError);
+  EXPECT_THROW(parse_step_kind("frozen"), UsageError);
+}
+
 TEST(Model, InitialValuesFollowTheSeedAndTheFanIn) {
   const Model model = make_model("cnn", {1, 28, 28}, 10);
   const auto first = model.initial_parameters(7);

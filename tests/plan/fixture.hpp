@@ -63,4 +63,15 @@ inline Model normalised_model() {
                 layer::Relu{}, layer::Dense{.out = 4}});
 }
 
+/// Convolutions and dense layers, with and without batch norms, padding and stride. No max-pool:
+/// over quantised values it often has to choose among equals.
+inline Model convolutional_model() {
+  return Model("convolutional", {2, 10, 9},
+               {layer::Conv2d{.out = 9, .padding = 1, .bias = false}, layer::BatchNorm{},
+                layer::Relu{}, layer::Conv2d{.out = 17, .stride = 2}, layer::Relu{},
+                layer::AveragePool{.kernel = 2, .stride = 1},
+                layer::Dense{.out = 20, .bias = false}, layer::BatchNorm{}, layer::Relu{},
+                layer::Dense{.out = 12}, layer::Relu{}, layer::Dense{.out = 4}});
+}
+
 }  // namespace dovetail::testing

@@ -1,4 +1,6 @@
 // Whole-model gradients of plans against float64 central finite differences of the twins.
+#include "plan/gradient.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,26 +23,6 @@ struct Case {
 };
 
 class PlanGradient : public ::testing::TestWithParam<Case> {};
-
-/// The gradient in canonical layout, by way of a step of plain SGD with learning rate 1.
-std::vector<Parameter> gradient_of(Plan& plan, const RandomBatch& batch,
-                                   const std::vector<Parameter>& start) {
-  plan.load_parameters(start);
-  plan.enqueue_gradients(batch.images, batch.labels, 0);
-  StepStatistics statistics;
-  {
-    const opencl::Mapping mapping = plan.map_reduction();
-    statistics = plan.step_statistics(mapping.as<float>());
-  }
-  plan.enqueue_update(1.0f, statistics, 1);
-  std::vector<Parameter> gradient = plan.parameters();
-  for (std::size_t i = 0; i < gradient.size(); ++i) {
-    for (std::size_t j = 0; j < gradient[i].value.size(); ++j) {
-      gradient[i].value.values[j] = start[i].value.values[j] - gradient[i].value.values[j];
-    }
-  }
-  return gradient;
-}
 
 TEST_P(PlanGradient, AgreesWithFiniteDifferences) {
   const std::uint64_t seed =

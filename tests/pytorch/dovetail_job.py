@@ -17,6 +17,7 @@ class Checkpoint:
             self.step = int(file.attrs["step"])
             self.mean, self.deviation = file["input/mean"][:], file["input/standard_deviation"][:]
             self.parameters = self.tensors(file["parameters"])
+            self.statistics = self.tensors(file["statistics"])
             self.state = [self.tensors(file["optimizer"][slot]) for slot in sorted(file["optimizer"])]
 
     @staticmethod

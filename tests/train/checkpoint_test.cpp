@@ -51,6 +51,7 @@ void expect_equal(const std::vector<Parameter>& actual, const std::vector<Parame
 
 void expect_equal(const Checkpoint& actual, const Checkpoint& expected) {
   EXPECT_EQ(actual.model, expected.model);
+  EXPECT_EQ(actual.quantisation, expected.quantisation);
   EXPECT_EQ(actual.input, expected.input);
   EXPECT_EQ(actual.classes, expected.classes);
   EXPECT_EQ(actual.input_statistics.mean, expected.input_statistics.mean);
@@ -174,6 +175,30 @@ TEST(Checkpoint, AnotherModelIsRefused) {
   EXPECT_THROW(expect_model(checkpoint, make_model("mlp", {1, 4, 4}, 4), "c.h5"), UsageError);
   EXPECT_THROW(expect_model(checkpoint, make_model("mlp", {1, 5, 4}, 3), "c.h5"), UsageError);
   EXPECT_THROW(expect_model(checkpoint, make_model("cnn", {1, 4, 4}, 3), "c.h5"), UsageError);
+  EXPECT_THROW(
+      expect_model(checkpoint, make_model("mlp", {1, 4, 4}, 3, Quantisation{.format = "w1a1"}),
+                   "c.h5"),
+      UsageError);
+}
+
+TEST(Checkpoint, QuantisationAwareTrainingComesBackWithItsSteps) {
+  const Scratch scratch("checkpoint");
+  const auto path = scratch.path() / "checkpoint.h5";
+  for (const StepKind steps : {StepKind::learned, StepKind::fixed}) {
+    Checkpoint checkpoint = make_checkpoint();
+    checkpoint.quantisation = Quantisation{.format = "w4a4", .steps = steps};
+    const Model model = model_of(checkpoint);
+    checkpoint.parameters = model.initial_parameters(5);
+    checkpoint.statistics = model.initial_statistics();
+    checkpoint.optimizer_state = {model.initial_parameters(6), model.initial_parameters(7)};
+    EXPECT_EQ(checkpoint.parameters.size(), steps == StepKind::learned ? 8u : 6u);
+    EXPECT_EQ(checkpoint.statistics.size(), steps == StepKind::learned ? 0u : 2u);
+    save_checkpoint(path, checkpoint);
+    const Checkpoint loaded = load_checkpoint(path);
+    expect_equal(loaded, checkpoint);
+    expect_equal(loaded.statistics, checkpoint.statistics);
+    EXPECT_NO_THROW(expect_model(loaded, model, path));
+  }
 }
 
 }  // namespace

@@ -77,6 +77,11 @@ TEST(Summary, TextSaysWhatAPersonWantsToKnow) {
         "3000    samples a second", "compute 75 %, reduce 25 %", "runs/x/checkpoint.h5"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
+  Json aware = example();
+  EXPECT_TRUE(aware["qat"].is_null());
+  aware["qat"] = describe(Quantisation{.format = "w1a1"});
+  EXPECT_NE(summary_text(aware, "runs/x").find("91.00 %  rounded to w1a1, learned steps, on the"),
+            std::string::npos);
   EXPECT_EQ(text.find("poll"), std::string::npos) << "what is under half a percent is left out";
 }
 

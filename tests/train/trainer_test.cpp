@@ -34,8 +34,9 @@ class TrainerTest : public ::testing::Test {
                                                     : fmt::format("run{}.jsonl", world().rank())),
                   settings.resume);
     }
-    Trainer trainer(ranks, testing::test_device(), settings, make_model("cnn", {1, 12, 12}, 10),
-                    train_set, test_set, nullptr, log ? &*log : nullptr);
+    Trainer trainer(ranks, testing::test_device(), settings,
+                    make_model("cnn", {1, 12, 12}, 10, settings.quantisation), train_set, test_set,
+                    nullptr, log ? &*log : nullptr);
     return trainer.run();
   }
 
@@ -77,6 +78,23 @@ TEST_F(TrainerTest, StoppingAndResumingChangesNothing) {
   EXPECT_EQ(resumed.weights_sha256, expected.weights_sha256);
   EXPECT_EQ(resumed.steps, expected.steps);
   EXPECT_EQ(resumed.test_accuracy, expected.test_accuracy);
+}
+
+TEST_F(TrainerTest, QuantisationAwareTrainingStopsAndResumesWithItsSteps) {
+  for (const StepKind steps : {StepKind::learned, StepKind::fixed}) {
+    TrainSettings whole = settings(3, steps == StepKind::learned ? "learned" : "fixed");
+    TrainSettings stopped = settings(1, steps == StepKind::learned ? "learned1" : "fixed1");
+    whole.quantisation = stopped.quantisation = Quantisation{"w4a4", steps};
+    const TrainResult expected = train(world(), whole);
+    train(world(), stopped);
+    stopped.epochs = 3;
+    stopped.resume = true;
+    const TrainResult resumed = train(world(), stopped);
+    EXPECT_EQ(resumed.weights_sha256, expected.weights_sha256);
+    EXPECT_EQ(resumed.test_accuracy, expected.test_accuracy);
+    EXPECT_EQ(resumed.test_cross_entropy, expected.test_cross_entropy);
+    EXPECT_GT(resumed.test_accuracy, 0.3);
+  }
 }
 
 TEST_F(TrainerTest, ResumingAFinishedRunReportsItsResult) {

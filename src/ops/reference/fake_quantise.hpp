@@ -5,9 +5,12 @@
 #include <cstddef>
 #include <vector>
 
-#include "ops/quantisation_law.hpp"
+#include "numeric/quantisation_law.hpp"
 
 namespace dovetail::reference {
+
+using numeric::ActivationLaw;
+using numeric::WeightLaw;
 
 /// The step of each output channel of weight [outputs, columns].
 template <typename T>

@@ -10,7 +10,7 @@
 #include "support/error.hpp"
 #include "support/text.hpp"
 
-namespace dovetail {
+namespace dovetail::numeric {
 
 /// A weight becomes step · code with one step per output channel:
 ///   integers   code = round(w / step), ties away from zero, clamped to lowest … highest;
@@ -41,8 +41,7 @@ struct ActivationLaw {
 inline constexpr float least_activation_step = 1e-6f;
 
 /// Throws UsageError for weights other than binary, ternary and integers of 2, 4 or 8 bits.
-inline WeightLaw weight_law(const numeric::ElementFormat& format) {
-  using numeric::ElementKind;
+inline WeightLaw weight_law(const ElementFormat& format) {
   const auto of_mean = [&](float factor) {
     return WeightLaw{.binary = format.kind == ElementKind::binary,
                      .lowest = format.lowest,
@@ -60,8 +59,7 @@ inline WeightLaw weight_law(const numeric::ElementFormat& format) {
 }
 
 /// Throws UsageError for activations other than binary and integers of 2, 4 or 8 bits.
-inline ActivationLaw activation_law(const numeric::ElementFormat& format) {
-  using numeric::ElementKind;
+inline ActivationLaw activation_law(const ElementFormat& format) {
   if (format.kind == ElementKind::binary) return {.binary = true, .highest = 1};
   if (format.kind == ElementKind::integer &&
       (format.bits == 2 || format.bits == 4 || format.bits == 8)) {
@@ -96,4 +94,4 @@ inline std::vector<float> quantised_input_table(const std::vector<float>& mean,
   return table;
 }
 
-}  // namespace dovetail
+}  // namespace dovetail::numeric
