@@ -1,7 +1,7 @@
 // Loads kernel families as they are needed.
 #include "app/card_engines.hpp"
 
-#include <algorithm>
+#include <functional>
 #include <optional>
 
 #include "infer/engine.hpp"
@@ -68,7 +68,7 @@ class CardEngines::InferenceTenant final : public Tenant, public infer::Inferenc
   }
 
  private:
-  auto make() const {
+  std::function<std::unique_ptr<infer::Engine>(fpga::Card&)> make() const {
     return [this](fpga::Card& card) { return make_engine(card, family()); };
   }
   std::unique_ptr<infer::Engine> engine_;
@@ -86,7 +86,7 @@ class CardEngines::GradientTenant final : public Tenant, public infer::GradientS
   }
 
  private:
-  auto make() const {
+  std::function<std::unique_ptr<infer::GradientEngine>(fpga::Card&)> make() const {
     return [this](fpga::Card& card) {
       return std::make_unique<infer::GradientEngine>(card, options_);
     };
