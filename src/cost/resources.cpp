@@ -31,8 +31,8 @@ struct Calibrated {
   int weight_bits, input_bits;
   double luts;
 };
-constexpr Calibrated calibrated[] = {{1, 1, 2.1},  {1, 2, 11.1}, {1, 4, 17.0},  {1, 8, 30.6},
-                                     {2, 2, 13.8}, {2, 4, 21.6}, {2, 8, 35.8},  {4, 4, 36.9},
+constexpr Calibrated calibrated[] = {{1, 1, 2.1},  {1, 2, 11.1}, {1, 4, 17.0}, {1, 8, 30.6},
+                                     {2, 2, 13.8}, {2, 4, 21.6}, {2, 8, 35.8}, {4, 4, 36.9},
                                      {4, 8, 70.0}, {8, 8, 32.0}};
 
 /// Where nothing was counted FINN's terms stand as they are.

@@ -87,10 +87,11 @@ void check_integers() {
       expect_same(a & b, p & q, "&");
       expect_same(a | b, p | q, "|");
       expect_same(a ^ b, p ^ q, "^");
-      if (y != 0) expect_same(a / b, p / q, "/");
-      if (y != 0) expect_same(a % b, p % q, "%");
       ASSERT_EQ(a < b, p < q);
       ASSERT_EQ(a == b, p == q);
+      if (y == 0 || (!S1 && b < 0)) continue;  // see operator/
+      expect_same(a / b, p / q, "/");
+      expect_same(a % b, p % q, "%");
     }
     const Integer<W1, S1> a = x;
     const A p = x;
