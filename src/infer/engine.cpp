@@ -149,7 +149,8 @@ void Engine::run_batch(const std::uint8_t* images, int batch, float* logits) {
 void Engine::launch(std::size_t index, const fpga::Buffer& input, int batch) {
   const PackedLayer& layer = network_.layers[index];
   const Step& step = steps_[index];
-  const int channels = layer.stored_in_channels(), relu = layer.relu ? 1 : 0;
+  const int channels = layer.stored_in_channels(),
+            relu = layer.activation == quant::Activation::relu ? 1 : 0;
   switch (layer.kind) {
     case LayerKind::conv2d:
       conv2d_.run(input, step.weights, step.parameters, step.output, batch, layer.in_height,

@@ -16,7 +16,7 @@ reference::Int8Filter filter_of(const quant::PackedLayer& layer) {
   filter.in = conv ? layer.in_channels : layer.in_channels * rows * columns;
   filter.out = layer.out_channels;
   filter.kernel = conv ? layer.kernel : 1;
-  filter.relu = layer.relu;
+  filter.relu = layer.activation == quant::Activation::relu;
   for (int out = 0; out < layer.out_channels; ++out) {
     for (int in = 0; in < layer.in_channels; ++in) {
       for (int row = 0; row < rows; ++row) {

@@ -156,9 +156,8 @@ class Integer {
   /// Exact: a bit wider and signed.
   constexpr auto operator-() const { return Uint<1>(0) - *this; }
   constexpr Integer operator+() const { return *this; }
-  constexpr Int<W + !Signed> operator~() const {
-    return Int<W + !Signed>::from_code(-1 - static_cast<Int128>(value_));
-  }
+  /// As many bits, all of them flipped: unlike a built-in integer, an unsigned one stays unsigned.
+  constexpr Integer operator~() const { return from_code(-1 - static_cast<Int128>(value_)); }
   constexpr bool operator!() const { return value_ == 0; }
 
  private:
@@ -193,13 +192,13 @@ constexpr typename IntegerResult<A, B>::Product operator*(const A& a, const B& b
   using Value = typename Product::Value;
   return Product::from_code(static_cast<Value>(static_cast<Value>(a) * static_cast<Value>(b)));
 }
-/// Toward zero. b ≠ 0.
+/// Toward zero. b ≠ 0, and b > 0 where a is unsigned: there AMD's simulation has other results.
 template <typename A, typename B>
 constexpr typename IntegerResult<A, B>::Quotient operator/(const A& a, const B& b) {
   using Exact = typename IntegerResult<A, B>::Exact;
   return IntegerResult<A, B>::Quotient::from_code(static_cast<Exact>(a) / static_cast<Exact>(b));
 }
-/// With the sign of a. b ≠ 0.
+/// With the sign of a; b as for division.
 template <typename A, typename B>
 constexpr typename IntegerResult<A, B>::Remainder operator%(const A& a, const B& b) {
   using Exact = typename IntegerResult<A, B>::Exact;

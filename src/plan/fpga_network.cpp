@@ -37,18 +37,17 @@ quant::Layer describe(const PlacedLayer& placed, quant::LayerKind kind) {
       "Train it without FPGA ranks (--fpga-ranks 0)");
 }
 
-/// y = γ (Wx + b − μ) / √(σ² + ε) + β as one linear layer.
-void fold(quant::Layer& layer, const PlacedLayer& placed, const layer::BatchNorm& norm,
-          const std::vector<Parameter>& parameters, const std::vector<Parameter>& statistics) {
+/// y = γ (Wx + b − μ) / √(σ² + ε) + β as a gain and an offset behind Wx + b.
+void attach(quant::Layer& layer, const PlacedLayer& placed, const layer::BatchNorm& norm,
+            const std::vector<Parameter>& parameters, const std::vector<Parameter>& statistics) {
   const auto& gamma = values_of(parameters, placed.name + ".weight");
   const auto& beta = values_of(parameters, placed.name + ".bias");
   const auto& mean = values_of(statistics, placed.name + ".running_mean");
   const auto& variance = values_of(statistics, placed.name + ".running_var");
-  const std::size_t inputs = layer.weight.size() / layer.bias.size();
   for (std::size_t o = 0; o < layer.bias.size(); ++o) {
-    const float scale = gamma[o] / std::sqrt(variance[o] + norm.epsilon);
-    for (std::size_t i = 0; i < inputs; ++i) layer.weight[o * inputs + i] *= scale;
-    layer.bias[o] = (layer.bias[o] - mean[o]) * scale + beta[o];
+    const float gain = gamma[o] / std::sqrt(variance[o] + norm.epsilon);
+    layer.gain.push_back(gain);
+    layer.offset.push_back(beta[o] - mean[o] * gain);
   }
 }
 
@@ -68,10 +67,12 @@ quant::Network fpga_network(const Model& model, const std::vector<Parameter>& pa
   network.input_range = ranges.input;
 
   bool linear_before = false;  // may a batch norm or a ReLU still join the newest layer?
-  const auto add_linear = [&](const PlacedLayer& placed, quant::LayerKind kind) -> quant::Layer& {
+  const auto add_linear = [&](const PlacedLayer& placed, quant::LayerKind kind,
+                              bool has_bias) -> quant::Layer& {
     quant::Layer layer = describe(placed, kind);
     layer.weight = values_of(parameters, placed.name + ".weight");
-    layer.bias = values_of(parameters, placed.name + ".bias");
+    layer.bias = has_bias ? values_of(parameters, placed.name + ".bias")
+                          : std::vector<float>(static_cast<std::size_t>(placed.out.channels), 0.0f);
     linear_before = true;
     network.layers.push_back(std::move(layer));
     return network.layers.back();
@@ -79,20 +80,24 @@ quant::Network fpga_network(const Model& model, const std::vector<Parameter>& pa
   for (std::size_t i = 0; i < model.layers().size(); ++i) {
     const PlacedLayer& placed = model.layers()[i];
     std::visit(Overloaded{[&](const layer::Conv2d& conv) {
-                            quant::Layer& layer = add_linear(placed, quant::LayerKind::conv2d);
+                            quant::Layer& layer =
+                                add_linear(placed, quant::LayerKind::conv2d, conv.bias);
                             layer.kernel = conv.kernel;
                             layer.stride = conv.stride;
                             layer.padding = conv.padding;
                           },
-                          [&](const layer::Dense&) { add_linear(placed, quant::LayerKind::dense); },
+                          [&](const layer::Dense& dense) {
+                            add_linear(placed, quant::LayerKind::dense, dense.bias);
+                          },
                           [&](const layer::BatchNorm& norm) {
-                            if (!linear_before || network.layers.back().relu)
+                            if (!linear_before || !network.layers.back().gain.empty() ||
+                                network.layers.back().activation != quant::Activation::none)
                               refuse(model, "batch norm on its own");
-                            fold(network.layers.back(), placed, norm, parameters, statistics);
+                            attach(network.layers.back(), placed, norm, parameters, statistics);
                           },
                           [&](const layer::Relu&) {
                             if (!linear_before) refuse(model, "ReLU on its own");
-                            network.layers.back().relu = true;
+                            network.layers.back().activation = quant::Activation::relu;
                           },
                           [&](const layer::MaxPool& pool) {
                             quant::Layer layer = describe(placed, quant::LayerKind::max_pool);

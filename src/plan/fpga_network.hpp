@@ -1,5 +1,5 @@
-// A trained model put into the terms of the FPGA side: batch norms folded, ReLUs joined, ranges
-// attached.
+// A trained model put into the terms of the FPGA side: batch norms and ReLUs joined to the
+// layers before them, ranges attached.
 #pragma once
 
 #include <vector>
@@ -11,8 +11,8 @@
 namespace dovetail::plan {
 
 /// @param ranges what Plan::output_ranges measured on training samples.
-/// Batch norms are folded into the convolution or dense layer before them (Jacob et al., 2018,
-/// section 3.2); dropout falls away. Throws UsageError for what the FPGA kernels do not have: an
+/// Batch norms become gain and offset of the convolution or dense layer before them; dropout falls
+/// away. Throws UsageError for what the FPGA kernels do not have: an
 /// average pool, a ReLU on its own.
 quant::Network fpga_network(const Model& model, const std::vector<Parameter>& parameters,
                             const std::vector<Parameter>& statistics, const InputStatistics& input,

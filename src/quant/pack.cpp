@@ -69,13 +69,37 @@ PackedLayer shape_of(const Layer& source, bool stored_input, int channels, int h
   layer.kernel = source.kernel;
   layer.stride = source.stride;
   layer.padding = source.padding;
-  layer.relu = source.relu;
+  layer.activation = source.activation;
   layer.stored_input = stored_input;
   return layer;
 }
 
-/// Real value of one step of a channel's weights: the largest weight becomes 127, unless the bias
-/// needs a coarser accumulator to stay within 30 bits.
+void demand_size(const std::vector<float>& values, std::size_t needed, const Layer& layer,
+                 const char* what) {
+  if (values.size() == needed) return;
+  throw Error(fmt::format("layer {} has {} {} where its shape needs {}", layer.name, values.size(),
+                          what, needed));
+}
+
+/// The layer with its batch norm folded into weights and bias (Jacob et al. 2018, section 3.2).
+Layer folded(Layer layer) {
+  const auto outputs = static_cast<std::size_t>(layer.out_channels);
+  demand_size(layer.bias, outputs, layer, "biases");
+  if (!layer.weight_scale.empty()) demand_size(layer.weight_scale, outputs, layer, "weight scales");
+  if (layer.gain.empty()) return layer;
+  demand_size(layer.gain, outputs, layer, "gains");
+  demand_size(layer.offset, outputs, layer, "offsets");
+  const std::size_t columns = layer.weight.size() / outputs;
+  for (std::size_t o = 0; o < outputs; ++o) {
+    for (std::size_t i = 0; i < columns; ++i) layer.weight[o * columns + i] *= layer.gain[o];
+    layer.bias[o] = layer.bias[o] * layer.gain[o] + layer.offset[o];
+    if (!layer.weight_scale.empty()) layer.weight_scale[o] *= std::abs(layer.gain[o]);
+  }
+  return layer;
+}
+
+/// Real value of one step of a channel's weights: what training has learnt, or the largest weight
+/// becomes 127, unless the bias needs a coarser accumulator to stay within 30 bits.
 double weight_scale(const Layer& layer, std::size_t out, std::size_t columns, double in_scale) {
   double most = 0;
   for (std::size_t i = out * columns; i < (out + 1) * columns; ++i) {
@@ -85,8 +109,10 @@ double weight_scale(const Layer& layer, std::size_t out, std::size_t columns, do
   }
   if (!std::isfinite(layer.bias[out]))
     throw Error(fmt::format("layer {} has a bias that is not finite", layer.name));
-  const double scale =
-      std::max(most / highest, std::abs(double{layer.bias[out]}) / (in_scale * bias_limit));
+  const double step = layer.weight_scale.empty() ? most / highest : layer.weight_scale[out];
+  if (!(std::isfinite(step) && step >= 0))
+    throw Error(fmt::format("layer {} has a weight scale of {}", layer.name, step));
+  const double scale = std::max(step, std::abs(double{layer.bias[out]}) / (in_scale * bias_limit));
   return scale > 0 ? scale : 1.0;
 }
 
@@ -98,11 +124,7 @@ void quantise_weights(const Layer& source, PackedLayer& layer, double in_scale, 
   const std::size_t per_output =
       static_cast<std::size_t>(layer.in_channels) * static_cast<std::size_t>(rows * columns);
   const auto outputs = static_cast<std::size_t>(layer.out_channels);
-  if (source.weight.size() != outputs * per_output || source.bias.size() != outputs) {
-    throw Error(fmt::format("layer {} has {} weights and {} biases where its shape needs {} and {}",
-                            layer.name, source.weight.size(), source.bias.size(),
-                            outputs * per_output, outputs));
-  }
+  demand_size(source.weight, outputs * per_output, source, "weights");
   const auto tiles = static_cast<std::size_t>(layer.tiles());
   layer.weights.assign(tiles * static_cast<std::size_t>(layer.words() * int8::weight_word_bytes),
                        0);
@@ -163,8 +185,10 @@ WeightPack pack(const Network& network, const std::string& number_format, std::u
     if (layer.kind == LayerKind::max_pool)
       continue;  // maxima keep the scale of what they choose from
     const bool last = i + 1 == network.layers.size();
-    const double out_scale = last ? 1.0 : scale_of(layer.output_range, layer.name);
-    quantise_weights(layer, packed.layers[i], scale, out_scale, last);
+    const double out_scale = last                    ? 1.0
+                             : layer.output_step > 0 ? layer.output_step
+                                                     : scale_of(layer.output_range, layer.name);
+    quantise_weights(folded(layer), packed.layers[i], scale, out_scale, last);
     scale = out_scale;
   }
   return serialise(packed);

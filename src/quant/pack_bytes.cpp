@@ -1,9 +1,9 @@
 // A weight pack as bytes: written, and read back with every check before every use.
 //
 // Little-endian. "DOVEPACK", layout, number of layers, format[16], model[32], version, channels,
-// height, width, classes, input tables; then for each layer kind, extents, window, relu, name[32];
-// then for each layer with weights its weights, parameters and scales, whose sizes follow from the
-// shapes; last the SHA-256 of all of it in 64 hexadecimal digits.
+// height, width, classes, input tables; then for each layer kind, extents, window, activation,
+// name[32]; then for each layer with weights its weights, parameters and scales, whose sizes follow
+// from the shapes; last the SHA-256 of all of it in 64 hexadecimal digits.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -107,7 +107,7 @@ PackedLayer read_layer(Reader& reader) {
         &layer.out_height, &layer.out_width, &layer.kernel, &layer.stride, &layer.padding}) {
     *field = reader.value<std::int32_t>();
   }
-  layer.relu = reader.value<std::int32_t>() != 0;
+  layer.activation = static_cast<Activation>(reader.value<std::int32_t>());
   layer.name = reader.text(name_bytes);
   return layer;
 }
@@ -119,7 +119,7 @@ void write_layer(Writer& writer, const PackedLayer& layer) {
         layer.out_width, layer.kernel, layer.stride, layer.padding}) {
     writer.value(std::int32_t{field});
   }
-  writer.value(std::int32_t{layer.relu});
+  writer.value(static_cast<std::int32_t>(layer.activation));
   writer.text(layer.name, name_bytes);
 }
 

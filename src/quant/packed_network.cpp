@@ -66,12 +66,15 @@ void check_dense(const PackedLayer& layer) {
 
 void check_max_pool(const PackedLayer& layer) {
   demand(layer.stored_input, layer, "a max-pool must follow another layer");
-  demand(layer.padding == 0 && !layer.relu, layer, "a max-pool has neither padding nor ReLU");
+  demand(layer.padding == 0 && layer.activation == Activation::none, layer,
+         "a max-pool has neither padding nor ReLU");
   demand(layer.in_channels == layer.out_channels, layer, "a max-pool keeps the channels");
 }
 
 void check_layer(const PackedLayer& layer) {
   check_extents(layer);
+  demand(layer.activation == Activation::none || layer.activation == Activation::relu, layer,
+         "its activation is neither a ReLU nor none");
   switch (layer.kind) {
     case LayerKind::conv2d:
       check_window(layer);
@@ -146,7 +149,7 @@ void check_layers(const PackedNetwork& network) {
     width = layer.out_width;
   }
   if (network.layers.empty() || network.layers.back().kind != LayerKind::dense ||
-      network.layers.back().relu || channels != network.classes) {
+      network.layers.back().activation != Activation::none || channels != network.classes) {
     throw Error(
         fmt::format(
             "model {} does not end in a dense layer without ReLU and with one output a class",

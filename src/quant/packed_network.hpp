@@ -18,7 +18,7 @@ struct PackedLayer {
   int in_channels = 0, in_height = 1, in_width = 1;
   int out_channels = 0, out_height = 1, out_width = 1;
   int kernel = 1, stride = 1, padding = 0;
-  bool relu = false;
+  Activation activation = Activation::none;
   bool stored_input = false;  // the input is a hidden map, with padded channels
 
   std::vector<std::int8_t> weights;      // empty for max_pool

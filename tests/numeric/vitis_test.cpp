@@ -49,9 +49,19 @@ struct AgainstVitis {
   }
 };
 
-TEST(Vitis, EveryFixedCodeToEveryFormatInEveryMode) {
+/// Fewer than systemc_test takes: AMD's headers are slow to compile.
+template <Quantisation Q, Overflow O>
+struct SomeFormats {
+  template <typename Check>
+  static void visit(Check& check) {
+    check.template check<Fixed<9, 4>, Fixed<5, 3, Q, O>>();
+    check.template check<Fixed<9, 4>, Ufixed<4, 3, Q, O>>();
+  }
+};
+
+TEST(Vitis, EveryFixedCodeInEveryMode) {
   AgainstVitis check;
-  for_each_mode<FormatsOf>(check);
+  for_each_mode<SomeFormats>(check);
 }
 
 template <typename Ours, typename Theirs>
@@ -77,10 +87,11 @@ void check_integers() {
       expect_same(a & b, p & q, "&");
       expect_same(a | b, p | q, "|");
       expect_same(a ^ b, p ^ q, "^");
-      if (y != 0) expect_same(a / b, p / q, "/");
-      if (y != 0) expect_same(a % b, p % q, "%");
       ASSERT_EQ(a < b, p < q);
       ASSERT_EQ(a == b, p == q);
+      if (y == 0 || (!S1 && b < 0)) continue;  // see operator/
+      expect_same(a / b, p / q, "/");
+      expect_same(a % b, p % q, "%");
     }
     const Integer<W1, S1> a = x;
     const A p = x;

@@ -22,17 +22,17 @@ TEST(FpgaNetwork, JoinsRelusAndKeepsCanonicalWeights) {
   const quant::Network network = fpga_network(model, parameters, {}, statistics_for(model), ranges);
   ASSERT_EQ(network.layers.size(), 6u);
   EXPECT_EQ(network.layers[0].name, "conv1");
-  EXPECT_TRUE(network.layers[0].relu);
+  EXPECT_EQ(network.layers[0].activation, quant::Activation::relu);
   EXPECT_EQ(network.layers[0].weight, parameters[0].value.values);
   EXPECT_EQ(network.layers[0].output_range, 2);
   EXPECT_EQ(network.layers[1].kind, quant::LayerKind::max_pool);
-  EXPECT_FALSE(network.layers[5].relu);
+  EXPECT_EQ(network.layers[5].activation, quant::Activation::none);
   EXPECT_EQ(network.layers[5].output_range, 7);
   EXPECT_EQ(network.classes, 10);
   EXPECT_EQ(network.input_range, 1.5f);
 }
 
-TEST(FpgaNetwork, FoldsBatchNormsIntoTheLayerBefore) {
+TEST(FpgaNetwork, KeepsABatchNormBesideTheLayerBefore) {
   const Model model("m", {1, 1, 1},
                     {layer::Conv2d{.out = 1, .kernel = 1}, layer::BatchNorm{.epsilon = 0.5f},
                      layer::Relu{}, layer::Dense{.out = 2}});
@@ -47,9 +47,13 @@ TEST(FpgaNetwork, FoldsBatchNormsIntoTheLayerBefore) {
   const Plan::Ranges ranges{1, std::vector<float>(4, 1.0f)};
   const quant::Network network = fpga_network(model, parameters, statistics, {{0}, {1}}, ranges);
   ASSERT_EQ(network.layers.size(), 2u);
-  EXPECT_FLOAT_EQ(network.layers[0].weight[0], 3 * 2 / std::sqrt(4.0f));
-  EXPECT_FLOAT_EQ(network.layers[0].bias[0], (1 + 1) * 2 / std::sqrt(4.0f) + 0.25f);
-  EXPECT_TRUE(network.layers[0].relu);
+  const quant::Layer& layer = network.layers[0];
+  EXPECT_EQ(layer.weight[0], 3);
+  EXPECT_EQ(layer.bias[0], 1);
+  const float x = 0.7f, normalised = (3 * x + 1 + 1) / std::sqrt(4.0f) * 2 + 0.25f;
+  EXPECT_FLOAT_EQ(layer.gain[0] * (layer.weight[0] * x + layer.bias[0]) + layer.offset[0],
+                  normalised);
+  EXPECT_EQ(network.layers[0].activation, quant::Activation::relu);
 }
 
 TEST(FpgaNetwork, SaysWhatTheKernelsDoNotHave) {

@@ -30,7 +30,7 @@ class NetworkBuilder {
 
   NetworkBuilder& conv(int out, int kernel, int stride, int padding) {
     Layer layer = window(LayerKind::conv2d, out, kernel, stride, padding);
-    layer.relu = true;
+    layer.activation = Activation::relu;
     fill(layer, layer.in_channels * kernel * kernel);
     return add(std::move(layer));
   }
@@ -40,7 +40,7 @@ class NetworkBuilder {
   NetworkBuilder& dense(int out, bool relu) {
     Layer layer = window(LayerKind::dense, out, 1, 1, 0);
     layer.out_height = layer.out_width = 1;
-    layer.relu = relu;
+    layer.activation = relu ? Activation::relu : Activation::none;
     fill(layer, channels_ * height_ * width_);
     return add(std::move(layer));
   }
@@ -150,7 +150,7 @@ inline std::vector<double> run_float(const Layer& layer, const std::vector<doubl
             }
           }
         }
-        output.push_back(layer.relu ? std::max(sum, 0.0) : sum);
+        output.push_back(layer.activation == Activation::relu ? std::max(sum, 0.0) : sum);
       }
     }
   }

@@ -126,6 +126,34 @@ TEST(Pack, DeadAndBiasOnlyChannelsStayWithinTheAccumulator) {
   }
 }
 
+TEST(Pack, FoldsABatchNormIntoWeightsAndBias) {
+  Network with_norm = ranged(mlp(1)), folded = with_norm;
+  Layer &normed = with_norm.layers[0], &plain = folded.layers[0];
+  for (int out = 0; out < normed.out_channels; ++out) {
+    const auto o = static_cast<std::size_t>(out);
+    const float gain = out % 2 == 0 ? -0.5F : 2.0F;
+    normed.gain.push_back(gain);
+    normed.offset.push_back(0.25F);
+    plain.bias[o] = plain.bias[o] * gain + 0.25F;
+    for (std::size_t i = 0; i < 784; ++i) plain.weight[o * 784 + i] *= gain;
+  }
+  EXPECT_EQ(pack(with_norm, "int8", 1).bytes, pack(folded, "int8", 1).bytes);
+  normed.offset.pop_back();
+  EXPECT_NE(refusal([&] { pack(with_norm, "int8", 1); }).find("offsets"), std::string::npos);
+}
+
+TEST(Pack, TakesTheStepsThatTrainingHasLearnt) {
+  Network network = ranged(mlp(1));
+  network.layers[0].weight_scale.assign(256, 0.5F);
+  network.layers[0].output_step = 0.125F;
+  const PackedNetwork packed = parse(pack(network, "int8", 1));
+  EXPECT_NEAR(packed.layers[0].scales[7], 3 / 127.0 * 0.5, 1e-9);
+  EXPECT_EQ(packed.layers[0].weight(7, 0, 0, 0),
+            std::lround(network.layers[0].weight[7 * 784] / 0.5));
+  const Factor factor = packed.layers[0].channel(7).factor;
+  EXPECT_NEAR(std::ldexp(factor.multiplier, -factor.shift), 3 / 127.0 * 0.5 / 0.125, 1e-7);
+}
+
 TEST(Pack, RefusesWhatTheKernelsCannotRun) {
   const auto refused = [](Network network) {
     return refusal([&] { pack(ranged(std::move(network)), "int8", 1); });
@@ -142,7 +170,7 @@ TEST(Pack, RefusesWhatTheKernelsCannotRun) {
   EXPECT_NE(refused(NetworkBuilder("m", 1, 8, 8, 1).pool(2, 2).build(3)).find("max-pool"),
             std::string::npos);
   Network relu_last = mlp(1);
-  relu_last.layers.back().relu = true;
+  relu_last.layers.back().activation = Activation::relu;
   EXPECT_NE(refused(relu_last).find("without ReLU"), std::string::npos);
   Network torn = cnn(1);
   torn.layers[2].in_channels = 31;
