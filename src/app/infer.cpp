@@ -193,7 +193,7 @@ int infer(Communicator& world, const Arguments& arguments) {
   CardEngine card;
   Predict predict;
   if (on_fpga) {
-    card = open_engine(placement.mine(), options.placement);
+    card = open_engine(placement.mine(), options.placement, options.format);
     predict = predict_on_fpga(checkpoint, model, *card.engine, options);
   } else {
     device.emplace(placement.mine().device.index);

@@ -46,12 +46,14 @@ Placement place_job(Communicator& world, const PlacementOptions& options) {
   return placement;
 }
 
-CardEngine open_engine(const RankPlacement& placement, const PlacementOptions& options) {
+CardEngine open_engine(const RankPlacement& placement, const PlacementOptions& options,
+                       const std::string& format) {
+  const std::string family = quant::kernel_family(format);
   const fpga::Backend backend = placement.emulated ? fpga::Backend::emulated : fpga::Backend::card;
   CardEngine result;
   result.card = std::make_unique<fpga::Card>(
-      placement.device.index, fpga::find_xclbin("int8", backend), options.card_timeout_s);
-  result.engine = std::make_unique<infer::Engine>(*result.card);
+      placement.device.index, fpga::find_xclbin(family, backend), options.card_timeout_s);
+  result.engine = std::make_unique<infer::Engine>(*result.card, family);
   return result;
 }
 

@@ -25,11 +25,12 @@ struct PlacementOptions {
 /// Collective.
 Placement place_job(Communicator& world, const PlacementOptions& options);
 
-/// An FPGA rank's card with the inference engine on it.
+/// An FPGA rank's card with the inference engine for a format on it.
 struct CardEngine {
   std::unique_ptr<fpga::Card> card;
   std::unique_ptr<infer::Engine> engine;
 };
-CardEngine open_engine(const RankPlacement& placement, const PlacementOptions& options);
+CardEngine open_engine(const RankPlacement& placement, const PlacementOptions& options,
+                       const std::string& format);
 
 }  // namespace dovetail::app

@@ -178,7 +178,8 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
 }
 
 void evaluate_on_fpga(Job& job, Communicator& link) {
-  const CardEngine card = open_engine(job.placement.mine(), job.options.placement);
+  const CardEngine card = open_engine(job.placement.mine(), job.options.placement,
+                                      job.options.settings.fpga_format);
   job.world.barrier();
   Evaluator evaluator(link, *card.engine, job.test_set);
   evaluator.run();
