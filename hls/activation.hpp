@@ -48,8 +48,9 @@ inline void write_requantised(const Accumulators& sums, const TileParameters& pa
   std::int8_t values[pe];
   for (int p = 0; p < pe; ++p) {
 #pragma HLS unroll
-    values[p] = numeric::requantise(sums.value[p] + parameters.field[0].value[p],
-                                    parameters.field[1].value[p], parameters.field[2].value[p], low);
+    values[p] =
+        numeric::requantise(sums.value[p] + parameters.field[0].value[p],
+                            parameters.field[1].value[p], parameters.field[2].value[p], low);
   }
   Chunk parts[pe / chunk_bytes];
   for (int p = 0; p < pe; ++p) {

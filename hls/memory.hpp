@@ -8,11 +8,11 @@
 namespace dovetail {
 namespace engine {
 
-// Deep enough that a stage rarely waits for its neighbour's start-up; 256 × 16 bytes are two
-// BRAM36.
-using ChunkStream = hls::Stream<Chunk, 256>;
+// Deep enough that a stage rarely waits for its neighbour's start-up; 1,024 × 16 bytes are four
+// BRAM36, 256 accumulator words fifteen.
+using ChunkStream = hls::Stream<Chunk, 1024>;
 using ParameterStream = hls::Stream<ParameterField, 4>;
-using AccumulatorStream = hls::Stream<Accumulators, 64>;
+using AccumulatorStream = hls::Stream<Accumulators, 256>;
 template <int Bits>
 using WeightStream = hls::Stream<WeightWord<Bits>, 4>;
 
@@ -25,12 +25,8 @@ inline void load_chunks(const Burst* memory, ChunkStream& out, int images, int c
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = 4
       const Burst burst = memory[image * bursts + b];
-      Chunk parts[chunks_per_burst];
-      for (int i = 0; i < burst_bytes; ++i) {
-        parts[i / chunk_bytes].byte[i % chunk_bytes] = burst.byte[i];
-      }
       const int left = count - b * chunks_per_burst;
-      out.write(parts, left < chunks_per_burst ? left : chunks_per_burst);
+      out.write(burst.chunk, left < chunks_per_burst ? left : chunks_per_burst);
     }
   }
 }
@@ -42,13 +38,9 @@ inline void store_chunks(ChunkStream& in, Burst* memory, int images, int count) 
   for (int image = 0; image < images; ++image) {
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = 4
-      Chunk parts[chunks_per_burst] = {};
+      Burst burst = {};
       const int left = count - b * chunks_per_burst;
-      in.read(parts, left < chunks_per_burst ? left : chunks_per_burst);
-      Burst burst;
-      for (int i = 0; i < burst_bytes; ++i) {
-        burst.byte[i] = parts[i / chunk_bytes].byte[i % chunk_bytes];
-      }
+      in.read(burst.chunk, left < chunks_per_burst ? left : chunks_per_burst);
       memory[image * bursts + b] = burst;
     }
   }
@@ -57,7 +49,8 @@ inline void store_chunks(ChunkStream& in, Burst* memory, int images, int count) 
 inline void place_burst(const Burst& burst, int index, ByteWeights& word) {
   for (int i = 0; i < burst_bytes; ++i) {
     const int at = index * burst_bytes + i;
-    word.value[at / pe][at % pe] = static_cast<std::int8_t>(burst.byte[i]);
+    word.value[at / pe][at % pe] =
+        static_cast<std::int8_t>(burst.chunk[i / chunk_bytes].byte[i % chunk_bytes]);
   }
 }
 
@@ -65,7 +58,7 @@ template <int Bits>
 void place_burst(const Burst& burst, int index, PlaneWeights<Bits>& word) {
   for (int i = 0; i < burst_bytes / 8; ++i) {
     const int at = index * (burst_bytes / 8) + i;
-    word.plane[at / pe][at % pe] = word_at(burst.byte + i * 8);
+    word.plane[at / pe][at % pe] = word_at(burst.chunk[i / 2].byte + i % 2 * 8);
   }
 }
 
@@ -92,7 +85,7 @@ inline void load_parameters(const Burst* memory, ParameterStream& out, int field
 #pragma HLS pipeline II = 1
       const Burst burst = memory[f * bursts + b];
       for (int i = 0; i < per_burst; ++i) {
-        field.value[b * per_burst + i] = int32_at(burst.byte + i * 4);
+        field.value[b * per_burst + i] = int32_at(burst.chunk[i / 4].byte + i % 4 * 4);
       }
     }
     out.write(field);

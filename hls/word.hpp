@@ -11,14 +11,14 @@
 namespace dovetail {
 namespace engine {
 
-/// 512 bits of memory.
-struct Burst {
-  std::uint8_t byte[burst_bytes];
-};
-
 /// 128 bits of a feature map: 16, 32, 64 or 128 codes.
 struct Chunk {
   std::uint8_t byte[chunk_bytes];
+};
+
+/// 512 bits of memory.
+struct Burst {
+  Chunk chunk[burst_bytes / chunk_bytes];
 };
 
 /// pe accumulators, one an output channel.

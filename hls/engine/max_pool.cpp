@@ -7,13 +7,14 @@ namespace {
 using namespace dovetail::engine;
 
 /// The larger of the codes in two bytes. int8 codes are signed, narrower ones are not.
-inline std::uint8_t larger(std::uint8_t a, std::uint8_t b, int bits) {
+template <int Bits>
+std::uint8_t larger(std::uint8_t a, std::uint8_t b) {
 #pragma HLS inline
-  if (bits == 1) return a | b;
-  if (bits == 8) return static_cast<std::int8_t>(a) > static_cast<std::int8_t>(b) ? a : b;
-  const int mask = (1 << bits) - 1;
+  if (Bits == 1) return a | b;
+  if (Bits == 8) return static_cast<std::int8_t>(a) > static_cast<std::int8_t>(b) ? a : b;
+  constexpr int mask = (1 << Bits) - 1;
   int joint = 0;
-  for (int shift = 0; shift < 8; shift += bits) {
+  for (int shift = 0; shift < 8; shift += Bits) {
     const int x = a >> shift & mask, y = b >> shift & mask;
     joint |= (x > y ? x : y) << shift;
   }
@@ -21,18 +22,19 @@ inline std::uint8_t larger(std::uint8_t a, std::uint8_t b, int bits) {
 }
 
 /// Maxima of `bytes` bytes of codes, in place.
-inline void take_maxima(std::uint8_t* most, const std::uint8_t* candidate, int bytes, int bits) {
+template <int Bits>
+void take_maxima(std::uint8_t* most, const std::uint8_t* candidate, int bytes) {
   for (int i = 0; i < bytes; ++i) {
 #pragma HLS pipeline II = 1
 #pragma HLS unroll factor = 16
-    most[i] = larger(most[i], candidate[i], bits);
+    most[i] = larger<Bits>(most[i], candidate[i]);
   }
 }
 
 /// Each output row begins as the maxima over the kernel's rows, a whole row at a time; then each
 /// pixel takes the maximum over its columns.
-void pool_windows(ChunkStream& input, ChunkStream& output, int images, const WindowShape& shape,
-                  int bits) {
+template <int Bits>
+void pool_codes(ChunkStream& input, ChunkStream& output, int images, const WindowShape& shape) {
   std::uint8_t lines[line_count][line_bytes];
 #pragma HLS array_partition variable = lines cyclic factor = 16 dim = 2
   std::uint8_t columns[line_bytes];
@@ -51,13 +53,13 @@ void pool_windows(ChunkStream& input, ChunkStream& output, int images, const Win
         columns[i] = lines[top & (line_count - 1)][chunk_bytes + i];
       }
       for (int k = 1; k < shape.kernel; ++k) {
-        take_maxima(columns, lines[(top + k) & (line_count - 1)] + chunk_bytes, shape.row_bytes(),
-                    bits);
+        take_maxima<Bits>(columns, lines[(top + k) & (line_count - 1)] + chunk_bytes,
+                          shape.row_bytes());
       }
       for (int column = 0; column < shape.out_width(); ++column) {
         const std::uint8_t* first = columns + column * shape.stride * bytes;
         for (int i = 0; i < bytes; ++i) pixel[i] = first[i];
-        for (int k = 1; k < shape.kernel; ++k) take_maxima(pixel, first + k * bytes, bytes, bits);
+        for (int k = 1; k < shape.kernel; ++k) take_maxima<Bits>(pixel, first + k * bytes, bytes);
         for (int at = 0; at < bytes; at += chunk_bytes) {
 #pragma HLS pipeline II = 1
           Chunk piece;
@@ -70,6 +72,20 @@ void pool_windows(ChunkStream& input, ChunkStream& output, int images, const Win
     for (; filled < shape.height; ++filled) {
       reader.fill(input, lines[filled & (line_count - 1)], shape, filled);
     }
+  }
+}
+
+void pool_windows(ChunkStream& input, ChunkStream& output, int images, const WindowShape& shape,
+                  int bits) {
+  switch (bits) {
+    case 1:
+      return pool_codes<1>(input, output, images, shape);
+    case 2:
+      return pool_codes<2>(input, output, images, shape);
+    case 4:
+      return pool_codes<4>(input, output, images, shape);
+    default:
+      return pool_codes<8>(input, output, images, shape);
   }
 }
 
