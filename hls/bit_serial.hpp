@@ -46,10 +46,12 @@ inline std::uint64_t plane_of(const std::uint8_t* codes, int bits, int plane) {
   return word;
 }
 
-/// The lanes of one vector, `count` chunks, as planes; words beyond are zero.
+/// One vector of `lanes` codes, `count` chunks, as planes. What the last chunk holds beyond them
+/// counts for nothing: 1-bit weights have no zero to meet it with.
 template <int WeightBits>
-void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, int count, int words,
+void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, int count, int lanes,
                  int bits) {
+  const int words = vector_words(lanes, WeightBits);
   Chunk codes[max_lanes / chunk_bytes + 4];
   Chunk marks[max_lanes / 8 / chunk_bytes + 1];
   vectors.read(codes, count);
@@ -71,6 +73,8 @@ void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, in
         word.bits = ~std::uint64_t{0};
         word.mask = plane_of(from, bits, plane);
       }
+      const int left = lanes - w * simd(WeightBits);
+      if (left < simd(WeightBits)) word.mask &= (std::uint64_t{1} << left) - 1;
       planes.word[plane][w] = word;
       ones += hls::popcount(word.mask);
       below += hls::popcount(word.mask & ~word.bits);
@@ -126,14 +130,15 @@ void multiply_planes(const Planes& x, const PlaneWeights<Bits>* weights, Accumul
   }
 }
 
-/// `count` vectors of `words` words against a matrix of tiles × words weight words, kept on chip.
+/// `count` vectors of `lanes` codes against a matrix of `tiles` tiles, kept on chip.
 template <int Bits>
 void multiply(ChunkStream& vectors, ChunkStream& validity, const PlaneWeights<Bits>* weights,
-              AccumulatorStream& out, int count, int chunk_count, int words, int tiles, int bits) {
+              AccumulatorStream& out, int count, int chunk_count, int lanes, int tiles, int bits) {
+  const int words = vector_words(lanes, Bits);
   for (int n = 0; n < count; ++n) {
 #pragma HLS dataflow
     Planes planes;
-    read_planes<Bits>(vectors, validity, planes, chunk_count, words, bits);
+    read_planes<Bits>(vectors, validity, planes, chunk_count, lanes, bits);
     multiply_planes(planes, weights, out, words, tiles, bits);
   }
 }

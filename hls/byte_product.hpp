@@ -93,10 +93,11 @@ inline void multiply_tile(const LaneBlock* block, const ByteWeights* weights, in
 }
 static_assert(vectors_at_once == 4, "the loop over weight words starts one every so many cycles");
 
-/// `count` vectors of `words` words against a matrix of tiles × words weight words, kept on chip.
+/// `count` vectors of `lane_count` codes against a matrix of `tiles` tiles, kept on chip.
 inline void multiply(ChunkStream& vectors, ChunkStream& validity, const ByteWeights* weights,
-                     AccumulatorStream& out, int count, int chunk_count, int words, int tiles,
+                     AccumulatorStream& out, int count, int chunk_count, int lane_count, int tiles,
                      int bits) {
+  const int words = vector_words(lane_count, ByteWeights::bits);
   LaneBlock block[max_lane_words];
   Accumulators sums[max_tiles][vectors_at_once];
   for (int w = 0; w < words; ++w) block[w] = LaneBlock{};

@@ -20,10 +20,9 @@ void matrix_vector(ChunkStream& vectors, ChunkStream& validity, WeightStream<Wei
                    AccumulatorStream& out, const Product& product) {
   WeightWord<WeightBits> kept[max_weight_words(WeightBits)];
 #pragma HLS bind_storage variable = kept type = ram_1p impl = uram
-  const int words = vector_words(product.lanes, WeightBits);
-  weights.read(kept, product.tiles * words);
-  multiply(vectors, validity, kept, out, product.count, product.chunk_count, words, product.tiles,
-           product.bits);
+  weights.read(kept, product.tiles * vector_words(product.lanes, WeightBits));
+  multiply(vectors, validity, kept, out, product.count, product.chunk_count, product.lanes,
+           product.tiles, product.bits);
 }
 
 }  // namespace engine

@@ -5,8 +5,9 @@
 //
 // Feature map: [image][row][column][channel] of codes of 1, 2, 4 or 8 bits, the first in a byte's
 // low bits, without gaps but for the end of each image, which is padded to `burst_bytes`. Hidden
-// maps have channels padded to a multiple of `pe` with code 0; the network's input is int8 with its
-// 1 to 4 channels as they are. A dense layer's vector is a map of height and width 1.
+// maps have channels padded to a multiple of `pe` with code 0 (which 1-bit weights rely on); the
+// network's input is int8 with its 1 to 4 channels as they are. A dense layer's vector is a map of
+// height and width 1.
 //
 // Codes: 1 bit: 0 stands for −1 and 1 for +1; 2 and 4 bits: the value itself, unsigned; 8 bits:
 // int8.
@@ -34,12 +35,12 @@ constexpr int burst_bytes = 64;  // one 512-bit AXI word
 static_assert(burst_bytes % chunk_bytes == 0, "a burst holds whole chunks");
 
 // Maxima of the kernels' on-chip buffers.
-constexpr int max_kernel = 7;                // rows and columns of a window
-constexpr int max_row_bytes = 32768;         // of (width + 2 padding) pixels
-constexpr int max_lanes = 65536;             // of one input vector or window
-constexpr int max_weight_bytes = 2097152;    // a layer
-constexpr int max_tiles = 64;                // 2,048 output channels
-constexpr int max_image_bytes = 65536;       // of the network's input
+constexpr int max_kernel = 7;              // rows and columns of a window
+constexpr int max_row_bytes = 32768;       // of (width + 2 padding) pixels
+constexpr int max_lanes = 65536;           // of one input vector or window
+constexpr int max_weight_bytes = 2097152;  // a layer
+constexpr int max_tiles = 64;              // 2,048 output channels
+constexpr int max_image_bytes = 65536;     // of the network's input
 constexpr int max_input_channels = 4;
 constexpr int max_activation_bits = 8;
 static_assert(std::int64_t{max_lanes} * 127 * 128 < (std::int64_t{1} << 30),
