@@ -47,8 +47,7 @@ void expect(bool holds, const std::string& problem, const std::string& remedy) {
 void check(const TrainSettings& settings, const TypedOptions& typed) {
   expect(typed.format == "float32", fmt::format("unknown format '{}' for training", typed.format),
          "Known formats: float32");
-  expect(settings.fpga_format == "int8",
-         fmt::format("unknown FPGA format '{}'", settings.fpga_format), "Known FPGA formats: int8");
+  quant::kernel_family(settings.fpga_format);  // throws for an unknown one, listing the known
   expect(settings.epochs >= 1, fmt::format("--epochs {} trains nothing", settings.epochs),
          "Give 1 or more");
   expect(settings.batch >= 1, fmt::format("--batch {} holds no samples", settings.batch),
@@ -94,7 +93,8 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   line.add("loss", typed.loss, "cross-entropy or mse");
   line.add("seed", settings.seed, "of initial weights, order and dropout");
   line.add("format", typed.format, "number format of training: float32");
-  line.add("fpga-format", settings.fpga_format, "number format of the FPGA ranks: int8");
+  line.add("fpga-format", settings.fpga_format,
+           "number format of the FPGA ranks: int8, int4, int2 or wXaY (w1a1, wta2, w4a8 …)");
   line.add_flag("resume", settings.resume, "go on from the run folder's checkpoint");
   options.placement.add_to(line);
   for (const char* name : {"data", "out"}) line.require(name);
@@ -178,8 +178,8 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
 }
 
 void evaluate_on_fpga(Job& job, Communicator& link) {
-  const CardEngine card = open_engine(job.placement.mine(), job.options.placement,
-                                      job.options.settings.fpga_format);
+  const CardEngine card =
+      open_engine(job.placement.mine(), job.options.placement, job.options.settings.fpga_format);
   job.world.barrier();
   Evaluator evaluator(link, *card.engine, job.test_set);
   evaluator.run();

@@ -26,8 +26,8 @@ std::size_t size(int value) {
 
 /// Bytes from one image to the next, in uint8 and as int8 map alike.
 std::size_t input_bytes(const PackedNetwork& network) {
-  return size(engine::image_bytes(network.height, network.width, network.channels,
-                                  engine::input_bits));
+  return size(
+      engine::image_bytes(network.height, network.width, network.channels, engine::input_bits));
 }
 
 /// Bytes that one image's output takes.
@@ -108,8 +108,8 @@ void Engine::allocate(const PackedNetwork& network) {
     const fpga::Kernel& kernel =
         layer.kind == LayerKind::conv2d ? workers_[0].conv2d : workers_[0].dense;
     weights_[i].weights = card_.allocate(layer.weights.size(), kernel, argument_weights);
-    weights_[i].parameters = card_.allocate(layer.parameters.size() * sizeof(std::int32_t), kernel,
-                                            argument_parameters);
+    weights_[i].parameters =
+        card_.allocate(layer.parameters.size() * sizeof(std::int32_t), kernel, argument_parameters);
   }
   for (Worker& worker : workers_) {
     worker.images = card_.allocate(batch * input, worker.quantise_input, argument_input);
@@ -120,7 +120,8 @@ void Engine::allocate(const PackedNetwork& network) {
       worker.outputs.push_back(
           layer.kind == LayerKind::max_pool
               ? card_.allocate(bytes, worker.max_pool, argument_pooled)
-              : card_.allocate(bytes, layer.kind == LayerKind::conv2d ? worker.conv2d : worker.dense,
+              : card_.allocate(bytes,
+                               layer.kind == LayerKind::conv2d ? worker.conv2d : worker.dense,
                                argument_output));
     }
     worker.staged_images.assign(batch * input, 0);
@@ -183,8 +184,7 @@ void Engine::launch(Worker& worker, std::size_t index, const fpga::Buffer& input
   const Weights& weights = weights_[index];
   const fpga::Buffer& output = worker.outputs[index];
   const int stored = layer.stored_in_channels();
-  const std::int32_t low =
-      layer.activation == quant::Activation::relu ? 0 : numeric::int8_lowest;
+  const std::int32_t low = layer.activation == quant::Activation::relu ? 0 : numeric::int8_lowest;
   switch (layer.kind) {
     case LayerKind::conv2d:
       worker.conv2d.run(input, weights.weights, weights.parameters, output, batch, layer.in_height,

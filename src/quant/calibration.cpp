@@ -58,8 +58,8 @@ void Histogram::add(std::span<const float> values) {
   for (const float value : values) {
     const double octaves = std::log2(std::max(std::abs(double{value}), 1e-300)) - lowest_octave;
     // A value that is no number counts as the largest.
-    const double bin = octaves < bins ? std::clamp(octaves * per_octave + 1, 0.0, bins - 1.0)
-                                      : bins - 1.0;
+    const double bin =
+        octaves < bins ? std::clamp(octaves * per_octave + 1, 0.0, bins - 1.0) : bins - 1.0;
     ++counts_[static_cast<std::size_t>(bin)];
   }
 }

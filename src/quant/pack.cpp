@@ -116,8 +116,8 @@ WeightCodes channel_codes(const Layer& layer, std::size_t out, std::size_t colum
   const std::span weights = std::span(layer.weight).subspan(out * columns, columns);
   for (const float weight : weights) demand_finite(double{weight}, layer, "weight");
   demand_finite(double{layer.bias[out]}, layer, "bias");
-  double scale = layer.weight_scale.empty() ? choose_scale(weights, format)
-                                            : double{layer.weight_scale[out]};
+  double scale =
+      layer.weight_scale.empty() ? choose_scale(weights, format) : double{layer.weight_scale[out]};
   if (!(std::isfinite(scale) && scale >= 0))
     throw Error(fmt::format("layer {} has a weight scale of {}", layer.name, scale));
   if (format.bits == 8)
@@ -162,7 +162,8 @@ void pack_layer(const Layer& source, PackedLayer& layer, const numeric::Format& 
     }
     Affine affine = affine_of(source, o, weights, in);
     layer.scales.push_back(static_cast<float>(affine.unit));
-    // Accumulators of 8-bit weights are fine enough to hold their bias; others leave it to the host.
+    // Accumulators of 8-bit weights are fine enough to hold their bias; others leave it to the
+    // host.
     const bool bias_inside = layer.out_bits != engine::raw_bits || format.weights.bits == 8;
     layer.biases.push_back(bias_inside ? 0.0F : static_cast<float>(affine.constant));
     if (!bias_inside) affine.constant = 0;

@@ -140,8 +140,8 @@ void read_blobs(Reader& reader, PackedLayer& layer) {
 
 /// The kernels' 16-bit sums need byte weights of ±127; narrower ones have no such limit.
 void check_weights(const PackedLayer& layer) {
-  if (layer.weight_bits == 8 && std::find(layer.weights.begin(), layer.weights.end(), 0x80) !=
-                                    layer.weights.end()) {
+  if (layer.weight_bits == 8 &&
+      std::find(layer.weights.begin(), layer.weights.end(), 0x80) != layer.weights.end()) {
     damaged(fmt::format("layer {} has a weight of −128", layer.name));
   }
 }
@@ -161,7 +161,8 @@ void check_parameters(const PackedLayer& layer) {
     const Channel channel = layer.channel(out);
     const bool fits = out < layer.out_channels ? usable(channel, layer.out_bits)
                                                : channel == idle_channel(layer.out_bits);
-    if (!fits) damaged(fmt::format("layer {} has unusable parameters for output {}", layer.name, out));
+    if (!fits)
+      damaged(fmt::format("layer {} has unusable parameters for output {}", layer.name, out));
   }
 }
 

@@ -41,8 +41,8 @@ void check_window(const PackedLayer& layer) {
   demand(layer.kernel <= layer.in_height + 2 * layer.padding &&
              layer.kernel <= layer.in_width + 2 * layer.padding,
          layer, "its kernel is larger than the padded feature map");
-  demand(layer.out_height ==
-                 engine::output_extent(layer.in_height, layer.kernel, layer.stride, layer.padding) &&
+  demand(layer.out_height == engine::output_extent(layer.in_height, layer.kernel, layer.stride,
+                                                   layer.padding) &&
              layer.out_width ==
                  engine::output_extent(layer.in_width, layer.kernel, layer.stride, layer.padding),
          layer, "its output extents do not follow from its input");

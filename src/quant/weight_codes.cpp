@@ -7,7 +7,7 @@
 namespace dovetail::quant {
 namespace {
 
-constexpr int starts = 8;
+constexpr int starts = 16;
 constexpr int rounds = 2;
 
 struct Fit {
@@ -15,11 +15,15 @@ struct Fit {
   double error = 0;  // Σ (w − scale · code)², less Σ w²
 };
 
-Fit refit(std::span<const float> weights, double scale, double lowest, double highest) {
-  const double inverse = 1 / scale;
+Fit refit(std::span<const float> weights, double scale, const numeric::ElementFormat& format) {
+  const auto inverse = static_cast<float>(1 / scale);
+  const auto lowest = static_cast<float>(format.lowest),
+             highest = static_cast<float>(format.highest);
   double products = 0, squares = 0;
   for (const float weight : weights) {
-    const double code = std::clamp(std::floor(double{weight} * inverse + 0.5), lowest, highest);
+    // Truncation of a positive number rounds as compilers can do it many at a time.
+    const float clamped = std::min(std::max(weight * inverse, lowest), highest);
+    const int code = static_cast<int>(clamped - lowest + 0.5F) + format.lowest;
     products += double{weight} * code;
     squares += code * code;
   }
@@ -27,13 +31,13 @@ Fit refit(std::span<const float> weights, double scale, double lowest, double hi
   return {products / squares, -products * products / squares};
 }
 
-double least_squares_scale(std::span<const float> weights, double largest, double lowest,
-                           double highest) {
-  double best = largest / highest, least = 0;
+double least_squares_scale(std::span<const float> weights, double largest,
+                           const numeric::ElementFormat& format) {
+  double best = largest / format.highest, least = 0;
   for (int start = 0; start < starts; ++start) {
-    double scale = largest / highest * std::exp2(-start * 0.375);
+    double scale = largest / format.highest * std::exp2(-start * 0.125);
     for (int round = 0; round < rounds; ++round) {
-      const Fit fit = refit(weights, scale, lowest, highest);
+      const Fit fit = refit(weights, scale, format);
       scale = fit.scale;
       if (fit.error < least) {
         least = fit.error;
@@ -55,7 +59,7 @@ double choose_scale(std::span<const float> weights, const numeric::ElementFormat
   if (!(largest > 0)) return 1;
   if (format.kind == numeric::ElementKind::binary) return sum / static_cast<double>(weights.size());
   if (format.bits == 8) return largest / format.highest;
-  return least_squares_scale(weights, largest, format.lowest, format.highest);
+  return least_squares_scale(weights, largest, format);
 }
 
 WeightCodes weight_codes(std::span<const float> weights, const numeric::ElementFormat& format,

@@ -14,10 +14,10 @@ struct WeightCodes {
   std::vector<std::int8_t> codes;
 };
 
-/// The scale that serves these weights best, by the format: 8 bits: the largest becomes 127; binary:
-/// mean |w|, which is exact (Rastegari et al. 2016, arXiv 1603.05279, section 3.1); ternary, 2 and
-/// 4 bits: least mean squared error, found by alternating between codes and scale from several
-/// starts (Lloyd 1982). 1 for weights that are all zero.
+/// The scale that serves these weights best, by the format: 8 bits: the largest becomes 127;
+/// binary: mean |w|, which is exact (Rastegari et al. 2016, arXiv 1603.05279, section 3.1);
+/// ternary, 2 and 4 bits: least mean squared error, found by alternating between codes and scale
+/// from several starts (Lloyd 1982). 1 for weights that are all zero.
 double choose_scale(std::span<const float> weights, const numeric::ElementFormat& format);
 
 /// w / scale rounded to nearest, ties away from zero, clamped to the format's codes; binary: −1

@@ -116,7 +116,7 @@ class EngineKernels : public testing::TestWithParam<Weights> {
 
 TEST_P(EngineKernels, Conv2dEqualsItsTwin) {
   const int kernels[] = {1, 2, 3, 5, 7};
-  for (int trial = 0; trial < 100; ++trial) {
+  for (int trial = 0; trial < 60; ++trial) {
     const int kernel = one_of(kernels), stride = between(1, 3), padding = between(0, kernel - 1);
     const int batch = between(1, 5), height = between(kernel, 12), width = between(kernel, 17);
     const bool hidden = between(0, 2) > 0;  // hidden maps have padded channels, the input has not
@@ -147,7 +147,7 @@ TEST_P(EngineKernels, Conv2dEqualsItsTwin) {
 }
 
 TEST_P(EngineKernels, DenseEqualsItsTwinOnVectorsAndOnMaps) {
-  for (int trial = 0; trial < 60; ++trial) {
+  for (int trial = 0; trial < 40; ++trial) {
     const bool hidden = between(0, 2) > 0;
     const int in_bits = hidden ? one_of(widths) : 8, out_bits = one_of(widths);
     const int channels = hidden ? between(1, 70) : between(1, 4);
