@@ -1,61 +1,122 @@
-// What follows the products: bias, ReLU and requantisation to int8, or bias alone for the last
-// layer.
+// What follows the products: thresholds or requantisation to codes, or the accumulators as they
+// are.
 #pragma once
 
 #include "memory.hpp"
 #include "numeric/requantise.hpp"
 
 namespace dovetail {
-namespace int8 {
+namespace engine {
 
-/// int8 activations of pe channels from their accumulators: pe / simd words.
-inline void write_requantised(const Accumulators& sums, const ChannelParameters& parameters,
-                              std::int32_t low, LaneStream& out) {
+static_assert(max_levels + 1 >= 3, "the fields of a tile hold thresholds, or bias and factor");
+
+/// The parameters of one tile.
+struct TileParameters {
+  ParameterField field[max_levels + 1];
+};
+
+/// Codes of Bits < 8 bits: how many thresholds an accumulator reaches, counted from the top where
+/// the complement says so (a batch norm with a negative gain).
+template <int Bits>
+void write_levels(const Accumulators& sums, const TileParameters& parameters, Realigner& joined,
+                  ChunkStream& out) {
+  constexpr int count = levels(Bits), per_byte = 8 / Bits;
+  std::int32_t code[pe] = {};
+  for (int t = 1; t <= count; ++t) {
+#pragma HLS unroll
+    for (int p = 0; p < pe; ++p) {
+#pragma HLS unroll
+      code[p] += sums.value[p] >= parameters.field[t].value[p] ? 1 : 0;
+    }
+  }
+  Chunk codes = {};
+  for (int byte = 0; byte < pe / per_byte; ++byte) {
+#pragma HLS unroll
+    int joint = 0;
+    for (int i = 0; i < per_byte; ++i) {
+      const int p = byte * per_byte + i;
+      joint |= (code[p] ^ parameters.field[0].value[p]) << (i * Bits);
+    }
+    codes.byte[byte] = static_cast<std::uint8_t>(joint);
+  }
+  joined.append(codes, pe / per_byte, out);
+}
+
+/// int8 of pe channels.
+inline void write_requantised(const Accumulators& sums, const TileParameters& parameters,
+                              std::int32_t low, ChunkStream& out) {
   std::int8_t values[pe];
   for (int p = 0; p < pe; ++p) {
 #pragma HLS unroll
-    values[p] = numeric::requantise(sums.value[p] + parameters.bias[p], parameters.multiplier[p],
-                                    parameters.shift[p], low);
+    values[p] =
+        numeric::requantise(sums.value[p] + parameters.field[0].value[p],
+                            parameters.field[1].value[p], parameters.field[2].value[p], low);
   }
-  Lanes words[pe / simd];
-  for (int p = 0; p < pe; ++p) words[p / simd].value[p % simd] = values[p];
-  out.write(words, pe / simd);
+  Chunk parts[pe / chunk_bytes];
+  for (int p = 0; p < pe; ++p) {
+    parts[p / chunk_bytes].byte[p % chunk_bytes] = static_cast<std::uint8_t>(values[p]);
+  }
+  out.write(parts, pe / chunk_bytes);
 }
 
-/// The accumulators themselves with their bias, little-endian int32: 4 · pe / simd words.
-inline void write_raw(const Accumulators& sums, const ChannelParameters& parameters,
-                      LaneStream& out) {
-  constexpr int per_word = simd / 4;
-  for (int w = 0; w < pe / per_word; ++w) {
+/// The accumulators themselves with their bias, little-endian int32.
+inline void write_raw(const Accumulators& sums, const TileParameters& parameters,
+                      ChunkStream& out) {
+  constexpr int per_chunk = chunk_bytes / 4;
+  for (int c = 0; c < pe / per_chunk; ++c) {
 #pragma HLS pipeline II = 1
-    Lanes word;
-    for (int i = 0; i < simd; ++i) {
-      const int p = w * per_word + i / 4;
-      const std::uint32_t bits = static_cast<std::uint32_t>(sums.value[p] + parameters.bias[p]);
-      word.value[i] = static_cast<std::int8_t>(static_cast<std::uint8_t>(bits >> (i % 4 * 8)));
+    Chunk chunk;
+    for (int i = 0; i < chunk_bytes; ++i) {
+      const int p = c * per_chunk + i / 4;
+      const auto bits = static_cast<std::uint32_t>(sums.value[p] + parameters.field[0].value[p]);
+      chunk.byte[i] = static_cast<std::uint8_t>(bits >> (i % 4 * 8));
     }
-    out.write(word);
+    out.write(chunk);
   }
 }
 
-/// `count` vectors of `tiles` accumulator words each. With `raw` the sums leave as int32, else as
-/// int8, clamped at 0 from below when `relu`.
-inline void activate(AccumulatorStream& sums, ParameterStream& parameters, LaneStream& out,
-                     int count, int tiles, int relu, int raw) {
-  ChannelParameters kept[max_tiles];
-  parameters.read(kept, tiles);
-  const std::int32_t low = relu != 0 ? 0 : numeric::int8_lowest;
-  for (int n = 0; n < count; ++n) {
-    for (int t = 0; t < tiles; ++t) {
-      const Accumulators sum = sums.read();
-      if (raw != 0) {
-        write_raw(sum, kept[t], out);
-      } else {
-        write_requantised(sum, kept[t], low, out);
+/// What leaves for each image: `pixels` of `tiles` tiles, in codes of `bits` bits, or raw_bits.
+/// 8-bit codes are clamped to `low` from below.
+struct Output {
+  int images, pixels, tiles, bits;
+  std::int32_t low;
+
+  int image_chunks() const { return chunks(code_bytes(pixels * tiles * pe, bits)); }
+  int fields() const { return parameter_fields(bits); }
+};
+
+/// The accumulators of every pixel, tile by tile, as codes; each image ends with a whole chunk.
+inline void activate(AccumulatorStream& sums, ParameterStream& parameters, ChunkStream& out,
+                     const Output& output) {
+  TileParameters kept[max_tiles];
+  for (int t = 0; t < output.tiles; ++t) parameters.read(kept[t].field, output.fields());
+  for (int image = 0; image < output.images; ++image) {
+    Realigner joined;
+    for (int pixel = 0; pixel < output.pixels; ++pixel) {
+      for (int t = 0; t < output.tiles; ++t) {
+#pragma HLS pipeline II = 8
+        const Accumulators sum = sums.read();
+        switch (output.bits) {
+          case 1:
+            write_levels<1>(sum, kept[t], joined, out);
+            break;
+          case 2:
+            write_levels<2>(sum, kept[t], joined, out);
+            break;
+          case 4:
+            write_levels<4>(sum, kept[t], joined, out);
+            break;
+          case 8:
+            write_requantised(sum, kept[t], output.low, out);
+            break;
+          default:
+            write_raw(sum, kept[t], out);
+        }
       }
     }
+    joined.flush(out);
   }
 }
 
-}  // namespace int8
+}  // namespace engine
 }  // namespace dovetail

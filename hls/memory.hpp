@@ -1,97 +1,127 @@
 // Load and store stages: between bursts in the card's memory and the words of the streams.
 #pragma once
 
+#include "bits.hpp"
 #include "stream.hpp"
 #include "word.hpp"
 
 namespace dovetail {
-namespace int8 {
+namespace engine {
 
-// Deep enough that a stage rarely waits for its neighbour's start-up; 256 × 16 bytes are two
-// BRAM36.
-using LaneStream = hls::Stream<Lanes, 256>;
-using WeightStream = hls::Stream<WeightWord, 4>;
-using ParameterStream = hls::Stream<ChannelParameters, 2>;
-using AccumulatorStream = hls::Stream<Accumulators, 64>;
+// Deep enough that a stage rarely waits for its neighbour's start-up; 1,024 × 16 bytes are four
+// BRAM36, 256 accumulator words fifteen.
+using ChunkStream = hls::Stream<Chunk, 1024>;
+using ParameterStream = hls::Stream<ParameterField, 4>;
+using AccumulatorStream = hls::Stream<Accumulators, 256>;
+template <int Bits>
+using WeightStream = hls::Stream<WeightWord<Bits>, 4>;
 
-constexpr int lanes_per_burst = burst_bytes / simd;
+constexpr int chunks_per_burst = burst_bytes / chunk_bytes;
 
-/// Reads `images` maps of `words` lanes each, every one starting on a burst.
-inline void load_lanes(const Burst* memory, LaneStream& out, int images, int words) {
-  const int bursts = divide_up(words, lanes_per_burst);
+/// Reads `images` maps of `count` chunks each, every one starting on a burst.
+inline void load_chunks(const Burst* memory, ChunkStream& out, int images, int count) {
+  const int bursts = divide_up(count, chunks_per_burst);
   for (int image = 0; image < images; ++image) {
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = 4
       const Burst burst = memory[image * bursts + b];
-      for (int part = 0; part < lanes_per_burst; ++part) {
-        Lanes lanes;
-        for (int l = 0; l < simd; ++l) lanes.value[l] = burst.byte[part * simd + l];
-        if (b * lanes_per_burst + part < words) out.write(lanes);
-      }
+      const int left = count - b * chunks_per_burst;
+      out.write(burst.chunk, left < chunks_per_burst ? left : chunks_per_burst);
     }
   }
 }
 
-/// Writes `images` maps of `words` lanes each, every one starting on a burst; the rest of its last
+/// Writes `images` maps of `count` chunks each, every one starting on a burst; the rest of its last
 /// burst is zero.
-inline void store_lanes(LaneStream& in, Burst* memory, int images, int words) {
-  const int bursts = divide_up(words, lanes_per_burst);
+inline void store_chunks(ChunkStream& in, Burst* memory, int images, int count) {
+  const int bursts = divide_up(count, chunks_per_burst);
   for (int image = 0; image < images; ++image) {
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = 4
       Burst burst = {};
-      for (int part = 0; part < lanes_per_burst; ++part) {
-        if (b * lanes_per_burst + part >= words) continue;
-        const Lanes lanes = in.read();
-        for (int l = 0; l < simd; ++l) burst.byte[part * simd + l] = lanes.value[l];
-      }
+      const int left = count - b * chunks_per_burst;
+      in.read(burst.chunk, left < chunks_per_burst ? left : chunks_per_burst);
       memory[image * bursts + b] = burst;
     }
   }
 }
 
-inline void load_weights(const Burst* memory, WeightStream& out, int words) {
-  constexpr int bursts = weight_word_bytes / burst_bytes;
-  constexpr int rows = burst_bytes / pe;  // of a weight word, in one burst
+inline void place_burst(const Burst& burst, int index, ByteWeights& word) {
+  for (int i = 0; i < burst_bytes; ++i) {
+    const int at = index * burst_bytes + i;
+    word.value[at / pe][at % pe] =
+        static_cast<std::int8_t>(burst.chunk[i / chunk_bytes].byte[i % chunk_bytes]);
+  }
+}
+
+template <int Bits>
+void place_burst(const Burst& burst, int index, PlaneWeights<Bits>& word) {
+  for (int i = 0; i < burst_bytes / 8; ++i) {
+    const int at = index * (burst_bytes / 8) + i;
+    word.plane[at / pe][at % pe] = word_at(burst.chunk[i / 2].byte + i % 2 * 8);
+  }
+}
+
+template <int Bits>
+void load_weights(const Burst* memory, WeightStream<Bits>& out, int words) {
+  constexpr int bursts = weight_word_bytes(Bits) / burst_bytes;
   for (int w = 0; w < words; ++w) {
-#pragma HLS pipeline II = 8
-    WeightWord word;
+    WeightWord<Bits> word;
     for (int b = 0; b < bursts; ++b) {
-      const Burst burst = memory[w * bursts + b];
-      for (int i = 0; i < burst_bytes; ++i) word.value[b * rows + i / pe][i % pe] = burst.byte[i];
+#pragma HLS pipeline II = 1
+      place_burst(memory[w * bursts + b], b, word);
     }
     out.write(word);
   }
 }
 
-/// The little-endian int32 at a position of a burst.
-inline std::int32_t int32_at(const Burst& burst, int position) {
-  std::uint32_t bits = 0;
-  for (int i = 3; i >= 0; --i)
-    bits = bits << 8 | static_cast<std::uint8_t>(burst.byte[position * 4 + i]);
-  return static_cast<std::int32_t>(bits);
-}
-
-inline void load_parameters(const Burst* memory, ParameterStream& out, int tiles) {
+/// `fields` of pe little-endian int32 each.
+inline void load_parameters(const Burst* memory, ParameterStream& out, int fields) {
+  constexpr int bursts = parameter_bytes / burst_bytes;
   constexpr int per_burst = burst_bytes / 4;
-  constexpr int bursts_per_field = pe / per_burst;
-  for (int t = 0; t < tiles; ++t) {
-    ChannelParameters parameters;
-    for (int b = 0; b < bursts_per_field; ++b) {
-#pragma HLS pipeline II = 3
-      const Burst* tile = memory + t * 3 * bursts_per_field + b;
-      const Burst bias = tile[0];
-      const Burst multiplier = tile[bursts_per_field];
-      const Burst shift = tile[2 * bursts_per_field];
+  for (int f = 0; f < fields; ++f) {
+    ParameterField field;
+    for (int b = 0; b < bursts; ++b) {
+#pragma HLS pipeline II = 1
+      const Burst burst = memory[f * bursts + b];
       for (int i = 0; i < per_burst; ++i) {
-        parameters.bias[b * per_burst + i] = int32_at(bias, i);
-        parameters.multiplier[b * per_burst + i] = int32_at(multiplier, i);
-        parameters.shift[b * per_burst + i] = int32_at(shift, i);
+        field.value[b * per_burst + i] = int32_at(burst.chunk[i / 4].byte + i % 4 * 4);
       }
     }
-    out.write(parameters);
+    out.write(field);
   }
 }
 
-}  // namespace int8
+/// Joins pieces of any number of bytes into whole chunks: a barrel shifter and one chunk of
+/// registers.
+class Realigner {
+ public:
+  /// Takes the first `count` bytes of a chunk, 0 to chunk_bytes.
+  void append(const Chunk& piece, int count, ChunkStream& out) {
+#pragma HLS inline
+    for (int i = 0; i < chunk_bytes; ++i) bytes_[held_ + i] = piece.byte[i];
+    held_ += count;
+    if (held_ < chunk_bytes) return;
+    Chunk whole;
+    for (int i = 0; i < chunk_bytes; ++i) whole.byte[i] = bytes_[i];
+    for (int i = 0; i < chunk_bytes; ++i) bytes_[i] = bytes_[chunk_bytes + i];
+    held_ -= chunk_bytes;
+    out.write(whole);
+  }
+  /// Ends a window or image: what is held leaves, filled up with zeros.
+  void flush(ChunkStream& out) {
+#pragma HLS inline
+    if (held_ == 0) return;
+    Chunk last;
+    for (int i = 0; i < chunk_bytes; ++i) last.byte[i] = i < held_ ? bytes_[i] : std::uint8_t{0};
+    held_ = 0;
+    out.write(last);
+  }
+
+ private:
+  std::uint8_t bytes_[2 * chunk_bytes];
+  int held_ = 0;  // invariant: < chunk_bytes between calls
+};
+
+}  // namespace engine
 }  // namespace dovetail

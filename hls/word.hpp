@@ -1,4 +1,4 @@
-// The words that travel over AXI and between the stages of the int8 kernels.
+// The words that travel over AXI and between the stages of the engine's kernels.
 //
 // Plain structs of arrays: g++ keeps them in memory order, Vitis HLS aggregates them into one wide
 // port or stream.
@@ -6,40 +6,63 @@
 
 #include <cstdint>
 
-#include "numeric/int8_layout.hpp"
+#include "numeric/engine_layout.hpp"
 
 namespace dovetail {
-namespace int8 {
+namespace engine {
+
+/// 128 bits of a feature map: 16, 32, 64 or 128 codes.
+struct Chunk {
+  std::uint8_t byte[chunk_bytes];
+};
 
 /// 512 bits of memory.
 struct Burst {
-  std::int8_t byte[burst_bytes];
+  Chunk chunk[burst_bytes / chunk_bytes];
 };
-
-/// simd consecutive activations of one map.
-struct Lanes {
-  std::int8_t value[simd];
-};
-
-/// The weights of one cycle: simd inputs × pe output channels.
-struct WeightWord {
-  std::int8_t value[simd][pe];
-};
-static_assert(sizeof(WeightWord) == weight_word_bytes && weight_word_bytes % burst_bytes == 0,
-              "whole bursts");
 
 /// pe accumulators, one an output channel.
 struct Accumulators {
   std::int32_t value[pe];
 };
 
-/// Bias and requantisation of pe output channels, in the order in which they lie in memory.
-struct ChannelParameters {
-  std::int32_t bias[pe];
-  std::int32_t multiplier[pe];
-  std::int32_t shift[pe];
+/// One field of the parameters of pe output channels.
+struct ParameterField {
+  std::int32_t value[pe];
 };
-static_assert(sizeof(ChannelParameters) == parameter_tile_bytes, "no padding between the fields");
+static_assert(sizeof(ParameterField) == parameter_bytes, "as it lies in memory");
 
-}  // namespace int8
+/// The weights of one cycle, 8 bits each: simd lanes × pe output channels.
+struct ByteWeights {
+  static constexpr int bits = 8;
+  std::int8_t value[simd(bits)][pe];
+};
+
+/// The weights of one cycle, 1, 2 or 4 bits each: bit planes of 64 lanes for pe output channels.
+template <int Bits>
+struct PlaneWeights {
+  static_assert(Bits == 1 || Bits == 2 || Bits == 4, "8-bit weights go through multipliers");
+  static constexpr int bits = Bits;
+  std::uint64_t plane[Bits][pe];
+};
+
+template <int Bits>
+struct WeightWordOf {
+  using Type = PlaneWeights<Bits>;
+};
+template <>
+struct WeightWordOf<8> {
+  using Type = ByteWeights;
+};
+template <int Bits>
+using WeightWord = typename WeightWordOf<Bits>::Type;
+
+static_assert(sizeof(WeightWord<1>) == weight_word_bytes(1) &&
+                  sizeof(WeightWord<2>) == weight_word_bytes(2) &&
+                  sizeof(WeightWord<4>) == weight_word_bytes(4) &&
+                  sizeof(WeightWord<8>) == weight_word_bytes(8),
+              "as they lie in memory");
+static_assert(weight_word_bytes(1) % burst_bytes == 0, "whole bursts");
+
+}  // namespace engine
 }  // namespace dovetail

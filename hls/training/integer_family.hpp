@@ -19,10 +19,24 @@ struct IntegerFamily {
   struct Square {
     Element value[simd][pe];
   };
+  /// A word as the multipliers take it: on the card only its sign bits repeated.
+  struct Operand {
+    Pair value[simd];
+  };
   /// pe accumulators, one an output.
   struct Sums {
     Sum value[pe];
   };
+
+  static Operand operand(const Word& word) {
+#pragma HLS inline
+    Operand wide;
+    for (int l = 0; l < simd; ++l) {
+#pragma HLS unroll
+      wide.value[l] = word.value[l];
+    }
+    return wide;
+  }
 
   static Word ones() {
     Word word;
@@ -33,12 +47,13 @@ struct IntegerFamily {
   static Word quantise(const RealWord& real, const Rounding& rounding, std::uint32_t counter) {
 #pragma HLS inline
     const std::int32_t largest = numeric::largest_code(rounding.bits);
+    std::uint32_t thresholds[simd];
+    rounding.thresholds(counter, thresholds);
     Word word;
     for (int l = 0; l < simd; ++l) {
 #pragma HLS unroll
-      const std::uint32_t threshold = rounding.threshold(counter + static_cast<std::uint32_t>(l));
       word.value[l] = static_cast<Element>(
-          numeric::quantise_real(real.value[l] * rounding.inverse, threshold, largest));
+          numeric::quantise_real(real.value[l] * rounding.inverse, thresholds[l], largest));
     }
     return word;
   }
@@ -82,14 +97,14 @@ struct IntegerFamily {
 
   /// sums[p] += Σ_l x[l] · w[l][p]: pe × simd multiplications, one cycle on the card. Products are
   /// added in pairs first, in half the bits of a sum, which doubles a host's vector lanes.
-  static void multiply_accumulate(const Word& x, const Square& w, Sums& sums) {
+  static void multiply_accumulate(const Operand& x, const Square& w, Sums& sums) {
 #pragma HLS inline
     for (int l = 0; l < simd; l += 2) {
 #pragma HLS unroll
       for (int p = 0; p < pe; ++p) {
 #pragma HLS unroll
-        const Pair even = static_cast<Pair>(static_cast<Pair>(w.value[l][p]) * x.value[l]);
-        const Pair odd = static_cast<Pair>(static_cast<Pair>(w.value[l + 1][p]) * x.value[l + 1]);
+        const Pair even = static_cast<Pair>(w.value[l][p] * x.value[l]);
+        const Pair odd = static_cast<Pair>(w.value[l + 1][p] * x.value[l + 1]);
         sums.value[p] += static_cast<Pair>(even + odd);
       }
     }

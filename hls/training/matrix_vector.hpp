@@ -41,7 +41,7 @@ inline void keep_transposed(SquareStream& weights, Square* kept, int tiles, int 
 }
 
 /// One vector against all tiles.
-inline void multiply_vector(const Word* vector, const Square* kept, TileStream& out, int words,
+inline void multiply_vector(const Operand* vector, const Square* kept, TileStream& out, int words,
                             int tiles, float scale) {
   for (int t = 0; t < tiles; ++t) {
     Sums sums = {};
@@ -53,8 +53,11 @@ inline void multiply_vector(const Word* vector, const Square* kept, TileStream& 
   }
 }
 
-inline void read_vector(WordStream& vectors, Word* vector, int words) {
-  vectors.read(vector, words);
+inline void read_vector(WordStream& vectors, Operand* vector, int words) {
+  for (int w = 0; w < words; ++w) {
+#pragma HLS pipeline II = 1
+    vector[w] = Family::operand(vectors.read());
+  }
 }
 
 /// `count` vectors of `words` words each against tiles × words squares. invariant: cycles =
@@ -63,7 +66,7 @@ inline void multiply_vectors(WordStream& vectors, const Square* kept, TileStream
                              int words, int tiles, float scale) {
   for (int n = 0; n < count; ++n) {
 #pragma HLS dataflow
-    Word vector[max_vector_words];
+    Operand vector[max_vector_words];
     read_vector(vectors, vector, words);
     multiply_vector(vector, kept, out, words, tiles, scale);
   }

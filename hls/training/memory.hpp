@@ -12,6 +12,7 @@ namespace training {
 
 using Word = Family::Word;
 using Square = Family::Square;
+using Operand = Family::Operand;
 using Sums = Family::Sums;
 using SquareBurst = Family::SquareBurst;
 static_assert(sizeof(SquareBurst) == burst_bytes, "512 bits");
@@ -23,11 +24,11 @@ struct alignas(burst_bytes) WordBurst {
 };
 
 // Deep enough that a stage rarely waits for its neighbour's start-up.
-using WordStream = hls::Stream<Word, 256>;
+using WordStream = hls::Stream<Word, 1024>;
 using SquareStream = hls::Stream<Square, 4>;
-using RealStream = hls::Stream<RealWord, 64>;
-using TileStream = hls::Stream<RealTile, 64>;
-using RouteStream = hls::Stream<RouteTile, 64>;
+using RealStream = hls::Stream<RealWord, 256>;
+using TileStream = hls::Stream<RealTile, 128>;
+using RouteStream = hls::Stream<RouteTile, 256>;
 
 /// Maps of `words` words each.
 inline void load_words(const WordBurst* memory, WordStream& out, int first, int images, int words) {

@@ -55,16 +55,18 @@ inline void add_positions(const Word (*windows)[max_vector_words],
     const int word = group * work.gradient_words + tile * words_per_tile;
     squares[t] = gradient_square(gradients, tile, work.gradient_rounding,
                                  static_cast<std::uint32_t>(word * simd * simd));
-    Family::multiply_accumulate(Family::ones(), squares[t], biases[t]);
+    Family::multiply_accumulate(Family::operand(Family::ones()), squares[t], biases[t]);
   }
   for (int w = 0; w < work.words; ++w) {
     Word positions[simd], inputs[simd];
     for (int r = 0; r < simd; ++r) positions[r] = windows[r][w];
     Family::transpose(positions, inputs, work.input_rounding, 0);
+    Operand operands[simd];
+    for (int l = 0; l < simd; ++l) operands[l] = Family::operand(inputs[l]);
     for (int t = 0; t < work.tiles; ++t) {
       for (int l = 0; l < simd; ++l) {
 #pragma HLS pipeline II = 1
-        Family::multiply_accumulate(inputs[l], squares[t], sums[(t * work.words + w) * simd + l]);
+        Family::multiply_accumulate(operands[l], squares[t], sums[(t * work.words + w) * simd + l]);
       }
     }
   }

@@ -42,9 +42,15 @@ struct Rounding {
   std::int32_t stochastic;
   std::uint32_t key;
 
-  std::uint32_t threshold(std::uint32_t counter) const {
+  /// Of simd values in a row, the first of which has number `counter`.
+  void thresholds(std::uint32_t counter, std::uint32_t (&out)[simd]) const {
 #pragma HLS inline
-    return stochastic != 0 ? numeric::random_bits(key, counter) : numeric::nearest_threshold;
+    for (int l = 0; l < simd; ++l) {
+#pragma HLS unroll
+      const std::uint32_t drawn =
+          numeric::random_bits(key, counter + static_cast<std::uint32_t>(l));
+      out[l] = stochastic != 0 ? drawn : numeric::nearest_threshold;
+    }
   }
 };
 

@@ -25,32 +25,42 @@ void pass(RealWord& value, const RouteTile& route, int half, int element) {
   }
 }
 
+/// One position of the output. `values`, `routes`: of its window, or null where there is none.
 /// Random bits are numbered by the place in the output map.
+void quantise_position(const RealWord* values, const RouteTile* routes, int element,
+                       const Unpool& shape, const Rounding& rounding, std::uint32_t place,
+                       WordStream& out) {
+  for (int w = 0; w < shape.words; ++w) {
+#pragma HLS pipeline II = 1
+    RealWord value = {};
+    if (values != nullptr) value = values[w];
+    if (routes != nullptr) pass(value, routes[w / words_per_tile], w % words_per_tile, element);
+    out.write(Family::quantise(value, rounding, (place + static_cast<std::uint32_t>(w)) * simd));
+  }
+}
+
 void quantise_maps(RealStream& reals, RouteStream& routes, WordStream& out, int images,
                    const Unpool& shape, const Rounding& rounding) {
   RealWord values[max_row_words];
   RouteTile kept_routes[max_row_words / words_per_tile];
   const int rows = shape.pooled_height() * shape.pool;
   const int columns = shape.width / shape.pool * shape.pool;
+  std::uint32_t place = 0;
   for (int line = 0; line < images * shape.height; ++line) {
     const int row = line % shape.height;
     if (row < rows && row % shape.pool == 0) {
       reals.read(values, shape.pooled_row_words());
       if (shape.routed != 0) routes.read(kept_routes, shape.pooled_row_words() / words_per_tile);
     }
-    for (int i = 0; i < shape.width * shape.words; ++i) {
-#pragma HLS pipeline II = 1
-      const int column = i / shape.words, w = i % shape.words;
-      RealWord value = {};
-      if (row < rows && column < columns) {
-        const int word = column / shape.pool * shape.words + w;
-        const int element = row % shape.pool * shape.pool + column % shape.pool;
-        value = values[word];
-        if (shape.routed != 0)
-          pass(value, kept_routes[word / words_per_tile], word % words_per_tile, element);
-      }
-      const std::uint32_t place = static_cast<std::uint32_t>(line * shape.width * shape.words + i);
-      out.write(Family::quantise(value, rounding, place * simd));
+    for (int column = 0; column < shape.width; ++column) {
+      const bool inside = row < rows && column < columns;
+      const int first = column / shape.pool * shape.words;
+      const int element = row % shape.pool * shape.pool + column % shape.pool;
+      quantise_position(
+          inside ? values + first : nullptr,
+          inside && shape.routed != 0 ? kept_routes + first / words_per_tile : nullptr, element,
+          shape, rounding, place, out);
+      place += static_cast<std::uint32_t>(shape.words);
     }
   }
 }

@@ -1,22 +1,18 @@
 // Loads kernel families as they are needed.
 #include "app/card_engines.hpp"
 
-#include <algorithm>
+#include <functional>
 #include <optional>
 
 #include "infer/engine.hpp"
 #include "infer/gradient_engine.hpp"
+#include "quant/weight_pack.hpp"
 
 namespace dovetail::app {
 namespace {
 
-/// The family whose kernels run a format.
-std::string family_of(const std::string& /*format*/) {
-  return "int8";
-}
-
-std::unique_ptr<infer::Engine> make_engine(fpga::Card& card, const std::string& /*family*/) {
-  return std::make_unique<infer::Engine>(card);
+std::unique_ptr<infer::Engine> make_engine(fpga::Card& card, const std::string& family) {
+  return std::make_unique<infer::Engine>(card, family);
 }
 
 }  // namespace
@@ -68,7 +64,7 @@ class CardEngines::InferenceTenant final : public Tenant, public infer::Inferenc
   }
 
  private:
-  auto make() const {
+  std::function<std::unique_ptr<infer::Engine>(fpga::Card&)> make() const {
     return [this](fpga::Card& card) { return make_engine(card, family()); };
   }
   std::unique_ptr<infer::Engine> engine_;
@@ -86,7 +82,7 @@ class CardEngines::GradientTenant final : public Tenant, public infer::GradientS
   }
 
  private:
-  auto make() const {
+  std::function<std::unique_ptr<infer::GradientEngine>(fpga::Card&)> make() const {
     return [this](fpga::Card& card) {
       return std::make_unique<infer::GradientEngine>(card, options_);
     };
@@ -100,7 +96,7 @@ CardEngines::CardEngines(const RankPlacement& placement, const PlacementOptions&
     : backend_(placement.emulated ? fpga::Backend::emulated : fpga::Backend::card),
       index_(placement.device.index),
       timeout_s_(options.card_timeout_s) {
-  const std::string family = family_of(format);
+  const std::string family = quant::kernel_family(format);
   make_engine(card_with(family), family);  // before training: does the xclbin have its kernels?
 }
 
@@ -116,7 +112,7 @@ fpga::Card& CardEngines::card_with(const std::string& family) {
 }
 
 std::unique_ptr<infer::Inference> CardEngines::open(const std::string& format) {
-  return std::make_unique<InferenceTenant>(*this, family_of(format));
+  return std::make_unique<InferenceTenant>(*this, quant::kernel_family(format));
 }
 
 std::unique_ptr<infer::GradientSource> CardEngines::open_gradients(

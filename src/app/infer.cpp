@@ -1,5 +1,5 @@
-// `dovetail infer`: predictions of a trained model, in float32 on GPU ranks or in int8 on FPGA
-// ranks.
+// `dovetail infer`: predictions of a trained model, in float32 on GPU ranks or in low precision
+// on FPGA ranks.
 #include <algorithm>
 #include <filesystem>
 
@@ -33,11 +33,12 @@ struct InferOptions {
   std::filesystem::path checkpoint, data, out;
   std::string split = "test";
   std::string format = "float32";
+  quant::Calibration calibration;
   PlacementOptions placement;
 };
 
 bool parse(const Arguments& arguments, InferOptions& options) {
-  std::string checkpoint, data, out;
+  std::string checkpoint, data, out, calibration = "max";
   CommandLine line(
       "usage: mpirun -n N dovetail infer --checkpoint F --data DIR --format FORMAT --out F "
       "[options]",
@@ -45,15 +46,23 @@ bool parse(const Arguments& arguments, InferOptions& options) {
   line.add("checkpoint", checkpoint, "a checkpoint.h5");
   line.add("data", data, "the data set's folder");
   line.add("split", options.split, "train or test");
-  line.add("format", options.format, "float32 (on GPU ranks) or int8 (on FPGA ranks)");
+  line.add(
+      "format", options.format,
+      "float32 (on GPU ranks), or on FPGA ranks int8, int4, int2 or wXaY with weights X = 1, t, 2, "
+      "4, 8 and activations Y = 1, 2, 4, 8");
+  line.add("calibration", calibration,
+           "how low precision chooses the activations' ranges: max, percentile or mse");
   line.add("out", out, "the file to write, such as predictions.h5");
   options.placement.add_to(line);
   for (const char* name : {"checkpoint", "data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
-  if (options.format != "float32" && options.format != "int8") {
+  const auto& formats = quant::pack_formats();
+  if (options.format != "float32" &&
+      std::find(formats.begin(), formats.end(), options.format) == formats.end()) {
     throw UsageError(fmt::format("unknown format '{}' for inference", options.format),
-                     "Known formats: float32, int8");
+                     fmt::format("Known formats: float32, {}", fmt::join(formats, ", ")));
   }
+  options.calibration.method = quant::parse_calibration(calibration);
   if (options.split != "train" && options.split != "test") {
     throw UsageError(fmt::format("unknown split '{}'", options.split), "Known splits: train, test");
   }
@@ -85,7 +94,7 @@ Predict predict_on_fpga(const Checkpoint& checkpoint, const Model& model, infer:
                       {checkpoint.calibration.begin() + 1, checkpoint.calibration.end()}};
   const quant::Network network = plan::fpga_network(
       model, checkpoint.parameters, checkpoint.statistics, checkpoint.input_statistics, ranges);
-  engine.load(quant::pack(network, options.format, checkpoint.step));
+  engine.load(quant::pack(network, options.format, checkpoint.step, options.calibration));
   return [&engine](const auto& images, std::size_t count) { return engine.run(images, count); };
 }
 

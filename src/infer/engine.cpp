@@ -2,9 +2,12 @@
 #include "infer/engine.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <future>
 
-#include "numeric/int8_layout.hpp"
+#include "numeric/engine_layout.hpp"
+#include "numeric/requantise.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -15,23 +18,29 @@ using quant::LayerKind;
 using quant::PackedLayer;
 using quant::PackedNetwork;
 
-/// Bytes from one image to the next as the card takes it.
-int staged_bytes(const PackedNetwork& network) {
-  return int8::round_up(network.channels * network.height * network.width, int8::burst_bytes);
+constexpr int worker_count = 2;  // compute units of the convolution and of the dense layer
+
+std::size_t size(int value) {
+  return static_cast<std::size_t>(value);
 }
 
-/// Bytes that one image's output takes; `last` leaves int32.
-std::size_t output_bytes(const PackedLayer& layer, bool last) {
-  const int channels = int8::stored_channels(layer.out_channels);
-  return static_cast<std::size_t>(
-      last ? channels * 4 : int8::image_bytes(layer.out_height, layer.out_width, channels));
+/// Bytes from one image to the next, in uint8 and as int8 map alike.
+std::size_t input_bytes(const PackedNetwork& network) {
+  return size(
+      engine::image_bytes(network.height, network.width, network.channels, engine::input_bits));
+}
+
+/// Bytes that one image's output takes.
+std::size_t output_bytes(const PackedLayer& layer) {
+  return size(engine::image_bytes(layer.out_height, layer.out_width,
+                                  engine::stored_channels(layer.out_channels), layer.out_bits));
 }
 
 bool same_shape(const PackedLayer& a, const PackedLayer& b) {
   return a.kind == b.kind && a.in_channels == b.in_channels && a.in_height == b.in_height &&
          a.in_width == b.in_width && a.out_channels == b.out_channels &&
          a.out_height == b.out_height && a.out_width == b.out_width &&
-         a.weights.size() == b.weights.size();
+         a.weights.size() == b.weights.size() && a.in_bits == b.in_bits && a.out_bits == b.out_bits;
 }
 
 bool same_shape(const PackedNetwork& a, const PackedNetwork& b) {
@@ -40,130 +49,156 @@ bool same_shape(const PackedNetwork& a, const PackedNetwork& b) {
                     [](const PackedLayer& x, const PackedLayer& y) { return same_shape(x, y); });
 }
 
-// Positions of the kernels' arguments, as in hls/int8/int8.json.
+// Positions of the kernels' arguments, as in hls/engine/family.json.in.
 constexpr int argument_input = 0, argument_weights = 1, argument_parameters = 2,
               argument_output = 3;
 constexpr int argument_tables = 1, argument_quantised = 2, argument_pooled = 1;
 
 }  // namespace
 
-Engine::Engine(fpga::Card& card, int max_batch)
-    : card_(card),
-      max_batch_(max_batch),
-      quantise_input_(card.kernel("quantise_input_int8")),
-      conv2d_(card.kernel("conv2d_int8")),
-      dense_(card.kernel("dense_int8")),
-      max_pool_(card.kernel("max_pool_int8")) {
+Engine::Engine(fpga::Card& card, const std::string& family, int max_batch)
+    : card_(card), family_(family), max_batch_(max_batch) {
   if (max_batch < 1 || max_batch > 4096) {
     throw Error(fmt::format("an FPGA batch of {} images is out of range", max_batch),
                 "Choose 1 to 4096");
+  }
+  for (int i = 0; i < worker_count; ++i) {
+    workers_.push_back({.quantise_input = card.kernel("quantise_input"),
+                        .conv2d = card.kernel("conv2d_" + family),
+                        .dense = card.kernel("dense_" + family),
+                        .max_pool = card.kernel("max_pool"),
+                        .images = {},
+                        .input = {},
+                        .outputs = {},
+                        .staged_images = {},
+                        .accumulators = {}});
   }
 }
 
 void Engine::load(const quant::WeightPack& pack) {
   PackedNetwork network = quant::parse(pack);
+  const std::string family = quant::kernel_family(network.format);
+  if (family != family_) {
+    throw Error(fmt::format("a weight pack in {} needs kernel family {}, but {} is loaded",
+                            network.format, family, family_),
+                "Open the card with that family's xclbin");
+  }
   if (!same_shape(network, network_)) allocate(network);
   tables_.write(network.input_tables.data(), network.input_tables.size());
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
     const PackedLayer& layer = network.layers[i];
     if (layer.kind == LayerKind::max_pool) continue;
-    steps_[i].weights.write(layer.weights.data(), layer.weights.size());
-    steps_[i].parameters.write(layer.parameters.data(),
-                               layer.parameters.size() * sizeof(std::int32_t));
+    weights_[i].weights.write(layer.weights.data(), layer.weights.size());
+    weights_[i].parameters.write(layer.parameters.data(),
+                                 layer.parameters.size() * sizeof(std::int32_t));
   }
   network_ = std::move(network);
 }
 
 void Engine::allocate(const PackedNetwork& network) {
-  const auto batch = static_cast<std::size_t>(max_batch_);
-  const auto staged = static_cast<std::size_t>(staged_bytes(network));
-  const auto input =
-      static_cast<std::size_t>(int8::image_bytes(network.height, network.width, network.channels));
-  fpga::Buffer images = card_.allocate(batch * staged, quantise_input_, argument_input);
-  fpga::Buffer tables =
-      card_.allocate(network.input_tables.size(), quantise_input_, argument_tables);
-  fpga::Buffer quantised = card_.allocate(batch * input, quantise_input_, argument_quantised);
-  std::vector<Step> steps;
-  for (const PackedLayer& layer : network.layers) {
-    const std::size_t bytes = batch * output_bytes(layer, &layer == &network.layers.back());
-    Step step;
-    if (layer.kind == LayerKind::max_pool) {
-      step.output = card_.allocate(bytes, max_pool_, argument_pooled);
-    } else {
-      const fpga::Kernel& kernel = layer.kind == LayerKind::conv2d ? conv2d_ : dense_;
-      step.weights = card_.allocate(layer.weights.size(), kernel, argument_weights);
-      step.parameters = card_.allocate(layer.parameters.size() * sizeof(std::int32_t), kernel,
-                                       argument_parameters);
-      step.output = card_.allocate(bytes, kernel, argument_output);
-    }
-    steps.push_back(std::move(step));
-  }
-  images_ = std::move(images);
-  tables_ = std::move(tables);
-  input_ = std::move(quantised);
-  steps_ = std::move(steps);
-  staged_images_.assign(batch * staged, 0);
-  accumulators_.assign(batch * output_bytes(network.layers.back(), true) / sizeof(std::int32_t), 0);
   network_ = {};  // the card no longer holds its weights
+  const auto batch = size(max_batch_);
+  const std::size_t input = input_bytes(network);
+  tables_ =
+      card_.allocate(network.input_tables.size(), workers_[0].quantise_input, argument_tables);
+  weights_.assign(network.layers.size(), {});
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    const PackedLayer& layer = network.layers[i];
+    if (layer.kind == LayerKind::max_pool) continue;
+    const fpga::Kernel& kernel =
+        layer.kind == LayerKind::conv2d ? workers_[0].conv2d : workers_[0].dense;
+    weights_[i].weights = card_.allocate(layer.weights.size(), kernel, argument_weights);
+    weights_[i].parameters =
+        card_.allocate(layer.parameters.size() * sizeof(std::int32_t), kernel, argument_parameters);
+  }
+  for (Worker& worker : workers_) {
+    worker.images = card_.allocate(batch * input, worker.quantise_input, argument_input);
+    worker.input = card_.allocate(batch * input, worker.quantise_input, argument_quantised);
+    worker.outputs.clear();
+    for (const PackedLayer& layer : network.layers) {
+      const std::size_t bytes = batch * output_bytes(layer);
+      worker.outputs.push_back(
+          layer.kind == LayerKind::max_pool
+              ? card_.allocate(bytes, worker.max_pool, argument_pooled)
+              : card_.allocate(bytes,
+                               layer.kind == LayerKind::conv2d ? worker.conv2d : worker.dense,
+                               argument_output));
+    }
+    worker.staged_images.assign(batch * input, 0);
+    worker.accumulators.assign(batch * output_bytes(network.layers.back()) / sizeof(std::int32_t),
+                               0);
+  }
 }
 
 std::vector<float> Engine::run(std::span<const std::uint8_t> images, std::size_t count) {
   if (!loaded()) throw Error("the FPGA engine has no weights", "Load a weight pack first");
-  const auto image = static_cast<std::size_t>(network_.channels * network_.height * network_.width);
+  const auto image = size(network_.channels * network_.height * network_.width);
   if (images.size() != count * image) {
     throw Error(fmt::format("{} images of model {} need {} bytes, not {}", count, network_.model,
                             count * image, images.size()));
   }
-  const auto classes = static_cast<std::size_t>(network_.classes);
+  const auto classes = size(network_.classes);
   std::vector<float> logits(count * classes);
-  for (std::size_t first = 0; first < count; first += static_cast<std::size_t>(max_batch_)) {
-    const std::size_t batch = std::min(count - first, static_cast<std::size_t>(max_batch_));
-    run_batch(images.data() + first * image, static_cast<int>(batch),
-              logits.data() + first * classes);
-  }
+  const std::size_t batch =
+      std::clamp<std::size_t>((count + worker_count - 1) / worker_count, 1, size(max_batch_));
+  std::atomic<std::size_t> next{0};
+  const auto work = [&](Worker& worker) {
+    for (std::size_t first = next.fetch_add(batch); first < count; first = next.fetch_add(batch)) {
+      const std::size_t now = std::min(batch, count - first);
+      run_batch(worker, images.data() + first * image, static_cast<int>(now),
+                logits.data() + first * classes);
+    }
+  };
+  std::vector<std::future<void>> others;
+  for (std::size_t i = 1; i < workers_.size() && i * batch < count; ++i)
+    others.push_back(std::async(std::launch::async, [&, i] { work(workers_[i]); }));
+  work(workers_[0]);
+  for (std::future<void>& other : others) other.get();
   return logits;
 }
 
-void Engine::run_batch(const std::uint8_t* images, int batch, float* logits) {
-  const auto image = static_cast<std::size_t>(network_.channels * network_.height * network_.width);
-  const auto staged = static_cast<std::size_t>(staged_bytes(network_));
-  const auto count = static_cast<std::size_t>(batch);
+void Engine::run_batch(Worker& worker, const std::uint8_t* images, int batch, float* logits) {
+  const auto image = size(network_.channels * network_.height * network_.width);
+  const std::size_t staged = input_bytes(network_);
+  const auto count = size(batch);
   for (std::size_t n = 0; n < count; ++n)
-    std::memcpy(&staged_images_[n * staged], images + n * image, image);
-  images_.write(staged_images_.data(), count * staged);
-  quantise_input_.run(images_, tables_, input_, batch, network_.channels, network_.height,
-                      network_.width);
-  for (std::size_t i = 0; i < steps_.size(); ++i)
-    launch(i, i == 0 ? input_ : steps_[i - 1].output, batch);
+    std::memcpy(&worker.staged_images[n * staged], images + n * image, image);
+  worker.images.write(worker.staged_images.data(), count * staged);
+  worker.quantise_input.run(worker.images, tables_, worker.input, batch, network_.channels,
+                            network_.height * network_.width);
+  for (std::size_t i = 0; i < network_.layers.size(); ++i)
+    launch(worker, i, i == 0 ? worker.input : worker.outputs[i - 1], batch);
 
-  const std::size_t row = accumulators_.size() / static_cast<std::size_t>(max_batch_);
-  steps_.back().output.read_checked(accumulators_.data(), count * row * sizeof(std::int32_t));
-  const std::vector<float>& scales = network_.layers.back().scales;
+  const PackedLayer& last = network_.layers.back();
+  const std::size_t row = output_bytes(last) / sizeof(std::int32_t);
+  worker.outputs.back().read_checked(worker.accumulators.data(), count * row * sizeof(std::int32_t));
   for (std::size_t n = 0; n < count; ++n) {
-    for (std::size_t c = 0; c < scales.size(); ++c) {
-      *logits++ = static_cast<float>(accumulators_[n * row + c]) * scales[c];
+    for (std::size_t c = 0; c < last.scales.size(); ++c) {
+      *logits++ = last.logit(c, worker.accumulators[n * row + c]);
     }
   }
 }
 
-void Engine::launch(std::size_t index, const fpga::Buffer& input, int batch) {
+void Engine::launch(Worker& worker, std::size_t index, const fpga::Buffer& input, int batch) {
   const PackedLayer& layer = network_.layers[index];
-  const Step& step = steps_[index];
-  const int channels = layer.stored_in_channels(),
-            relu = layer.activation == quant::Activation::relu ? 1 : 0;
+  const Weights& weights = weights_[index];
+  const fpga::Buffer& output = worker.outputs[index];
+  const int stored = layer.stored_in_channels();
+  const std::int32_t low = layer.activation == quant::Activation::relu ? 0 : numeric::int8_lowest;
   switch (layer.kind) {
     case LayerKind::conv2d:
-      conv2d_.run(input, step.weights, step.parameters, step.output, batch, layer.in_height,
-                  layer.in_width, channels, layer.tiles(), layer.kernel, layer.stride,
-                  layer.padding, relu);
+      worker.conv2d.run(input, weights.weights, weights.parameters, output, batch, layer.in_height,
+                        layer.in_width, stored, layer.in_channels, layer.tiles(), layer.kernel,
+                        layer.stride, layer.padding, layer.in_bits, layer.out_bits, low);
       return;
     case LayerKind::dense:
-      dense_.run(input, step.weights, step.parameters, step.output, batch, layer.words(),
-                 layer.tiles(), relu, index + 1 == steps_.size() ? 1 : 0);
+      worker.dense.run(input, weights.weights, weights.parameters, output, batch,
+                       layer.in_height * layer.in_width, stored, layer.in_channels, layer.tiles(),
+                       layer.in_bits, layer.out_bits, low);
       return;
     case LayerKind::max_pool:
-      max_pool_.run(input, step.output, batch, layer.in_height, layer.in_width, channels,
-                    layer.kernel, layer.stride);
+      worker.max_pool.run(input, output, batch, layer.in_height, layer.in_width, stored,
+                          layer.kernel, layer.stride, layer.out_bits);
       return;
   }
 }

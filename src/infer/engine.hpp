@@ -1,9 +1,10 @@
-// Runs an int8 weight pack over images on one FPGA card.
+// Runs a weight pack over images on one FPGA card, on all of its compute units at once.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "device/xrt/card.hpp"
@@ -12,18 +13,21 @@
 
 namespace dovetail::infer {
 
-/// One launch a layer and batch; feature maps stay on the card between them. Buffers are allocated
-/// when a network of another shape is loaded, never while running. Not for use by several threads
-/// at once.
+/// One launch a layer and batch; feature maps stay on the card between them. Batches are shared out
+/// to two workers with maps of their own, so that both compute units of the convolution and of the
+/// dense layer are at work. Buffers are allocated when a network of another shape is loaded, never
+/// while running. Not for use by several threads at once.
 class Engine : public Inference {
  public:
-  /// @param card      loaded with the xclbin of family "int8"; must outlive the engine.
+  /// @param card      loaded with the xclbin of the family; must outlive the engine.
+  /// @param family    quant::kernel_family of the formats to come: they differ in their activations
+  /// alone.
   /// @param max_batch images in one launch, 1 to 4096. Throws Error where the xclbin lacks a
   /// kernel.
-  explicit Engine(fpga::Card& card, int max_batch = 128);
+  Engine(fpga::Card& card, const std::string& family, int max_batch = 128);
 
-  /// Takes a pack's weights onto the card. Throws Error for a damaged pack, another format, or
-  /// layers beyond the kernels' maxima; what was loaded before then stays.
+  /// Takes a pack's weights onto the card. Throws Error for a damaged pack, a format of another
+  /// family, or layers beyond the kernels' maxima; what was loaded before then stays.
   void load(const quant::WeightPack& pack) override;
 
   /// Logits [count, classes] of `count` images [count, channels, height, width] of uint8. Throws
@@ -36,23 +40,31 @@ class Engine : public Inference {
   int classes() const { return network_.classes; }
 
  private:
-  /// A layer on the card: its kernel reads the output of the step before it.
-  struct Step {
-    fpga::Buffer weights, parameters, output;
+  /// A layer's weights on the card; empty for a max-pool.
+  struct Weights {
+    fpga::Buffer weights, parameters;
+  };
+  /// Launches of its own, and the feature maps between them: each layer reads what the one before
+  /// it wrote.
+  struct Worker {
+    fpga::Kernel quantise_input, conv2d, dense, max_pool;
+    fpga::Buffer images, input;
+    std::vector<fpga::Buffer> outputs;
+    std::vector<std::uint8_t> staged_images;  // each starting on a burst
+    std::vector<std::int32_t> accumulators;   // of the last layer, as on the card
   };
 
   void allocate(const quant::PackedNetwork& network);
-  void run_batch(const std::uint8_t* images, int batch, float* logits);
-  void launch(std::size_t layer, const fpga::Buffer& input, int batch);
+  void run_batch(Worker& worker, const std::uint8_t* images, int batch, float* logits);
+  void launch(Worker& worker, std::size_t layer, const fpga::Buffer& input, int batch);
 
   fpga::Card& card_;
+  std::string family_;
   int max_batch_;
-  fpga::Kernel quantise_input_, conv2d_, dense_, max_pool_;
   quant::PackedNetwork network_;
-  fpga::Buffer images_, tables_, input_;
-  std::vector<Step> steps_;
-  std::vector<std::uint8_t> staged_images_;  // each starting on a burst
-  std::vector<std::int32_t> accumulators_;   // of the last layer, as on the card
+  fpga::Buffer tables_;
+  std::vector<Weights> weights_;
+  std::vector<Worker> workers_;
 };
 
 }  // namespace dovetail::infer

@@ -64,7 +64,7 @@ void GradientEngine::load(const quant::WeightPack& pack) {
 }
 
 void GradientEngine::allocate(const TrainingNetwork& network) {
-  const auto batch = static_cast<std::size_t>(options_.max_batch);
+  const std::size_t batch = pass_samples(network, options_);
   const Unit& unit = units_.front();
   const std::size_t staged = staged_image_bytes(network);
   fpga::Buffer images = card_.allocate(batch * staged, quantise_images_, image_pixels);
@@ -111,7 +111,7 @@ GradientSums GradientEngine::gradients(std::span<const std::uint8_t> images,
                                        std::span<const std::int32_t> labels, std::uint64_t draw) {
   check_samples(network_, images, labels);
   GradientSums sums = empty_sums(network_);
-  const auto batch = static_cast<std::size_t>(options_.max_batch);
+  const std::size_t batch = pass_samples(network_, options_);
   for (std::size_t first = 0; first < labels.size(); first += batch) {
     const std::size_t count = std::min(batch, labels.size() - first);
     const std::size_t image = images.size() / labels.size();

@@ -6,6 +6,7 @@
 
 #include "numeric/quantise_real.hpp"
 #include "numeric/shared_exponent.hpp"
+#include "numeric/training_layout.hpp"
 #include "ops/reference/loss.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
@@ -72,6 +73,13 @@ void check_samples(const quant::TrainingNetwork& network, std::span<const std::u
       throw Error(fmt::format("label {} is not one of {} classes", label, network.classes),
                   "Check the data set");
   }
+}
+
+std::size_t pass_samples(const quant::TrainingNetwork& network, const GradientOptions& options) {
+  int samples = options.max_batch;
+  for (const quant::TrainingLayer& layer : network.layers)
+    samples = std::min(samples, training::max_positions / (layer.out_height * layer.out_width));
+  return static_cast<std::size_t>(samples);
 }
 
 std::uint32_t random_key(std::uint64_t seed, std::uint64_t draw, std::uint32_t tensor) {

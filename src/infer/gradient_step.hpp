@@ -33,6 +33,9 @@ void check_samples(const quant::TrainingNetwork& network, std::span<const std::u
                    std::span<const std::int32_t> labels);
 void check_loaded_format(const quant::TrainingNetwork& network, const GradientOptions& options);
 
+/// Samples of one pass: at most max_batch, and no more than the kernels sum over.
+std::size_t pass_samples(const quant::TrainingNetwork& network, const GradientOptions& options);
+
 /// Key of the random bits for one tensor of one pass. `tensor`: layer · 3 + 0 for the gradient of
 /// its output, 1 for the same blocked along the positions, 2 for its sums.
 std::uint32_t random_key(std::uint64_t seed, std::uint64_t draw, std::uint32_t tensor);

@@ -1,4 +1,4 @@
-// The engine's twin: a whole int8 weight pack run by the reference operations, without a card.
+// The engine's twin: a whole weight pack run by the reference operations, without a card.
 #pragma once
 
 #include <cstddef>

@@ -61,7 +61,7 @@ GradientSums ReferenceGradients::gradients(std::span<const std::uint8_t> images,
                                            std::uint64_t draw) {
   check_samples(network_, images, labels);
   GradientSums sums = empty_sums(network_);
-  const auto batch = static_cast<std::size_t>(options_.max_batch);
+  const std::size_t batch = pass_samples(network_, options_);
   for (std::size_t first = 0; first < labels.size(); first += batch) {
     const std::size_t count = std::min(batch, labels.size() - first);
     const std::size_t image = images.size() / labels.size();

@@ -6,6 +6,7 @@
 // arXiv 1502.02551, section 3).
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "numeric/rounding.hpp"
@@ -24,14 +25,14 @@ constexpr std::int32_t largest_code(std::int32_t bits) {
 
 /// The code of `value`, not NaN: its magnitude rounded down, one more where the dropped fraction's
 /// first 32 bits are above `threshold`, at most `largest` < 2^23.
-constexpr std::int32_t quantise_real(float value, std::uint32_t threshold, std::int32_t largest) {
-  const float magnitude = value < 0 ? -value : value;
+inline std::int32_t quantise_real(float value, std::uint32_t threshold, std::int32_t largest) {
+  const float magnitude = std::fabs(value);
   const float bound = static_cast<float>(largest);
   const float inside = magnitude < bound ? magnitude : bound;
   const std::int32_t down = static_cast<std::int32_t>(inside);
   const float fraction = inside - static_cast<float>(down);  // exact
   const std::uint32_t dropped = static_cast<std::uint32_t>(fraction * 4294967296.0F);
-  const std::int32_t code = down + (dropped > threshold ? 1 : 0);
+  const std::int32_t code = down + static_cast<std::int32_t>(dropped > threshold);
   return value < 0 ? -code : code;
 }
 

@@ -18,7 +18,7 @@ constexpr std::int32_t int8_highest = 127;
 constexpr int shift_lowest = 1;
 constexpr int shift_highest = 62;
 
-/// ⌊value · multiplier / 2^shift + 1/2⌋, exactly. multiplier in [0, 2^31), shift in [shift_lowest,
+/// ⌊value · multiplier / 2^shift + 1/2⌋, exactly. |multiplier| < 2^31, shift in [shift_lowest,
 /// shift_highest]. The bit below the binary point rounds, so nothing overflows: |value ·
 /// multiplier| < 2^62.
 constexpr std::int64_t scale_and_round(std::int32_t value, std::int32_t multiplier,

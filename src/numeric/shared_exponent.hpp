@@ -28,15 +28,23 @@ inline float power_of_two(std::int32_t exponent) {
   return value;
 }
 
-/// The exponent under which `largest` ≥ 0, the block's largest magnitude, takes all of `bits` bits:
-/// its mantissa lies in [2^(bits−2), 2^(bits−1)), and rounds to the largest code at most.
-inline std::int32_t exponent_for(float largest, std::int32_t bits) {
-  std::uint32_t pattern;
-  std::memcpy(&pattern, &largest, sizeof pattern);
-  const std::int32_t above = static_cast<std::int32_t>(pattern >> 23) - 126;  // largest < 2^above
+/// The bits of a float32's magnitude: as integers they are ordered as the magnitudes are.
+inline std::uint32_t magnitude_bits(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits & 0x7fffffffu;
+}
+
+/// The exponent under which the block's largest magnitude, given by its bits, takes all of `bits`
+/// bits: its mantissa lies in [2^(bits−2), 2^(bits−1)), and rounds to the largest code at most.
+inline std::int32_t exponent_for(std::uint32_t largest, std::int32_t bits) {
+  const std::int32_t above = static_cast<std::int32_t>(largest >> 23) - 126;  // largest < 2^above
   const std::int32_t exponent = above - (bits - 1);
   const std::int32_t raised = exponent > shared_exponent_lowest ? exponent : shared_exponent_lowest;
   return raised < shared_exponent_highest ? raised : shared_exponent_highest;
+}
+inline std::int32_t exponent_for(float largest, std::int32_t bits) {
+  return exponent_for(magnitude_bits(largest), bits);
 }
 
 }  // namespace numeric

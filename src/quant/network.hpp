@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "quant/calibration.hpp"
 #include "tensor/tensor.hpp"
 
 namespace dovetail::quant {
@@ -29,9 +30,11 @@ struct Layer {
   // one step of the weights (from the weights themselves).
   std::vector<float> gain, offset;
   std::vector<float> weight_scale;
-  // Unused in the last layer: largest |output| that calibration saw, behind the activation, and the
-  // real value of one step of the output as training has learnt it (0: from the range).
+  // Unused in the last layer: the largest |output| that calibration saw, behind the activation, and
+  // how often it saw which (or nothing); the real value of one step of the output as training has
+  // learnt it (0: from the range).
   float output_range = 0;
+  Histogram output_histogram{};
   float output_step = 0;
 };
 

@@ -1,28 +1,28 @@
-// Post-training quantisation of a calibrated network to int8.
+// Post-training quantisation of a calibrated network to wXaY.
 //
-// Symmetric throughout: activations have one scale a tensor (largest magnitude / 127), weights one
-// scale an output channel, zero is exact. After Jacob et al. 2018 (arXiv 1712.05877) and
-// Krishnamoorthi 2018 (arXiv 1806.08342, section 3).
+// Symmetric weights with one scale an output channel, activations with one step a layer, zero
+// exact. After Jacob et al. 2018 (arXiv 1712.05877) and Krishnamoorthi 2018 (arXiv 1806.08342,
+// section 3); thresholds that absorb bias and batch norm after Umuroglu et al., "FINN" (FPGA 2017,
+// section 4.2.2).
 #include <algorithm>
 #include <cmath>
 
-#include "numeric/int8_layout.hpp"
+#include "numeric/engine_layout.hpp"
+#include "quant/channel_law.hpp"
 #include "quant/packed_network.hpp"
+#include "quant/weight_codes.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
 namespace dovetail::quant {
 namespace {
 
-constexpr double highest = 127;
-constexpr std::int32_t bias_limit = 1 << 30;
-
-double scale_of(double range, const std::string& what) {
+double usable_range(double range, const std::string& what) {
   if (!std::isfinite(range) || range < 0) {
     throw Error(fmt::format("the calibrated range of {} is {}", what, range),
                 "Calibrate on real samples before packing");
   }
-  return range > 0 ? range / highest : 1.0;  // a tensor that is always zero takes any scale
+  return range > 0 ? range : 1.0;  // a tensor that is always zero takes any scale
 }
 
 std::vector<std::int8_t> input_tables(const Network& network, double scale) {
@@ -48,7 +48,7 @@ std::vector<std::int8_t> input_tables(const Network& network, double scale) {
   return tables;
 }
 
-PackedLayer shape_of(const Layer& source, bool stored_input, int channels, int height, int width) {
+PackedLayer shape_of(const Layer& source, int channels, int height, int width) {
   PackedLayer layer;
   layer.kind = source.kind;
   layer.name = source.name;
@@ -70,7 +70,6 @@ PackedLayer shape_of(const Layer& source, bool stored_input, int channels, int h
   layer.stride = source.stride;
   layer.padding = source.padding;
   layer.activation = source.activation;
-  layer.stored_input = stored_input;
   return layer;
 }
 
@@ -81,93 +80,115 @@ void demand_size(const std::vector<float>& values, std::size_t needed, const Lay
                           what, needed));
 }
 
-/// The layer with its batch norm folded into weights and bias (Jacob et al. 2018, section 3.2).
-Layer folded(Layer layer) {
+void demand_parts(const Layer& layer) {
   const auto outputs = static_cast<std::size_t>(layer.out_channels);
   demand_size(layer.bias, outputs, layer, "biases");
   if (!layer.weight_scale.empty()) demand_size(layer.weight_scale, outputs, layer, "weight scales");
-  if (layer.gain.empty()) return layer;
+  if (layer.gain.empty() && layer.offset.empty()) return;
   demand_size(layer.gain, outputs, layer, "gains");
   demand_size(layer.offset, outputs, layer, "offsets");
+}
+
+/// The layer with its batch norm folded into weights and bias (Jacob et al. 2018, section 3.2).
+Layer folded(Layer layer) {
+  if (layer.gain.empty()) return layer;
+  const auto outputs = static_cast<std::size_t>(layer.out_channels);
   const std::size_t columns = layer.weight.size() / outputs;
   for (std::size_t o = 0; o < outputs; ++o) {
     for (std::size_t i = 0; i < columns; ++i) layer.weight[o * columns + i] *= layer.gain[o];
     layer.bias[o] = layer.bias[o] * layer.gain[o] + layer.offset[o];
     if (!layer.weight_scale.empty()) layer.weight_scale[o] *= std::abs(layer.gain[o]);
   }
+  layer.gain.clear();
+  layer.offset.clear();
   return layer;
 }
 
-/// Real value of one step of a channel's weights: what training has learnt, or the largest weight
-/// becomes 127, unless the bias needs a coarser accumulator to stay within 30 bits.
-double weight_scale(const Layer& layer, std::size_t out, std::size_t columns, double in_scale) {
-  double most = 0;
-  for (std::size_t i = out * columns; i < (out + 1) * columns; ++i) {
-    if (!std::isfinite(layer.weight[i]))
-      throw Error(fmt::format("layer {} has a weight that is not finite", layer.name));
-    most = std::max(most, std::abs(double{layer.weight[i]}));
-  }
-  if (!std::isfinite(layer.bias[out]))
-    throw Error(fmt::format("layer {} has a bias that is not finite", layer.name));
-  const double step = layer.weight_scale.empty() ? most / highest : layer.weight_scale[out];
-  if (!(std::isfinite(step) && step >= 0))
-    throw Error(fmt::format("layer {} has a weight scale of {}", layer.name, step));
-  const double scale = std::max(step, std::abs(double{layer.bias[out]}) / (in_scale * bias_limit));
-  return scale > 0 ? scale : 1.0;
+void demand_finite(double value, const Layer& layer, const char* what) {
+  if (!std::isfinite(value))
+    throw Error(fmt::format("layer {} has a {} that is not finite", layer.name, what));
 }
 
-void quantise_weights(const Layer& source, PackedLayer& layer, double in_scale, double out_scale,
-                      bool last) {
+/// Codes of one channel's weights. A bias that goes into the accumulator may need a coarser one to
+/// stay within 30 bits.
+WeightCodes channel_codes(const Layer& layer, std::size_t out, std::size_t columns,
+                          const numeric::ElementFormat& format, const Steps& in) {
+  const std::span weights = std::span(layer.weight).subspan(out * columns, columns);
+  for (const float weight : weights) demand_finite(double{weight}, layer, "weight");
+  demand_finite(double{layer.bias[out]}, layer, "bias");
+  double scale =
+      layer.weight_scale.empty() ? choose_scale(weights, format) : double{layer.weight_scale[out]};
+  if (!(std::isfinite(scale) && scale >= 0))
+    throw Error(fmt::format("layer {} has a weight scale of {}", layer.name, scale));
+  if (format.bits == 8)
+    scale = std::max(scale, std::abs(double{layer.bias[out]}) / (in.step * bias_limit));
+  return weight_codes(weights, format, scale > 0 ? scale : 1.0);
+}
+
+/// y = unit · accumulator + constant of one output channel, before the activation.
+Affine affine_of(const Layer& layer, std::size_t out, const WeightCodes& weights, const Steps& in) {
+  double code_sum = 0;
+  for (const std::int8_t code : weights.codes) code_sum += code;
+  const double gain = layer.gain.empty() ? 1.0 : double{layer.gain[out]};
+  const double offset = layer.offset.empty() ? 0.0 : double{layer.offset[out]};
+  demand_finite(gain, layer, "gain");
+  demand_finite(offset, layer, "offset");
+  const double shift = in.offset * weights.scale * code_sum + double{layer.bias[out]};
+  return {gain * (in.step * weights.scale), gain * shift + offset};
+}
+
+void pack_layer(const Layer& source, PackedLayer& layer, const numeric::Format& format,
+                const Steps& in, const Steps& steps) {
   const bool conv = layer.kind == LayerKind::conv2d;
   const int rows = conv ? layer.kernel : layer.in_height;
   const int columns = conv ? layer.kernel : layer.in_width;
   const std::size_t per_output =
       static_cast<std::size_t>(layer.in_channels) * static_cast<std::size_t>(rows * columns);
-  const auto outputs = static_cast<std::size_t>(layer.out_channels);
-  demand_size(source.weight, outputs * per_output, source, "weights");
-  const auto tiles = static_cast<std::size_t>(layer.tiles());
-  layer.weights.assign(tiles * static_cast<std::size_t>(layer.words() * int8::weight_word_bytes),
-                       0);
-  layer.parameters.assign(tiles * 3 * int8::pe, 0);
-  for (std::size_t t = 0; t < tiles; ++t) {
-    for (int p = 0; p < int8::pe; ++p) {
-      layer.parameters[(t * 3 + 2) * int8::pe + static_cast<std::size_t>(p)] = Factor{}.shift;
-    }
-  }
+  demand_size(source.weight, static_cast<std::size_t>(layer.out_channels) * per_output, source,
+              "weights");
+  layer.weights.assign(layer.weight_bytes(), 0);
+  layer.parameters.assign(layer.parameter_count(), 0);
+  for (int out = 0; out < layer.tiles() * engine::pe; ++out)
+    layer.set_channel(out, idle_channel(layer.out_bits));
   for (int out = 0; out < layer.out_channels; ++out) {
     const auto o = static_cast<std::size_t>(out);
-    const double scale = weight_scale(source, o, per_output, in_scale);
-    std::size_t i = o * per_output;
-    for (int in = 0; in < layer.in_channels; ++in) {
+    const WeightCodes weights = channel_codes(source, o, per_output, format.weights, in);
+    std::size_t i = 0;
+    for (int channel = 0; channel < layer.in_channels; ++channel) {
       for (int row = 0; row < rows; ++row) {
-        for (int column = 0; column < columns; ++column, ++i) {
-          layer.weights[layer.weight_index(out, in, row, column)] =
-              static_cast<std::int8_t>(quantise(source.weight[i], scale, 127));
-        }
+        for (int column = 0; column < columns; ++column, ++i)
+          layer.set_weight(out, channel, row, column, weights.codes[i]);
       }
     }
-    const Factor factor = last ? Factor{} : to_factor(in_scale * scale / out_scale);
-    std::int32_t* tile = &layer.parameters[o / int8::pe * 3 * int8::pe + o % int8::pe];
-    tile[0] = quantise(source.bias[o], in_scale * scale, bias_limit);
-    tile[int8::pe] = factor.multiplier;
-    tile[2 * int8::pe] = factor.shift;
-    layer.scales.push_back(static_cast<float>(in_scale * scale));
+    Affine affine = affine_of(source, o, weights, in);
+    layer.scales.push_back(static_cast<float>(affine.unit));
+    // Accumulators of 8-bit weights are fine enough to hold their bias; others leave it to the
+    // host.
+    const bool bias_inside = layer.out_bits != engine::raw_bits || format.weights.bits == 8;
+    layer.biases.push_back(bias_inside ? 0.0F : static_cast<float>(affine.constant));
+    if (!bias_inside) affine.constant = 0;
+    layer.set_channel(out, channel_law(affine, layer.out_bits, steps));
   }
 }
 
-}  // namespace
-
-const std::vector<std::string>& pack_formats() {
-  static const std::vector<std::string> known{"int8"};
-  return known;
+/// Steps of a hidden layer's activations.
+Steps steps_of(const Layer& layer, int bits, const Calibration& calibration) {
+  const int levels = bits == 8 ? 127 : engine::levels(bits);
+  double step = double{layer.output_step};
+  if (!(step > 0) && layer.activation == Activation::sign) step = 1;
+  if (!(step > 0)) {
+    const double largest = usable_range(double{layer.output_range}, layer.name);
+    step = choose_range(calibration, largest, layer.output_histogram, levels) / levels;
+  }
+  if (bits > 1) return {step, 0, step / 2};
+  // −1 and +1 stand for −step and +step behind a sign; behind a ReLU for 0 and `step`.
+  if (layer.activation == Activation::sign) return {step, 0, 0};
+  return {step / 2, step / 2, step / 2};
 }
 
-WeightPack pack(const Network& network, const std::string& number_format, std::uint64_t version) {
-  if (number_format != "int8") {
-    throw UsageError(fmt::format("unknown FPGA format {}", number_format), "This build knows int8");
-  }
+PackedNetwork shape_of(const Network& network, const std::string& format, std::uint64_t version) {
   PackedNetwork packed;
-  packed.format = number_format;
+  packed.format = format;
   packed.model = network.model;
   packed.version = version;
   packed.channels = network.channels;
@@ -176,25 +197,33 @@ WeightPack pack(const Network& network, const std::string& number_format, std::u
   packed.classes = network.classes;
   int channels = network.channels, height = network.height, width = network.width;
   for (const Layer& layer : network.layers) {
-    packed.layers.push_back(shape_of(layer, !packed.layers.empty(), channels, height, width));
+    packed.layers.push_back(shape_of(layer, channels, height, width));
     channels = layer.out_channels;
     height = layer.out_height;
     width = layer.out_width;
   }
+  assign_bits(packed);
   check_layers(packed);
+  return packed;
+}
 
-  double scale = scale_of(network.input_range, "the input");
-  packed.input_tables = input_tables(network, scale);
+}  // namespace
+
+WeightPack pack(const Network& network, const std::string& format_name, std::uint64_t version,
+                const Calibration& calibration) {
+  const numeric::Format format = fpga_format(format_name);
+  PackedNetwork packed = shape_of(network, format_name, version);
+  Steps in = {usable_range(double{network.input_range}, "the input") / 127, 0, 0};
+  packed.input_tables = input_tables(network, in.step);
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
-    const Layer& layer = network.layers[i];
-    if (layer.kind == LayerKind::max_pool)
-      continue;  // maxima keep the scale of what they choose from
+    const Layer& source = network.layers[i];
+    PackedLayer& layer = packed.layers[i];
+    if (layer.kind == LayerKind::max_pool) continue;  // maxima keep the step of what they choose
     const bool last = i + 1 == network.layers.size();
-    const double out_scale = last                    ? 1.0
-                             : layer.output_step > 0 ? layer.output_step
-                                                     : scale_of(layer.output_range, layer.name);
-    quantise_weights(folded(layer), packed.layers[i], scale, out_scale, last);
-    scale = out_scale;
+    const Steps out = last ? Steps{} : steps_of(source, layer.out_bits, calibration);
+    demand_parts(source);
+    pack_layer(format.weights.bits == 8 ? folded(source) : source, layer, format, in, out);
+    in = out;
   }
   return serialise(packed);
 }

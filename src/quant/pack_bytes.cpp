@@ -8,9 +8,11 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
-#include "numeric/int8_layout.hpp"
+#include "numeric/engine_layout.hpp"
 #include "numeric/requantise.hpp"
+#include "quant/channel_law.hpp"
 #include "quant/packed_network.hpp"
 #include "support/checksum.hpp"
 #include "support/error.hpp"
@@ -23,7 +25,7 @@ static_assert(std::endian::native == std::endian::little,
               "a pack's numbers are copied as they are");
 
 constexpr char magic[] = "DOVEPACK";
-constexpr std::int32_t layout_version = 1;
+constexpr std::int32_t layout_version = 2;
 constexpr std::size_t checksum_digits = 64;
 constexpr std::size_t format_bytes = 16, model_bytes = 32, name_bytes = 32;
 constexpr std::int32_t max_layers = 1024;
@@ -124,28 +126,43 @@ void write_layer(Writer& writer, const PackedLayer& layer) {
 }
 
 void read_blobs(Reader& reader, PackedLayer& layer) {
-  const auto tiles = static_cast<std::size_t>(layer.tiles());
-  layer.weights = reader.values<std::int8_t>(
-      tiles * static_cast<std::size_t>(layer.words() * int8::weight_word_bytes));
-  layer.parameters = reader.values<std::int32_t>(tiles * 3 * int8::pe);
+  layer.weights = reader.values<std::uint8_t>(layer.weight_bytes());
+  layer.parameters = reader.values<std::int32_t>(layer.parameter_count());
   layer.scales = reader.values<float>(static_cast<std::size_t>(layer.out_channels));
-  if (std::find(layer.weights.begin(), layer.weights.end(), std::int8_t{-128}) !=
-      layer.weights.end()) {
-    damaged(fmt::format("layer {} has a weight of −128",
-                        layer.name));  // the kernels' 16-bit sums need ±127
-  }
-  for (int out = 0; out < layer.tiles() * int8::pe; ++out) {
-    const PackedLayer::Channel channel = layer.channel(out);
-    const bool bias_fits = channel.bias >= -(1 << 30) && channel.bias <= 1 << 30;
-    if (!bias_fits || channel.factor.multiplier < 0 ||
-        channel.factor.shift < numeric::shift_lowest ||
-        channel.factor.shift > numeric::shift_highest) {
-      damaged(fmt::format("layer {} has unusable parameters for output {}", layer.name, out));
+  layer.biases = reader.values<float>(static_cast<std::size_t>(layer.out_channels));
+  for (const auto* values : {&layer.scales, &layer.biases}) {
+    for (const float value : *values) {
+      if (!std::isfinite(value))
+        damaged(fmt::format("layer {} has a scale or bias of {}", layer.name, value));
     }
   }
-  for (const float scale : layer.scales) {
-    if (!(std::isfinite(scale) && scale >= 0))
-      damaged(fmt::format("layer {} has a scale of {}", layer.name, scale));
+}
+
+/// The kernels' 16-bit sums need byte weights of ±127; narrower ones have no such limit.
+void check_weights(const PackedLayer& layer) {
+  if (layer.weight_bits == 8 &&
+      std::find(layer.weights.begin(), layer.weights.end(), 0x80) != layer.weights.end()) {
+    damaged(fmt::format("layer {} has a weight of −128", layer.name));
+  }
+}
+
+bool usable(const Channel& channel, int bits) {
+  if (bits < 8) return std::is_sorted(channel.thresholds.begin(), channel.thresholds.end());
+  return channel.bias >= -bias_limit && channel.bias <= bias_limit &&
+         channel.factor.multiplier != std::numeric_limits<std::int32_t>::min() &&
+         channel.factor.shift >= numeric::shift_lowest &&
+         channel.factor.shift <= numeric::shift_highest;
+}
+
+/// Channels that a tile is filled up with must give code 0: 1-bit weights have no zero to meet them
+/// with.
+void check_parameters(const PackedLayer& layer) {
+  for (int out = 0; out < layer.tiles() * engine::pe; ++out) {
+    const Channel channel = layer.channel(out);
+    const bool fits = out < layer.out_channels ? usable(channel, layer.out_bits)
+                                               : channel == idle_channel(layer.out_bits);
+    if (!fits)
+      damaged(fmt::format("layer {} has unusable parameters for output {}", layer.name, out));
   }
 }
 
@@ -185,6 +202,7 @@ WeightPack serialise(const PackedNetwork& network) {
     writer.values(layer.weights.data(), layer.weights.size());
     writer.values(layer.parameters.data(), layer.parameters.size());
     writer.values(layer.scales.data(), layer.scales.size());
+    writer.values(layer.biases.data(), layer.biases.size());
   }
   const std::string sum = checksum(writer.bytes().data(), writer.bytes().size());
   writer.values(sum.data(), sum.size());
@@ -202,29 +220,29 @@ PackedNetwork parse(const WeightPack& pack) {
   PackedNetwork network;
   const std::int32_t layers = read_start(reader);
   network.format = reader.text(format_bytes);
-  if (network.format != "int8") {
-    throw Error(
-        fmt::format("a weight pack is in format {}, but the engine runs int8", network.format));
-  }
+  const auto& known = pack_formats();
+  if (std::find(known.begin(), known.end(), network.format) == known.end())
+    damaged(fmt::format("no engine runs its format {}", network.format));
   network.model = reader.text(model_bytes);
   network.version = reader.value<std::uint64_t>();
   if (network.version != pack.version) damaged("its version is not the announced one");
   for (int* field : {&network.channels, &network.height, &network.width, &network.classes}) {
     *field = reader.value<std::int32_t>();
   }
-  if (network.channels < 1 || network.channels > int8::max_input_channels || layers < 1 ||
+  if (network.channels < 1 || network.channels > engine::max_input_channels || layers < 1 ||
       layers > max_layers) {
     damaged("its counts are out of range");
   }
   network.input_tables =
       reader.values<std::int8_t>(static_cast<std::size_t>(network.channels) * 256);
-  for (std::int32_t i = 0; i < layers; ++i) {
-    network.layers.push_back(read_layer(reader));
-    network.layers.back().stored_input = i > 0;
-  }
+  for (std::int32_t i = 0; i < layers; ++i) network.layers.push_back(read_layer(reader));
+  assign_bits(network);
   check_layers(network);
   for (PackedLayer& layer : network.layers) {
-    if (layer.kind != LayerKind::max_pool) read_blobs(reader, layer);
+    if (layer.kind == LayerKind::max_pool) continue;
+    read_blobs(reader, layer);
+    check_weights(layer);
+    check_parameters(layer);
   }
   if (!reader.at_end()) damaged("bytes are left over");
   return network;

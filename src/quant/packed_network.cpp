@@ -1,7 +1,9 @@
-// Where weights and parameters lie in a packed layer, and what the kernels demand of a network.
+// What the kernels demand of a network, and how its layers follow from its format.
 #include "quant/packed_network.hpp"
 
-#include "numeric/int8_layout.hpp"
+#include <algorithm>
+
+#include "numeric/engine_layout.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -11,7 +13,7 @@ namespace {
 constexpr int max_extent = 4096;
 
 [[noreturn]] void refuse(const PackedLayer& layer, const std::string& why) {
-  throw Error(fmt::format("layer {} cannot run on the int8 FPGA kernels: {}", layer.name, why),
+  throw Error(fmt::format("layer {} cannot run on the FPGA kernels: {}", layer.name, why),
               "Change the model, or infer in float32");
 }
 
@@ -25,13 +27,13 @@ void check_extents(const PackedLayer& layer) {
            "heights and widths must lie between 1 and 4096");
   }
   for (const int channels : {layer.in_channels, layer.out_channels}) {
-    demand(channels >= 1 && channels <= int8::max_vector_words * int8::simd, layer,
+    demand(channels >= 1 && channels <= engine::max_lanes, layer,
            "channels must lie between 1 and 65536");
   }
 }
 
 void check_window(const PackedLayer& layer) {
-  demand(layer.kernel >= 1 && layer.kernel <= int8::max_kernel, layer,
+  demand(layer.kernel >= 1 && layer.kernel <= engine::max_kernel, layer,
          "its kernel must lie between 1 and 7");
   demand(layer.stride >= 1 && layer.stride <= max_extent, layer, "its stride must be at least 1");
   demand(layer.padding >= 0 && layer.padding < layer.kernel, layer,
@@ -39,29 +41,46 @@ void check_window(const PackedLayer& layer) {
   demand(layer.kernel <= layer.in_height + 2 * layer.padding &&
              layer.kernel <= layer.in_width + 2 * layer.padding,
          layer, "its kernel is larger than the padded feature map");
-  demand(layer.out_height ==
-                 int8::output_extent(layer.in_height, layer.kernel, layer.stride, layer.padding) &&
+  demand(layer.out_height == engine::output_extent(layer.in_height, layer.kernel, layer.stride,
+                                                   layer.padding) &&
              layer.out_width ==
-                 int8::output_extent(layer.in_width, layer.kernel, layer.stride, layer.padding),
+                 engine::output_extent(layer.in_width, layer.kernel, layer.stride, layer.padding),
          layer, "its output extents do not follow from its input");
-  demand(std::int64_t{layer.in_width + 2 * layer.padding} * layer.stored_in_channels() <=
-             int8::max_row_bytes,
+  demand((std::int64_t{layer.in_width} + 2 * layer.padding) * layer.stored_in_channels() *
+                 layer.in_bits <=
+             std::int64_t{engine::max_row_bytes} * 8,
          layer, "one row of its padded input is larger than 32,768 bytes");
 }
 
 void check_weights(const PackedLayer& layer) {
-  demand(layer.words() <= int8::max_vector_words, layer, "its inputs are more than 65,536 bytes");
-  demand(layer.tiles() <= int8::max_tiles, layer, "it has more than 2,048 outputs");
-  demand(layer.words() * layer.tiles() <= int8::max_weight_words, layer,
+  const std::int64_t taps = layer.kind == LayerKind::conv2d
+                                ? std::int64_t{layer.kernel} * layer.kernel
+                                : std::int64_t{layer.in_height} * layer.in_width;
+  demand(taps * layer.stored_in_channels() <= engine::max_lanes, layer,
+         "its inputs are more than 65,536 lanes");
+  demand(layer.tiles() <= engine::max_tiles, layer, "it has more than 2,048 outputs");
+  demand(layer.weight_bytes() <= engine::max_weight_bytes, layer,
          "its weights are more than 2 MiB");
+}
+
+/// What the format's activations can express. Sign and thresholds need a clamp at zero.
+void check_activation(const PackedLayer& layer) {
+  switch (layer.activation) {
+    case Activation::none:
+      demand(layer.out_bits >= 8, layer, "activations below 8 bits need a ReLU or a sign");
+      return;
+    case Activation::relu:
+      return;
+    case Activation::sign:
+      demand(layer.out_bits == 1, layer, "a sign needs activations of 1 bit");
+      return;
+  }
+  refuse(layer, "its activation is unknown");
 }
 
 void check_dense(const PackedLayer& layer) {
   demand(layer.out_height == 1 && layer.out_width == 1 && layer.kernel == 1 && layer.padding == 0,
          layer, "a dense layer has neither window nor output map");
-  demand(std::int64_t{layer.in_height} * layer.in_width * layer.stored_in_channels() <=
-             int8::max_vector_words * int8::simd,
-         layer, "its inputs are more than 65,536 bytes");
 }
 
 void check_max_pool(const PackedLayer& layer) {
@@ -73,16 +92,16 @@ void check_max_pool(const PackedLayer& layer) {
 
 void check_layer(const PackedLayer& layer) {
   check_extents(layer);
-  demand(layer.activation == Activation::none || layer.activation == Activation::relu, layer,
-         "its activation is neither a ReLU nor none");
   switch (layer.kind) {
     case LayerKind::conv2d:
       check_window(layer);
       check_weights(layer);
+      check_activation(layer);
       return;
     case LayerKind::dense:
       check_dense(layer);
       check_weights(layer);
+      check_activation(layer);
       return;
     case LayerKind::max_pool:
       check_window(layer);
@@ -94,50 +113,52 @@ void check_layer(const PackedLayer& layer) {
 
 }  // namespace
 
-int PackedLayer::stored_in_channels() const {
-  return stored_input ? int8::stored_channels(in_channels) : in_channels;
+const std::vector<std::string>& pack_formats() {
+  static const std::vector<std::string> known = [] {
+    std::vector<std::string> names{"int8", "int4", "int2"};
+    for (const char weights : {'1', 't', '2', '4', '8'}) {
+      for (const char activations : {'1', '2', '4', '8'})
+        names.push_back(fmt::format("w{}a{}", weights, activations));
+    }
+    return names;
+  }();
+  return known;
 }
 
-int PackedLayer::words() const {
-  return kind == LayerKind::conv2d ? int8::window_words(kernel, stored_in_channels())
-                                   : int8::image_words(in_height, in_width, stored_in_channels());
+numeric::Format fpga_format(const std::string& name) {
+  const auto& known = pack_formats();
+  if (std::find(known.begin(), known.end(), name) == known.end()) {
+    throw UsageError(fmt::format("unknown FPGA format '{}'", name),
+                     fmt::format("Known formats: {}", fmt::join(known, ", ")));
+  }
+  return numeric::parse_format(name);
 }
 
-int PackedLayer::tiles() const {
-  return int8::tiles(out_channels);
+std::string kernel_family(const std::string& format) {
+  return fmt::format("w{}", fpga_format(format).weights.bits);
 }
 
-std::size_t PackedLayer::weight_index(int out, int in, int row, int column) const {
-  const int channels = stored_in_channels();
-  const int row_words = kind == LayerKind::conv2d
-                            ? int8::window_row_words(kernel, channels)
-                            : int8::row_bytes(in_width, channels) / int8::simd;
-  const int in_row = column * channels + in;  // byte within one row of the window or map
-  const int word = (out / int8::pe) * words() + row * row_words + in_row / int8::simd;
-  return static_cast<std::size_t>((word * int8::simd + in_row % int8::simd) * int8::pe +
-                                  out % int8::pe);
-}
-
-std::int8_t PackedLayer::weight(int out, int in, int row, int column) const {
-  return weights[weight_index(out, in, row, column)];
-}
-
-PackedLayer::Channel PackedLayer::channel(int out) const {
-  const auto field = [&](int which) {
-    return parameters[static_cast<std::size_t>((out / int8::pe * 3 + which) * int8::pe +
-                                               out % int8::pe)];
-  };
-  return {field(0), {field(1), field(2)}};
+void assign_bits(PackedNetwork& network) {
+  const numeric::Format format = fpga_format(network.format);
+  int bits = engine::input_bits;
+  for (PackedLayer& layer : network.layers) {
+    const bool last = &layer == &network.layers.back();
+    layer.stored_input = &layer != &network.layers.front();
+    layer.weight_bits = format.weights.bits;
+    layer.in_bits = bits;
+    if (layer.kind != LayerKind::max_pool) bits = last ? engine::raw_bits : format.activations.bits;
+    layer.out_bits = bits;
+  }
 }
 
 void check_layers(const PackedNetwork& network) {
-  if (network.channels < 1 || network.channels > int8::max_input_channels || network.height < 1 ||
+  if (network.channels < 1 || network.channels > engine::max_input_channels || network.height < 1 ||
       network.height > max_extent || network.width < 1 || network.width > max_extent ||
-      std::int64_t{network.channels} * network.height * network.width > int8::max_image_bytes) {
-    throw Error(fmt::format("images of {} × {} × {} are too large for the int8 FPGA kernels",
+      std::int64_t{network.channels} * network.height * network.width > engine::max_image_bytes) {
+    throw Error(fmt::format("images of {} × {} × {} are too large for the FPGA kernels",
                             network.channels, network.height, network.width),
-                fmt::format("They take up to {} channels and {} bytes", int8::max_input_channels,
-                            int8::max_image_bytes));
+                fmt::format("They take up to {} channels and {} bytes", engine::max_input_channels,
+                            engine::max_image_bytes));
   }
   int channels = network.channels, height = network.height, width = network.width;
   for (const PackedLayer& layer : network.layers) {
@@ -154,7 +175,7 @@ void check_layers(const PackedNetwork& network) {
         fmt::format(
             "model {} does not end in a dense layer without ReLU and with one output a class",
             network.model),
-        "The int8 FPGA chain takes the logits from there");
+        "The FPGA chain takes the logits from there");
   }
 }
 

@@ -1,4 +1,4 @@
-// From real numbers to int8: scales, rounding, and a real factor as multiplier and shift.
+// From real numbers to integers: scales, rounding, and a real factor as multiplier and shift.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,8 @@ namespace dovetail::quant {
 struct Factor {
   std::int32_t multiplier = 0;
   std::int32_t shift = 1;
+
+  bool operator==(const Factor&) const = default;
 };
 
 /// The nearest Factor to `factor` in [0, 2^30), with a multiplier in [2^30, 2^31). A factor below

@@ -58,6 +58,8 @@ void check_sizes(const TrainingLayer& layer, bool first) {
           (!layer.dense || words * layer.in_width * layer.in_height <= training::max_row_words) &&
           out_words * layer.out_width <= training::max_row_words,
       layer, "one row of its maps takes more than 2,048 words of 16 channels");
+  demand(std::int64_t{layer.out_height} * layer.out_width <= training::max_positions, layer,
+         "its output has more than 131,072 positions");
   demand(vector <= training::max_vector_words && turned <= training::max_vector_words, layer,
          "one of its windows takes more than 2,048 words of 16 channels");
   demand(vector * training::output_tiles(layer.out_channels) <= training::max_weight_words, layer,

@@ -16,12 +16,18 @@ struct WeightPack {
   std::vector<std::uint8_t> bytes;
 };
 
-/// The formats that pack() knows.
+/// The formats that pack() knows: wXaY with X in {1, t, 2, 4, 8} and Y in {1, 2, 4, 8}, and int8,
+/// int4 and int2, which are w8a8, w4a4 and w2a2.
 const std::vector<std::string>& pack_formats();
 
-/// Quantises a calibrated network. `format` is "int8" (symmetric, per-channel weight scales,
-/// per-tensor activation scales). Throws Error where a layer cannot be expressed, UsageError for an
-/// unknown format.
-WeightPack pack(const Network& network, const std::string& format, std::uint64_t version);
+/// The kernel family (fpga::find_xclbin) that runs a format: "w1", "w2" (ternary weights too), "w4"
+/// or "w8". Throws UsageError where none does.
+std::string kernel_family(const std::string& format);
+
+/// Quantises a calibrated network. Weights have one scale an output channel, activations one a
+/// layer; the input is int8 in every format, the last layer gives int32 accumulators. Throws Error
+/// where a layer cannot be expressed, UsageError for an unknown format.
+WeightPack pack(const Network& network, const std::string& format, std::uint64_t version,
+                const Calibration& calibration = {});
 
 }  // namespace dovetail::quant

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <memory>
 
 #include "infer/reference_engine.hpp"
@@ -17,40 +18,55 @@ using quant::Network;
 using quant::pack;
 using quant::WeightPack;
 
-/// One emulated card for all tests.
+/// Emulated cards, one a kernel family.
 class Engines : public testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    fpga::use_emulated_cards(1);
-    card_ = std::make_unique<fpga::Card>(0, fpga::find_xclbin("int8", fpga::Backend::emulated));
+  static void SetUpTestSuite() { fpga::use_emulated_cards(4); }
+  static void TearDownTestSuite() { cards_.clear(); }
+  static fpga::Card& card(const std::string& family) {
+    auto& card = cards_[family];
+    if (!card) {
+      card = std::make_unique<fpga::Card>(static_cast<int>(cards_.size()) - 1,
+                                          fpga::find_xclbin(family, fpga::Backend::emulated));
+    }
+    return *card;
   }
-  static void TearDownTestSuite() { card_.reset(); }
-  static fpga::Card& card() { return *card_; }
+  static Engine make_engine(const std::string& format, int max_batch) {
+    const std::string family = quant::kernel_family(format);
+    return Engine(card(family), family, max_batch);
+  }
 
-  static void expect_equals_twin(const Network& network, std::size_t count, int max_batch);
+  static void expect_equals_twin(const Network& network, const std::string& format,
+                                 std::size_t count, int max_batch);
   static double relative_error(const Network& network);
 
  private:
-  static inline std::unique_ptr<fpga::Card> card_;
+  static inline std::map<std::string, std::unique_ptr<fpga::Card>> cards_;
 };
 
-void Engines::expect_equals_twin(const Network& network, std::size_t count, int max_batch) {
-  const WeightPack weights = pack(quant::calibrate(network), "int8", 3);
+void Engines::expect_equals_twin(const Network& network, const std::string& format,
+                                 std::size_t count, int max_batch) {
+  const WeightPack weights = pack(quant::calibrate(network), format, 3);
   const std::vector<std::uint8_t> images = quant::random_images(network, count, 5);
-  Engine engine(card(), max_batch);
+  Engine engine = make_engine(format, max_batch);
   engine.load(weights);
   EXPECT_EQ(engine.version(), 3U);
-  EXPECT_EQ(engine.run(images, count), run_reference(quant::parse(weights), images, count));
+  EXPECT_EQ(engine.number_format(), format);
+  EXPECT_EQ(engine.run(images, count), run_reference(quant::parse(weights), images, count))
+      << network.model << " in " << format;
 }
 
 TEST_F(Engines, MlpEqualsItsTwinBitForBit) {
-  expect_equals_twin(quant::mlp(1), 20, 8);
+  for (const std::string& format : quant::pack_formats())
+    expect_equals_twin(quant::mlp(1), format, 20, 8);
 }
 TEST_F(Engines, CnnEqualsItsTwinBitForBit) {
-  expect_equals_twin(quant::cnn(2), 5, 4);
+  for (const char* format : {"int8", "w1a1"}) expect_equals_twin(quant::cnn(2), format, 5, 4);
 }
 TEST_F(Engines, OddShapesEqualTheirTwinBitForBit) {
-  for (unsigned seed = 0; seed < 5; ++seed) expect_equals_twin(quant::odd(seed), 7, 3);
+  unsigned seed = 0;
+  for (const std::string& format : quant::pack_formats())
+    expect_equals_twin(quant::odd(++seed), format, 7, 3);
 }
 
 /// Mean |int8 − float| over the logits' standard deviation, on images that calibration did not see.
@@ -58,7 +74,7 @@ double Engines::relative_error(const Network& network) {
   const std::size_t count = 12;
   const Network calibrated = quant::calibrate(network, 8);
   const std::vector<std::uint8_t> images = quant::random_images(network, count, 6);
-  Engine engine(card(), 16);
+  Engine engine = make_engine("int8", 16);
   engine.load(pack(calibrated, "int8", 1));
   const std::vector<float> got = engine.run(images, count);
   const std::vector<double> expected = quant::run_float(network, images);
@@ -82,7 +98,7 @@ TEST_F(Engines, LogitsAreCloseToTheFloatNetworks) {
 }
 
 TEST_F(Engines, TakesNewWeightsAndOtherShapes) {
-  Engine engine(card(), 4);
+  Engine engine = make_engine("int8", 4);
   for (const auto& network : {quant::mlp(1), quant::mlp(2), quant::odd(1), quant::mlp(1)}) {
     const WeightPack weights = pack(quant::calibrate(network), "int8", 9);
     const std::vector<std::uint8_t> images = quant::random_images(network, 6, 7);
@@ -95,7 +111,7 @@ TEST_F(Engines, ADamagedPackLeavesTheOldOneRunning) {
   const Network network = quant::mlp(1);
   const WeightPack weights = pack(quant::calibrate(network), "int8", 1);
   const std::vector<std::uint8_t> images = quant::random_images(network, 2, 8);
-  Engine engine(card(), 4);
+  Engine engine = make_engine("int8", 4);
   engine.load(weights);
   const std::vector<float> before = engine.run(images, 2);
   WeightPack damaged = weights;
@@ -105,12 +121,13 @@ TEST_F(Engines, ADamagedPackLeavesTheOldOneRunning) {
 }
 
 TEST_F(Engines, SaysWhatIsMissing) {
-  Engine engine(card(), 4);
+  Engine engine = make_engine("int8", 4);
   EXPECT_THROW(engine.run({}, 0), Error);
   engine.load(pack(quant::calibrate(quant::mlp(1)), "int8", 1));
   const std::vector<std::uint8_t> images(784 * 2 - 1);
   EXPECT_THROW(engine.run(images, 2), Error);
-  EXPECT_THROW(Engine(card(), 0), Error);
+  EXPECT_THROW(make_engine("int8", 0), Error);
+  EXPECT_THROW(engine.load(pack(quant::calibrate(quant::mlp(1)), "w1a1", 1)), Error);
 }
 
 }  // namespace

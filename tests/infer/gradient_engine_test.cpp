@@ -215,5 +215,89 @@ TEST_F(GradientEngines, LowBitsPointWhereTheFloat64GradientPoints) {
   }
 }
 
+TEST_F(GradientEngines, StochasticRoundingIsReproducibleAndUnbiased) {
+  const Network network = small_mlp(5);
+  const Samples samples = samples_for(network, 16, 8);
+  const GradientOptions options{.format = "int4", .seed = 3};
+  GradientEngine engine(card("int4"), options);
+  engine.load(pack_training(network, "int4", 1));
+  const auto bias_sums = [&](std::uint64_t draw) {
+    return engine.gradients(samples.images, samples.labels, draw).parameters.back().value.values;
+  };
+  EXPECT_EQ(bias_sums(1), bias_sums(1));
+  EXPECT_NE(bias_sums(1), bias_sums(2));
+  // A softmax's gradient sums to zero over the classes, and so do the last layer's bias gradients
+  // on average, if rounding has no bias.
+  constexpr int draws = 400;
+  double mean = 0, square = 0;
+  for (std::uint64_t draw = 0; draw < draws; ++draw) {
+    double sum = 0;
+    for (const float value : bias_sums(draw)) sum += double{value};
+    mean += sum / draws;
+    square += sum * sum / draws;
+  }
+  EXPECT_GT(square, 0);
+  EXPECT_LT(std::abs(mean), 5 * std::sqrt(square / draws));
+}
+
+TEST_F(GradientEngines, ErrorFeedbackGivesLaterWhatRoundingTook) {
+  const Network network = small_mlp(5);
+  const Samples samples = samples_for(network, 8, 8);
+  GradientOptions options{.format = "int4", .stochastic = false};
+  GradientEngine exact_engine(card("int4"), options);
+  options.quantise_sums = true;
+  GradientEngine rounded_engine(card("int4"), options);
+  options.error_feedback = true;
+  GradientEngine fed_engine(card("int4"), options);
+  for (GradientEngine* engine : {&exact_engine, &rounded_engine, &fed_engine})
+    engine->load(pack_training(network, "int4", 1));
+  const auto total = [&](GradientEngine& engine) {
+    std::vector<double> sum;
+    for (std::uint64_t step = 0; step < 40; ++step) {
+      const auto values =
+          engine.gradients(samples.images, samples.labels, step).parameters[0].value.values;
+      sum.resize(values.size());
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += double{values[i]};
+    }
+    return sum;
+  };
+  const auto exact = total(exact_engine);
+  const auto distance = [&](const std::vector<double>& sum) {
+    double square = 0;
+    for (std::size_t i = 0; i < sum.size(); ++i) square += std::pow(sum[i] - exact[i], 2);
+    return std::sqrt(square);
+  };
+  // Rounding to nearest errs the same way at every step; feedback owes half a step at most.
+  EXPECT_LT(distance(total(fed_engine)), 0.1 * distance(total(rounded_engine)));
+}
+
+TEST_F(GradientEngines, SaysWhatIsWrong) {
+  const Network network = small_mlp(1);
+  const Samples samples = samples_for(network, 2, 1);
+  GradientEngine engine(card("int8"), {.format = "int8"});
+  EXPECT_THROW(engine.gradients(samples.images, samples.labels, 0), Error);
+  EXPECT_THROW(engine.load(pack_training(network, "int6", 1)), Error);
+  EXPECT_THROW(engine.load(pack_training(network, "bfp8", 1)), Error);
+  engine.load(pack_training(network, "int8", 1));
+  EXPECT_THROW(engine.gradients(samples.images, std::vector<std::int32_t>{1}, 0), Error);
+  EXPECT_THROW(engine.gradients(samples.images, std::vector<std::int32_t>{1, 10}, 0), Error);
+  EXPECT_EQ(engine.gradients({}, {}, 0).samples, 0U);
+  EXPECT_THROW(GradientEngine(card("int8"), {.error_feedback = true}), UsageError);
+  EXPECT_THROW(GradientEngine(card("int8"), {.max_batch = 0}), UsageError);
+  EXPECT_THROW(GradientEngine(card("int8"), {.format = "float32"}), UsageError);
+}
+
+TEST_F(GradientEngines, TakesNewWeightsAndOtherShapes) {
+  GradientEngine engine(card("int8"), {.format = "int8"});
+  ReferenceGradients twin({.format = "int8"});
+  for (const Network& network : {small_mlp(1), small_mlp(2), strided(1), small_mlp(1)}) {
+    const Samples samples = samples_for(network, 4, 9);
+    for (GradientSource* source : std::initializer_list<GradientSource*>{&engine, &twin})
+      source->load(pack_training(network, "int8", 3));
+    expect_equal(engine.gradients(samples.images, samples.labels, 5),
+                 twin.gradients(samples.images, samples.labels, 5));
+  }
+}
+
 }  // namespace
 }  // namespace dovetail::infer

@@ -90,6 +90,15 @@ inline Network mlp(unsigned seed) {
   return NetworkBuilder("mlp", 1, 28, 28, seed).dense(256, true).dense(128, true).build(10);
 }
 
+/// FINN's small fully connected network (Umuroglu et al. 2017).
+inline Network sfc(unsigned seed) {
+  return NetworkBuilder("sfc", 1, 28, 28, seed)
+      .dense(256, true)
+      .dense(256, true)
+      .dense(256, true)
+      .build(10);
+}
+
 inline Network cnn(unsigned seed) {
   return NetworkBuilder("cnn", 1, 28, 28, seed)
       .conv(32, 3, 1, 1)

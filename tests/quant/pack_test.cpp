@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <random>
 
 #include "networks.hpp"
 #include "quant/packed_network.hpp"
@@ -154,6 +155,82 @@ TEST(Pack, TakesTheStepsThatTrainingHasLearnt) {
   EXPECT_NEAR(std::ldexp(factor.multiplier, -factor.shift), 3 / 127.0 * 0.5 / 0.125, 1e-7);
 }
 
+TEST(Pack, EveryFormatKeepsItsWeights) {
+  const Network network = ranged(odd(3));
+  for (const std::string& name : pack_formats()) {
+    const PackedNetwork packed = parse(pack(network, name, 1));
+    const numeric::Format format = fpga_format(name);
+    EXPECT_EQ(serialise(packed).bytes, pack(network, name, 1).bytes) << name;
+    double in_step = 3 / 127.0;
+    for (std::size_t l = 0; l < network.layers.size(); ++l) {
+      const Layer& layer = network.layers[l];
+      if (layer.kind == LayerKind::max_pool) continue;
+      const PackedLayer& got = packed.layers[l];
+      const int rows = layer.kind == LayerKind::dense ? layer.in_height : layer.kernel;
+      const int columns = layer.kind == LayerKind::dense ? layer.in_width : layer.kernel;
+      std::size_t i = 0;
+      for (int out = 0; out < layer.out_channels; ++out) {
+        const double step = double{got.scales[static_cast<std::size_t>(out)]} / in_step;
+        for (int in = 0; in < layer.in_channels; ++in) {
+          for (int tap = 0; tap < rows * columns; ++tap, ++i) {
+            const int weight = got.weight(out, in, tap / columns, tap % columns);
+            const double real = double{layer.weight[i]} / step;
+            ASSERT_GE(weight, format.weights.lowest) << name;
+            ASSERT_LE(weight, format.weights.highest) << name;
+            if (format.weights.kind == numeric::ElementKind::binary) {
+              ASSERT_EQ(weight, real < 0 ? -1 : 1);
+            } else if (real > format.weights.lowest && real < format.weights.highest) {
+              ASSERT_NEAR(weight, real, 0.501) << name;
+            }
+          }
+        }
+      }
+      const int levels = format.activations.bits == 8 ? 127 : (1 << format.activations.bits) - 1;
+      in_step = format.activations.bits == 1 ? 2.5 : 5.0 / levels;  // ±1 stand for 0 and 5
+    }
+  }
+}
+
+TEST(Pack, LearntWeightsAndStepsComeBackExactly) {
+  std::mt19937 random(std::random_device{}());
+  for (const char* name : {"w1a1", "wta2", "w2a4", "w4a4", "w8a8"}) {
+    const numeric::Format format = fpga_format(name);
+    Network network = ranged(mlp(1));
+    std::vector<std::vector<int>> codes;
+    for (Layer& layer : network.layers) {
+      layer.output_step = 0.37F;
+      codes.emplace_back();
+      const std::size_t columns = layer.weight.size() / layer.bias.size();
+      for (std::size_t o = 0; o < layer.bias.size(); ++o) {
+        layer.weight_scale.push_back(0.01F + 1e-4F * static_cast<float>(o));
+        for (std::size_t i = 0; i < columns; ++i) {
+          int code =
+              std::uniform_int_distribution(format.weights.lowest, format.weights.highest)(random);
+          if (format.weights.bits == 1 && code == 0) code = 1;
+          codes.back().push_back(code);
+          layer.weight[o * columns + i] = layer.weight_scale[o] * static_cast<float>(code);
+        }
+      }
+    }
+    const PackedNetwork packed = parse(pack(network, name, 1));
+    for (std::size_t l = 0; l < codes.size(); ++l) {
+      const PackedLayer& layer = packed.layers[l];
+      std::size_t i = 0;
+      for (int out = 0; out < layer.out_channels; ++out) {
+        for (int in = 0; in < layer.in_channels; ++in) {
+          for (int tap = 0; tap < layer.in_height * layer.in_width; ++tap, ++i) {
+            ASSERT_EQ(layer.weight(out, in, tap / layer.in_width, tap % layer.in_width),
+                      codes[l][i])
+                << name;
+          }
+        }
+      }
+    }
+    const auto unit = double{network.layers[0].weight_scale[3]} * 3 / 127;
+    EXPECT_NEAR(double{packed.layers[0].scales[3]}, unit, unit * 1e-6);
+  }
+}
+
 TEST(Pack, RefusesWhatTheKernelsCannotRun) {
   const auto refused = [](Network network) {
     return refusal([&] { pack(ranged(std::move(network)), "int8", 1); });
@@ -235,14 +312,17 @@ TEST(Parse, RefusesWeightsAndShiftsThatTheKernelsDoNotTake) {
   const Network network = ranged(NetworkBuilder("tiny", 1, 4, 4, 1).build(2));
   PackedNetwork opened = parse(pack(network, "int8", 5));
   PackedNetwork changed = opened;
-  changed.layers[0].weights[3] = -128;
+  changed.layers[0].weights[3] = 0x80;
   EXPECT_NE(refusal([&] { parse(serialise(changed)); }).find("−128"), std::string::npos);
   changed = opened;
   changed.layers[0].parameters[2 * 32] = 63;
   EXPECT_NE(refusal([&] { parse(serialise(changed)); }).find("parameters"), std::string::npos);
   changed = opened;
-  changed.format = "int4";
-  EXPECT_NE(refusal([&] { parse(serialise(changed)); }).find("int4"), std::string::npos);
+  changed.format = "int3";
+  EXPECT_NE(refusal([&] { parse(serialise(changed)); }).find("int3"), std::string::npos);
+  changed = parse(pack(ranged(mlp(1)), "w1a4", 5));
+  std::swap(changed.layers[0].parameters[32], changed.layers[0].parameters[32 + 7 * 32]);
+  EXPECT_NE(refusal([&] { parse(serialise(changed)); }).find("parameters"), std::string::npos);
 }
 
 }  // namespace

@@ -23,9 +23,25 @@ struct Family {
     std::int8_t value[simd][pe];
     std::int8_t exponent[pe];
   };
+  /// A word as the multipliers take it: on the card only its sign bits repeated.
+  struct Operand {
+    std::int16_t value[simd];
+    std::int32_t exponent;
+  };
   struct Sums {
     float value[pe];
   };
+
+  static Operand operand(const Word& word) {
+#pragma HLS inline
+    Operand wide;
+    wide.exponent = word.exponent;
+    for (int l = 0; l < simd; ++l) {
+#pragma HLS unroll
+      wide.value[l] = word.value[l];
+    }
+    return wide;
+  }
 
   static Word ones() {
     Word word = {};
@@ -35,22 +51,23 @@ struct Family {
 
   static Word block(const RealWord& real, const Rounding& rounding, std::uint32_t counter) {
 #pragma HLS inline
-    float largest = 0;
+    std::uint32_t largest = 0;
     for (int l = 0; l < simd; ++l) {
 #pragma HLS unroll
-      const float magnitude = real.value[l] < 0 ? -real.value[l] : real.value[l];
+      const std::uint32_t magnitude = numeric::magnitude_bits(real.value[l]);
       largest = magnitude > largest ? magnitude : largest;
     }
     const std::int32_t exponent = numeric::exponent_for(largest, rounding.bits);
     const float inverse = numeric::power_of_two(-exponent);
     const std::int32_t largest_code = numeric::largest_code(rounding.bits);
+    std::uint32_t thresholds[simd];
+    rounding.thresholds(counter, thresholds);
     Word word;
     word.exponent = static_cast<std::int8_t>(exponent);
     for (int l = 0; l < simd; ++l) {
 #pragma HLS unroll
-      const std::uint32_t threshold = rounding.threshold(counter + static_cast<std::uint32_t>(l));
       word.value[l] = static_cast<std::int8_t>(
-          numeric::quantise_real(real.value[l] * inverse, threshold, largest_code));
+          numeric::quantise_real(real.value[l] * inverse, thresholds[l], largest_code));
     }
     return word;
   }
@@ -102,7 +119,7 @@ struct Family {
     }
   }
 
-  static void multiply_accumulate(const Word& x, const Square& w, Sums& sums) {
+  static void multiply_accumulate(const Operand& x, const Square& w, Sums& sums) {
 #pragma HLS inline
     std::int32_t dot[pe] = {};
     for (int l = 0; l < simd; l += 2) {

@@ -10,5 +10,8 @@ namespace training {
 
 struct Family : IntegerFamily<std::int8_t, std::int16_t, std::int32_t> {};
 
+static_assert(std::int64_t{max_positions} * 127 * 127 <= INT32_MAX, "a weight gradient fits");
+static_assert(std::int64_t{max_vector_words} * simd * 127 * 127 <= INT32_MAX, "a product fits");
+
 }  // namespace training
 }  // namespace dovetail

@@ -1,0 +1,54 @@
+// Bits and bytes of words: on the card all of this is wires.
+#pragma once
+
+#include <cstdint>
+
+namespace dovetail {
+namespace engine {
+
+/// Little-endian 64 bits.
+inline std::uint64_t word_at(const std::uint8_t* byte) {
+#pragma HLS inline
+  std::uint64_t word = 0;
+  for (int i = 7; i >= 0; --i) word = word << 8 | byte[i];
+  return word;
+}
+
+/// Little-endian int32.
+inline std::int32_t int32_at(const std::uint8_t* byte) {
+#pragma HLS inline
+  std::uint32_t word = 0;
+  for (int i = 3; i >= 0; --i) word = word << 8 | byte[i];
+  return static_cast<std::int32_t>(word);
+}
+
+/// The bits 0, 2, 4, … of a word, moved together; the others fall away.
+inline std::uint64_t every_second_bit(std::uint64_t x) {
+#pragma HLS inline
+  x &= 0x5555555555555555;
+  x = (x | x >> 1) & 0x3333333333333333;
+  x = (x | x >> 2) & 0x0f0f0f0f0f0f0f0f;
+  x = (x | x >> 4) & 0x00ff00ff00ff00ff;
+  x = (x | x >> 8) & 0x0000ffff0000ffff;
+  return (x | x >> 16) & 0x00000000ffffffff;
+}
+/// The bits 0, 4, 8, …
+inline std::uint64_t every_fourth_bit(std::uint64_t x) {
+#pragma HLS inline
+  x &= 0x1111111111111111;
+  x = (x | x >> 3) & 0x0303030303030303;
+  x = (x | x >> 6) & 0x000f000f000f000f;
+  x = (x | x >> 12) & 0x000000ff000000ff;
+  return (x | x >> 24) & 0x000000000000ffff;
+}
+/// The bits 0, 8, 16, …
+inline std::uint64_t every_eighth_bit(std::uint64_t x) {
+#pragma HLS inline
+  x &= 0x0101010101010101;
+  x = (x | x >> 7) & 0x0003000300030003;
+  x = (x | x >> 14) & 0x0000000f0000000f;
+  return (x | x >> 28) & 0x00000000000000ff;
+}
+
+}  // namespace engine
+}  // namespace dovetail

@@ -1,0 +1,48 @@
+// How post-training quantisation chooses the range of an activation: by the largest value seen, by
+// a percentile, or by the least mean squared error.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace dovetail::quant {
+
+/// How often magnitudes were seen, in bins of equal ratio: eight an octave from 2^−24 to 2^24, the
+/// first with all below (and 0), the last with all above. Counts of several ranks or batches add
+/// up.
+class Histogram {
+ public:
+  static constexpr int bins = 385;
+
+  void add(std::span<const float> values);
+  void merge(const Histogram& other);
+  std::span<std::uint64_t> counts() { return counts_; }
+  std::span<const std::uint64_t> counts() const { return counts_; }
+  std::uint64_t total() const;
+  /// The value that stands for a bin, and the bin's upper edge.
+  static double centre(int bin);
+  static double edge(int bin);
+
+ private:
+  std::array<std::uint64_t, bins> counts_{};
+};
+
+enum class CalibrationMethod { max, percentile, mse };
+
+/// "max", "percentile" or "mse"; throws UsageError for anything else.
+CalibrationMethod parse_calibration(std::string_view name);
+
+struct Calibration {
+  CalibrationMethod method = CalibrationMethod::max;
+  double percentile = 99.9;  // of the values, in percent
+};
+
+/// The magnitude that the highest of `levels` + 1 evenly spaced codes from 0 stands for. `largest`
+/// is the largest magnitude seen; with CalibrationMethod::max it is the answer, with an empty
+/// histogram too.
+double choose_range(const Calibration& calibration, double largest, const Histogram& seen,
+                    int levels);
+
+}  // namespace dovetail::quant
