@@ -71,7 +71,14 @@ TrainingLayer shape_of(const Layer& source, const TrainingNetwork& network) {
   layer.kernel = source.kernel;
   layer.stride = source.stride;
   layer.padding = source.padding;
-  layer.relu = source.relu;
+  if (source.activation == Activation::sign || !source.gain.empty() || !source.offset.empty()) {
+    throw Error(
+        fmt::format("layer {} has a batch norm or a sign, which the FPGA's training kernels "
+                    "cannot differentiate",
+                    source.name),
+        "Train without contributed gradients");
+  }
+  layer.relu = source.activation == Activation::relu;
   return layer;
 }
 

@@ -52,7 +52,7 @@ inline std::vector<Values> float_gradients(const quant::Network& network,
       inputs.push_back(max_pool(pool_of(layer, batch), inputs.back()));
     } else {
       inputs.push_back(conv2d(extents(layer, batch), inputs.back(), wide(layer.weight),
-                              wide(layer.bias), layer.relu));
+                              wide(layer.bias), layer.activation == quant::Activation::relu));
     }
   }
   Values gradient = reference::softmax_cross_entropy(inputs.back(), labels).gradient;
@@ -64,7 +64,7 @@ inline std::vector<Values> float_gradients(const quant::Network& network,
       gradient = max_pool_gradient(pool_of(layer, batch), x, gradient);
       continue;
     }
-    if (layer.relu) {
+    if (layer.activation == quant::Activation::relu) {
       for (std::size_t i = 0; i < gradient.size(); ++i)
         if (inputs[l + 1][i] <= 0) gradient[i] = 0;
     }

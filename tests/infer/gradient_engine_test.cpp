@@ -158,7 +158,7 @@ TEST_F(GradientEngines, CnnEqualsItsTwinBitForBit) {
 Network smooth(Network network) {
   std::erase_if(network.layers,
                 [](const quant::Layer& layer) { return layer.kind == quant::LayerKind::max_pool; });
-  for (quant::Layer& layer : network.layers) layer.relu = false;
+  for (quant::Layer& layer : network.layers) layer.activation = quant::Activation::none;
   return network;
 }
 
