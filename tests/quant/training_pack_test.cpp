@@ -111,6 +111,10 @@ TEST(TrainingPack, RefusesWhatTheKernelsCannotTake) {
   network.layers[1].stride = 1;
   EXPECT_NE(refusal([&] { pack_training(network, "int8", 1); }).find("max-pool"),
             std::string::npos);
+  network = small(1);
+  network.layers[2].gain.assign(5, 1.0F);
+  EXPECT_NE(refusal([&] { pack_training(network, "int8", 1); }).find("batch norm"),
+            std::string::npos);
   network = NetworkBuilder("wide", 1, 28, 28, 1).dense(2049, true).build(10);
   EXPECT_NE(refusal([&] { pack_training(network, "int8", 1); }).find("layer0"), std::string::npos);
   network = NetworkBuilder("kernel", 1, 28, 28, 1).conv(2, 9, 1, 0).build(10);
