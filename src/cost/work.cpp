@@ -59,6 +59,9 @@ std::vector<LayerWork> work_of(const Model& model) {
                      layer.stride = pool.stride;
                    },
                    [&](const layer::Relu&) { expect_linear_before("ReLU on its own"); },
+                   [&](const layer::QuantisedActivation&) {
+                     expect_linear_before("activation on its own");
+                   },
                    [&](const layer::BatchNorm&) { expect_linear_before("batch norm on its own"); },
                    [&](const layer::AveragePool&) { refuse(model, "average pool"); },
                    [](const layer::Dropout&) {}},

@@ -182,8 +182,8 @@ TEST(Checkpoint, AnotherModelIsRefused) {
 }
 
 TEST(Checkpoint, QuantisationAwareTrainingComesBackWithItsSteps) {
-  const Scratch scratch("checkpoint");
-  const auto path = scratch.path() / "checkpoint.h5";
+  const ScratchFolder folder;
+  const auto path = folder / "checkpoint.h5";
   for (const StepKind steps : {StepKind::learned, StepKind::fixed}) {
     Checkpoint checkpoint = make_checkpoint();
     checkpoint.quantisation = Quantisation{.format = "w4a4", .steps = steps};
