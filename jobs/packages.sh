@@ -11,6 +11,7 @@ build_packages=(
 fpga_packages=(libxrt-dev libxrt1 uuid-dev)                # Xilinx XRT; not in every release
 data_packages=(dataset-fashion-mnist)
 test_packages=(libgtest-dev libgmock-dev python3-h5py)
+oracle_packages=(verilator libsystemc-dev)               # Verilog units and fixed point against tools not of our making
 
 is_installed() {
   [[ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]

@@ -32,7 +32,7 @@ cd "$root"
 source jobs/steps.sh
 
 say "== Packages"
-ensure_packages "${build_packages[@]}" "${test_packages[@]}" -- "${fpga_packages[@]}" "${data_packages[@]}"
+ensure_packages "${build_packages[@]}" "${test_packages[@]}" -- "${oracle_packages[@]}" "${fpga_packages[@]}" "${data_packages[@]}"
 
 say "== Build"
 options=(-DDOVETAIL_TESTS=ON)

@@ -21,3 +21,9 @@ __kernel void multiply_add(__global float* values, int rounds) {
   for (int i = 1; i < 16; ++i) sum += chain[i];
   ((__global VALUE*)values)[1 + get_global_id(0)] = sum;
 }
+
+// Device memory to device memory, a vector a work-item: the ceiling of everything that is bound by
+// memory.
+__kernel void copy(__global const VALUE* source, __global VALUE* target) {
+  target[get_global_id(0)] = source[get_global_id(0)];
+}

@@ -14,6 +14,8 @@ struct Command {
   int (*run)(const Arguments& arguments);  // returns the exit code
 };
 
+int run_bench(const Arguments& arguments);
+int run_estimate(const Arguments& arguments);
 int run_infer(const Arguments& arguments);
 int run_shard(const Arguments& arguments);
 int run_train(const Arguments& arguments);

@@ -16,18 +16,19 @@ struct FeatureShape {
 
 namespace layer {
 
-/// Cross-correlation with bias, as torch.nn.Conv2d. The input channels come from the layer before.
+/// Cross-correlation, as torch.nn.Conv2d. The input channels come from the layer before.
 struct Conv2d {
   int out = 0;
   int kernel = 3;
   int stride = 1;
   int padding = 0;
+  bool bias = true;  // a batch norm behind it makes a bias idle
 };
 
-/// Fully connected with bias, as torch.nn.Linear; feature maps are flattened as [channels, height,
-/// width].
+/// Fully connected, as torch.nn.Linear; feature maps are flattened as [channels, height, width].
 struct Dense {
   int out = 0;
+  bool bias = true;
 };
 
 struct Relu {};
@@ -42,7 +43,8 @@ struct AveragePool {
   int stride = 2;
 };
 
-/// As torch.nn.BatchNorm2d: `momentum` is the weight of the newest batch in the running statistics.
+/// As torch.nn.BatchNorm2d, and BatchNorm1d for vectors: `momentum` is the weight of the newest
+/// batch in the running statistics.
 struct BatchNorm {
   float epsilon = 1e-5f;
   float momentum = 0.1f;

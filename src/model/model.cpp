@@ -92,13 +92,13 @@ void Model::place(const Layer& layer) {
             learn(".weight",
                   {extent(conv.out), extent(in.channels), extent(conv.kernel), extent(conv.kernel)},
                   bound, 0);
-            learn(".bias", {extent(conv.out)}, bound, 0);
+            if (conv.bias) learn(".bias", {extent(conv.out)}, bound, 0);
           },
           [&](const layer::Dense& dense) {
             name = next_name("dense");
             const float bound = 1 / std::sqrt(static_cast<float>(in.size()));
             learn(".weight", {extent(dense.out), extent(in.size())}, bound, 0);
-            learn(".bias", {extent(dense.out)}, bound, 0);
+            if (dense.bias) learn(".bias", {extent(dense.out)}, bound, 0);
           },
           [&](const layer::BatchNorm&) {
             name = next_name("norm");

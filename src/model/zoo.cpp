@@ -24,12 +24,69 @@ std::vector<Layer> cnn(int classes) {
           Dense{.out = classes}};
 }
 
+void append(std::vector<Layer>& layers, std::initializer_list<Layer> more) {
+  layers.insert(layers.end(), more);
+}
+
+/// Convolution without bias, batch norm, ReLU.
+void append_conv(std::vector<Layer>& layers, int out, int padding) {
+  append(layers,
+         {Conv2d{.out = out, .kernel = 3, .padding = padding, .bias = false}, BatchNorm{}, Relu{}});
+}
+
+/// Dense without bias, batch norm, ReLU.
+void append_dense(std::vector<Layer>& layers, int out) {
+  append(layers, {Dense{.out = out, .bias = false}, BatchNorm{}, Relu{}});
+}
+
+/// FINN's fully connected networks (Umuroglu et al., FPGA 2017, section 4.1): three hidden layers.
+std::vector<Layer> fully_connected(int width, int classes) {
+  std::vector<Layer> layers;
+  for (int i = 0; i < 3; ++i) append_dense(layers, width);
+  append(layers, {Dense{.out = classes}});
+  return layers;
+}
+
+std::vector<Layer> sfc(int classes) {
+  return fully_connected(256, classes);
+}
+
+std::vector<Layer> lfc(int classes) {
+  return fully_connected(1024, classes);
+}
+
+/// FINN's convolutional network, as above: valid convolutions.
+std::vector<Layer> cnv(int classes) {
+  std::vector<Layer> layers;
+  for (const int channels : {64, 128, 256}) {
+    append_conv(layers, channels, 0);
+    append_conv(layers, channels, 0);
+    if (channels < 256) append(layers, {MaxPool{.kernel = 2, .stride = 2}});
+  }
+  append_dense(layers, 512);
+  append_dense(layers, 512);
+  append(layers, {Dense{.out = classes}});
+  return layers;
+}
+
+std::vector<Layer> vgg_small(int classes) {
+  std::vector<Layer> layers;
+  for (const int channels : {64, 128, 256}) {
+    append_conv(layers, channels, 1);
+    append_conv(layers, channels, 1);
+    append(layers, {MaxPool{.kernel = 2, .stride = 2}});
+  }
+  append(layers, {Dense{.out = 512}, Relu{}, Dense{.out = classes}});
+  return layers;
+}
+
 struct Recipe {
   const char* name;
   std::vector<Layer> (*layers)(int classes);
 };
 
-constexpr Recipe recipes[] = {{"mlp", mlp}, {"cnn", cnn}};
+constexpr Recipe recipes[] = {{"mlp", mlp}, {"cnn", cnn}, {"sfc", sfc},
+                              {"lfc", lfc}, {"cnv", cnv}, {"vgg-small", vgg_small}};
 
 }  // namespace
 

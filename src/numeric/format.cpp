@@ -41,7 +41,7 @@ ElementFormat block_float(int bits) {
   return {.kind = ElementKind::block_float,
           .bits = bits,
           .block = bfp_block,
-          .lowest = -highest - 1,
+          .lowest = -highest,
           .highest = highest};
 }
 

@@ -67,10 +67,12 @@ quant::Network fpga_network(const Model& model, const std::vector<Parameter>& pa
   network.input_range = ranges.input;
 
   bool linear_before = false;  // may a batch norm or a ReLU still join the newest layer?
-  const auto add_linear = [&](const PlacedLayer& placed, quant::LayerKind kind) -> quant::Layer& {
+  const auto add_linear = [&](const PlacedLayer& placed, quant::LayerKind kind,
+                              bool has_bias) -> quant::Layer& {
     quant::Layer layer = describe(placed, kind);
     layer.weight = values_of(parameters, placed.name + ".weight");
-    layer.bias = values_of(parameters, placed.name + ".bias");
+    layer.bias = has_bias ? values_of(parameters, placed.name + ".bias")
+                          : std::vector<float>(static_cast<std::size_t>(placed.out.channels), 0.0f);
     linear_before = true;
     network.layers.push_back(std::move(layer));
     return network.layers.back();
@@ -78,12 +80,15 @@ quant::Network fpga_network(const Model& model, const std::vector<Parameter>& pa
   for (std::size_t i = 0; i < model.layers().size(); ++i) {
     const PlacedLayer& placed = model.layers()[i];
     std::visit(Overloaded{[&](const layer::Conv2d& conv) {
-                            quant::Layer& layer = add_linear(placed, quant::LayerKind::conv2d);
+                            quant::Layer& layer =
+                                add_linear(placed, quant::LayerKind::conv2d, conv.bias);
                             layer.kernel = conv.kernel;
                             layer.stride = conv.stride;
                             layer.padding = conv.padding;
                           },
-                          [&](const layer::Dense&) { add_linear(placed, quant::LayerKind::dense); },
+                          [&](const layer::Dense& dense) {
+                            add_linear(placed, quant::LayerKind::dense, dense.bias);
+                          },
                           [&](const layer::BatchNorm& norm) {
                             if (!linear_before || !network.layers.back().gain.empty() ||
                                 network.layers.back().activation != quant::Activation::none)

@@ -113,6 +113,8 @@ class Plan {
                                                   plan::Edge& out, std::size_t& norm_index);
   void make_loss();
   plan::DeviceParameter device_parameter(const std::string& name) const;
+  /// The layer's bias; where it has none, zeros, and scratch memory for the gradient.
+  plan::DeviceParameter bias_of(const PlacedLayer& placed, bool has_bias);
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
   void forward(const plan::Pass& pass);
   void write_targets(std::span<const std::int32_t> labels);

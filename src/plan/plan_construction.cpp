@@ -113,6 +113,13 @@ DeviceParameter Plan::device_parameter(const std::string& name) const {
   return {parameters_.slice(offset, bytes), gradients_.slice(offset, bytes)};
 }
 
+DeviceParameter Plan::bias_of(const PlacedLayer& placed, bool has_bias) {
+  if (has_bias) return device_parameter(placed.name + ".bias");
+  const std::size_t bytes = extent(round_up(placed.out.channels, channel_lanes)) * sizeof(float);
+  return {device_.allocate_zeroed(bytes),
+          options_.training ? device_.allocate(bytes) : opencl::Buffer()};
+}
+
 void Plan::make_operations(const plan::Lowered& lowered) {
   std::size_t norms_made = 0;
   for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
@@ -136,12 +143,12 @@ std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in
             const Conv2dShape shape{in.layout, out.layout, conv.kernel, conv.stride, conv.padding};
             return std::make_unique<plan::ConvOperation>(device_, variant_, in, out, last, shape,
                                                          device_parameter(placed.name + ".weight"),
-                                                         device_parameter(placed.name + ".bias"));
+                                                         bias_of(placed, conv.bias));
           },
-          [&](const layer::Dense&) -> Made {
+          [&](const layer::Dense& dense) -> Made {
             return std::make_unique<plan::DenseOperation>(device_, variant_, in, out, last,
                                                           device_parameter(placed.name + ".weight"),
-                                                          device_parameter(placed.name + ".bias"));
+                                                          bias_of(placed, dense.bias));
           },
           [&](const layer::Relu&) -> Made {
             return std::make_unique<plan::ReluOperation>(device_, variant_, in, out, last);

@@ -28,6 +28,7 @@ spdlog::logger& err() {
 }
 
 bool quiet = false;
+bool notes_to_error = false;
 
 }  // namespace
 
@@ -38,8 +39,16 @@ bool is_quiet() {
   return quiet;
 }
 
+void keep_output_for_document() {
+  notes_to_error = true;
+}
+
+void document(const std::string& text) {
+  out().info(text);
+}
+
 void note(const std::string& line) {
-  if (!quiet) out().info(line);
+  if (!quiet) (notes_to_error ? err() : out()).info(line);
 }
 
 void warn(const std::string& line) {

@@ -9,6 +9,11 @@ namespace dovetail::log {
 void set_quiet(bool quiet);
 bool is_quiet();
 
+/// Sends notes to standard error from now on: standard output is to hold one document alone.
+void keep_output_for_document();
+/// What another program reads: on standard output, whoever is quiet.
+void document(const std::string& text);
+
 void note(const std::string& line);
 void warn(const std::string& line);
 void error(const std::string& line);

@@ -15,8 +15,8 @@
 #include "support/file.hpp"
 #include "support/json.hpp"
 #include "support/random.hpp"
+#include "support/scratch_folder.hpp"
 #include "train/checkpoint.hpp"
-#include "train/scratch.hpp"
 
 namespace dovetail::testing {
 namespace {
@@ -88,7 +88,7 @@ struct FinishedRun {
 class EndToEnd : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    scratch_.emplace("end-to-end");
+    scratch_.emplace();
     make_data();
     reference_ = train("reference", usual());
   }
@@ -158,7 +158,7 @@ class EndToEnd : public ::testing::Test {
     }
   }
 
-  inline static std::optional<Scratch> scratch_;
+  inline static std::optional<ScratchFolder> scratch_;
 };
 
 TEST_F(EndToEnd, EventsTellTheRunFromStartToEnd) {

@@ -13,8 +13,8 @@
 #include "shards/shard_writer.hpp"
 #include "support/file.hpp"
 #include "support/random.hpp"
+#include "support/scratch_folder.hpp"
 #include "support/text.hpp"
-#include "train/scratch.hpp"
 
 namespace dovetail::testing {
 
@@ -48,7 +48,7 @@ inline void write_data(const fs::path& folder, const SampleShape& shape) {
 class Refusal : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    scratch_.emplace("refusal");
+    scratch_.emplace();
     write_data(good(), {1, 28, 28});
     const Outcome outcome = dovetail({"train", "--data", good() / "", "--model", "mlp", "--out",
                                       original().parent_path(), "--epochs", "1", "--batch", "40",
@@ -65,8 +65,8 @@ class Refusal : public ::testing::Test {
     fs::copy_file(original(), checkpoint());
   }
 
-  static fs::path good() { return scratch_->path() / "data"; }
-  static fs::path original() { return scratch_->path() / "trained" / "checkpoint.h5"; }
+  static fs::path good() { return *scratch_ / "data"; }
+  static fs::path original() { return *scratch_ / "trained" / "checkpoint.h5"; }
   fs::path data() const { return folder_ / "data"; }
   fs::path run() const { return folder_ / "run"; }
   fs::path checkpoint() const { return run() / "checkpoint.h5"; }
@@ -123,8 +123,8 @@ class Refusal : public ::testing::Test {
     return words;
   }
 
-  inline static std::optional<Scratch> scratch_;
-  fs::path folder_ = scratch_->path() / "case";
+  inline static std::optional<ScratchFolder> scratch_;
+  fs::path folder_ = *scratch_ / "case";
 };
 
 }  // namespace dovetail::testing

@@ -10,6 +10,7 @@
 
 #include "hls/card_fixture.hpp"
 #include "support/clock.hpp"
+#include "support/scratch_folder.hpp"
 
 extern char** environ;
 
@@ -133,18 +134,15 @@ pid_t start_tests(const std::filesystem::path& folder) {
 }
 
 TEST(CardFault, IsSeparateInEveryProcess) {
-  const auto folder =
-      std::filesystem::path(testing::TempDir()) / ("card_" + std::to_string(getpid()));
-  std::filesystem::create_directories(folder);
+  const ScratchFolder folder;
   std::vector<pid_t> children;
-  for (int i = 0; i < 3; ++i) children.push_back(start_tests(folder));
+  for (int i = 0; i < 3; ++i) children.push_back(start_tests(folder.path()));
   for (const pid_t child : children) {
     int status = 0;
     waitpid(child, &status, 0);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   }
-  EXPECT_EQ(entries(folder), 0);
-  std::filesystem::remove_all(folder);
+  EXPECT_EQ(entries(folder.path()), 0);
 }
 
 }  // namespace

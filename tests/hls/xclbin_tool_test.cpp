@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "support/file.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace dovetail {
 namespace {
@@ -17,12 +18,6 @@ using testing::HasSubstr;
 
 class XclbinTool : public testing::Test {
  protected:
-  XclbinTool()
-      : folder_(fs::path(testing::TempDir()) / ("xclbin_tool_" + std::to_string(getpid()))) {
-    fs::create_directories(folder_);
-  }
-  ~XclbinTool() override { fs::remove_all(folder_); }
-
   int make(const std::string& arguments) {
     const std::string line =
         std::string(MAKE_XCLBIN) + " " + arguments + " 2> " + (folder_ / "errors").string();
@@ -43,7 +38,7 @@ class XclbinTool : public testing::Test {
     return {bytes.begin(), bytes.end()};
   }
 
-  fs::path folder_;
+  ScratchFolder folder_;
 };
 
 constexpr const char* good =

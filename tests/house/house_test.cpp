@@ -3,10 +3,11 @@
 #include "house/house.hpp"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+
+#include "support/scratch_folder.hpp"
 
 namespace dovetail::house {
 namespace {
@@ -17,9 +18,6 @@ namespace fs = std::filesystem;
 class HouseTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "dovetail-house-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
     write("src/support/CMakeLists.txt", "dovetail_room(support PRIVATE fmt::fmt)\n");
     write("src/support/text.hpp", "// Text.\n#include <fmt/format.h>\n");
     write("src/device/CMakeLists.txt", "dovetail_room(device LINKS dovetail_support)\n");
@@ -37,8 +35,6 @@ class HouseTest : public testing::Test {
           "// A dense layer.\n#include \"dense.hpp\"\n#include \"numeric/round.hpp\"\n");
   }
 
-  void TearDown() override { fs::remove_all(root_); }
-
   void write(const std::string& path, const std::string& text) {
     fs::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
@@ -46,7 +42,7 @@ class HouseTest : public testing::Test {
 
   /// Expects one finding, in that file and line, whose problem has that text.
   void expect_only(const std::string& file, int line, const std::string& problem) {
-    const Inspection inspection = inspect(root_);
+    const Inspection inspection = inspect(root_.path());
     ASSERT_EQ(inspection.findings.size(), 1u);
     const Finding& finding = inspection.findings.front();
     EXPECT_EQ(finding.file, file);
@@ -54,11 +50,11 @@ class HouseTest : public testing::Test {
     EXPECT_NE(finding.problem.find(problem), std::string::npos) << finding.problem;
   }
 
-  fs::path root_;
+  ScratchFolder root_;
 };
 
 TEST_F(HouseTest, AcceptsACleanTree) {
-  const Inspection inspection = inspect(root_);
+  const Inspection inspection = inspect(root_.path());
   EXPECT_EQ(inspection.sources, 6);
   EXPECT_TRUE(inspection.findings.empty()) << inspection.findings.front().problem;
 }
@@ -112,7 +108,7 @@ TEST_F(HouseTest, FindsAnHlsKernelThatKnowsTheHost) {
 
 TEST_F(HouseTest, LetsTheToolOfTheEmulatedCardUseSupportButNoHigherRoom) {
   write("hls/card/tool/pack.cpp", "// Packs.\n#include \"support/text.hpp\"\n");
-  EXPECT_TRUE(inspect(root_).findings.empty());
+  EXPECT_TRUE(inspect(root_.path()).findings.empty());
   write("hls/card/tool/pack.cpp",
         "// Packs.\n#include \"support/text.hpp\"\n#include \"device/opencl/device.hpp\"\n");
   expect_only("hls/card/tool/pack.cpp", 3, "hls/ knows numeric alone");

@@ -39,6 +39,56 @@ TEST(Model, MlpHasTheShapesOfItsDescription) {
                                       "dense3.weight [10, 128]", "dense3.bias [10]"}));
 }
 
+TEST(Model, SfcHasTheShapesOfItsDescription) {
+  const Model model = make_model("sfc", {1, 28, 28}, 10);
+  EXPECT_EQ(describe(model),
+            (std::vector<std::string>{
+                "dense1.weight [256, 784]", "norm1.weight [256]", "norm1.bias [256]",
+                "dense2.weight [256, 256]", "norm2.weight [256]", "norm2.bias [256]",
+                "dense3.weight [256, 256]", "norm3.weight [256]", "norm3.bias [256]",
+                "dense4.weight [10, 256]", "dense4.bias [10]"}));
+  EXPECT_EQ(make_model("lfc", {1, 28, 28}, 10).layers()[3].out, (FeatureShape{1024, 1, 1}));
+}
+
+std::vector<FeatureShape> outputs_with_weights(const Model& model) {
+  std::vector<FeatureShape> shapes;
+  for (const PlacedLayer& placed : model.layers()) {
+    if (placed.name.starts_with("conv") || placed.name.starts_with("dense"))
+      shapes.push_back(placed.out);
+  }
+  return shapes;
+}
+
+TEST(Model, CnvHasTheShapesOfItsDescription) {
+  const Model model = make_model("cnv", {3, 32, 32}, 10);
+  EXPECT_EQ(outputs_with_weights(model), (std::vector<FeatureShape>{{64, 30, 30},
+                                                                    {64, 28, 28},
+                                                                    {128, 12, 12},
+                                                                    {128, 10, 10},
+                                                                    {256, 3, 3},
+                                                                    {256, 1, 1},
+                                                                    {512, 1, 1},
+                                                                    {512, 1, 1},
+                                                                    {10, 1, 1}}));
+  std::size_t weights = 0;
+  for (const ParameterSpec& spec : model.parameters())
+    if (spec.shape.size() > 1) weights += volume(spec.shape);
+  EXPECT_EQ(weights, 1542848u);  // as FINN's CNV
+}
+
+TEST(Model, VggSmallHasTheShapesOfItsDescription) {
+  const Model model = make_model("vgg-small", {3, 32, 32}, 10);
+  EXPECT_EQ(outputs_with_weights(model), (std::vector<FeatureShape>{{64, 32, 32},
+                                                                    {64, 32, 32},
+                                                                    {128, 16, 16},
+                                                                    {128, 16, 16},
+                                                                    {256, 8, 8},
+                                                                    {256, 8, 8},
+                                                                    {512, 1, 1},
+                                                                    {10, 1, 1}}));
+  EXPECT_EQ(model.statistics().size(), 12u);
+}
+
 TEST(Model, InputAndClassesComeFromTheDataSet) {
   const Model model = make_model("cnn", {3, 32, 32}, 100);
   EXPECT_EQ(describe(model).front(), "conv1.weight [32, 3, 3, 3]");
@@ -74,7 +124,8 @@ TEST(Model, UnknownNameListsTheKnownOnes) {
     make_model("resnet", {1, 28, 28}, 10);
     FAIL();
   } catch (const UsageError& failure) {
-    EXPECT_STREQ(failure.what(), "unknown model 'resnet'. Known models: mlp, cnn");
+    EXPECT_STREQ(failure.what(),
+                 "unknown model 'resnet'. Known models: mlp, cnn, sfc, lfc, cnv, vgg-small");
   }
 }
 

@@ -54,4 +54,13 @@ inline Model small_cnn() {
                 layer::Dense{.out = 24}, layer::Relu{}, layer::Dense{.out = 10}});
 }
 
+/// Batch norms on vectors and on maps, behind layers without bias.
+inline Model normalised_model() {
+  return Model("normalised", {2, 8, 7},
+               {layer::Conv2d{.out = 9, .bias = false}, layer::BatchNorm{}, layer::Relu{},
+                layer::MaxPool{}, layer::Dense{.out = 20, .bias = false}, layer::BatchNorm{},
+                layer::Relu{}, layer::Dense{.out = 18, .bias = false}, layer::BatchNorm{},
+                layer::Relu{}, layer::Dense{.out = 4}});
+}
+
 }  // namespace dovetail::testing

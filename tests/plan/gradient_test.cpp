@@ -85,10 +85,13 @@ TEST_P(PlanGradient, AgreesWithFiniteDifferences) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, PlanGradient,
-    ::testing::Values(Case{"mixed_cpu", Variant::cpu, LossKind::cross_entropy, mixed_model},
-                      Case{"mixed_gpu", Variant::gpu, LossKind::cross_entropy, mixed_model},
-                      Case{"small_cpu_mse", Variant::cpu, LossKind::mean_squared_error, small_cnn},
-                      Case{"small_gpu_mse", Variant::gpu, LossKind::mean_squared_error, small_cnn}),
+    ::testing::Values(
+        Case{"mixed_cpu", Variant::cpu, LossKind::cross_entropy, mixed_model},
+        Case{"mixed_gpu", Variant::gpu, LossKind::cross_entropy, mixed_model},
+        Case{"normalised_cpu", Variant::cpu, LossKind::cross_entropy, normalised_model},
+        Case{"normalised_gpu", Variant::gpu, LossKind::cross_entropy, normalised_model},
+        Case{"small_cpu_mse", Variant::cpu, LossKind::mean_squared_error, small_cnn},
+        Case{"small_gpu_mse", Variant::gpu, LossKind::mean_squared_error, small_cnn}),
     [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace

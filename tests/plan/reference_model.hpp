@@ -52,6 +52,9 @@ inline Values forward(const Model& model, const ParameterMap& parameters,
     const auto value = [&](const char* part) -> const Values& {
       return parameters.at(placed.name + part);
     };
+    const auto bias = [&](bool has_bias, int out) {
+      return has_bias ? value(".bias") : Values(static_cast<std::size_t>(out), 0.0);
+    };
     x = std::visit(
         Overloaded{[&](const layer::Conv2d& c) {
                      const reference::Conv2dExtents e{static_cast<int>(batch),
@@ -62,12 +65,12 @@ inline Values forward(const Model& model, const ParameterMap& parameters,
                                                       c.kernel,
                                                       c.stride,
                                                       c.padding};
-                     return reference::conv2d(e, x, value(".weight"), value(".bias"), false);
+                     return reference::conv2d(e, x, value(".weight"), bias(c.bias, c.out), false);
                    },
                    [&](const layer::Dense& d) {
                      const reference::MatmulExtents e{batch, static_cast<std::size_t>(in.size()),
                                                       static_cast<std::size_t>(d.out)};
-                     return reference::matmul(e, x, value(".weight"), value(".bias"), false);
+                     return reference::matmul(e, x, value(".weight"), bias(d.bias, d.out), false);
                    },
                    [&](const layer::Relu&) { return reference::relu(x); },
                    [&](const layer::MaxPool& p) {

@@ -8,8 +8,8 @@
 #include <set>
 
 #include "shards/samples.hpp"
-#include "shards/scratch.hpp"
 #include "shards/share.hpp"
+#include "shards/test_files.hpp"
 
 namespace dovetail {
 namespace {

@@ -4,8 +4,8 @@
 #include <cstdlib>
 
 #include "shards/make_shards.hpp"
-#include "shards/scratch.hpp"
 #include "shards/shard_reader.hpp"
+#include "shards/test_files.hpp"
 
 namespace dovetail {
 namespace {
@@ -18,7 +18,7 @@ TEST(FashionMnist, BecomesShards) {
         << "no Fashion-MNIST in " << source
         << ": install dataset-fashion-mnist or set DOVETAIL_FASHION_MNIST (data/README.md)";
   }
-  const test::ScratchFolder folder;
+  const ScratchFolder folder;
   for (const auto& [split, prefix, samples] :
        {std::tuple{"train", "train", 60000u}, std::tuple{"test", "t10k", 10000u}}) {
     const MakeShardsSummary summary =

@@ -7,13 +7,13 @@
 #include <numeric>
 #include <thread>
 
-#include "shards/scratch.hpp"
+#include "shards/test_files.hpp"
 
 namespace dovetail {
 namespace {
 
 using test::error_of;
-using test::ScratchFolder;
+
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;

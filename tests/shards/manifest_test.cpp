@@ -3,14 +3,14 @@
 
 #include <functional>
 
-#include "shards/scratch.hpp"
+#include "shards/test_files.hpp"
 #include "support/json.hpp"
 
 namespace dovetail {
 namespace {
 
 using test::error_of;
-using test::ScratchFolder;
+
 using testing::AllOf;
 using testing::HasSubstr;
 

@@ -5,14 +5,13 @@
 #include <atomic>
 #include <chrono>
 
-#include "shards/scratch.hpp"
 #include "shards/shard_writer.hpp"
+#include "shards/test_files.hpp"
 
 namespace dovetail {
 namespace {
 
 using test::error_of;
-using test::ScratchFolder;
 
 class PrefetcherTest : public testing::Test {
  protected:

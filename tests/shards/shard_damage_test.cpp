@@ -4,15 +4,15 @@
 #include <random>
 
 #include "shards/hdf5.hpp"
-#include "shards/scratch.hpp"
 #include "shards/shard_reader.hpp"
 #include "shards/shard_writer.hpp"
+#include "shards/test_files.hpp"
 
 namespace dovetail {
 namespace {
 
 using test::error_of;
-using test::ScratchFolder;
+
 using testing::AllOf;
 using testing::EndsWith;
 using testing::HasSubstr;

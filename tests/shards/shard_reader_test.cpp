@@ -4,14 +4,13 @@
 #include <algorithm>
 #include <set>
 
-#include "shards/scratch.hpp"
 #include "shards/shard_writer.hpp"
+#include "shards/test_files.hpp"
 
 namespace dovetail {
 namespace {
 
 using test::error_of;
-using test::ScratchFolder;
 
 constexpr SampleShape shape{2, 5, 3};
 

@@ -11,8 +11,8 @@
 
 #include "shards/hdf5.hpp"
 #include "shards/make_shards.hpp"
-#include "shards/scratch.hpp"
 #include "shards/shard_reader.hpp"
+#include "shards/test_files.hpp"
 #include "support/json.hpp"
 
 namespace dovetail {
@@ -20,7 +20,7 @@ namespace {
 
 using test::error_of;
 using test::random_samples;
-using test::ScratchFolder;
+
 using testing::ElementsAre;
 using testing::HasSubstr;
 

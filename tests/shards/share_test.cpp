@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "shards/scratch.hpp"
+#include "shards/test_files.hpp"
 
 namespace dovetail {
 namespace {

@@ -3,14 +3,14 @@
 
 #include <zlib.h>
 
-#include "shards/scratch.hpp"
+#include "shards/test_files.hpp"
 
 namespace dovetail {
 namespace {
 
 using test::Bytes;
 using test::error_of;
-using test::ScratchFolder;
+
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;

@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "support/error.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace dovetail {
 namespace {
@@ -19,23 +20,16 @@ namespace fs = std::filesystem;
 
 class FileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "dovetail-file-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   std::string text_of(const fs::path& path) const {
     const std::vector<unsigned char> bytes = read_file(path);
     return {bytes.begin(), bytes.end()};
   }
   std::size_t files() const {
     return static_cast<std::size_t>(
-        std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+        std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()));
   }
 
-  fs::path folder_;
+  ScratchFolder folder_;
 };
 
 TEST_F(FileTest, ReadsWhatWasWritten) {
@@ -72,7 +66,7 @@ TEST_F(FileTest, TheOldFileStandsUntilTheNewOneIsWhole) {
   replace_file(folder_ / "a", [&](const fs::path& aside) {
     std::ofstream(aside) << "new";
     EXPECT_EQ(text_of(folder_ / "a"), "old");
-    EXPECT_EQ(aside.parent_path(), folder_);
+    EXPECT_EQ(aside.parent_path(), folder_.path());
   });
   EXPECT_EQ(text_of(folder_ / "a"), "new");
 }

@@ -14,12 +14,10 @@
 #include "support/error.hpp"
 #include "support/file.hpp"
 #include "support/random.hpp"
-#include "train/scratch.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace dovetail {
 namespace {
-
-using testing::Scratch;
 
 Checkpoint make_checkpoint(std::uint64_t seed = 3) {
   const Model model = make_model("mlp", {1, 4, 4}, 3);
@@ -80,15 +78,15 @@ std::string failure_of(const std::filesystem::path& path) {
 }
 
 TEST(Checkpoint, ComesBackAsItWas) {
-  const Scratch scratch("checkpoint");
-  const auto path = scratch.path() / "checkpoint.h5";
+  const ScratchFolder folder;
+  const auto path = folder / "checkpoint.h5";
   save_checkpoint(path, make_checkpoint());
   expect_equal(load_checkpoint(path), make_checkpoint());
 }
 
 TEST(Checkpoint, HoldsParametersInCanonicalLayoutByName) {
-  const Scratch scratch("checkpoint");
-  const auto path = scratch.path() / "checkpoint.h5";
+  const ScratchFolder folder;
+  const auto path = folder / "checkpoint.h5";
   save_checkpoint(path, make_checkpoint());
   const hdf5::File file = hdf5::File::open(path);
   EXPECT_EQ(file.dataset("/parameters/dense1.weight").extents(), (hdf5::Extents{256, 16}));
@@ -99,8 +97,8 @@ TEST(Checkpoint, HoldsParametersInCanonicalLayoutByName) {
 }
 
 TEST(Checkpoint, MissingEmptyAndForeignFilesAreNamed) {
-  const Scratch scratch("checkpoint");
-  const auto path = scratch.path() / "checkpoint.h5";
+  const ScratchFolder folder;
+  const auto path = folder / "checkpoint.h5";
   EXPECT_NE(failure_of(path).find("there is no checkpoint " + path.string()), std::string::npos);
   std::ofstream(path).close();
   EXPECT_NE(failure_of(path).find(path.string() + " cannot be used"), std::string::npos);
@@ -109,8 +107,8 @@ TEST(Checkpoint, MissingEmptyAndForeignFilesAreNamed) {
 }
 
 TEST(Checkpoint, TruncationAtAnyLengthIsNoticed) {
-  const Scratch scratch("checkpoint");
-  const auto path = scratch.path() / "checkpoint.h5";
+  const ScratchFolder folder;
+  const auto path = folder / "checkpoint.h5";
   save_checkpoint(path, make_checkpoint());
   const auto size = std::filesystem::file_size(path);
   for (int i = 1; i <= 20; ++i) {
@@ -120,8 +118,8 @@ TEST(Checkpoint, TruncationAtAnyLengthIsNoticed) {
 }
 
 TEST(Checkpoint, FlippedBitsAreNoticedOrHarmless) {
-  const Scratch scratch("checkpoint");
-  const auto path = scratch.path() / "checkpoint.h5";
+  const ScratchFolder folder;
+  const auto path = folder / "checkpoint.h5";
   save_checkpoint(path, make_checkpoint());
   const std::vector<unsigned char> good = read_file(path);
   const std::uint64_t seed = std::random_device{}();
@@ -145,8 +143,8 @@ TEST(Checkpoint, FlippedBitsAreNoticedOrHarmless) {
 }
 
 TEST(Checkpoint, AFullDiskLeavesTheOneBefore) {
-  const Scratch scratch("checkpoint");
-  const auto path = scratch.path() / "checkpoint.h5";
+  const ScratchFolder folder;
+  const auto path = folder / "checkpoint.h5";
   save_checkpoint(path, make_checkpoint());
   const pid_t child = ::fork();
   if (child == 0) {
@@ -166,7 +164,7 @@ TEST(Checkpoint, AFullDiskLeavesTheOneBefore) {
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 7) << "the write should have failed with an Error";
   expect_equal(load_checkpoint(path), make_checkpoint());
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch.path()), {}), 1)
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1)
       << "something was left aside";
 }
 

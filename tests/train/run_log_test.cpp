@@ -6,12 +6,10 @@
 #include <fstream>
 
 #include "support/error.hpp"
-#include "train/scratch.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace dovetail {
 namespace {
-
-using testing::Scratch;
 
 std::vector<Json> read_lines(const std::filesystem::path& path) {
   std::ifstream in(path);
@@ -21,8 +19,8 @@ std::vector<Json> read_lines(const std::filesystem::path& path) {
 }
 
 TEST(RunLog, WritesOneObjectALine) {
-  const Scratch scratch("log");
-  const auto path = scratch.path() / "run.jsonl";
+  const ScratchFolder folder;
+  const auto path = folder / "run.jsonl";
   RunLog log(path, false);
   log.event("start", {{"model", "cnn"}});
   log.event("end", {{"test_accuracy", 0.5}});
@@ -35,8 +33,8 @@ TEST(RunLog, WritesOneObjectALine) {
 }
 
 TEST(RunLog, ResumingDropsAnUnfinishedLineAndAppends) {
-  const Scratch scratch("log");
-  const auto path = scratch.path() / "run.jsonl";
+  const ScratchFolder folder;
+  const auto path = folder / "run.jsonl";
   { RunLog(path, false).event("start", {}); }
   std::ofstream(path, std::ios::app) << R"({"event": "st)";
   RunLog(path, true).event("resume", {});
@@ -46,8 +44,8 @@ TEST(RunLog, ResumingDropsAnUnfinishedLineAndAppends) {
 }
 
 TEST(RunLog, AFreshRunStartsAnew) {
-  const Scratch scratch("log");
-  const auto path = scratch.path() / "run.jsonl";
+  const ScratchFolder folder;
+  const auto path = folder / "run.jsonl";
   { RunLog(path, false).event("old", {}); }
   RunLog(path, false).event("new", {});
   EXPECT_EQ(read_lines(path).size(), 1u);

@@ -12,7 +12,7 @@
 #include "plan/fixture.hpp"
 #include "shards/shard_writer.hpp"
 #include "support/error.hpp"
-#include "train/scratch.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace dovetail {
 namespace {
@@ -42,7 +42,12 @@ Samples make_samples(std::size_t count, std::uint64_t seed) {
 
 class TrainerTest : public ::testing::Test {
  protected:
-  TrainerTest() : owner_(owner()), scratch_("trainer", owner_, world().is_lead()) {
+  TrainerTest() {
+    if (world().is_lead()) {
+      scratch_.emplace();
+      folder_ = scratch_->path().string();
+    }
+    world().broadcast_text(folder_, 0);
     if (world().is_lead()) {
       write_split(data(), make_samples(train_samples, 1), {.split = "train", .name = "spots"});
       write_split(data(), make_samples(test_samples, 2), {.split = "test", .name = "spots"});
@@ -51,18 +56,13 @@ class TrainerTest : public ::testing::Test {
   }
   ~TrainerTest() override { world().barrier(); }
 
-  /// The lead's process number, so that all ranks share its folder.
-  static long owner() {
-    long id = ::getpid();
-    world().broadcast(std::span(&id, 1), 0);
-    return id;
-  }
-  std::filesystem::path data() const { return scratch_.path() / "data"; }
+  std::filesystem::path folder() const { return folder_; }
+  std::filesystem::path data() const { return folder() / "data"; }
 
   TrainSettings settings(int epochs, const char* out) const {
     TrainSettings settings;
     settings.data = data();
-    settings.out = scratch_.path() / out;
+    settings.out = folder() / out;
     settings.epochs = epochs;
     settings.batch = 16;
     settings.learning_rate.kind = ScheduleKind::constant;
@@ -86,8 +86,8 @@ class TrainerTest : public ::testing::Test {
     return trainer.run();
   }
 
-  long owner_;
-  testing::Scratch scratch_;
+  std::optional<ScratchFolder> scratch_;  // the lead's, which all ranks share
+  std::string folder_;
 };
 
 std::vector<Parameter> parameters_of(const TrainSettings& settings) {

@@ -1,10 +1,8 @@
-// What the tests of this room share: folders that vanish, random samples, files made of bytes,
-// caught errors.
+// What the tests of this room share: random samples, files made of bytes, caught errors.
 #pragma once
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -15,6 +13,7 @@
 #include "shards/samples.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace dovetail {
 namespace fs = std::filesystem;
@@ -23,27 +22,6 @@ namespace fs = std::filesystem;
 namespace dovetail::test {
 
 using Bytes = std::vector<std::uint8_t>;
-
-/// A new, empty folder, removed with its owner.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (fs::temp_directory_path() / "dovetail-shards-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw Error("cannot make " + name);
-    path_ = name;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const fs::path& path() const { return path_; }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
 
 inline void write_file(const fs::path& path, const Bytes& bytes) {
   std::ofstream out(path, std::ios::binary);

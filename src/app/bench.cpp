@@ -1,0 +1,302 @@
+// `dovetail bench`: measures operations, steps and links, for people and as JSON.
+#include <filesystem>
+
+#include "app/command_line.hpp"
+#include "app/commands.hpp"
+#include "app/job.hpp"
+#include "app/placement_options.hpp"
+#include "bench/link.hpp"
+#include "bench/operations.hpp"
+#include "bench/training.hpp"
+#include "model/zoo.hpp"
+#include "shards/shard_reader.hpp"
+#include "support/error.hpp"
+#include "support/file.hpp"
+#include "support/log.hpp"
+#include "support/table.hpp"
+
+namespace dovetail::app {
+namespace {
+
+struct BenchOptions {
+  std::string data = "random";
+  std::string model = "cnn";
+  std::string variant;
+  std::string json;
+  std::vector<std::string> shapes;
+  bench::StepOptions step;
+};
+
+/// One rank's share of a benchmark: its device, and where the result goes.
+struct Bench {
+  Communicator& world;
+  opencl::Device& device;
+  const BenchOptions& options;
+
+  Variant variant() const {
+    if (options.variant.empty()) return variant_for(device);
+    if (options.variant == "cpu") return Variant::cpu;
+    if (options.variant == "gpu") return Variant::gpu;
+    throw UsageError(fmt::format("unknown --variant '{}'", options.variant), "Give cpu or gpu");
+  }
+
+  void write(const std::string& text, const Json& json) const {
+    if (!world.is_lead()) return;
+    log::note(text);
+    if (options.json.empty()) return;
+    const std::string document = json.dump(2);
+    if (options.json == "-") {
+      log::document(document);
+    } else {
+      replace_file_text(options.json, document + '\n');
+    }
+  }
+};
+
+void expect_one_rank(const Communicator& world, const char* what) {
+  if (world.size() == 1) return;
+  throw UsageError(
+      fmt::format("bench {} measures one device, and there are {} ranks", what, world.size()),
+      "Start it without mpirun");
+}
+
+void bench_gemm(const Bench& bench) {
+  expect_one_rank(bench.world, "gemm");
+  std::vector<bench::GemmShape> shapes;
+  for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_gemm(text));
+  if (shapes.empty()) shapes = bench::default_gemms();
+  bench::Report report("gemm", bench.device.info(), to_string(bench.variant()),
+                       bench::measure_ceilings(bench.device));
+  bench::run_gemms(bench.device, bench.variant(), shapes, report);
+  bench.write(report.text(), report.json());
+}
+
+void bench_conv(const Bench& bench) {
+  expect_one_rank(bench.world, "conv");
+  std::vector<bench::ConvShape> shapes;
+  for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_conv(text));
+  if (shapes.empty()) shapes = bench::default_convs();
+  bench::Report report("conv", bench.device.info(), to_string(bench.variant()),
+                       bench::measure_ceilings(bench.device));
+  bench::run_convs(bench.device, bench.variant(), shapes, report);
+  bench.write(report.text(), report.json());
+}
+
+/// The model on the data set's images, or on those that it was made for.
+Model make_bench_model(const BenchOptions& options) {
+  if (options.step.data) {
+    const Manifest manifest = Manifest::load(*options.step.data);
+    return make_model(
+        options.model,
+        {static_cast<int>(manifest.shape.channels), static_cast<int>(manifest.shape.height),
+         static_cast<int>(manifest.shape.width)},
+        static_cast<int>(manifest.classes));
+  }
+  const bool colour = options.model == "vgg-small" || options.model == "cnv";
+  return make_model(options.model, colour ? FeatureShape{3, 32, 32} : FeatureShape{1, 28, 28}, 10);
+}
+
+Json describe(const Bench& bench, const char* benchmark, const bench::Ceilings& ceilings) {
+  return {{"benchmark", benchmark},
+          {"device", bench.device.info().name},
+          {"driver", bench.device.info().driver},
+          {"ceilings", to_json(ceilings)},
+          {"ranks", bench.world.size()},
+          {"model", bench.options.model},
+          {"data", bench.options.data},
+          {"batch", bench.options.step.batch}};
+}
+
+void bench_train(const Bench& bench) {
+  const Model model = make_bench_model(bench.options);
+  const bench::Ceilings ceilings = bench::measure_ceilings(bench.device);
+  const bench::StepTiming timing =
+      bench::time_training(bench.world, bench.device, model, bench.options.step);
+  const bench::ModelWork work = bench::work_of(model);
+  const int batch = bench.options.step.batch;
+  const double step_s = timing.step.median_s;
+  const double floor_s =
+      (work.forward + work.backward) * batch / bench.world.size() / ceilings.flops;
+  Json json = describe(bench, "train", ceilings);
+  json["step"] = to_json(timing.step);
+  json["samples_per_second"] = batch / step_s;
+  json["input_share"] = timing.input_s / step_s;
+  json["seconds"] = {{"input", timing.input_s},
+                     {"compute", timing.compute_s},
+                     {"reduce", timing.reduce_s},
+                     {"update", timing.update_s}};
+  json["arithmetic_floor_s"] = floor_s;
+  const auto part = [&](double seconds) {
+    return fmt::format("{:.3f} ms ({:.1f} %)", seconds * 1e3, 100 * seconds / step_s);
+  };
+  bench.write(
+      fmt::format("{}\n{}\n", bench.device.info().name, to_text(ceilings)) +
+          format_table({"training", "median"},
+                       {{"step", fmt::format("{:.3f} ms ({:.3f}..{:.3f}), {:.0f} samples a second",
+                                             step_s * 1e3, timing.step.low_s * 1e3,
+                                             timing.step.high_s * 1e3, batch / step_s)},
+                        {"  input", part(timing.input_s)},
+                        {"  compute", part(timing.compute_s)},
+                        {"  all-reduce", part(timing.reduce_s)},
+                        {"  update", part(timing.update_s)},
+                        {"arithmetic alone", part(floor_s)}}),
+      json);
+}
+
+void bench_infer(const Bench& bench) {
+  expect_one_rank(bench.world, "infer");
+  const Model model = make_bench_model(bench.options);
+  const bench::Ceilings ceilings = bench::measure_ceilings(bench.device);
+  const bench::Timing timing = bench::time_inference(bench.device, model, bench.options.step);
+  const int batch = bench.options.step.batch;
+  const double rate = batch / timing.median_s;
+  Json json = describe(bench, "infer", ceilings);
+  json["format"] = "float32";
+  json["timing"] = to_json(timing);
+  json["samples_per_second"] = rate;
+  bench.write(fmt::format("{}\n{}\n{} in float32, batch {}: {:.3f} ms ({:.3f}..{:.3f}), {:.0f} "
+                          "samples a second, {:.0f} % of the multiply-add ceiling",
+                          bench.device.info().name, to_text(ceilings), bench.options.model, batch,
+                          timing.median_s * 1e3, timing.low_s * 1e3, timing.high_s * 1e3, rate,
+                          100 * rate * bench::work_of(model).forward / ceilings.flops),
+              json);
+}
+
+const std::vector<std::size_t> message_sizes{8,      64,      512,     4096,     32768,
+                                             262144, 1048576, 4194304, 16777216, 67108864};
+
+void expect_peers(const Communicator& world, const char* what) {
+  if (world.size() > 1) return;
+  throw UsageError(fmt::format("bench {} needs two ranks at least", what),
+                   fmt::format("mpirun -n 2 dovetail bench {}", what));
+}
+
+void bench_link(const Bench& bench) {
+  expect_peers(bench.world, "link");
+  Json links = Json::array();
+  std::vector<std::vector<std::string>> rows;
+  for (int peer = 1; peer < bench.world.size(); ++peer) {
+    const auto messages = bench::ping_pong(bench.world, peer, message_sizes);
+    if (!bench.world.is_lead()) continue;
+    const bench::LinkModel model = bench::fit(messages);
+    Json sizes = Json::array();
+    for (const auto& message : messages)
+      sizes.push_back({{"bytes", message.bytes}, {"one_way", to_json(message.one_way)}});
+    const auto& hosts = bench.world.hosts();
+    links.push_back({{"from", hosts[0]},
+                     {"to", hosts[static_cast<std::size_t>(peer)]},
+                     {"peer", peer},
+                     {"latency_s", model.latency_s},
+                     {"bytes_per_s", model.bytes_per_s},
+                     {"worst_fit_error", model.worst_error},
+                     {"messages", sizes}});
+    rows.push_back(
+        {fmt::format("0 on {} - {} on {}", hosts[0], peer, hosts[static_cast<std::size_t>(peer)]),
+         fmt::format("{:.2f} us", messages.front().one_way.median_s * 1e6),
+         fmt::format("{:.2f} GB/s", static_cast<double>(messages.back().bytes) /
+                                        messages.back().one_way.median_s / 1e9),
+         fmt::format("{:.2f} us + n / {:.2f} GB/s", model.latency_s * 1e6, model.bytes_per_s / 1e9),
+         fmt::format("{:.0f} %", 100 * model.worst_error)});
+  }
+  bench.write(format_table({"ranks", "8 B", "64 MiB", "fit", "worst error"}, rows),
+              {{"benchmark", "link"}, {"links", links}});
+}
+
+void bench_allreduce(const Bench& bench) {
+  expect_peers(bench.world, "allreduce");
+  const std::vector<std::size_t> sizes(message_sizes.begin() + 3, message_sizes.end());
+  const auto reductions = bench::all_reduces(bench.world, bench.device, sizes);
+  Json json = Json::array();
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& reduction : reductions) {
+    const double bytes = static_cast<double>(reduction.bytes);
+    const auto cell = [&](const bench::Timing& timing) {
+      return fmt::format("{:.1f} us, {:.2f} GB/s", timing.median_s * 1e6,
+                         bytes / timing.median_s / 1e9);
+    };
+    json.push_back({{"bytes", reduction.bytes},
+                    {"device_to_device", to_json(reduction.device_to_device)},
+                    {"host_to_host", to_json(reduction.host_to_host)}});
+    rows.push_back(
+        {format_bytes(bytes), cell(reduction.device_to_device), cell(reduction.host_to_host)});
+  }
+  bench.write(format_table({"gradients", "device to device", "host to host"}, rows),
+              {{"benchmark", "allreduce"},
+               {"device", bench.device.info().name},
+               {"ranks", bench.world.size()},
+               {"sizes", json}});
+}
+
+struct Benchmark {
+  const char* name;
+  const char* summary;
+  void (*run)(const Bench& bench);
+};
+
+const std::vector<Benchmark> benchmarks{
+    {"gemm", "matrix products of dense layers, three directions", bench_gemm},
+    {"conv", "convolutions, three directions", bench_conv},
+    {"train", "training steps and their parts", bench_train},
+    {"infer", "float32 inference", bench_infer},
+    {"link", "latency and bandwidth between ranks (under mpirun)", bench_link},
+    {"allreduce", "sums of device buffers over ranks (under mpirun)", bench_allreduce},
+};
+
+std::string names_of_benchmarks() {
+  std::vector<std::string> names;
+  for (const Benchmark& benchmark : benchmarks) names.push_back(benchmark.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+const Benchmark& find_benchmark(const Arguments& arguments) {
+  const std::string name = arguments.empty() ? "" : arguments.front();
+  for (const Benchmark& benchmark : benchmarks) {
+    if (name == benchmark.name) return benchmark;
+  }
+  throw UsageError(
+      name.empty() ? "no benchmark named" : fmt::format("unknown benchmark '{}'", name),
+      "One of: " + names_of_benchmarks());
+}
+
+int bench_job(Communicator& world, const Arguments& arguments) {
+  BenchOptions options;
+  PlacementOptions placement;
+  CommandLine line("usage: dovetail bench gemm|conv|train|infer|link|allreduce [options]",
+                   "Medians, spread and shares of the device's own ceilings.");
+  line.add("shape", options.shapes,
+           "gemm: ROWSxINxOUT, conv: INxOUTxEXTENTxBATCH; may be repeated");
+  line.add("model", options.model, fmt::format("one of: {}", fmt::join(model_names(), ", ")));
+  line.add("data", options.data, "train: a data set's folder, or random");
+  line.add("batch", options.step.batch, "train, infer: samples of one step over all ranks");
+  line.add("seconds", options.step.seconds, "train, infer: time to measure for, about");
+  line.add("variant", options.variant, "cpu or gpu kernels; by default those for the device");
+  line.add("json", options.json, "write the result as JSON; `-` is standard output");
+  placement.add_to(line);
+  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {
+    line.parse(arguments);
+    return 0;
+  }
+  const Benchmark& benchmark = find_benchmark(arguments);
+  if (!line.parse({arguments.begin() + 1, arguments.end()})) return 0;
+  if (options.step.batch < world.size()) {
+    throw UsageError(
+        fmt::format("--batch {} is smaller than the {} ranks", options.step.batch, world.size()),
+        "Give every rank at least one sample a step");
+  }
+  if (options.data != "random") options.step.data = options.data;
+  placement.gpu_ranks = world.size();
+  placement.fpga_ranks = 0;
+  if (options.json == "-") log::keep_output_for_document();
+  const Placement placed = place_job(world, placement);
+  opencl::Device device(placed.mine().device.index);
+  benchmark.run({world, device, options});
+  return 0;
+}
+
+}  // namespace
+
+int run_bench(const Arguments& arguments) {
+  return run_job("bench", [&](Communicator& world) { return bench_job(world, arguments); });
+}
+
+}  // namespace dovetail::app

@@ -1,0 +1,37 @@
+// Benchmarks of the single operations: matrix products and convolutions, all three directions.
+#pragma once
+
+#include <vector>
+
+#include "bench/report.hpp"
+#include "ops/variant.hpp"
+
+namespace dovetail::bench {
+
+/// y [rows, out] = x [rows, in] · weight [in, out], and its two gradients.
+struct GemmShape {
+  int rows = 0, in = 0, out = 0;
+};
+
+/// A square convolution with stride 1 on extent × extent feature maps, "same" padding.
+struct ConvShape {
+  int in = 0, out = 0, extent = 0, batch = 0;
+  int kernel = 3;
+};
+
+/// What is measured where no shape is given: the products of the model zoo and square ones; the
+/// convolutions of the model zoo.
+std::vector<GemmShape> default_gemms();
+std::vector<ConvShape> default_convs();
+
+/// "ROWSxINxOUT" and "INxOUTxEXTENTxBATCH", as the command line takes them. Throw UsageError.
+GemmShape parse_gemm(const std::string& text);
+ConvShape parse_conv(const std::string& text);
+
+/// Operands are random numbers: zeros run faster than data on some devices.
+void run_gemms(opencl::Device& device, Variant variant, const std::vector<GemmShape>& shapes,
+               Report& report);
+void run_convs(opencl::Device& device, Variant variant, const std::vector<ConvShape>& shapes,
+               Report& report);
+
+}  // namespace dovetail::bench

@@ -1,0 +1,45 @@
+// Benchmarks of whole steps: training with its parts, and inference.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "bench/ceilings.hpp"
+#include "comm/communicator.hpp"
+#include "model/model.hpp"
+#include "ops/variant.hpp"
+
+namespace dovetail::bench {
+
+/// Floating-point operations for one sample; a multiply-add counts two. Convolutions and dense
+/// layers alone: the rest is memory traffic.
+struct ModelWork {
+  double forward = 0;
+  double backward = 0;  // weight gradients, and input gradients but for the first layer
+};
+ModelWork work_of(const Model& model);
+
+struct StepOptions {
+  int batch = 128;                              // global: over all ranks
+  int steps = 0;                                // 0: as many as fit `seconds`
+  double seconds = 5;                           // of measured steps, about
+  std::optional<std::filesystem::path> data{};  // none: random images in memory
+  std::uint64_t seed = 1;
+};
+
+/// One rank's medians over steps, in seconds. `input_s` is the time for which training waits for
+/// its next batch.
+struct StepTiming {
+  Timing step;
+  double input_s = 0, compute_s = 0, reduce_s = 0, update_s = 0;
+};
+
+/// Trains `model` with SGD and momentum on every rank of `ranks` and times the steps. Collective.
+StepTiming time_training(Communicator& ranks, opencl::Device& device, const Model& model,
+                         const StepOptions& options);
+
+/// Inference of batches of options.batch on this rank's device, images from host memory, logits
+/// back to host memory.
+Timing time_inference(opencl::Device& device, const Model& model, const StepOptions& options);
+
+}  // namespace dovetail::bench

@@ -1,0 +1,68 @@
+// What a model would cost on an FPGA card, modelled: cycles, resources and speed of two
+// architectures.
+//
+// engine: the weight-streaming engine of hls/; layers run one after another on shared units, so
+// images a second = f / Σ cycles. A new model needs no new bitstream. pipeline: a unit for each
+// layer with its weights on chip, as FINN builds it; images a second = f / max cycles. A new model
+// is a new bitstream. Nothing here was measured.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cost/resources.hpp"
+
+namespace dovetail::cost {
+
+enum class Architecture { engine, pipeline };
+
+const char* to_string(Architecture architecture);
+
+struct LayerCost {
+  std::string name;
+  std::string kind;  // of WorkKind, or "input": the engine's table look-up of the images
+  Folding folding;
+  std::int64_t cycles = 0;        // one image, weights on chip
+  int interval = 1;               // II of the inner loop
+  std::int64_t load_cycles = 0;   // engine: the weights of a launch, from the card's memory
+  std::int64_t bytes = 0;         // one image, to and from the card's memory, without the weights
+  std::int64_t weight_bytes = 0;  // one launch
+  Resources used;                 // engine: of the unit, in the first layer that uses it
+  std::string bound;              // "compute", "window" or "memory": the slowest part, at 300 MHz
+};
+
+struct Speed {
+  double megahertz = 0;
+  double images_per_second = 0;
+  double latency_s = 0;  // one image alone; pipeline: an upper bound, no two layers overlap
+  std::string bound;     // "compute" or "memory", with the layer that decides
+};
+
+struct Estimate {
+  Architecture architecture = Architecture::engine;
+  int batch = 1;  // images a launch; the pipeline streams
+  std::vector<LayerCost> layers;
+  Resources used;
+  double share = 0;           // of the card's budget, the scarcest resource
+  std::vector<Speed> speeds;  // at 200 and 300 MHz
+};
+
+struct Question {
+  const Card* card = nullptr;
+  numeric::Format format;
+  std::vector<LayerWork> work;
+  std::optional<Folding> folding;  // absent: the fastest under the card's budget
+  int batch = 64;
+};
+
+/// Throws UsageError where the format has no units, or where no folding fits the card.
+Estimate estimate_engine(const Question& question);
+/// The fastest folding under the budget: each layer as small as the slowest one allows. PE divides
+/// a layer's rows, SIMD its columns (of a convolution: its input channels, as in FINN). A given
+/// folding is an upper bound: each layer takes the largest divisors that do not exceed it.
+Estimate estimate_pipeline(const Question& question);
+
+inline constexpr double modelled_megahertz[] = {200, 300};
+
+}  // namespace dovetail::cost

@@ -1,0 +1,44 @@
+// Primitives that the units take, after FINN's formulas with our own calibration
+// (docs/cost-model.md).
+#pragma once
+
+#include "cost/arithmetic.hpp"
+#include "cost/card.hpp"
+
+namespace dovetail::cost {
+
+/// pe output channels × simd inputs a cycle. For a pool: simd channels a cycle, pe = 1.
+struct Folding {
+  int pe = 1;
+  int simd = 1;
+  bool operator==(const Folding&) const = default;
+};
+
+/// LUTs of the matrix-vector unit without its memories and activation: FINN's structure with the
+/// LUTs of a product as Yosys counts them in hls/rtl/, or FINN's own where that format was not
+/// counted.
+std::int64_t product_luts(const Operands& operands, Folding folding, int accumulator_bits);
+/// FINN's formula as it stands (Blott et al., FINN-R, 2018; MVAU.lut_estimation), for the
+/// comparison in docs/cost-model.md.
+std::int64_t product_luts_by_finn(const Operands& operands, Folding folding, int accumulator_bits);
+std::int64_t product_dsps(const Operands& operands, Folding folding);
+
+/// BRAM18 of a memory: the cheapest of the block's shapes (16384 × 1 … 512 × 36, UG573).
+std::int64_t bram18_of(std::int64_t depth, std::int64_t width);
+std::int64_t uram_of(std::int64_t depth, std::int64_t width);
+/// As LUT RAM (up to 128 deep, as in FINN), block RAM or UltraRAM: whichever takes the smallest
+/// share of the card.
+Resources memory(const Card& card, std::int64_t depth, std::int64_t width);
+
+/// Products, their weights on chip, thresholds or requantisation with their memory.
+/// @param words  SIMD words of a vector; @param tiles PE tiles of the matrix.
+/// @param weight_depth words of PE × SIMD weights that the memory holds.
+Resources matrix_vector_unit(const Card& card, const Operands& operands, Folding folding,
+                             int accumulator_bits, std::int64_t words, std::int64_t tiles,
+                             std::int64_t weight_depth);
+/// Line buffer of `rows` image rows and its control; `bits` of an element.
+Resources window_unit(const Card& card, std::int64_t row_elements, int rows, int simd, int bits);
+/// Maximum over windows, `lanes` channels a cycle.
+Resources pool_unit(const Card& card, std::int64_t row_elements, int rows, int lanes, int bits);
+
+}  // namespace dovetail::cost

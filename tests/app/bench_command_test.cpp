@@ -1,0 +1,74 @@
+// `dovetail bench` on the real devices of this host: its JSON holds measurements that fit each
+// other.
+#include <gtest/gtest.h>
+
+#include "app/command.hpp"
+#include "support/json.hpp"
+
+namespace dovetail {
+namespace {
+
+using testing::dovetail;
+using testing::dovetail_job;
+using testing::Outcome;
+using testing::patience;
+
+Json document(const Outcome& outcome) {
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.text();
+  const Json json = Json::parse(outcome.out, nullptr, false);
+  EXPECT_FALSE(json.is_discarded()) << outcome.text();
+  return json;
+}
+
+void expect_timing(const Json& timing) {
+  EXPECT_GT(timing.at("median_s").get<double>(), 0);
+  EXPECT_LE(timing.at("low_s").get<double>(), timing.at("median_s").get<double>());
+  EXPECT_GE(timing.at("high_s").get<double>(), timing.at("median_s").get<double>());
+}
+
+TEST(BenchCommand, MeasuresProductsInThreeDirections) {
+  const Json json = document(
+      dovetail({"bench", "gemm", "--shape", "64x96x32", "--shape", "17x5x16", "--json", "-"})
+          .run(120 * patience));
+  ASSERT_EQ(json.at("rows").size(), 6u);
+  EXPECT_DOUBLE_EQ(json.at("rows")[0].at("operations").get<double>(), 2.0 * 64 * 96 * 32);
+  EXPECT_GT(json.at("ceilings").at("float32_flops").get<double>(), 1e8);
+  EXPECT_GT(json.at("ceilings").at("copy_bytes_per_s").get<double>(), 1e8);
+  for (const Json& row : json.at("rows")) {
+    expect_timing(row.at("timing"));
+    EXPECT_GT(row.at("flops").get<double>(), 0) << row.dump();
+  }
+}
+
+TEST(BenchCommand, MeasuresStepsAndInference) {
+  for (const char* what : {"train", "infer"}) {
+    const Json json = document(dovetail({"bench", what, "--model", "mlp", "--batch", "32",
+                                         "--seconds", "0.2", "--json", "-"})
+                                   .run(120 * patience));
+    expect_timing(json.at(std::string(what) == "train" ? "step" : "timing"));
+    EXPECT_GT(json.at("samples_per_second").get<double>(), 0);
+  }
+}
+
+TEST(BenchCommand, MeasuresTheLinkBetweenTwoRanks) {
+  const Json json = document(dovetail_job(2, {"bench", "link", "--json", "-"}).run(120 * patience));
+  ASSERT_EQ(json.at("links").size(), 1u);
+  const Json& link = json.at("links")[0];
+  EXPECT_GT(link.at("bytes_per_s").get<double>(), 1e6);
+  for (const Json& message : link.at("messages")) expect_timing(message.at("one_way"));
+}
+
+TEST(BenchCommand, RefusesWhatItCannotMeasure) {
+  for (const testing::Words& words :
+       {testing::Words{"bench"}, testing::Words{"bench", "nonsense"},
+        testing::Words{"bench", "gemm", "--shape", "64x64"}, testing::Words{"bench", "link"},
+        testing::Words{"bench", "train", "--batch", "0"},
+        testing::Words{"bench", "conv", "--variant", "fpga"}}) {
+    const Outcome outcome = dovetail(words).run(60 * patience);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.text();
+    EXPECT_EQ(testing::errors_beginning(outcome, "dovetail bench: ").size(), 1u) << outcome.text();
+  }
+}
+
+}  // namespace
+}  // namespace dovetail

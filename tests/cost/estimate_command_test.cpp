@@ -1,0 +1,82 @@
+// The tables and the JSON of `dovetail estimate`, and what it refuses.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "app/estimate.hpp"
+#include "support/error.hpp"
+
+namespace dovetail::app {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::ThrowsMessage;
+
+EstimateOptions options_of(const char* model, const char* format, const char* card) {
+  EstimateOptions options;
+  options.model = model;
+  options.format = format;
+  options.card = card;
+  return options;
+}
+
+TEST(EstimateCommand, PrintsBothArchitecturesAndKeepsFinnsFiguresApart) {
+  const std::string text = estimate_text(make_estimates(options_of("sfc", "w1a1", "u280")));
+  EXPECT_THAT(text, HasSubstr("everything modelled, nothing measured"));
+  EXPECT_THAT(text, HasSubstr("engine: layers one after another"));
+  EXPECT_THAT(text, HasSubstr("pipeline: a unit for each layer"));
+  EXPECT_THAT(text, HasSubstr("modelled images/s"));
+  EXPECT_THAT(text, HasSubstr("measured by others, images/s (FINN, ZC706)"));
+  EXPECT_THAT(text, HasSubstr("12,300,000"));
+  EXPECT_THAT(estimate_text(make_estimates(options_of("sfc", "w2a2", "u280"))),
+              Not(HasSubstr("measured by others")));
+}
+
+TEST(EstimateCommand, WritesJsonWithEveryLayer) {
+  const EstimateReport report = make_estimates(options_of("cnv", "w1a1", "u55c"));
+  const Json json = estimate_json(report);
+  ASSERT_EQ(json["estimates"].size(), 2u);
+  EXPECT_EQ(json["estimates"][1]["architecture"], "pipeline");
+  EXPECT_EQ(json["estimates"][1]["layers"].size(), 11u);  // 6 convolutions, 2 pools, 3 dense layers
+  EXPECT_EQ(json["estimates"][1]["modelled"][1]["megahertz"], 300.0);
+  EXPECT_EQ(json["measured_by_others"]["images_per_second"], 21'906.0);
+  EXPECT_GT(json["estimates"][0]["layers"][1]["cycles_per_image"], 0);
+}
+
+TEST(EstimateCommand, TakesAFoldingAndOneArchitecture) {
+  EstimateOptions options = options_of("mlp", "int8", "u250");
+  options.fold = "32x16";
+  options.architecture = "engine";
+  const EstimateReport report = make_estimates(options);
+  ASSERT_EQ(report.estimates.size(), 1u);
+  EXPECT_EQ(report.estimates[0].layers[1].folding, (cost::Folding{32, 16}));
+}
+
+void expect_refusal(const EstimateOptions& options, const char* text) {
+  EXPECT_THAT([&] { make_estimates(options); }, ThrowsMessage<UsageError>(HasSubstr(text)));
+}
+
+TEST(EstimateCommand, RefusesWhatItDoesNotKnow) {
+  expect_refusal(options_of("resnet", "w1a1", "u280"), "unknown model 'resnet'. Known models: mlp");
+  expect_refusal(options_of("mlp", "w3a3", "u280"), "w3a3");
+  expect_refusal(options_of("mlp", "float32", "u280"), "no units for float32. Estimate wXaY");
+  expect_refusal(options_of("mlp", "w1a1", "u50"),
+                 "unknown card 'u50'. Known cards: u280, u55c, u250");
+  EstimateOptions options = options_of("mlp", "w1a1", "u280");
+  options.architecture = "systolic";
+  expect_refusal(options, "unknown architecture 'systolic'");
+  options.architecture = "both";
+  for (const char* fold : {"", "32", "x", "0x4", "4x4x4", "a2x2", "-2x4"}) {
+    options.fold = fold;
+    expect_refusal(options, "is no folding. Give auto");
+  }
+  options.fold = "auto";
+  options.input = "28x28";
+  expect_refusal(options, "is no image size");
+  options.input = "";
+  options.batch = 0;
+  expect_refusal(options, "must be at least 1");
+}
+
+}  // namespace
+}  // namespace dovetail::app
