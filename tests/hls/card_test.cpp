@@ -142,7 +142,7 @@ TEST(Card, RefusesXclbinsThatAreDamaged) {
 
 TEST(Card, FindsTheXclbinOfARealCard) {
   const ScopedVariable chosen("DOVETAIL_XCLBIN", fixture_xclbin().string());
-  EXPECT_EQ(find_xclbin("int8", Backend::card), fixture_xclbin());
+  EXPECT_EQ(find_xclbin("w8", Backend::card), fixture_xclbin());
 }
 
 TEST(Card, SaysWhichKernelsAnXclbinHas) {

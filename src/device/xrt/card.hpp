@@ -38,7 +38,7 @@ void use_emulated_cards(int count);
 /// card has is known once an xclbin is loaded (Card::info); here it is 0.
 std::vector<DeviceInfo> list_cards();
 
-/// The xclbin for a kernel family ("int8") and backend: for the emulated card the one that this
+/// The xclbin for a kernel family ("w1", "w8") and backend: for the emulated card the one that this
 /// build made, for a real one the file that DOVETAIL_XCLBIN names, or FAMILY.xclbin in the folder
 /// that it names or in card/xclbin next to the program. Throws Error where there is none.
 std::filesystem::path find_xclbin(const std::string& family, Backend backend);

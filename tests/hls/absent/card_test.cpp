@@ -22,7 +22,7 @@ TEST(CardAbsent, IsNoFailureUntilOneIsUsed) {
 TEST(CardAbsent, SaysWhatIsMissing) {
   const auto refusal = ThrowsMessage<Error>(HasSubstr("this build has no Xilinx XRT"));
   EXPECT_THAT([] { use_emulated_cards(1); }, refusal);
-  EXPECT_THAT([] { find_xclbin("int8", Backend::emulated); }, refusal);
+  EXPECT_THAT([] { find_xclbin("w8", Backend::emulated); }, refusal);
   EXPECT_THAT([] { Card(0, "any.xclbin"); }, refusal);
 }
 
