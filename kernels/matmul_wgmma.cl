@@ -64,50 +64,60 @@ INLINE size_t chunk_index(int row, int depth_block, int chunk, int depth_blocks)
   return block * (block_bytes / 16) + row % block_rows * 8 + (chunk ^ (row & 7));
 }
 
-// packed = source[rows][depth], depth contiguous. Work-groups: (depth block, 32 rows).
+// Work-groups of both: (depth block, 128 rows). A work-item writes a chunk of every 32nd row.
+
+// packed = source[rows][depth], depth contiguous.
 __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_rows(
     __global const float* restrict source, __global uint4* restrict packed, int rows, int depth) {
-  const int row = get_group_id(1) * 32 + get_local_id(0) / 8;
   const int chunk = get_local_id(0) % 8;
   const int k = get_group_id(0) * block_depth + chunk * chunk_values;
-  source += (size_t)row * depth + k;
-  float values[chunk_values];
-  if (row < rows && k + chunk_values <= depth && depth % 4 == 0) {
+  const int row0 = get_group_id(1) * block_rows + get_local_id(0) / 8;
+  float values[4][chunk_values];
 #pragma unroll
-    for (int i = 0; i < chunk_values; i += 4) {
-      const float4 v = *(__global const float4*)(source + i);
-      values[i] = v.x, values[i + 1] = v.y, values[i + 2] = v.z, values[i + 3] = v.w;
+  for (int j = 0; j < 4; ++j) {
+    const int row = row0 + 32 * j;
+    __global const float* from = source + (size_t)row * depth + k;
+    if (row < rows && k + chunk_values <= depth && depth % 4 == 0) {
+#pragma unroll
+      for (int i = 0; i < chunk_values; i += 4) {
+        const float4 v = *(__global const float4*)(from + i);
+        values[j][i] = v.x, values[j][i + 1] = v.y, values[j][i + 2] = v.z, values[j][i + 3] = v.w;
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < chunk_values; ++i) values[j][i] = row < rows && k + i < depth ? from[i] : 0.0f;
     }
-  } else {
-#pragma unroll
-    for (int i = 0; i < chunk_values; ++i)
-      values[i] = row < rows && k + i < depth ? source[i] : 0.0f;
   }
-  packed[chunk_index(row, get_group_id(0), chunk, get_num_groups(0))] = round_chunk(values);
+#pragma unroll
+  for (int j = 0; j < 4; ++j)
+    packed[chunk_index(row0 + 32 * j, get_group_id(0), chunk, get_num_groups(0))] = round_chunk(values[j]);
 }
 
-// packed = the transpose of source[depth][rows], rows contiguous. Work-groups: (depth block, 32 rows).
+// packed = the transpose of source[depth][rows], rows contiguous.
 __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_columns(
     __global const float* restrict source, __global uint4* restrict packed, int rows, int depth) {
-  __local float turned[block_depth][33];
-  const int lane = get_local_id(0) % 32;
-  const int first_row = get_group_id(1) * 32;
-  const int first_k = get_group_id(0) * block_depth;
+  __local float turned[block_depth][block_rows + 1];
+  const int lane = get_local_id(0) % block_rows;
+  const int row0 = get_group_id(1) * block_rows;
+  const int k0 = get_group_id(0) * block_depth;
 #pragma unroll
-  for (int i = 0; i < block_depth; i += 8) {
-    const int k = i + get_local_id(0) / 32;
-    turned[k][lane] = first_k + k < depth && first_row + lane < rows
-                          ? source[(size_t)(first_k + k) * rows + first_row + lane]
+  for (int i = 0; i < block_depth; i += pack_threads / block_rows) {
+    const int k = i + get_local_id(0) / block_rows;
+    turned[k][lane] = k0 + k < depth && row0 + lane < rows
+                          ? source[(size_t)(k0 + k) * rows + row0 + lane]
                           : 0.0f;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
   // Lanes run along chunks, so that a warp writes whole lines.
-  const int row = get_local_id(0) / 8;
   const int chunk = get_local_id(0) % 8;
-  float values[chunk_values];
 #pragma unroll
-  for (int i = 0; i < chunk_values; ++i) values[i] = turned[chunk * chunk_values + i][row];
-  packed[chunk_index(first_row + row, get_group_id(0), chunk, get_num_groups(0))] = round_chunk(values);
+  for (int j = 0; j < 4; ++j) {
+    const int row = 32 * j + get_local_id(0) / 8;
+    float values[chunk_values];
+#pragma unroll
+    for (int i = 0; i < chunk_values; ++i) values[i] = turned[chunk * chunk_values + i][row];
+    packed[chunk_index(row0 + row, get_group_id(0), chunk, get_num_groups(0))] = round_chunk(values);
+  }
 }
 
 // ---- PTX

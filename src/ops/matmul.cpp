@@ -46,7 +46,7 @@ opencl::Range each_element(int rows, int columns) {
 }  // namespace
 
 Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape,
-               ComputeFormat format)
+               ComputeFormat format, std::optional<opencl::InstructionSet> path)
     : device_(device),
       variant_(variant == Variant::cpu ? Variant::cpu : Variant::gpu),
       shape_(shape) {
@@ -78,7 +78,10 @@ Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape
     finish_weight_gradient_ = program.kernel(entries::finish_weight_gradient);
     bias_gradient_ = program.kernel(entries::bias_gradient);
   }
-  if (variant == Variant::nvidia) products_ = make_products(device, shape, format);
+  if (variant != Variant::nvidia) return;
+  const std::vector<opencl::InstructionSet> paths = product_paths(device, format);
+  if (!paths.empty())
+    products_ = make_products(device, shape, format, path.value_or(paths.front()));
 }
 
 void Matmul::expect_rows(int rows) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
@@ -25,9 +26,11 @@ class Matmul {
  public:
   /// Builds the kernels for one shape. Throws Error with the compiler's log, or for an impossible
   /// shape. Formats other than float32 change results in Variant::nvidia alone, and only on devices
-  /// that have them: elsewhere the products are float32's.
+  /// that have them: elsewhere the products are float32's. `path`: one of product_paths, where not
+  /// the first.
   Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape,
-         ComputeFormat format = ComputeFormat::float32);
+         ComputeFormat format = ComputeFormat::float32,
+         std::optional<opencl::InstructionSet> path = std::nullopt);
 
   /// What computes the products: "cpu", "gpu", or the instruction set.
   const char* products_name() const { return products_ ? products_->name() : to_string(variant_); }

@@ -49,6 +49,10 @@ Cut cut_depth(int depth, int tiles, int wanted, int unit, int least) {
   return {part, quotient_up(depth, part)};
 }
 
+std::vector<std::string> format_definition(ComputeFormat format) {
+  return {fmt::format("FORMAT_BF16={:d}", format == ComputeFormat::bf16)};
+}
+
 const opencl::Buffer& grown(opencl::Device& device, opencl::Buffer& scratch, std::size_t bytes) {
   if (scratch.bytes() < bytes) scratch = device.allocate(bytes);
   return scratch;
@@ -58,43 +62,86 @@ std::size_t partial_bytes(const Extents& e, const Cut& cut) {
   return size(cut.parts) * size(e.rows) * size(e.columns) * sizeof(float);
 }
 
-/// float32 through cp.async: kernels/matmul_async.cl.
+/// Products whose operands come through cp.async: kernels/matmul_async.cl in float32, matmul_mma.cl
+/// in TF32 and bfloat16.
 class AsyncProducts : public MatmulProducts {
  public:
-  AsyncProducts(opencl::Device& device, const MatmulShape& shape) : device_(device), shape_(shape) {
+  AsyncProducts(opencl::Device& device, const MatmulShape& shape, ComputeFormat format)
+      : device_(device), shape_(shape), on_tensor_cores_(format != ComputeFormat::float32) {
     namespace entries = kernels::matmul_async_;
-    const opencl::Program program = device.build(
-        kernels::matmul_async, {fmt::format("IN={}", shape.in), fmt::format("OUT={}", shape.out)});
-    kernels_ = {program.kernel(entries::forward), program.kernel(entries::input_gradient),
-                program.kernel(entries::weight_gradient)};
+    const opencl::Program program = device.build(kernels::matmul_async);
+    product_ = on_tensor_cores_ ? device.build(kernels::matmul_mma, format_definition(format))
+                                      .kernel(kernels::matmul_mma_::product)
+                                : program.kernel(entries::product);
+    turn_ = program.kernel(entries::turn);
+    align_ = program.kernel(entries::align);
   }
 
-  const char* name() const override { return "cp.async"; }
+  const char* name() const override {
+    return to_string(on_tensor_cores_ ? opencl::InstructionSet::mma
+                                      : opencl::InstructionSet::async_copy);
+  }
 
   int run(Which which, const Operands& operands, opencl::Buffer& partial, int rows,
           std::int32_t finish) override {
     const Extents e = extents_of(which, shape_, rows);
+    const Operand a =
+        arrange(operands.a, turned_a_, e.rows, e.depth, which != Which::weight_gradient);
+    const Operand b =
+        arrange(operands.b, turned_b_, e.columns, e.depth, which == Which::input_gradient);
     const int tiles = quotient_up(e.rows, tile) * quotient_up(e.columns, tile);
+    // Two work-groups fit a multiprocessor.
     const Cut cut = cut_depth(e.depth, tiles, 2 * device_.info().compute_units, slice, least_depth);
     const bool whole = cut.parts == 1;
-    device_.launch(
-        kernels_[static_cast<std::size_t>(which)],
-        {{size(tiles * threads), size(cut.parts), 1}, {threads, 1, 1}}, operands.a, operands.b,
-        whole ? operands.result : grown(device_, partial, partial_bytes(e, cut)), operands.other,
-        std::int32_t{rows}, std::int32_t{cut.depth}, whole ? finish : std::int32_t{finish_none});
+    const std::size_t threads = on_tensor_cores_ ? 256 : 128;
+    device_.launch(product_, {{size(tiles) * threads, size(cut.parts), 1}, {threads, 1, 1}},
+                   a.memory, b.memory,
+                   whole ? operands.result : grown(device_, partial, partial_bytes(e, cut)),
+                   operands.other, std::int32_t{e.rows}, std::int32_t{e.columns},
+                   std::int32_t{e.depth}, std::int32_t{a.pitch}, std::int32_t{b.pitch},
+                   std::int32_t{cut.depth}, whole ? finish : std::int32_t{finish_none});
     return whole ? 0 : cut.parts;
   }
 
  private:
   // As in the kernels.
   static constexpr int tile = 128;
-  static constexpr int threads = 128;
   static constexpr int slice = 8;
+  static constexpr int edge = 64;
+  static constexpr int turn_threads = 256;
   static constexpr int least_depth = 64;
+  static constexpr int vector = 4;  // floats of a copy
+
+  struct Operand {
+    const opencl::Buffer& memory;  // [depth][pitch]
+    int pitch;
+  };
+
+  /// The operand with its depth outermost. `depth_inside`: it comes as [rows][depth].
+  Operand arrange(const opencl::Buffer& source, opencl::Buffer& scratch, int rows, int depth,
+                  bool depth_inside) {
+    const int pitch = round_up(rows, vector);
+    if (!depth_inside && pitch == rows) return {source, rows};
+    grown(device_, scratch, size(depth) * size(pitch) * sizeof(float));
+    if (depth_inside) {
+      device_.launch(
+          turn_,
+          {{size(quotient_up(depth, edge) * turn_threads), size(quotient_up(rows, edge)), 1},
+           {turn_threads, 1, 1}},
+          source, scratch, std::int32_t{rows}, std::int32_t{depth}, std::int32_t{pitch});
+    } else {
+      device_.launch(align_,
+                     {{size(round_up(rows, turn_threads)), size(depth), 1}, {turn_threads, 1, 1}},
+                     source, scratch, std::int32_t{rows}, std::int32_t{pitch});
+    }
+    return {scratch, pitch};
+  }
 
   opencl::Device& device_;
   MatmulShape shape_;
-  std::array<opencl::Kernel, 3> kernels_;  // by Which
+  bool on_tensor_cores_;
+  opencl::Kernel product_, turn_, align_;
+  opencl::Buffer turned_a_, turned_b_;
 };
 
 /// TF32 and bfloat16 through wgmma: kernels/matmul_wgmma.cl.
@@ -103,14 +150,13 @@ class WgmmaProducts : public MatmulProducts {
   WgmmaProducts(opencl::Device& device, const MatmulShape& shape, ComputeFormat format)
       : device_(device), shape_(shape), block_depth_(format == ComputeFormat::bf16 ? 64 : 32) {
     namespace entries = kernels::matmul_wgmma_;
-    const opencl::Program program = device.build(
-        kernels::matmul_wgmma, {fmt::format("FORMAT_BF16={:d}", format == ComputeFormat::bf16)});
+    const opencl::Program program = device.build(kernels::matmul_wgmma, format_definition(format));
     pack_rows_ = program.kernel(entries::pack_rows);
     pack_columns_ = program.kernel(entries::pack_columns);
     product_ = program.kernel(entries::product);
   }
 
-  const char* name() const override { return "wgmma"; }
+  const char* name() const override { return to_string(opencl::InstructionSet::wgmma); }
 
   int run(Which which, const Operands& operands, opencl::Buffer& partial, int rows,
           std::int32_t finish) override {
@@ -140,7 +186,7 @@ class WgmmaProducts : public MatmulProducts {
   static constexpr int tile_columns = 256;
   static constexpr int threads = 384;
   static constexpr int block_bytes = 128 * 128;
-  static constexpr int pack_rows_a_group = 32;
+  static constexpr int block_rows = 128;
   static constexpr int pack_threads = 256;
   static constexpr int least_blocks = 4;  // of depth that are worth a part: the ring's stages
 
@@ -149,10 +195,9 @@ class WgmmaProducts : public MatmulProducts {
             int rows, int depth) {
     const int padded = round_up(rows, tile_columns);
     const int blocks = quotient_up(depth, block_depth_);
-    grown(device_, packed, size(padded / 128) * size(blocks) * block_bytes);
+    grown(device_, packed, size(padded / block_rows) * size(blocks) * block_bytes);
     device_.launch(
-        kernel,
-        {{size(blocks * pack_threads), size(padded / pack_rows_a_group), 1}, {pack_threads, 1, 1}},
+        kernel, {{size(blocks * pack_threads), size(padded / block_rows), 1}, {pack_threads, 1, 1}},
         source, packed, std::int32_t{rows}, std::int32_t{depth});
   }
 
@@ -165,15 +210,24 @@ class WgmmaProducts : public MatmulProducts {
 
 }  // namespace
 
-std::unique_ptr<MatmulProducts> make_products(opencl::Device& device, const MatmulShape& shape,
-                                              ComputeFormat format) {
+std::vector<opencl::InstructionSet> product_paths(opencl::Device& device, ComputeFormat format) {
   using opencl::InstructionSet;
+  std::vector<InstructionSet> paths;
+  const bool copies = device.takes(InstructionSet::async_copy);
   if (format == ComputeFormat::float32) {
-    if (!device.takes(InstructionSet::async_copy)) return nullptr;
-    return std::make_unique<AsyncProducts>(device, shape);
+    if (copies) paths.push_back(InstructionSet::async_copy);
+    return paths;
   }
-  if (!device.takes(InstructionSet::wgmma)) return nullptr;
-  return std::make_unique<WgmmaProducts>(device, shape, format);
+  if (device.takes(InstructionSet::wgmma)) paths.push_back(InstructionSet::wgmma);
+  if (copies && device.takes(InstructionSet::mma)) paths.push_back(InstructionSet::mma);
+  return paths;
+}
+
+std::unique_ptr<MatmulProducts> make_products(opencl::Device& device, const MatmulShape& shape,
+                                              ComputeFormat format, opencl::InstructionSet path) {
+  if (path == opencl::InstructionSet::wgmma)
+    return std::make_unique<WgmmaProducts>(device, shape, format);
+  return std::make_unique<AsyncProducts>(device, shape, format);
 }
 
 }  // namespace dovetail

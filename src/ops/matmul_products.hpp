@@ -1,7 +1,9 @@
 // The three matrix products of a dense layer by instructions of NVIDIA GPUs, behind one interface.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
@@ -35,9 +37,12 @@ class MatmulProducts {
                   std::int32_t finish) = 0;
 };
 
-/// The fastest products that the device takes for this format; none where it takes no such
-/// instructions. Throws Error where a kernel that should build does not.
+/// The instruction sets with which this device computes products in this format, the fastest for
+/// large matrices first; empty where it takes none.
+std::vector<opencl::InstructionSet> product_paths(opencl::Device& device, ComputeFormat format);
+
+/// `path`: one of product_paths. Throws Error where its kernels do not build.
 std::unique_ptr<MatmulProducts> make_products(opencl::Device& device, const MatmulShape& shape,
-                                              ComputeFormat format);
+                                              ComputeFormat format, opencl::InstructionSet path);
 
 }  // namespace dovetail
