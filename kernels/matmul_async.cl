@@ -25,16 +25,38 @@ INLINE void copy_vector(__local float* target, __global const float* source, int
 INLINE void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 INLINE void copies_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(stages - 2) : "memory"); }
 
-// target[k][m] = source[k0 + k][m0 + m]; zero outside.
-INLINE void load(__local float* target, __global const float* source, int pitch, int m0, int rows,
-                 int k0, int depth) {
+// A work-item's share of the copies of one operand, which go on from slice to slice.
+typedef struct {
+  __global const float* source;  // of the next slice's first copy
+  size_t row_step;               // from one copy to the next
+  size_t slice_step;
+  int bytes;  // of a copy; 0 outside the matrix
+  int depth;  // still to come from the first copy's k on
+} Stream;
+
+enum { copies = tile / 4 * slice / threads, rows_a_copy = slice / copies };
+
+INLINE Stream stream_of(__global const float* source, int pitch, int m0, int rows, int first, int last) {
+  const int k = get_local_id(0) / (tile / 4);
+  const int m = m0 + get_local_id(0) % (tile / 4) * 4;
+  Stream stream;
+  stream.source = source + (size_t)(first + k) * pitch + m;
+  stream.row_step = (size_t)rows_a_copy * pitch;
+  stream.slice_step = (size_t)slice * pitch;
+  stream.bytes = m < rows ? 16 : 0;
+  stream.depth = last - first - k;
+  return stream;
+}
+
+// target[k][m] = the next slice; zero outside the matrix.
+INLINE void load(__local float* target, Stream* stream) {
+  target += get_local_id(0) / (tile / 4) * tile + get_local_id(0) % (tile / 4) * 4;
+  __global const float* source = stream->source;
 #pragma unroll
-  for (int j = 0; j < tile / 4 * slice / threads; ++j) {
-    const int k = (j * threads + get_local_id(0)) / (tile / 4);
-    const int m = get_local_id(0) % (tile / 4) * 4;
-    copy_vector(target + k * tile + m, source + (size_t)(k0 + k) * pitch + m0 + m,
-                m0 + m < rows && k0 + k < depth ? 16 : 0);
-  }
+  for (int j = 0; j < copies; ++j, source += stream->row_step)
+    copy_vector(target + j * rows_a_copy * tile, source, j * rows_a_copy < stream->depth ? stream->bytes : 0);
+  stream->source += stream->slice_step;
+  stream->depth -= slice;
 }
 
 // This work-item's place: warps of 64 x 64 results, 8 x 4 work-items each, whose rows and columns come in
@@ -111,9 +133,11 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   const int last = min(first + split_depth, depth);
   const int steps = (last - first + slice - 1) / slice;
 
+  Stream left_stream = stream_of(a, a_pitch, m0, rows, first, last);
+  Stream right_stream = stream_of(b, b_pitch, n0, columns, first, last);
   for (int step = 0; step < stages - 1; ++step) {
-    load(left_ring[step], a, a_pitch, m0, rows, first + step * slice, last);
-    load(right_ring[step], b, b_pitch, n0, columns, first + step * slice, last);
+    load(left_ring[step], &left_stream);
+    load(right_ring[step], &right_stream);
     copies_commit();
   }
   copies_wait();
@@ -131,9 +155,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   int stage = 0;
   for (int step = 0; step < steps; ++step) {
     const int free_stage = stage == 0 ? stages - 1 : stage - 1;
-    const int k0 = first + (step + stages - 1) * slice;
-    load(left_ring[free_stage], a, a_pitch, m0, rows, k0, last);
-    load(right_ring[free_stage], b, b_pitch, n0, columns, k0, last);
+    load(left_ring[free_stage], &left_stream);
+    load(right_ring[free_stage], &right_stream);
     copies_commit();
 #pragma unroll
     for (int k = 0; k < slice; ++k) {
