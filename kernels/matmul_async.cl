@@ -1,8 +1,9 @@
 // Matrix products in float32 on NVIDIA GPUs from compute capability 8.0 (cp.async).
 //
-// C[m][n] = sum_k A[k][m] B[k][n], both operands with their depth outermost and rows of 16-byte multiples;
-// `turn` and `align` bring others into that form. A work-item keeps 8 x 16 results in registers; slices of A
-// and B stream into a ring of `stages` in local memory by copies that pass the registers by.
+// C[m][n] = sum_k A[k][m] B[k][n], both operands with their depth outermost and rows of 16-byte
+// multiples; `turn` and `align` bring others into that form. A work-item keeps 8 x 16 results in
+// registers; slices of A and B stream into a ring of `stages` in local memory by copies that pass
+// the registers by.
 
 #define INLINE inline __attribute__((always_inline))
 
@@ -11,7 +12,7 @@ enum {
   slice = 8,
   stages = 4,
   threads = 128,
-  band = 8,  // row tiles that are walked together, for the second-level cache
+  band = 8,   // row tiles that are walked together, for the second-level cache
   edge = 64,  // of a tile that is turned
   turn_threads = 256,
 };
@@ -22,8 +23,12 @@ INLINE void copy_vector(__local float* target, __global const float* source, int
                "l"(source), "r"(bytes)
                : "memory");
 }
-INLINE void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-INLINE void copies_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(stages - 2) : "memory"); }
+INLINE void copies_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+INLINE void copies_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(stages - 2) : "memory");
+}
 
 // A work-item's share of the copies of one operand, which go on from slice to slice.
 typedef struct {
@@ -36,7 +41,8 @@ typedef struct {
 
 enum { copies = tile / 4 * slice / threads, rows_a_copy = slice / copies };
 
-INLINE Stream stream_of(__global const float* source, int pitch, int m0, int rows, int first, int last) {
+INLINE Stream stream_of(__global const float* source, int pitch, int m0, int rows, int first,
+                        int last) {
   const int k = get_local_id(0) / (tile / 4);
   const int m = m0 + get_local_id(0) % (tile / 4) * 4;
   Stream stream;
@@ -54,17 +60,23 @@ INLINE void load(__local float* target, Stream* stream) {
   __global const float* source = stream->source;
 #pragma unroll
   for (int j = 0; j < copies; ++j, source += stream->row_step)
-    copy_vector(target + j * rows_a_copy * tile, source, j * rows_a_copy < stream->depth ? stream->bytes : 0);
+    copy_vector(target + j * rows_a_copy * tile, source,
+                j * rows_a_copy < stream->depth ? stream->bytes : 0);
   stream->source += stream->slice_step;
   stream->depth -= slice;
 }
 
-// This work-item's place: warps of 64 x 64 results, 8 x 4 work-items each, whose rows and columns come in
-// groups of four so that a warp's 16-byte reads of local memory are neighbours.
-INLINE int own_row() { return get_local_id(0) / 32 % 2 * 64 + get_local_id(0) % 32 / 4 * 4; }
-INLINE int own_column() { return get_local_id(0) / 64 * 64 + get_local_id(0) % 4 * 4; }
+// This work-item's place: warps of 64 x 64 results, 8 x 4 work-items each, whose rows and columns
+// come in groups of four so that a warp's 16-byte reads of local memory are neighbours.
+INLINE int own_row() {
+  return get_local_id(0) / 32 % 2 * 64 + get_local_id(0) % 32 / 4 * 4;
+}
+INLINE int own_column() {
+  return get_local_id(0) / 64 * 64 + get_local_id(0) % 4 * 4;
+}
 
-INLINE void read_slice(__local const float* a, __local const float* b, float left[8], float right[16]) {
+INLINE void read_slice(__local const float* a, __local const float* b, float left[8],
+                       float right[16]) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const float4 v = *(__local const float4*)(a + i * 32);
@@ -90,8 +102,8 @@ INLINE void multiply(const float left[8], const float right[16], float sum[8][16
 }
 
 // Four neighbouring results: partial sums, or finished with bias and ReLU or with a mask.
-INLINE void store_four(__global float* c, __global const float* other, const float value[4], int row, int column,
-                       int rows, int columns, int finish) {
+INLINE void store_four(__global float* c, __global const float* other, const float value[4],
+                       int row, int column, int rows, int columns, int finish) {
   if (row >= rows) return;
   float v[4];
 #pragma unroll
@@ -113,12 +125,12 @@ INLINE void store_four(__global float* c, __global const float* other, const flo
   }
 }
 
-// Work-groups: (tile, split of k). c[split][rows][columns] = partial sums where there are several splits;
-// otherwise the results. finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
+// Work-groups: (tile, split of k). c[split][rows][columns] = partial sums where there are several
+// splits; otherwise the results. finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const float* restrict a, __global const float* restrict b, __global float* restrict c,
-    __global const float* restrict other, int rows, int columns, int depth, int a_pitch, int b_pitch,
-    int split_depth, int finish) {
+    __global const float* restrict other, int rows, int columns, int depth, int a_pitch,
+    int b_pitch, int split_depth, int finish) {
   __local float __attribute__((aligned(16))) left_ring[stages][slice * tile];
   __local float __attribute__((aligned(16))) right_ring[stages][slice * tile];
 
@@ -161,7 +173,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
 #pragma unroll
     for (int k = 0; k < slice; ++k) {
       if (k == slice - 1) {
-        // Behind this barrier the next slice is there for all, and the one before it no longer read.
+        // Behind this barrier the next slice is there for all, and the one before it no longer
+        // read.
         copies_wait();
         barrier(CLK_LOCAL_MEM_FENCE);
         stage = stage + 1 == stages ? 0 : stage + 1;
@@ -178,12 +191,13 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   for (int i = 0; i < 8; ++i) {
 #pragma unroll
     for (int j = 0; j < 16; j += 4)
-      store_four(c, other, sum[i] + j, m0 + own_row() + i / 4 * 32 + i % 4, n0 + own_column() + j * 4,
-                 rows, columns, finish);
+      store_four(c, other, sum[i] + j, m0 + own_row() + i / 4 * 32 + i % 4,
+                 n0 + own_column() + j * 4, rows, columns, finish);
   }
 }
 
-// target[columns][pitch] = the transpose of source[rows][columns]. Work-groups: (64 columns, 64 rows).
+// target[columns][pitch] = the transpose of source[rows][columns]. Work-groups: (64 columns, 64
+// rows).
 __kernel __attribute__((reqd_work_group_size(turn_threads, 1, 1))) void turn(
     __global const float* restrict source, __global float* restrict target, int rows, int columns,
     int pitch) {
@@ -207,8 +221,10 @@ __kernel __attribute__((reqd_work_group_size(turn_threads, 1, 1))) void turn(
 
 // target[rows][pitch] = source[rows][columns]. Work-groups: (256 columns, row).
 __kernel __attribute__((reqd_work_group_size(turn_threads, 1, 1))) void align(
-    __global const float* restrict source, __global float* restrict target, int columns, int pitch) {
+    __global const float* restrict source, __global float* restrict target, int columns,
+    int pitch) {
   const int column = get_global_id(0);
   if (column < columns)
-    target[get_group_id(1) * (size_t)pitch + column] = source[get_group_id(1) * (size_t)columns + column];
+    target[get_group_id(1) * (size_t)pitch + column] =
+        source[get_group_id(1) * (size_t)columns + column];
 }

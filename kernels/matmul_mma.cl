@@ -1,8 +1,8 @@
-// Matrix products on NVIDIA's tensor cores from compute capability 8.0 (mma.sync), TF32 or bfloat16 operands,
-// float32 sums.
+// Matrix products on NVIDIA's tensor cores from compute capability 8.0 (mma.sync), TF32 or bfloat16
+// operands, float32 sums.
 //
-// Operands, tiles and the ring as in matmul_async.cl, whose `turn` and `align` arrange the operands. A warp
-// keeps 64 x 32 results in registers and rounds the operands as it reads them.
+// Operands, tiles and the ring as in matmul_async.cl, whose `turn` and `align` arrange the
+// operands. A warp keeps 64 x 32 results in registers and rounds the operands as it reads them.
 
 #ifndef FORMAT_BF16
 #error "built by ops/matmul_products.cpp"
@@ -15,8 +15,8 @@ enum {
   slice = 8,
   stages = 4,
   threads = 256,
-  band = 8,           // row tiles that are walked together, for the second-level cache
-  line = tile + 8,    // so that four k of eight neighbours fall into different banks
+  band = 8,         // row tiles that are walked together, for the second-level cache
+  line = tile + 8,  // so that four k of eight neighbours fall into different banks
   warp_rows = 64,
   warp_columns = 32,
 };
@@ -27,8 +27,12 @@ INLINE void copy_vector(__local float* target, __global const float* source, int
                "l"(source), "r"(bytes)
                : "memory");
 }
-INLINE void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-INLINE void copies_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(stages - 2) : "memory"); }
+INLINE void copies_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+INLINE void copies_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(stages - 2) : "memory");
+}
 
 // target[k][m] = source[k0 + k][m0 + m]; zero outside.
 INLINE void load(__local float* target, __global const float* source, int pitch, int m0, int rows,
@@ -42,7 +46,8 @@ INLINE void load(__local float* target, __global const float* source, int pitch,
   }
 }
 
-// 9.7.9.21 cvt: to the nearest, ties away (TF32), or ties to even (two bfloat16, `low` in the low half).
+// 9.7.9.21 cvt: to the nearest, ties away (TF32), or ties to even (two bfloat16, `low` in the low
+// half).
 INLINE uint round_tf32(float x) {
   uint y;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
@@ -56,12 +61,15 @@ INLINE uint round_bf16x2(float low, float high) {
 
 #if FORMAT_BF16
 typedef uint Words;  // of k and k + 4, rounded
-INLINE Words read_words(__local const float* at) { return round_bf16x2(at[0], at[4 * line]); }
+INLINE Words read_words(__local const float* at) {
+  return round_bf16x2(at[0], at[4 * line]);
+}
 
-// 9.7.14.5.7 mma.m16n8k8 of bfloat16. The manual's lane t holds k = 2 t and 2 t + 1; here it holds t and t + 4,
-// the same in both operands, which changes nothing but the order of the sum.
+// 9.7.14.5.7 mma.m16n8k8 of bfloat16. The manual's lane t holds k = 2 t and 2 t + 1; here it holds
+// t and t + 4, the same in both operands, which changes nothing but the order of the sum.
 INLINE void mma(float sum[4], Words upper, Words lower, Words right) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, "
+      "%1, %2, %3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(upper), "r"(lower), "r"(right));
 }
@@ -73,14 +81,16 @@ INLINE Words read_words(__local const float* at) {
 
 // 9.7.14.5.7 mma.m16n8k8 of TF32: lane t holds k = t and t + 4.
 INLINE void mma(float sum[4], Words upper, Words lower, Words right) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, "
+      "%9}, "
       "{%0, %1, %2, %3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(upper.x), "r"(lower.x), "r"(upper.y), "r"(lower.y), "r"(right.x), "r"(right.y));
 }
 #endif
 
-// sum[row tile][column tile] += a slice of A times a slice of B; lane l reads row or column l / 4 of its tiles.
+// sum[row tile][column tile] += a slice of A times a slice of B; lane l reads row or column l / 4
+// of its tiles.
 INLINE void multiply(__local const float* left, __local const float* right, float sum[4][4][4]) {
   const int place = get_local_id(0) % 4 * line + get_local_id(0) % 32 / 4;
   const int warp = get_local_id(0) / 32;
@@ -101,8 +111,8 @@ INLINE void multiply(__local const float* left, __local const float* right, floa
 }
 
 // Two neighbouring results: partial sums, or finished with bias and ReLU or with a mask.
-INLINE void store_pair(__global float* c, __global const float* other, float first, float second, int row,
-                       int column, int rows, int columns, int finish) {
+INLINE void store_pair(__global float* c, __global const float* other, float first, float second,
+                       int row, int column, int rows, int columns, int finish) {
   if (row >= rows || column >= columns) return;
   const size_t at = (size_t)row * columns + column;
   const int both = column + 1 < columns;
@@ -110,7 +120,8 @@ INLINE void store_pair(__global float* c, __global const float* other, float fir
     first += other[column];
     if (both) second += other[column + 1];
   }
-  if (finish & 2) {  // ReLU; a comparison that is false for NaN: it passes on and is found by the loss
+  if (finish &
+      2) {  // ReLU; a comparison that is false for NaN: it passes on and is found by the loss
     first = first < 0.0f ? 0.0f : first;
     second = second < 0.0f ? 0.0f : second;
   }
@@ -126,12 +137,12 @@ INLINE void store_pair(__global float* c, __global const float* other, float fir
   }
 }
 
-// Work-groups: (tile, split of k). c[split][rows][columns] = partial sums where there are several splits;
-// otherwise the results. finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
+// Work-groups: (tile, split of k). c[split][rows][columns] = partial sums where there are several
+// splits; otherwise the results. finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const float* restrict a, __global const float* restrict b, __global float* restrict c,
-    __global const float* restrict other, int rows, int columns, int depth, int a_pitch, int b_pitch,
-    int split_depth, int finish) {
+    __global const float* restrict other, int rows, int columns, int depth, int a_pitch,
+    int b_pitch, int split_depth, int finish) {
   __local float __attribute__((aligned(16))) left_ring[stages][slice * line];
   __local float __attribute__((aligned(16))) right_ring[stages][slice * line];
 
@@ -180,8 +191,10 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   for (int i = 0; i < 4; ++i) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      store_pair(c, other, sum[i][j][0], sum[i][j][1], row + 16 * i, column + 8 * j, rows, columns, finish);
-      store_pair(c, other, sum[i][j][2], sum[i][j][3], row + 16 * i + 8, column + 8 * j, rows, columns, finish);
+      store_pair(c, other, sum[i][j][0], sum[i][j][1], row + 16 * i, column + 8 * j, rows, columns,
+                 finish);
+      store_pair(c, other, sum[i][j][2], sum[i][j][3], row + 16 * i + 8, column + 8 * j, rows,
+                 columns, finish);
     }
   }
 }

@@ -1,13 +1,13 @@
 // Matrix products on NVIDIA Hopper's tensor cores (wgmma), TF32 or bfloat16 operands, float32 sums.
 //
-// pack_rows and pack_columns first round a float32 matrix to the compute format and lay it out as the
-// tensor cores read it: blocks of 128 rows x 128 bytes of depth, each row's eight 16-byte chunks
-// permuted by the row (128-byte swizzle), zeros beyond the matrix. Transposes and ragged edges end
-// there; product only copies whole blocks with the bulk copy engine.
+// pack_rows and pack_columns first round a float32 matrix to the compute format and lay it out as
+// the tensor cores read it: blocks of 128 rows x 128 bytes of depth, each row's eight 16-byte
+// chunks permuted by the row (128-byte swizzle), zeros beyond the matrix. Transposes and ragged
+// edges end there; product only copies whole blocks with the bulk copy engine.
 //
-// product: C[m][n] = sum_k A[m][k] B[n][k]. A work-group stays on its multiprocessor and takes tile after
-// tile of 128 x 256 results. One warpgroup keeps a ring of `stages` blocks filled; two others multiply
-// 64 x 256 each.
+// product: C[m][n] = sum_k A[m][k] B[n][k]. A work-group stays on its multiprocessor and takes tile
+// after tile of 128 x 256 results. One warpgroup keeps a ring of `stages` blocks filled; two others
+// multiply 64 x 256 each.
 //
 // Sections named below are those of the PTX ISA manual, version 8.0.
 
@@ -85,12 +85,14 @@ __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_row
       }
     } else {
 #pragma unroll
-      for (int i = 0; i < chunk_values; ++i) values[j][i] = row < rows && k + i < depth ? from[i] : 0.0f;
+      for (int i = 0; i < chunk_values; ++i)
+        values[j][i] = row < rows && k + i < depth ? from[i] : 0.0f;
     }
   }
 #pragma unroll
   for (int j = 0; j < 4; ++j)
-    packed[chunk_index(row0 + 32 * j, get_group_id(0), chunk, get_num_groups(0))] = round_chunk(values[j]);
+    packed[chunk_index(row0 + 32 * j, get_group_id(0), chunk, get_num_groups(0))] =
+        round_chunk(values[j]);
 }
 
 // packed = the transpose of source[depth][rows], rows contiguous.
@@ -103,9 +105,8 @@ __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_col
 #pragma unroll
   for (int i = 0; i < block_depth; i += pack_threads / block_rows) {
     const int k = i + get_local_id(0) / block_rows;
-    turned[k][lane] = k0 + k < depth && row0 + lane < rows
-                          ? source[(size_t)(k0 + k) * rows + row0 + lane]
-                          : 0.0f;
+    turned[k][lane] =
+        k0 + k < depth && row0 + lane < rows ? source[(size_t)(k0 + k) * rows + row0 + lane] : 0.0f;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
   // Lanes run along chunks, so that a warp writes whole lines.
@@ -116,7 +117,8 @@ __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_col
     float values[chunk_values];
 #pragma unroll
     for (int i = 0; i < chunk_values; ++i) values[i] = turned[chunk * chunk_values + i][row];
-    packed[chunk_index(row0 + row, get_group_id(0), chunk, get_num_groups(0))] = round_chunk(values);
+    packed[chunk_index(row0 + row, get_group_id(0), chunk, get_num_groups(0))] =
+        round_chunk(values);
   }
 }
 
@@ -124,7 +126,9 @@ __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_col
 
 // A target in a function's body lets the driver accept Hopper's own instructions under its default
 // target sm_90. The directive ends with its line.
-INLINE void use_hopper_instructions() { asm volatile(".target sm_90a\n"); }
+INLINE void use_hopper_instructions() {
+  asm volatile(".target sm_90a\n");
+}
 
 // The address of shared memory beyond the 48 KiB that a __local array may have.
 INLINE uint allocate_shared() {
@@ -157,23 +161,35 @@ INLINE void barrier_wait(uint barrier, uint parity) {
   }
 }
 // 9.7.13.4 membar/fence: makes the barriers' state visible to the copy engine.
-INLINE void fence_copy_engine() { asm volatile("fence.proxy.async;" ::: "memory"); }
+INLINE void fence_copy_engine() {
+  asm volatile("fence.proxy.async;" ::: "memory");
+}
 
 // 9.7.9.25.4 cp.async.bulk
 INLINE void bulk_copy(uint target, __global const uchar* source, uint bytes, uint barrier) {
   asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(target),
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(target),
       "l"(source), "r"(bytes), "r"(barrier)
       : "memory");
 }
 
 // 9.7.15.5 Asynchronous warpgroup matrix instructions
-INLINE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-INLINE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-INLINE void wgmma_wait_all_but_one() { asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory"); }
-INLINE void wgmma_wait_all() { asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory"); }
+INLINE void wgmma_fence() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+INLINE void wgmma_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+INLINE void wgmma_wait_all_but_one() {
+  asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
+}
+INLINE void wgmma_wait_all() {
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
 
-// Matrix descriptor: rows of 128 bytes with the 128-byte swizzle, 1024 bytes from 8 rows to the next 8.
+// Matrix descriptor: rows of 128 bytes with the 128-byte swizzle, 1024 bytes from 8 rows to the
+// next 8.
 INLINE ulong descriptor(uint address) {
   return (ulong)((address & 0x3FFFF) >> 4) | 1ul << 16 | 64ul << 32 | 1ul << 62;
 }
@@ -198,7 +214,8 @@ INLINE void wgmma(float sum[128], ulong a, ulong b) {
       "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
       "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
       "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, "
+      "%127"
       "}, %128, %129, 1, 1, 1"
 #if FORMAT_BF16
       ", 0, 0"
@@ -210,7 +227,9 @@ INLINE void wgmma(float sum[128], ulong a, ulong b) {
 }
 
 // Keeps the compiler from reading the sums before the tensor cores have written them.
-INLINE void settle(float sum[128]) { asm volatile("" : SUMS::"memory"); }
+INLINE void settle(float sum[128]) {
+  asm volatile("" : SUMS::"memory");
+}
 
 // ---- product
 
@@ -222,8 +241,10 @@ typedef struct {
   int split;
 } Work;
 
-// Tiles in bands of `band` rows, down the columns of a band first; the splits of the depth outermost.
-INLINE Work work_of(int index, int row_tiles, int column_tiles, int depth_blocks, int split_blocks) {
+// Tiles in bands of `band` rows, down the columns of a band first; the splits of the depth
+// outermost.
+INLINE Work work_of(int index, int row_tiles, int column_tiles, int depth_blocks,
+                    int split_blocks) {
   Work work;
   const int tiles = row_tiles * column_tiles;
   work.split = index / tiles;
@@ -239,8 +260,8 @@ INLINE Work work_of(int index, int row_tiles, int column_tiles, int depth_blocks
 }
 
 // Two neighbouring results: partial sums, or finished with bias and ReLU or with a mask.
-INLINE void store_pair(__global float* c, __global const float* other, float first, float second, int row,
-                       int column, int rows, int columns, int finish) {
+INLINE void store_pair(__global float* c, __global const float* other, float first, float second,
+                       int row, int column, int rows, int columns, int finish) {
   if (row >= rows || column >= columns) return;
   const size_t at = (size_t)row * columns + column;
   const int both = column + 1 < columns;
@@ -248,7 +269,8 @@ INLINE void store_pair(__global float* c, __global const float* other, float fir
     first += other[column];
     if (both) second += other[column + 1];
   }
-  if (finish & 2) {  // ReLU; a comparison that is false for NaN: it passes on and is found by the loss
+  if (finish &
+      2) {  // ReLU; a comparison that is false for NaN: it passes on and is found by the loss
     first = first < 0.0f ? 0.0f : first;
     second = second < 0.0f ? 0.0f : second;
   }
@@ -264,16 +286,18 @@ INLINE void store_pair(__global float* c, __global const float* other, float fir
   }
 }
 
-// 9.7.15.5.1.1: lane l of warp w holds rows 16 w + l / 4 and + 8, and of every 8 columns the pair l % 4.
-INLINE void store_tile(__global float* c, __global const float* other, const float sum[128], int row,
-                       int column, int rows, int columns, int finish) {
+// 9.7.15.5.1.1: lane l of warp w holds rows 16 w + l / 4 and + 8, and of every 8 columns the pair l
+// % 4.
+INLINE void store_tile(__global float* c, __global const float* other, const float sum[128],
+                       int row, int column, int rows, int columns, int finish) {
   const int thread = get_local_id(0) % warpgroup;
   row += thread / 32 * 16 + thread % 32 / 4;
   column += thread % 4 * 2;
 #pragma unroll
   for (int i = 0; i < 32; ++i) {
     store_pair(c, other, sum[4 * i], sum[4 * i + 1], row, column + 8 * i, rows, columns, finish);
-    store_pair(c, other, sum[4 * i + 2], sum[4 * i + 3], row + 8, column + 8 * i, rows, columns, finish);
+    store_pair(c, other, sum[4 * i + 2], sum[4 * i + 3], row + 8, column + 8 * i, rows, columns,
+               finish);
   }
 }
 
@@ -281,11 +305,12 @@ INLINE void store_tile(__global float* c, __global const float* other, const flo
 // finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const uchar* restrict a, __global const uchar* restrict b, __global float* restrict c,
-    __global const float* restrict other, int rows, int columns, int depth, int split_blocks, int finish) {
+    __global const float* restrict other, int rows, int columns, int depth, int split_blocks,
+    int finish) {
   use_hopper_instructions();
   const uint ring = allocate_shared();
   const uint filled = ring + stages * stage_bytes;  // stages barriers: the stage's bytes are there
-  const uint drained = filled + 8 * stages;         // stages barriers: the stage may be filled again
+  const uint drained = filled + 8 * stages;  // stages barriers: the stage may be filled again
   if (get_local_id(0) == 0) {
     for (int i = 0; i < stages; ++i) {
       barrier_init(filled + 8 * i, 1);
@@ -350,8 +375,9 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
       wgmma_wait_all();
       if (leader) barrier_arrive(drained + 8 * last_stage);
       settle(sum);
-      store_tile(c + (size_t)work.split * rows * columns, other, sum, work.row * tile_rows + (role - 1) * 64,
-                 work.column * tile_columns, rows, columns, finish);
+      store_tile(c + (size_t)work.split * rows * columns, other, sum,
+                 work.row * tile_rows + (role - 1) * 64, work.column * tile_columns, rows, columns,
+                 finish);
     }
   }
 }
