@@ -9,6 +9,7 @@
 #include "bench/operations.hpp"
 #include "bench/training.hpp"
 #include "model/zoo.hpp"
+#include "ops/matmul_products.hpp"
 #include "shards/shard_reader.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
@@ -22,6 +23,7 @@ struct BenchOptions {
   std::string data = "random";
   std::string model = "cnn";
   std::string variant;
+  std::string format = "float32";
   std::string json;
   std::vector<std::string> shapes;
   bench::StepOptions step;
@@ -37,7 +39,17 @@ struct Bench {
     if (options.variant.empty()) return variant_for(device);
     if (options.variant == "cpu") return Variant::cpu;
     if (options.variant == "gpu") return Variant::gpu;
-    throw UsageError(fmt::format("unknown --variant '{}'", options.variant), "Give cpu or gpu");
+    if (options.variant == "nvidia") return Variant::nvidia;
+    throw UsageError(fmt::format("unknown --variant '{}'", options.variant),
+                     "Give cpu, gpu or nvidia");
+  }
+  ComputeFormat format() const {
+    for (const ComputeFormat format :
+         {ComputeFormat::float32, ComputeFormat::tf32, ComputeFormat::bf16}) {
+      if (options.format == to_string(format)) return format;
+    }
+    throw UsageError(fmt::format("unknown --format '{}'", options.format),
+                     "Give float32, tf32 or bf16");
   }
 
   void write(const std::string& text, const Json& json) const {
@@ -65,9 +77,17 @@ void bench_gemm(const Bench& bench) {
   std::vector<bench::GemmShape> shapes;
   for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_gemm(text));
   if (shapes.empty()) shapes = bench::default_gemms();
-  bench::Report report("gemm", bench.device.info(), to_string(bench.variant()),
+  const ComputeFormat format = bench.format();
+  if (format != ComputeFormat::float32 &&
+      (bench.variant() != Variant::nvidia || product_paths(bench.device, format).empty())) {
+    throw UsageError(fmt::format("{} multiplies no {} in the {} variant", bench.device.info().name,
+                                 to_string(format), to_string(bench.variant())),
+                     "Give --format float32, or --variant nvidia on a GPU with tensor cores");
+  }
+  bench::Report report("gemm", bench.device.info(),
+                       fmt::format("{} {}", to_string(bench.variant()), to_string(format)),
                        bench::measure_ceilings(bench.device));
-  bench::run_gemms(bench.device, bench.variant(), shapes, report);
+  bench::run_gemms(bench.device, bench.variant(), format, shapes, report);
   bench.write(report.text(), report.json());
 }
 
@@ -269,7 +289,9 @@ int bench_job(Communicator& world, const Arguments& arguments) {
   line.add("data", options.data, "train: a data set's folder, or random");
   line.add("batch", options.step.batch, "train, infer: samples of one step over all ranks");
   line.add("seconds", options.step.seconds, "train, infer: time to measure for, about");
-  line.add("variant", options.variant, "cpu or gpu kernels; by default those for the device");
+  line.add("variant", options.variant,
+           "cpu, gpu or (gemm) nvidia kernels; by default those for the device");
+  line.add("format", options.format, "gemm: operands in float32, tf32 or bf16 (--variant nvidia)");
   line.add("json", options.json, "write the result as JSON; `-` is standard output");
   placement.add_to(line);
   if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {

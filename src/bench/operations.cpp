@@ -76,10 +76,10 @@ ConvShape parse_conv(const std::string& text) {
   return {extents[0], extents[1], extents[2], extents[3]};
 }
 
-void run_gemms(opencl::Device& device, Variant variant, const std::vector<GemmShape>& shapes,
-               Report& report) {
+void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
+               const std::vector<GemmShape>& shapes, Report& report) {
   for (const auto& [rows, in, out] : shapes) {
-    Matmul matmul(device, variant, {.in = in, .out = out});
+    Matmul matmul(device, variant, {.in = in, .out = out}, format);
     const auto x = random_values(device, area(rows, in)),
                y = random_values(device, area(rows, out)),
                weight = random_values(device, area(in, out));

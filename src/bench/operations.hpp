@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bench/report.hpp"
+#include "ops/compute_format.hpp"
 #include "ops/variant.hpp"
 
 namespace dovetail::bench {
@@ -29,8 +30,8 @@ GemmShape parse_gemm(const std::string& text);
 ConvShape parse_conv(const std::string& text);
 
 /// Operands are random numbers: zeros run faster than data on some devices.
-void run_gemms(opencl::Device& device, Variant variant, const std::vector<GemmShape>& shapes,
-               Report& report);
+void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
+               const std::vector<GemmShape>& shapes, Report& report);
 void run_convs(opencl::Device& device, Variant variant, const std::vector<ConvShape>& shapes,
                Report& report);
 

@@ -45,8 +45,11 @@ opencl::Range each_element(int rows, int columns) {
 
 }  // namespace
 
-Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape)
-    : device_(device), variant_(variant), shape_(shape) {
+Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape,
+               ComputeFormat format, std::optional<opencl::InstructionSet> path)
+    : device_(device),
+      variant_(variant == Variant::cpu ? Variant::cpu : Variant::gpu),
+      shape_(shape) {
   if (shape.in < 1 || shape.out < 1 || shape.out % channel_lanes != 0) {
     throw Error(fmt::format(
         "a dense layer of {} inputs and {} outputs: there must be inputs, and outputs in "
@@ -75,6 +78,10 @@ Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape
     finish_weight_gradient_ = program.kernel(entries::finish_weight_gradient);
     bias_gradient_ = program.kernel(entries::bias_gradient);
   }
+  if (variant != Variant::nvidia) return;
+  const std::vector<opencl::InstructionSet> paths = product_paths(device, format);
+  if (!paths.empty())
+    products_ = make_products(device, shape, format, path.value_or(paths.front()));
 }
 
 void Matmul::expect_rows(int rows) const {
@@ -104,11 +111,19 @@ void Matmul::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                    std::int32_t{relu});
     return;
   }
-  const Split split = split_product(rows, shape_.out, shape_.in);
-  device_.launch(forward_, split.range, x, weight, partial_, std::int32_t{rows},
-                 std::int32_t{split.depth});
+  int splits = 0;
+  if (products_) {
+    splits = products_->run(MatmulProducts::Which::forward, {x, weight, y, bias}, partial_, rows,
+                            relu ? finish_bias | finish_relu : finish_bias);
+    if (splits == 0) return;
+  } else {
+    const Split split = split_product(rows, shape_.out, shape_.in);
+    splits = split.count;
+    device_.launch(forward_, split.range, x, weight, partial_, std::int32_t{rows},
+                   std::int32_t{split.depth});
+  }
   device_.launch(finish_forward_, each_element(rows, shape_.out), partial_, bias, y,
-                 std::int32_t{rows}, std::int32_t{split.count}, std::int32_t{relu});
+                 std::int32_t{rows}, std::int32_t{splits}, std::int32_t{relu});
 }
 
 void Matmul::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
@@ -120,11 +135,19 @@ void Matmul::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
                    std::int32_t{rows}, std::int32_t{mask});
     return;
   }
-  const Split split = split_product(rows, shape_.in, shape_.out);
-  device_.launch(input_gradient_, split.range, dy, weight, partial_, std::int32_t{rows},
-                 std::int32_t{split.depth});
+  int splits = 0;
+  if (products_) {
+    splits = products_->run(MatmulProducts::Which::input_gradient, {dy, weight, dx, x}, partial_,
+                            rows, mask ? finish_mask : finish_none);
+    if (splits == 0) return;
+  } else {
+    const Split split = split_product(rows, shape_.in, shape_.out);
+    splits = split.count;
+    device_.launch(input_gradient_, split.range, dy, weight, partial_, std::int32_t{rows},
+                   std::int32_t{split.depth});
+  }
   device_.launch(finish_input_gradient_, each_element(rows, shape_.in), partial_, x, dx,
-                 std::int32_t{rows}, std::int32_t{split.count}, std::int32_t{mask});
+                 std::int32_t{rows}, std::int32_t{splits}, std::int32_t{mask});
 }
 
 void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
@@ -135,11 +158,20 @@ void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
                    dweight, dbias, std::int32_t{rows});
     return;
   }
-  const Split split = split_product(shape_.in, shape_.out, rows);
-  device_.launch(weight_gradient_, split.range, x, dy, partial_, std::int32_t{rows},
-                 std::int32_t{split.depth});
-  device_.launch(finish_weight_gradient_, each_element(shape_.in, shape_.out), partial_, dweight,
-                 std::int32_t{split.count});
+  int splits = 0;
+  if (products_) {
+    splits = products_->run(MatmulProducts::Which::weight_gradient, {x, dy, dweight, dbias},
+                            partial_, rows, finish_none);
+  } else {
+    const Split split = split_product(shape_.in, shape_.out, rows);
+    splits = split.count;
+    device_.launch(weight_gradient_, split.range, x, dy, partial_, std::int32_t{rows},
+                   std::int32_t{split.depth});
+  }
+  if (splits > 0) {
+    device_.launch(finish_weight_gradient_, each_element(shape_.in, shape_.out), partial_, dweight,
+                   std::int32_t{splits});
+  }
   device_.launch(bias_gradient_, {{size(shape_.out / 16 * threads), 1, 1}, {threads, 1, 1}}, dy,
                  dbias, std::int32_t{rows});
 }

@@ -1,7 +1,12 @@
 // Matrix products of dense layers: forward with bias and ReLU, input gradient, weight gradient.
 #pragma once
 
+#include <memory>
+#include <optional>
+
 #include "device/opencl/device.hpp"
+#include "ops/compute_format.hpp"
+#include "ops/matmul_products.hpp"
 #include "ops/variant.hpp"
 
 namespace dovetail {
@@ -15,13 +20,20 @@ struct MatmulShape {
   int out = 0;
 };
 
-/// The operations only enqueue kernels. The GPU variant keeps scratch memory that grows to the
+/// The operations only enqueue kernels. The GPU variants keep scratch memory that grows to the
 /// largest `rows` seen.
 class Matmul {
  public:
   /// Builds the kernels for one shape. Throws Error with the compiler's log, or for an impossible
-  /// shape.
-  Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape);
+  /// shape. Formats other than float32 change results in Variant::nvidia alone, and only on devices
+  /// that have them: elsewhere the products are float32's. `path`: one of product_paths, where not
+  /// the first.
+  Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape,
+         ComputeFormat format = ComputeFormat::float32,
+         std::optional<opencl::InstructionSet> path = std::nullopt);
+
+  /// What computes the products: "cpu", "gpu", or the instruction set.
+  const char* products_name() const { return products_ ? products_->name() : to_string(variant_); }
 
   /// y = x · weight + bias, then max(0, ·) when `relu`. Every element of y's first `rows` rows is
   /// written.
@@ -49,8 +61,9 @@ class Matmul {
   Split split_product(int rows, int columns, int depth);
 
   opencl::Device& device_;
-  Variant variant_;
+  Variant variant_;  // cpu or gpu
   MatmulShape shape_;
+  std::unique_ptr<MatmulProducts> products_;  // where the gpu's own kernels only finish
   opencl::Kernel forward_, input_gradient_, weight_gradient_;
   // gpu: what turns partial products into results, and the partial products
   opencl::Kernel finish_forward_, finish_input_gradient_, finish_weight_gradient_, bias_gradient_;

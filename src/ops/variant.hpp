@@ -7,11 +7,20 @@ namespace dovetail {
 
 /// cpu: wide float16 code, one work-item a tile, no barriers. gpu: work-groups that share tiles in
 /// local memory. Both are plain OpenCL C 1.2 and run on every device, so that tests cover both
-/// anywhere.
-enum class Variant { cpu, gpu };
+/// anywhere. nvidia: the same as gpu, except where an operation has kernels in NVIDIA's
+/// instructions and the device takes them (Device::takes).
+enum class Variant { cpu, gpu, nvidia };
 
 inline const char* to_string(Variant variant) {
-  return variant == Variant::cpu ? "cpu" : "gpu";
+  switch (variant) {
+    case Variant::cpu:
+      return "cpu";
+    case Variant::gpu:
+      return "gpu";
+    case Variant::nvidia:
+      return "nvidia";
+  }
+  return "?";
 }
 
 inline Variant variant_for(const opencl::Device& device) {

@@ -63,7 +63,9 @@ TEST(BenchCommand, RefusesWhatItCannotMeasure) {
        {testing::Words{"bench"}, testing::Words{"bench", "nonsense"},
         testing::Words{"bench", "gemm", "--shape", "64x64"}, testing::Words{"bench", "link"},
         testing::Words{"bench", "train", "--batch", "0"},
-        testing::Words{"bench", "conv", "--variant", "fpga"}}) {
+        testing::Words{"bench", "conv", "--variant", "fpga"},
+        testing::Words{"bench", "gemm", "--format", "int3"},
+        testing::Words{"bench", "gemm", "--variant", "gpu", "--format", "tf32"}}) {
     const Outcome outcome = dovetail(words).run(60 * patience);
     EXPECT_EQ(outcome.exit_code, 2) << outcome.text();
     EXPECT_EQ(testing::errors_beginning(outcome, "dovetail bench: ").size(), 1u) << outcome.text();

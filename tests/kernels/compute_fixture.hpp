@@ -19,9 +19,10 @@
 
 namespace dovetail {
 
-/// One test for each variant, both on the tests' device. Random numbers are fresh on
+/// One test for each variant, all on the tests' device. Random numbers are fresh on
 /// every run; a failure prints the seed, and DOVETAIL_TEST_SEED repeats it.
-class ComputeTest : public ::testing::TestWithParam<Variant> {
+template <typename Parameter>
+class DeviceTest : public ::testing::TestWithParam<Parameter> {
  protected:
   void SetUp() override {
     const char* wanted = std::getenv("DOVETAIL_TEST_SEED");
@@ -29,7 +30,7 @@ class ComputeTest : public ::testing::TestWithParam<Variant> {
     generator_.seed(seed_);
   }
   void TearDown() override {
-    if (HasFailure()) std::printf("repeat with DOVETAIL_TEST_SEED=%u\n", seed_);
+    if (this->HasFailure()) std::printf("repeat with DOVETAIL_TEST_SEED=%u\n", seed_);
   }
 
   opencl::Device& device() { return testing::test_device(); }
@@ -59,6 +60,8 @@ class ComputeTest : public ::testing::TestWithParam<Variant> {
   unsigned seed_ = 0;
   std::mt19937 generator_;
 };
+
+using ComputeTest = DeviceTest<Variant>;
 
 inline std::vector<double> widen(const std::vector<float>& values) {
   return {values.begin(), values.end()};

@@ -1,6 +1,10 @@
 // Matmul against its twin in float64, and its gradients against finite differences.
 #include "ops/matmul.hpp"
 
+#include <bit>
+#include <cstdint>
+#include <optional>
+
 #include "kernels/compute_fixture.hpp"
 #include "ops/reference/layout.hpp"
 #include "ops/reference/matmul.hpp"
@@ -12,8 +16,55 @@ namespace {
 
 using reference::MatmulExtents;
 
-class MatmulTest : public ComputeTest {
+struct Kernels {
+  Variant variant;
+  ComputeFormat format = ComputeFormat::float32;
+  std::optional<opencl::InstructionSet> path = std::nullopt;  // of Variant::nvidia
+};
+
+std::string kernels_name(const ::testing::TestParamInfo<Kernels>& kernels) {
+  const auto& [variant, format, path] = kernels.param;
+  if (!path) return to_string(variant);
+  constexpr const char* names[] = {"async_copy", "mma", "wgmma"};
+  return fmt::format("{}_{}", names[static_cast<std::size_t>(*path)], to_string(format));
+}
+
+/// A float32 value as the products read it. tf32: the nearest with 10 bits of fraction, ties away
+/// from zero; bf16: with 7 bits, ties to even (PTX ISA, cvt.rna.tf32 and cvt.rn.bf16x2).
+double as_read(float value, ComputeFormat format) {
+  if (format == ComputeFormat::float32) return value;
+  auto bits = std::bit_cast<std::uint32_t>(value);
+  if (format == ComputeFormat::tf32) {
+    bits = (bits + 0x1000u) & ~0x1FFFu;
+  } else {
+    bits = (bits + 0x7FFFu + (bits >> 16 & 1u)) & ~0xFFFFu;
+  }
+  return static_cast<double>(std::bit_cast<float>(bits));
+}
+
+class MatmulTest : public DeviceTest<Kernels> {
  protected:
+  void SetUp() override {
+    DeviceTest<Kernels>::SetUp();
+    const auto& path = GetParam().path;
+    if (path && !device().takes(*path))
+      GTEST_SKIP() << device().info().name << " does not take " << opencl::to_string(*path);
+  }
+  Matmul make(const MatmulShape& shape) {
+    return Matmul(device(), GetParam().variant, shape, GetParam().format, GetParam().path);
+  }
+
+  /// Operands as they are read, so that only the sums' own rounding is left to tolerate. The tensor
+  /// cores' sums are truncated rather than rounded.
+  std::vector<double> operand(const std::vector<float>& values) const {
+    std::vector<double> read;
+    for (const float value : values) read.push_back(as_read(value, GetParam().format));
+    return read;
+  }
+  double bound() const {
+    return GetParam().format == ComputeFormat::float32 ? tolerance : 3 * tolerance;
+  }
+
   static MatmulShape shape_of(const MatmulExtents& e) {
     return {.in = static_cast<int>(e.in), .out = static_cast<int>(e.out)};
   }
@@ -51,7 +102,7 @@ class MatmulTest : public ComputeTest {
 
   void expect_twin(const MatmulExtents& e) {
     SCOPED_TRACE(fmt::format("{} rows, {} -> {}", e.rows, e.in, e.out));
-    Matmul matmul(device(), GetParam(), shape_of(e));
+    Matmul matmul = make(shape_of(e));
     const int rows = static_cast<int>(e.rows);
     const std::vector<float> x = random(e.rows * e.in);
     const std::vector<float> dy = random(e.rows * e.out);
@@ -63,24 +114,25 @@ class MatmulTest : public ComputeTest {
     for (const bool relu : {false, true}) {
       const opencl::Buffer y = target(e.rows * e.out);
       matmul.forward(x_buffer, weight_buffer, upload(bias), y, rows, relu);
-      EXPECT_LT(relative_error(download(y, e.rows * e.out),
-                               reference::matmul(e, widen(x), widen(weight), widen(bias), relu)),
-                tolerance)
+      EXPECT_LT(
+          relative_error(download(y, e.rows * e.out),
+                         reference::matmul(e, operand(x), operand(weight), widen(bias), relu)),
+          bound())
           << "forward, relu " << relu;
     }
     for (const bool mask : {false, true}) {
       const opencl::Buffer dx = target(e.rows * e.in);
       matmul.input_gradient(dy_buffer, weight_buffer, x_buffer, dx, rows, mask);
-      EXPECT_LT(relative_error(
-                    download(dx, e.rows * e.in),
-                    reference::matmul_input_gradient(e, widen(dy), widen(weight), widen(x), mask)),
-                tolerance)
+      EXPECT_LT(relative_error(download(dx, e.rows * e.in),
+                               reference::matmul_input_gradient(e, operand(dy), operand(weight),
+                                                                operand(x), mask)),
+                bound())
           << "input gradient, mask " << mask;
     }
     const Gradients gradients = weight_gradient(matmul, e, x_buffer, dy_buffer);
-    EXPECT_LT(
-        relative_error(gradients.weight, reference::matmul_weight_gradient(e, widen(x), widen(dy))),
-        tolerance);
+    EXPECT_LT(relative_error(gradients.weight,
+                             reference::matmul_weight_gradient(e, operand(x), operand(dy))),
+              bound());
     EXPECT_LT(relative_error(gradients.bias, reference::matmul_bias_gradient(e, widen(dy))),
               tolerance);
   }
@@ -109,7 +161,7 @@ TEST_P(MatmulTest, MatchesTheTwinOnRandomShapes) {
 
 TEST_P(MatmulTest, TakesAnyNumberOfRows) {
   const MatmulShape shape{.in = 20, .out = 32};
-  Matmul matmul(device(), GetParam(), shape);
+  Matmul matmul = make(shape);
   for (const std::size_t rows : {1000, 1, 14, 4096, 63}) {
     const MatmulExtents e{rows, 20, 32};
     const std::vector<float> x = random(rows * 20);
@@ -119,8 +171,8 @@ TEST_P(MatmulTest, TakesAnyNumberOfRows) {
     matmul.forward(upload(x), upload_weight(weight, e), upload(bias), y, static_cast<int>(rows),
                    false);
     EXPECT_LT(relative_error(download(y, rows * 32),
-                             reference::matmul(e, widen(x), widen(weight), widen(bias), false)),
-              tolerance)
+                             reference::matmul(e, operand(x), operand(weight), widen(bias), false)),
+              bound())
         << rows << " rows";
   }
 }
@@ -133,37 +185,37 @@ TEST_P(MatmulTest, GradientsMatchFiniteDifferences) {
   const std::vector<float> bias = random(e.out);
   const opencl::Buffer x_buffer = upload(x);
   const opencl::Buffer dy_buffer = upload(dy);
-  Matmul matmul(device(), GetParam(), shape_of(e));
+  Matmul matmul = make(shape_of(e));
 
   const opencl::Buffer dx = target(e.rows * e.in);
   matmul.input_gradient(dy_buffer, upload_weight(weight, e), x_buffer, dx, 4, false);
   const auto of_x = [&](const auto& v) {
-    return reference::matmul(e, v, widen(weight), widen(bias), false);
+    return reference::matmul(e, v, operand(weight), widen(bias), false);
   };
-  EXPECT_LT(
-      relative_error(download(dx, e.rows * e.in), finite_differences(widen(x), widen(dy), of_x)),
-      tolerance);
+  EXPECT_LT(relative_error(download(dx, e.rows * e.in),
+                           finite_differences(operand(x), operand(dy), of_x)),
+            bound());
 
   const Gradients gradients = weight_gradient(matmul, e, x_buffer, dy_buffer);
   const auto of_weight = [&](const auto& v) {
-    return reference::matmul(e, widen(x), v, widen(bias), false);
+    return reference::matmul(e, operand(x), v, widen(bias), false);
   };
   EXPECT_LT(
-      relative_error(gradients.weight, finite_differences(widen(weight), widen(dy), of_weight)),
-      tolerance);
+      relative_error(gradients.weight, finite_differences(operand(weight), operand(dy), of_weight)),
+      bound());
   const auto of_bias = [&](const auto& v) {
-    return reference::matmul(e, widen(x), widen(weight), v, false);
+    return reference::matmul(e, operand(x), operand(weight), v, false);
   };
   EXPECT_LT(relative_error(gradients.bias, finite_differences(widen(bias), widen(dy), of_bias)),
-            tolerance);
+            bound());
 }
 
 TEST_P(MatmulTest, GivesTheSameBitsTwice) {
   const MatmulExtents e{100, 784, 128};
   const opencl::Buffer x = upload(random(e.rows * e.in));
   const opencl::Buffer dy = upload(random(e.rows * e.out));
-  Matmul first(device(), GetParam(), shape_of(e));
-  Matmul second(device(), GetParam(), shape_of(e));
+  Matmul first = make(shape_of(e));
+  Matmul second = make(shape_of(e));
   const Gradients once = weight_gradient(first, e, x, dy);
   const Gradients again = weight_gradient(first, e, x, dy);
   const Gradients other = weight_gradient(second, e, x, dy);
@@ -174,7 +226,7 @@ TEST_P(MatmulTest, GivesTheSameBitsTwice) {
 
 TEST_P(MatmulTest, PassesNotANumberOn) {
   const MatmulExtents e{1, 2, 16};
-  Matmul matmul(device(), GetParam(), shape_of(e));
+  Matmul matmul = make(shape_of(e));
   const opencl::Buffer y = target(16);
   matmul.forward(upload({poison, 1}), upload_weight(std::vector<float>(32, -1.0f), e),
                  upload(std::vector<float>(16)), y, 1, true);
@@ -182,15 +234,44 @@ TEST_P(MatmulTest, PassesNotANumberOn) {
 }
 
 TEST_P(MatmulTest, RefusesShapesThatDoNotFit) {
-  EXPECT_THROW(Matmul(device(), GetParam(), {.in = 0, .out = 16}), Error);
-  EXPECT_THROW(Matmul(device(), GetParam(), {.in = 4, .out = 10}), Error);
-  Matmul matmul(device(), GetParam(), {.in = 4, .out = 16});
+  EXPECT_THROW(make({.in = 0, .out = 16}), Error);
+  EXPECT_THROW(make({.in = 4, .out = 10}), Error);
+  Matmul matmul = make({.in = 4, .out = 16});
   const opencl::Buffer any = device().allocate(64);
   EXPECT_THROW(matmul.forward(any, any, any, any, 0, false), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, MatmulTest, ::testing::Values(Variant::cpu, Variant::gpu),
-                         variant_name);
+TEST_P(MatmulTest, MatchesTheTwinPastItsTiles) {
+  expect_twin(
+      {300, 521, 272});  // several tiles and parts of the depth, and an odd number of columns
+  expect_twin({1000, 64, 528});
+}
+
+// A driver that refuses the instructions still trains.
+TEST(MatmulFormats, FallBackToPlainKernels) {
+  opencl::Device& device = testing::test_device();
+  for (const ComputeFormat format :
+       {ComputeFormat::float32, ComputeFormat::tf32, ComputeFormat::bf16}) {
+    Matmul matmul(device, Variant::nvidia, {.in = 3, .out = 16}, format);
+    const std::vector<float> ones(48, 1.0f);
+    const opencl::Buffer weight = device.upload(std::span<const float>(ones));
+    const opencl::Buffer y = device.allocate(32 * sizeof(float));
+    matmul.forward(weight, weight, weight, y, 2, false);
+    EXPECT_EQ(device.download<float>(y), std::vector<float>(32, 4.0f)) << matmul.products_name();
+  }
+}
+
+using opencl::InstructionSet;
+
+INSTANTIATE_TEST_SUITE_P(
+    Variants, MatmulTest,
+    ::testing::Values(Kernels{Variant::cpu}, Kernels{Variant::gpu},
+                      Kernels{Variant::nvidia, ComputeFormat::float32, InstructionSet::async_copy},
+                      Kernels{Variant::nvidia, ComputeFormat::tf32, InstructionSet::mma},
+                      Kernels{Variant::nvidia, ComputeFormat::bf16, InstructionSet::mma},
+                      Kernels{Variant::nvidia, ComputeFormat::tf32, InstructionSet::wgmma},
+                      Kernels{Variant::nvidia, ComputeFormat::bf16, InstructionSet::wgmma}),
+    kernels_name);
 
 }  // namespace
 }  // namespace dovetail

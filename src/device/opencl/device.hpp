@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -93,6 +94,11 @@ class Program {
   std::shared_ptr<void> program_;  // cl_program
 };
 
+/// What NVIDIA GPUs offer beyond OpenCL C, through inline PTX: copies past the registers (compute
+/// capability 8.0), the tensor cores by warp (8.0), and by warpgroup with bulk copies (9.0a).
+enum class InstructionSet { async_copy, mma, wgmma };
+const char* to_string(InstructionSet set);
+
 class Device {
  public:
   /// Opens device `index` of list_devices(). Throws Error where there is no such device.
@@ -105,6 +111,9 @@ class Device {
   bool is_cpu() const { return info_.kind == DeviceKind::cpu; }
   /// Bytes to which the offset of a Buffer::slice must be aligned.
   std::size_t alignment() const { return alignment_; }
+  /// Whether a kernel with these instructions builds here and gives right results. Found once, by
+  /// running one in a context of its own.
+  bool takes(InstructionSet set);
 
   /// Builds one source with -D definitions, for example {"TILE=8", "RELU=1"}; the same request is
   /// built once. Throws Error with the compiler's log.
@@ -177,6 +186,7 @@ class Device {
   DeviceInfo info_;
   std::unique_ptr<Handles> handles_;
   std::size_t alignment_ = 128;
+  std::array<std::optional<bool>, 3> takes_;  // by InstructionSet, once known
 };
 
 /// For CPU devices that several ranks of a host share: how many threads this process's device may

@@ -1,0 +1,200 @@
+// Matrix products on NVIDIA's tensor cores from compute capability 8.0 (mma.sync), TF32 or bfloat16
+// operands, float32 sums.
+//
+// Operands, tiles and the ring as in matmul_async.cl, whose `turn` and `align` arrange the
+// operands. A warp keeps 64 x 32 results in registers and rounds the operands as it reads them.
+
+#ifndef FORMAT_BF16
+#error "built by ops/matmul_products.cpp"
+#endif
+
+#define INLINE inline __attribute__((always_inline))
+
+enum {
+  tile = 128,  // of m and of n
+  slice = 8,
+  stages = 4,
+  threads = 256,
+  band = 8,         // row tiles that are walked together, for the second-level cache
+  line = tile + 8,  // so that four k of eight neighbours fall into different banks
+  warp_rows = 64,
+  warp_columns = 32,
+};
+
+// PTX ISA 9.7.9.25.3 cp.async. A copy of 0 bytes fills with zeros and reads nothing.
+INLINE void copy_vector(__local float* target, __global const float* source, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((uint)(size_t)target),
+               "l"(source), "r"(bytes)
+               : "memory");
+}
+INLINE void copies_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+INLINE void copies_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(stages - 2) : "memory");
+}
+
+// target[k][m] = source[k0 + k][m0 + m]; zero outside.
+INLINE void load(__local float* target, __global const float* source, int pitch, int m0, int rows,
+                 int k0, int depth) {
+#pragma unroll
+  for (int j = 0; j < tile / 4 * slice / threads; ++j) {
+    const int k = (j * threads + get_local_id(0)) / (tile / 4);
+    const int m = get_local_id(0) % (tile / 4) * 4;
+    copy_vector(target + k * line + m, source + (size_t)(k0 + k) * pitch + m0 + m,
+                m0 + m < rows && k0 + k < depth ? 16 : 0);
+  }
+}
+
+// 9.7.9.21 cvt: to the nearest, ties away (TF32), or ties to even (two bfloat16, `low` in the low
+// half).
+INLINE uint round_tf32(float x) {
+  uint y;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
+  return y;
+}
+INLINE uint round_bf16x2(float low, float high) {
+  uint y;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+  return y;
+}
+
+#if FORMAT_BF16
+typedef uint Words;  // of k and k + 4, rounded
+INLINE Words read_words(__local const float* at) {
+  return round_bf16x2(at[0], at[4 * line]);
+}
+
+// 9.7.14.5.7 mma.m16n8k8 of bfloat16. The manual's lane t holds k = 2 t and 2 t + 1; here it holds
+// t and t + 4, the same in both operands, which changes nothing but the order of the sum.
+INLINE void mma(float sum[4], Words upper, Words lower, Words right) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, "
+      "%1, %2, %3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(upper), "r"(lower), "r"(right));
+}
+#else
+typedef uint2 Words;
+INLINE Words read_words(__local const float* at) {
+  return (uint2)(round_tf32(at[0]), round_tf32(at[4 * line]));
+}
+
+// 9.7.14.5.7 mma.m16n8k8 of TF32: lane t holds k = t and t + 4.
+INLINE void mma(float sum[4], Words upper, Words lower, Words right) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, "
+      "%9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(upper.x), "r"(lower.x), "r"(upper.y), "r"(lower.y), "r"(right.x), "r"(right.y));
+}
+#endif
+
+// sum[row tile][column tile] += a slice of A times a slice of B; lane l reads row or column l / 4
+// of its tiles.
+INLINE void multiply(__local const float* left, __local const float* right, float sum[4][4][4]) {
+  const int place = get_local_id(0) % 4 * line + get_local_id(0) % 32 / 4;
+  const int warp = get_local_id(0) / 32;
+  left += place + warp % 2 * warp_rows;
+  right += place + warp / 2 * warp_columns;
+  Words upper[4], lower[4], columns[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    upper[i] = read_words(left + 16 * i);
+    lower[i] = read_words(left + 16 * i + 8);
+    columns[i] = read_words(right + 8 * i);
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) mma(sum[i][j], upper[i], lower[i], columns[j]);
+  }
+}
+
+// Two neighbouring results: partial sums, or finished with bias and ReLU or with a mask.
+INLINE void store_pair(__global float* c, __global const float* other, float first, float second,
+                       int row, int column, int rows, int columns, int finish) {
+  if (row >= rows || column >= columns) return;
+  const size_t at = (size_t)row * columns + column;
+  const int both = column + 1 < columns;
+  if (finish & 1) {  // bias
+    first += other[column];
+    if (both) second += other[column + 1];
+  }
+  if (finish &
+      2) {  // ReLU; a comparison that is false for NaN: it passes on and is found by the loss
+    first = first < 0.0f ? 0.0f : first;
+    second = second < 0.0f ? 0.0f : second;
+  }
+  if (finish & 4) {  // mask by a ReLU's output
+    if (other[at] <= 0.0f) first = 0.0f;
+    if (both && other[at + 1] <= 0.0f) second = 0.0f;
+  }
+  if (columns % 2 == 0) {
+    *(__global float2*)(c + at) = (float2)(first, second);
+  } else {
+    c[at] = first;
+    if (both) c[at + 1] = second;
+  }
+}
+
+// Work-groups: (tile, split of k). c[split][rows][columns] = partial sums where there are several
+// splits; otherwise the results. finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
+    __global const float* restrict a, __global const float* restrict b, __global float* restrict c,
+    __global const float* restrict other, int rows, int columns, int depth, int a_pitch,
+    int b_pitch, int split_depth, int finish) {
+  __local float __attribute__((aligned(16))) left_ring[stages][slice * line];
+  __local float __attribute__((aligned(16))) right_ring[stages][slice * line];
+
+  const int row_tiles = (rows + tile - 1) / tile;
+  const int column_tiles = (columns + tile - 1) / tile;
+  const int first_row = (int)get_group_id(0) / (band * column_tiles) * band;
+  const int height = min((int)band, row_tiles - first_row);
+  const int place = (int)get_group_id(0) - first_row * column_tiles;
+  const int m0 = (first_row + place % height) * tile;
+  const int n0 = place / height * tile;
+  const int first = get_group_id(1) * split_depth;
+  const int last = min(first + split_depth, depth);
+  const int steps = (last - first + slice - 1) / slice;
+
+  for (int step = 0; step < stages - 1; ++step) {
+    load(left_ring[step], a, a_pitch, m0, rows, first + step * slice, last);
+    load(right_ring[step], b, b_pitch, n0, columns, first + step * slice, last);
+    copies_commit();
+  }
+  copies_wait();
+  barrier(CLK_LOCAL_MEM_FENCE);
+
+  float sum[4][4][4];
+#pragma unroll
+  for (int i = 0; i < 64; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
+  int stage = 0;
+  for (int step = 0; step < steps; ++step) {
+    const int free_stage = stage == 0 ? stages - 1 : stage - 1;
+    const int k0 = first + (step + stages - 1) * slice;
+    load(left_ring[free_stage], a, a_pitch, m0, rows, k0, last);
+    load(right_ring[free_stage], b, b_pitch, n0, columns, k0, last);
+    copies_commit();
+    multiply(left_ring[stage], right_ring[stage], sum);
+    // Behind this barrier the next slice is there for all, and this one no longer read.
+    copies_wait();
+    barrier(CLK_LOCAL_MEM_FENCE);
+    stage = stage + 1 == stages ? 0 : stage + 1;
+  }
+
+  // Lane l holds rows l / 4 and + 8 of a tile, columns l % 4 * 2 and + 1.
+  c += get_group_id(1) * (size_t)rows * columns;
+  const int warp = get_local_id(0) / 32;
+  const int row = m0 + warp % 2 * warp_rows + get_local_id(0) % 32 / 4;
+  const int column = n0 + warp / 2 * warp_columns + get_local_id(0) % 4 * 2;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      store_pair(c, other, sum[i][j][0], sum[i][j][1], row + 16 * i, column + 8 * j, rows, columns,
+                 finish);
+      store_pair(c, other, sum[i][j][2], sum[i][j][3], row + 16 * i + 8, column + 8 * j, rows,
+                 columns, finish);
+    }
+  }
+}

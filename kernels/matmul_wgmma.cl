@@ -1,0 +1,383 @@
+// Matrix products on NVIDIA Hopper's tensor cores (wgmma), TF32 or bfloat16 operands, float32 sums.
+//
+// pack_rows and pack_columns first round a float32 matrix to the compute format and lay it out as
+// the tensor cores read it: blocks of 128 rows x 128 bytes of depth, each row's eight 16-byte
+// chunks permuted by the row (128-byte swizzle), zeros beyond the matrix. Transposes and ragged
+// edges end there; product only copies whole blocks with the bulk copy engine.
+//
+// product: C[m][n] = sum_k A[m][k] B[n][k]. A work-group stays on its multiprocessor and takes tile
+// after tile of 128 x 256 results. One warpgroup keeps a ring of `stages` blocks filled; two others
+// multiply 64 x 256 each.
+//
+// Sections named below are those of the PTX ISA manual, version 8.0.
+
+#ifndef FORMAT_BF16
+#error "built by ops/matmul_products.cpp"
+#endif
+
+#define INLINE inline __attribute__((always_inline))
+
+enum {
+  block_rows = 128,
+  block_bytes = 128 * 128,
+  chunk_values = FORMAT_BF16 ? 8 : 4,   // in 16 bytes
+  block_depth = FORMAT_BF16 ? 64 : 32,  // in 128 bytes
+  tile_rows = 128,
+  tile_columns = 256,
+  stages = 4,
+  stage_bytes = 3 * block_bytes,  // one block of A, two of B
+  warpgroup = 128,
+  threads = 3 * warpgroup,
+  consumer_warps = 8,
+  band = 16,  // row tiles that are walked together, for the second-level cache
+  pack_threads = 256,
+};
+
+// ---- packing
+
+// 9.7.9.21 cvt: rounds to the nearest, ties away (TF32, as a float32 whose low 13 bits are zero).
+INLINE uint round_tf32(float x) {
+  uint y;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
+  return y;
+}
+
+// The same, ties to even: two bfloat16 in one word, `low` in the low half.
+INLINE uint round_bf16x2(float low, float high) {
+  uint y;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+  return y;
+}
+
+INLINE uint4 round_chunk(const float v[chunk_values]) {
+#if FORMAT_BF16
+  return (uint4)(round_bf16x2(v[0], v[1]), round_bf16x2(v[2], v[3]), round_bf16x2(v[4], v[5]),
+                 round_bf16x2(v[6], v[7]));
+#else
+  return (uint4)(round_tf32(v[0]), round_tf32(v[1]), round_tf32(v[2]), round_tf32(v[3]));
+#endif
+}
+
+// Where chunk `chunk` of row `row` lies in a packed matrix of `depth_blocks` blocks a panel.
+INLINE size_t chunk_index(int row, int depth_block, int chunk, int depth_blocks) {
+  const size_t block = (size_t)(row / block_rows) * depth_blocks + depth_block;
+  return block * (block_bytes / 16) + row % block_rows * 8 + (chunk ^ (row & 7));
+}
+
+// Work-groups of both: (depth block, 128 rows). A work-item writes a chunk of every 32nd row.
+
+// packed = source[rows][depth], depth contiguous.
+__kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_rows(
+    __global const float* restrict source, __global uint4* restrict packed, int rows, int depth) {
+  const int chunk = get_local_id(0) % 8;
+  const int k = get_group_id(0) * block_depth + chunk * chunk_values;
+  const int row0 = get_group_id(1) * block_rows + get_local_id(0) / 8;
+  float values[4][chunk_values];
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    const int row = row0 + 32 * j;
+    __global const float* from = source + (size_t)row * depth + k;
+    if (row < rows && k + chunk_values <= depth && depth % 4 == 0) {
+#pragma unroll
+      for (int i = 0; i < chunk_values; i += 4) {
+        const float4 v = *(__global const float4*)(from + i);
+        values[j][i] = v.x, values[j][i + 1] = v.y, values[j][i + 2] = v.z, values[j][i + 3] = v.w;
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < chunk_values; ++i)
+        values[j][i] = row < rows && k + i < depth ? from[i] : 0.0f;
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < 4; ++j)
+    packed[chunk_index(row0 + 32 * j, get_group_id(0), chunk, get_num_groups(0))] =
+        round_chunk(values[j]);
+}
+
+// packed = the transpose of source[depth][rows], rows contiguous.
+__kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_columns(
+    __global const float* restrict source, __global uint4* restrict packed, int rows, int depth) {
+  __local float turned[block_depth][block_rows + 1];
+  const int lane = get_local_id(0) % block_rows;
+  const int row0 = get_group_id(1) * block_rows;
+  const int k0 = get_group_id(0) * block_depth;
+#pragma unroll
+  for (int i = 0; i < block_depth; i += pack_threads / block_rows) {
+    const int k = i + get_local_id(0) / block_rows;
+    turned[k][lane] =
+        k0 + k < depth && row0 + lane < rows ? source[(size_t)(k0 + k) * rows + row0 + lane] : 0.0f;
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+  // Lanes run along chunks, so that a warp writes whole lines.
+  const int chunk = get_local_id(0) % 8;
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    const int row = 32 * j + get_local_id(0) / 8;
+    float values[chunk_values];
+#pragma unroll
+    for (int i = 0; i < chunk_values; ++i) values[i] = turned[chunk * chunk_values + i][row];
+    packed[chunk_index(row0 + row, get_group_id(0), chunk, get_num_groups(0))] =
+        round_chunk(values);
+  }
+}
+
+// ---- PTX
+
+// A target in a function's body lets the driver accept Hopper's own instructions under its default
+// target sm_90. The directive ends with its line.
+INLINE void use_hopper_instructions() {
+  asm volatile(".target sm_90a\n");
+}
+
+// The address of shared memory beyond the 48 KiB that a __local array may have.
+INLINE uint allocate_shared() {
+  uint address;
+  asm volatile("{ .shared .align 1024 .b8 ring[196736]; mov.u32 %0, ring; }" : "=r"(address));
+  return address;
+}
+
+// 9.7.13.15 mbarrier
+INLINE void barrier_init(uint barrier, uint count) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
+}
+INLINE void barrier_arrive(uint barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+INLINE void barrier_expect_bytes(uint barrier, uint bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+INLINE void barrier_wait(uint barrier, uint parity) {
+  uint done = 0;
+  while (!done) {
+    asm volatile(
+        "{ .reg .pred p;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, p; }"
+        : "=r"(done)
+        : "r"(barrier), "r"(parity)
+        : "memory");
+  }
+}
+// 9.7.13.4 membar/fence: makes the barriers' state visible to the copy engine.
+INLINE void fence_copy_engine() {
+  asm volatile("fence.proxy.async;" ::: "memory");
+}
+
+// 9.7.9.25.4 cp.async.bulk
+INLINE void bulk_copy(uint target, __global const uchar* source, uint bytes, uint barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(target),
+      "l"(source), "r"(bytes), "r"(barrier)
+      : "memory");
+}
+
+// 9.7.15.5 Asynchronous warpgroup matrix instructions
+INLINE void wgmma_fence() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+INLINE void wgmma_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+INLINE void wgmma_wait_all_but_one() {
+  asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
+}
+INLINE void wgmma_wait_all() {
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+
+// Matrix descriptor: rows of 128 bytes with the 128-byte swizzle, 1024 bytes from 8 rows to the
+// next 8.
+INLINE ulong descriptor(uint address) {
+  return (ulong)((address & 0x3FFFF) >> 4) | 1ul << 16 | 64ul << 32 | 1ul << 62;
+}
+
+#define SUMS_4(i) "+f"(sum[i]), "+f"(sum[i + 1]), "+f"(sum[i + 2]), "+f"(sum[i + 3])
+#define SUMS_16(i) SUMS_4(i), SUMS_4(i + 4), SUMS_4(i + 8), SUMS_4(i + 12)
+#define SUMS_64(i) SUMS_16(i), SUMS_16(i + 16), SUMS_16(i + 32), SUMS_16(i + 48)
+#define SUMS SUMS_64(0), SUMS_64(64)
+
+// sum[64 rows of the warpgroup][256] += A[64][32 bytes] * B[256][32 bytes]^T
+INLINE void wgmma(float sum[128], ulong a, ulong b) {
+  asm volatile(
+#if FORMAT_BF16
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
+#else
+      "wgmma.mma_async.sync.aligned.m64n256k8.f32.tf32.tf32 {"
+#endif
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
+      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
+      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, "
+      "%127"
+      "}, %128, %129, 1, 1, 1"
+#if FORMAT_BF16
+      ", 0, 0"
+#endif
+      ";"
+      : SUMS
+      : "l"(a), "l"(b)
+      : "memory");
+}
+
+// Keeps the compiler from reading the sums before the tensor cores have written them.
+INLINE void settle(float sum[128]) {
+  asm volatile("" : SUMS::"memory");
+}
+
+// ---- product
+
+typedef struct {
+  int row;     // in tiles
+  int column;  // in tiles
+  int first;   // depth block
+  int last;
+  int split;
+} Work;
+
+// Tiles in bands of `band` rows, down the columns of a band first; the splits of the depth
+// outermost.
+INLINE Work work_of(int index, int row_tiles, int column_tiles, int depth_blocks,
+                    int split_blocks) {
+  Work work;
+  const int tiles = row_tiles * column_tiles;
+  work.split = index / tiles;
+  index -= work.split * tiles;
+  const int first_row = index / (band * column_tiles) * band;
+  const int height = min((int)band, row_tiles - first_row);
+  index -= first_row * column_tiles;
+  work.row = first_row + index % height;
+  work.column = index / height;
+  work.first = work.split * split_blocks;
+  work.last = min(work.first + split_blocks, depth_blocks);
+  return work;
+}
+
+// Two neighbouring results: partial sums, or finished with bias and ReLU or with a mask.
+INLINE void store_pair(__global float* c, __global const float* other, float first, float second,
+                       int row, int column, int rows, int columns, int finish) {
+  if (row >= rows || column >= columns) return;
+  const size_t at = (size_t)row * columns + column;
+  const int both = column + 1 < columns;
+  if (finish & 1) {  // bias
+    first += other[column];
+    if (both) second += other[column + 1];
+  }
+  if (finish &
+      2) {  // ReLU; a comparison that is false for NaN: it passes on and is found by the loss
+    first = first < 0.0f ? 0.0f : first;
+    second = second < 0.0f ? 0.0f : second;
+  }
+  if (finish & 4) {  // mask by a ReLU's output
+    if (other[at] <= 0.0f) first = 0.0f;
+    if (both && other[at + 1] <= 0.0f) second = 0.0f;
+  }
+  if (columns % 2 == 0) {
+    *(__global float2*)(c + at) = (float2)(first, second);
+  } else {
+    c[at] = first;
+    if (both) c[at + 1] = second;
+  }
+}
+
+// 9.7.15.5.1.1: lane l of warp w holds rows 16 w + l / 4 and + 8, and of every 8 columns the pair l
+// % 4.
+INLINE void store_tile(__global float* c, __global const float* other, const float sum[128],
+                       int row, int column, int rows, int columns, int finish) {
+  const int thread = get_local_id(0) % warpgroup;
+  row += thread / 32 * 16 + thread % 32 / 4;
+  column += thread % 4 * 2;
+#pragma unroll
+  for (int i = 0; i < 32; ++i) {
+    store_pair(c, other, sum[4 * i], sum[4 * i + 1], row, column + 8 * i, rows, columns, finish);
+    store_pair(c, other, sum[4 * i + 2], sum[4 * i + 3], row + 8, column + 8 * i, rows, columns,
+               finish);
+  }
+}
+
+// c[split][rows][columns] = partial sums where there are several splits; otherwise the results.
+// finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
+    __global const uchar* restrict a, __global const uchar* restrict b, __global float* restrict c,
+    __global const float* restrict other, int rows, int columns, int depth, int split_blocks,
+    int finish) {
+  use_hopper_instructions();
+  const uint ring = allocate_shared();
+  const uint filled = ring + stages * stage_bytes;  // stages barriers: the stage's bytes are there
+  const uint drained = filled + 8 * stages;  // stages barriers: the stage may be filled again
+  if (get_local_id(0) == 0) {
+    for (int i = 0; i < stages; ++i) {
+      barrier_init(filled + 8 * i, 1);
+      barrier_init(drained + 8 * i, consumer_warps);
+    }
+    fence_copy_engine();
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+
+  const int row_tiles = (rows + tile_rows - 1) / tile_rows;
+  const int column_tiles = (columns + tile_columns - 1) / tile_columns;
+  const int depth_blocks = (depth + block_depth - 1) / block_depth;
+  const int splits = (depth_blocks + split_blocks - 1) / split_blocks;
+  const int works = row_tiles * column_tiles * splits;
+  const int role = get_local_id(0) / warpgroup;
+  int stage = 0;
+  uint parity = 0;
+
+  if (role == 0) {
+    if (get_local_id(0) == 0) {
+      for (int index = get_group_id(0); index < works; index += get_num_groups(0)) {
+        const Work work = work_of(index, row_tiles, column_tiles, depth_blocks, split_blocks);
+        __global const uchar* a_panel = a + (size_t)work.row * depth_blocks * block_bytes;
+        __global const uchar* b_panel = b + (size_t)work.column * 2 * depth_blocks * block_bytes;
+        __global const uchar* b_next = b_panel + (size_t)depth_blocks * block_bytes;
+        for (int block = work.first; block < work.last; ++block) {
+          const uint target = ring + stage * stage_bytes;
+          const uint full = filled + 8 * stage;
+          const size_t offset = (size_t)block * block_bytes;
+          barrier_wait(drained + 8 * stage, parity ^ 1);
+          barrier_expect_bytes(full, stage_bytes);
+          bulk_copy(target, a_panel + offset, block_bytes, full);
+          bulk_copy(target + block_bytes, b_panel + offset, block_bytes, full);
+          bulk_copy(target + 2 * block_bytes, b_next + offset, block_bytes, full);
+          if (++stage == stages) stage = 0, parity ^= 1;
+        }
+      }
+    }
+  } else {
+    const uint a_offset = (role - 1) * (block_bytes / 2);
+    const int leader = get_local_id(0) % 32 == 0;
+    for (int index = get_group_id(0); index < works; index += get_num_groups(0)) {
+      const Work work = work_of(index, row_tiles, column_tiles, depth_blocks, split_blocks);
+      float sum[128];
+#pragma unroll
+      for (int i = 0; i < 128; ++i) sum[i] = 0.0f;
+      int last_stage = -1;
+      for (int block = work.first; block < work.last; ++block) {
+        const uint base = ring + stage * stage_bytes;
+        barrier_wait(filled + 8 * stage, parity);
+        const ulong da = descriptor(base + a_offset);
+        const ulong db = descriptor(base + block_bytes);
+        wgmma_fence();
+#pragma unroll
+        for (int i = 0; i < 4; ++i) wgmma(sum, da + 2 * i, db + 2 * i);  // 32 bytes of depth each
+        wgmma_commit();
+        wgmma_wait_all_but_one();
+        if (leader && last_stage >= 0) barrier_arrive(drained + 8 * last_stage);
+        last_stage = stage;
+        if (++stage == stages) stage = 0, parity ^= 1;
+      }
+      wgmma_wait_all();
+      if (leader) barrier_arrive(drained + 8 * last_stage);
+      settle(sum);
+      store_tile(c + (size_t)work.split * rows * columns, other, sum,
+                 work.row * tile_rows + (role - 1) * 64, work.column * tile_columns, rows, columns,
+                 finish);
+    }
+  }
+}

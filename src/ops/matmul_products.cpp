@@ -1,0 +1,233 @@
+// Cuts the products of dense layers into tiles for NVIDIA GPUs, and launches them.
+#include "ops/matmul_products.hpp"
+
+#include <algorithm>
+
+#include "ops/matmul.hpp"
+#include "support/text.hpp"
+#include "tensor/layout.hpp"
+
+namespace dovetail {
+namespace {
+
+using Which = MatmulProducts::Which;
+
+int quotient_up(int value, int divisor) {
+  return (value + divisor - 1) / divisor;
+}
+
+std::size_t size(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+struct Extents {
+  int rows, columns, depth;  // of C[m][n] = Σ_k
+};
+
+Extents extents_of(Which which, const MatmulShape& shape, int rows) {
+  switch (which) {
+    case Which::forward:
+      return {rows, shape.out, shape.in};
+    case Which::input_gradient:
+      return {rows, shape.in, shape.out};
+    default:
+      return {shape.in, shape.out, rows};
+  }
+}
+
+/// How the depth is cut so that work-groups fill the device.
+struct Cut {
+  int depth;  // of a part
+  int parts;
+};
+
+/// `wanted`: work-groups that fill the device; `unit`: what a part's depth must be a multiple of;
+/// `least`: the depth that is worth a part.
+Cut cut_depth(int depth, int tiles, int wanted, int unit, int least) {
+  const int parts = std::clamp(wanted / tiles, 1, std::max(1, depth / least));
+  const int part = round_up(quotient_up(depth, parts), unit);
+  return {part, quotient_up(depth, part)};
+}
+
+std::vector<std::string> format_definition(ComputeFormat format) {
+  return {fmt::format("FORMAT_BF16={:d}", format == ComputeFormat::bf16)};
+}
+
+const opencl::Buffer& grown(opencl::Device& device, opencl::Buffer& scratch, std::size_t bytes) {
+  if (scratch.bytes() < bytes) scratch = device.allocate(bytes);
+  return scratch;
+}
+
+std::size_t partial_bytes(const Extents& e, const Cut& cut) {
+  return size(cut.parts) * size(e.rows) * size(e.columns) * sizeof(float);
+}
+
+/// Products whose operands come through cp.async: kernels/matmul_async.cl in float32, matmul_mma.cl
+/// in TF32 and bfloat16.
+class AsyncProducts : public MatmulProducts {
+ public:
+  AsyncProducts(opencl::Device& device, const MatmulShape& shape, ComputeFormat format)
+      : device_(device), shape_(shape), on_tensor_cores_(format != ComputeFormat::float32) {
+    namespace entries = kernels::matmul_async_;
+    const opencl::Program program = device.build(kernels::matmul_async);
+    product_ = on_tensor_cores_ ? device.build(kernels::matmul_mma, format_definition(format))
+                                      .kernel(kernels::matmul_mma_::product)
+                                : program.kernel(entries::product);
+    turn_ = program.kernel(entries::turn);
+    align_ = program.kernel(entries::align);
+  }
+
+  const char* name() const override {
+    return to_string(on_tensor_cores_ ? opencl::InstructionSet::mma
+                                      : opencl::InstructionSet::async_copy);
+  }
+
+  int run(Which which, const Operands& operands, opencl::Buffer& partial, int rows,
+          std::int32_t finish) override {
+    const Extents e = extents_of(which, shape_, rows);
+    const Operand a =
+        arrange(operands.a, turned_a_, e.rows, e.depth, which != Which::weight_gradient);
+    const Operand b =
+        arrange(operands.b, turned_b_, e.columns, e.depth, which == Which::input_gradient);
+    const int tiles = quotient_up(e.rows, tile) * quotient_up(e.columns, tile);
+    // Two work-groups fit a multiprocessor.
+    const Cut cut = cut_depth(e.depth, tiles, 2 * device_.info().compute_units, slice, least_depth);
+    const bool whole = cut.parts == 1;
+    const std::size_t threads = on_tensor_cores_ ? 256 : 128;
+    device_.launch(product_, {{size(tiles) * threads, size(cut.parts), 1}, {threads, 1, 1}},
+                   a.memory, b.memory,
+                   whole ? operands.result : grown(device_, partial, partial_bytes(e, cut)),
+                   operands.other, std::int32_t{e.rows}, std::int32_t{e.columns},
+                   std::int32_t{e.depth}, std::int32_t{a.pitch}, std::int32_t{b.pitch},
+                   std::int32_t{cut.depth}, whole ? finish : std::int32_t{finish_none});
+    return whole ? 0 : cut.parts;
+  }
+
+ private:
+  // As in the kernels.
+  static constexpr int tile = 128;
+  static constexpr int slice = 8;
+  static constexpr int edge = 64;
+  static constexpr int turn_threads = 256;
+  static constexpr int least_depth = 64;
+  static constexpr int vector = 4;  // floats of a copy
+
+  struct Operand {
+    const opencl::Buffer& memory;  // [depth][pitch]
+    int pitch;
+  };
+
+  /// The operand with its depth outermost. `depth_inside`: it comes as [rows][depth].
+  Operand arrange(const opencl::Buffer& source, opencl::Buffer& scratch, int rows, int depth,
+                  bool depth_inside) {
+    const int pitch = round_up(rows, vector);
+    if (!depth_inside && pitch == rows) return {source, rows};
+    grown(device_, scratch, size(depth) * size(pitch) * sizeof(float));
+    if (depth_inside) {
+      device_.launch(
+          turn_,
+          {{size(quotient_up(depth, edge) * turn_threads), size(quotient_up(rows, edge)), 1},
+           {turn_threads, 1, 1}},
+          source, scratch, std::int32_t{rows}, std::int32_t{depth}, std::int32_t{pitch});
+    } else {
+      device_.launch(align_,
+                     {{size(round_up(rows, turn_threads)), size(depth), 1}, {turn_threads, 1, 1}},
+                     source, scratch, std::int32_t{rows}, std::int32_t{pitch});
+    }
+    return {scratch, pitch};
+  }
+
+  opencl::Device& device_;
+  MatmulShape shape_;
+  bool on_tensor_cores_;
+  opencl::Kernel product_, turn_, align_;
+  opencl::Buffer turned_a_, turned_b_;
+};
+
+/// TF32 and bfloat16 through wgmma: kernels/matmul_wgmma.cl.
+class WgmmaProducts : public MatmulProducts {
+ public:
+  WgmmaProducts(opencl::Device& device, const MatmulShape& shape, ComputeFormat format)
+      : device_(device), shape_(shape), block_depth_(format == ComputeFormat::bf16 ? 64 : 32) {
+    namespace entries = kernels::matmul_wgmma_;
+    const opencl::Program program = device.build(kernels::matmul_wgmma, format_definition(format));
+    pack_rows_ = program.kernel(entries::pack_rows);
+    pack_columns_ = program.kernel(entries::pack_columns);
+    product_ = program.kernel(entries::product);
+  }
+
+  const char* name() const override { return to_string(opencl::InstructionSet::wgmma); }
+
+  int run(Which which, const Operands& operands, opencl::Buffer& partial, int rows,
+          std::int32_t finish) override {
+    const Extents e = extents_of(which, shape_, rows);
+    // x and dy have the depth of the first two products contiguous, and weight that of the second.
+    pack(which == Which::weight_gradient ? pack_columns_ : pack_rows_, operands.a, packed_a_,
+         e.rows, e.depth);
+    pack(which == Which::input_gradient ? pack_rows_ : pack_columns_, operands.b, packed_b_,
+         e.columns, e.depth);
+
+    const int tiles = quotient_up(e.rows, tile_rows) * quotient_up(e.columns, tile_columns);
+    const int units = device_.info().compute_units;
+    const Cut cut = cut_depth(e.depth, tiles, units, block_depth_, least_blocks * block_depth_);
+    const bool whole = cut.parts == 1;
+    device_.launch(
+        product_, {{size(std::min(tiles * cut.parts, units) * threads), 1, 1}, {threads, 1, 1}},
+        packed_a_, packed_b_,
+        whole ? operands.result : grown(device_, partial, partial_bytes(e, cut)), operands.other,
+        std::int32_t{e.rows}, std::int32_t{e.columns}, std::int32_t{e.depth},
+        std::int32_t{cut.depth / block_depth_}, whole ? finish : std::int32_t{finish_none});
+    return whole ? 0 : cut.parts;
+  }
+
+ private:
+  // As in the kernels.
+  static constexpr int tile_rows = 128;
+  static constexpr int tile_columns = 256;
+  static constexpr int threads = 384;
+  static constexpr int block_bytes = 128 * 128;
+  static constexpr int block_rows = 128;
+  static constexpr int pack_threads = 256;
+  static constexpr int least_blocks = 4;  // of depth that are worth a part: the ring's stages
+
+  /// Panels come in twos, as the product reads the right operand.
+  void pack(const opencl::Kernel& kernel, const opencl::Buffer& source, opencl::Buffer& packed,
+            int rows, int depth) {
+    const int padded = round_up(rows, tile_columns);
+    const int blocks = quotient_up(depth, block_depth_);
+    grown(device_, packed, size(padded / block_rows) * size(blocks) * block_bytes);
+    device_.launch(
+        kernel, {{size(blocks * pack_threads), size(padded / block_rows), 1}, {pack_threads, 1, 1}},
+        source, packed, std::int32_t{rows}, std::int32_t{depth});
+  }
+
+  opencl::Device& device_;
+  MatmulShape shape_;
+  int block_depth_;  // in 128 bytes
+  opencl::Kernel pack_rows_, pack_columns_, product_;
+  opencl::Buffer packed_a_, packed_b_;
+};
+
+}  // namespace
+
+std::vector<opencl::InstructionSet> product_paths(opencl::Device& device, ComputeFormat format) {
+  using opencl::InstructionSet;
+  std::vector<InstructionSet> paths;
+  const bool copies = device.takes(InstructionSet::async_copy);
+  if (format == ComputeFormat::float32) {
+    if (copies) paths.push_back(InstructionSet::async_copy);
+    return paths;
+  }
+  if (device.takes(InstructionSet::wgmma)) paths.push_back(InstructionSet::wgmma);
+  if (copies && device.takes(InstructionSet::mma)) paths.push_back(InstructionSet::mma);
+  return paths;
+}
+
+std::unique_ptr<MatmulProducts> make_products(opencl::Device& device, const MatmulShape& shape,
+                                              ComputeFormat format, opencl::InstructionSet path) {
+  if (path == opencl::InstructionSet::wgmma)
+    return std::make_unique<WgmmaProducts>(device, shape, format);
+  return std::make_unique<AsyncProducts>(device, shape, format);
+}
+
+}  // namespace dovetail

@@ -1,0 +1,48 @@
+// The three matrix products of a dense layer by instructions of NVIDIA GPUs, behind one interface.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "device/opencl/device.hpp"
+#include "ops/compute_format.hpp"
+
+namespace dovetail {
+
+struct MatmulShape;
+
+/// What remains to be done to each sum, as kernels/matmul_async.cl and matmul_wgmma.cl number it.
+enum Finish : std::int32_t { finish_none = 0, finish_bias = 1, finish_relu = 2, finish_mask = 4 };
+
+/// C[m][n] = Σ_k A[m][k] B[k][n] for the products of a dense layer, in float32 device memory.
+class MatmulProducts {
+ public:
+  enum class Which { forward, input_gradient, weight_gradient };
+  struct Operands {
+    const opencl::Buffer &a,
+        &b;  // as Matmul's functions take them: x and weight, dy and weight, x and dy
+    const opencl::Buffer& result;
+    const opencl::Buffer& other;  // bias or mask
+  };
+
+  virtual ~MatmulProducts() = default;
+  /// Instruction set or fallback, for people.
+  virtual const char* name() const = 0;
+
+  /// Enqueues one product over `rows` samples. Returns 0 where `result` holds it, with `finish`
+  /// (a sum of Finish) done; else into how many partial sums the depth was cut: they lie in
+  /// `partial` [count, m, n], which grows as needed, and the caller adds them up and finishes.
+  virtual int run(Which which, const Operands& operands, opencl::Buffer& partial, int rows,
+                  std::int32_t finish) = 0;
+};
+
+/// The instruction sets with which this device computes products in this format, the fastest for
+/// large matrices first; empty where it takes none.
+std::vector<opencl::InstructionSet> product_paths(opencl::Device& device, ComputeFormat format);
+
+/// `path`: one of product_paths. Throws Error where its kernels do not build.
+std::unique_ptr<MatmulProducts> make_products(opencl::Device& device, const MatmulShape& shape,
+                                              ComputeFormat format, opencl::InstructionSet path);
+
+}  // namespace dovetail
