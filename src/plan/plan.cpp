@@ -13,10 +13,6 @@ using plan::Pass;
 
 namespace {
 
-std::size_t extent(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 /// Largest |value| among the interior elements of the first `count` images.
 float largest_magnitude(const Layout& layout, std::span<const float> values, int count) {
   float largest = 0;
