@@ -97,11 +97,12 @@ Json make_summary(const TrainSettings& settings, const TrainResult& result,
 
 std::string summary_text(const Json& summary, const std::filesystem::path& out) {
   const double accuracy = summary["test_accuracy"].get<double>();
-  std::string text =
-      fmt::format("\n  {} trained for {} epochs, {} steps of {} samples, in {:.1f} s\n\n",
-                  summary["model"].get<std::string>(), summary["epochs"].get<int>(),
-                  summary["steps"].get<std::uint64_t>(), summary["batch"].get<int>(),
-                  summary["wall_seconds"].get<double>());
+  std::string text = fmt::format("\n  {} trained for {}, {} of {}, in {:.1f} s\n\n",
+                                 summary["model"].get<std::string>(),
+                                 counted(summary["epochs"].get<std::uint64_t>(), "epoch"),
+                                 counted(summary["steps"].get<std::uint64_t>(), "step"),
+                                 counted(summary["batch"].get<std::uint64_t>(), "sample"),
+                                 summary["wall_seconds"].get<double>());
   text += fmt::format("  test accuracy  {:6.2f} %  float32 on the GPU ranks\n", 100 * accuracy);
   text += fpga_text(summary["fpga"], accuracy);
   if (!summary["samples_per_second"].is_null()) {
