@@ -46,7 +46,9 @@ bool parse(const Arguments& arguments, InferOptions& options) {
   line.add("split", options.split, "train or test");
   line.add("format", options.format, "float32 (on GPU ranks) or int8 (on FPGA ranks)");
   line.add("out", out, "the file to write, such as predictions.h5");
-  options.placement.add_to(line);
+  options.placement.add_to(line,
+                           "ranks that infer in float32; all of them where that is the format",
+                           "ranks that infer in int8; all of them where that is the format");
   for (const char* name : {"checkpoint", "data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
   if (options.format != "float32" && options.format != "int8") {

@@ -44,7 +44,35 @@ void expect(bool holds, const std::string& problem, const std::string& remedy) {
   if (!holds) throw UsageError(problem, remedy);
 }
 
+/// An option that the others leave without effect is a mistake, wherever a person typed it.
+void expect_effects(const TrainSettings& settings, const TypedOptions& typed) {
+  const TypedOptions usual;
+  if (settings.optimizer.kind != OptimizerKind::sgd) {
+    const std::string problem = fmt::format("has no effect with --optimizer {}", typed.optimizer);
+    expect(!settings.optimizer.nesterov, "--nesterov " + problem, "Leave it out, or use sgd");
+    expect(typed.momentum == usual.momentum, "--momentum " + problem, "Leave it out, or use sgd");
+  }
+  if (settings.learning_rate.kind != ScheduleKind::step) {
+    const std::string problem = fmt::format("has no effect with --lr-schedule {}", typed.schedule);
+    const char* remedy = "Leave it out, or use --lr-schedule step";
+    expect(settings.step_epochs == TrainSettings{}.step_epochs, "--step-epochs " + problem, remedy);
+    expect(typed.rate_factor == usual.rate_factor, "--step-factor " + problem, remedy);
+  }
+  // No mistake where the run is to be resumed.
+  if (settings.warmup_epochs > settings.epochs) {
+    log::warn(
+        fmt::format("the warm-up of {} epochs is longer than this run of {}: the learning "
+                    "rate never reaches --lr {}",
+                    settings.warmup_epochs,
+                    counted(static_cast<std::uint64_t>(settings.epochs), "epoch"), typed.rate));
+  }
+}
+
 void check(const TrainSettings& settings, const TypedOptions& typed) {
+  const std::vector<std::string> models = model_names();
+  expect(std::find(models.begin(), models.end(), settings.model) != models.end(),
+         fmt::format("unknown model '{}'", settings.model),
+         fmt::format("Known models: {}", fmt::join(models, ", ")));
   expect(typed.format == "float32", fmt::format("unknown format '{}' for training", typed.format),
          "Known formats: float32");
   expect(settings.fpga_format == "int8",
@@ -69,6 +97,7 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
          "Give a factor such as 0.1");
   expect(!settings.optimizer.nesterov || typed.momentum > 0, "--nesterov needs a momentum",
          "Give --momentum 0.9");
+  expect_effects(settings, typed);
 }
 
 bool parse(const Arguments& arguments, TrainOptions& options) {
@@ -96,7 +125,9 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   line.add("format", typed.format, "number format of training: float32");
   line.add("fpga-format", settings.fpga_format, "number format of the FPGA ranks: int8");
   line.add_flag("resume", settings.resume, "go on from the run folder's checkpoint");
-  options.placement.add_to(line);
+  options.placement.add_to(
+      line, "ranks that train; by default all but the FPGA ranks",
+      "ranks that infer on FPGA cards; by default one a card, or one emulated");
   for (const char* name : {"data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
 
@@ -130,6 +161,16 @@ Json report(const Job& job, std::uint64_t samples, const Json& seconds) {
           {"seconds", seconds}};
 }
 
+/// The summary of the job that trained these weights, where this one had nothing left to train.
+std::optional<Json> earlier_summary(const TrainSettings& settings, const TrainResult& result) {
+  const std::filesystem::path file = settings.out / "summary.json";
+  if (result.trained_samples > 0 || !std::filesystem::is_regular_file(file)) return std::nullopt;
+  Json summary = Json::parse(read_file(file), nullptr, false);
+  const auto weights = summary.find("weights_sha256");  // none in a file that is damaged
+  if (weights == summary.end() || *weights != result.weights_sha256) return std::nullopt;
+  return summary;
+}
+
 void finish_run(const Job& job, const TrainResult& result, const std::vector<std::string>& reports,
                 RunLog& log, double wall_s) {
   const TrainSettings& settings = job.options.settings;
@@ -142,8 +183,14 @@ void finish_run(const Job& job, const TrainResult& result, const std::vector<std
                   ? "emulated"
                   : "card";
   }
-  const Json summary = make_summary(settings, result, ranks, backend, wall_s);
-  replace_file_text(settings.out / "summary.json", summary.dump(2) + "\n");
+  Json summary = make_summary(settings, result, ranks, backend, wall_s);
+  const std::filesystem::path file = settings.out / "summary.json";
+  if (std::optional<Json> earlier = earlier_summary(settings, result)) {
+    summary = std::move(*earlier);
+    log::note(fmt::format("nothing was left to train: {} stays as it was", file.string()));
+  } else {
+    replace_file_text(file, summary.dump(2) + "\n");
+  }
   log.event("end", {{"test_accuracy", result.test_accuracy},
                     {"weights_sha256", result.weights_sha256},
                     {"wall_seconds", wall_s}});
@@ -159,6 +206,7 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
   std::optional<RunLog> log;
   std::optional<Publisher> publisher;
   if (gpu_ranks.is_lead()) {
+    make_writable_folder(settings.out);
     log.emplace(settings.out / "run.jsonl", settings.resume);
     log->event("start", {{"model", settings.model},
                          {"data", settings.data.string()},
@@ -199,19 +247,28 @@ void expect_fpga_fit(const Job& job) {
   }
 }
 
+/// A step takes the whole training set at most.
+void limit_batch(TrainSettings& settings, const Manifest& manifest) {
+  const std::size_t samples = manifest.split("train", settings.data).samples;
+  if (static_cast<std::size_t>(settings.batch) <= samples) return;
+  log::note(fmt::format("--batch {} is more than the training set: a step takes all its {}",
+                        settings.batch, counted(samples, "sample")));
+  settings.batch = static_cast<int>(samples);
+}
+
 int train(Communicator& world, const Arguments& arguments) {
   TrainOptions options;
   if (!parse(arguments, options)) return 0;
-  const TrainSettings& settings = options.settings;
+  TrainSettings& settings = options.settings;
   const Placement placement = place_job(world, options.placement);
   const std::vector<int> gpus = placement.ranks_of(Role::gpu);
   expect(!gpus.empty(), "no rank trains", "Give at least one GPU rank (--gpu-ranks 1)");
   expect(settings.batch >= static_cast<int>(gpus.size()),
          fmt::format("--batch {} is smaller than the {} GPU ranks", settings.batch, gpus.size()),
          "Give every GPU rank at least one sample a step");
-  if (world.is_lead()) make_writable_folder(settings.out);
 
   ShardReader test_set(settings.data, "test");
+  limit_batch(settings, test_set.manifest());
   const SampleShape& shape = test_set.manifest().shape;
   const FeatureShape input{static_cast<int>(shape.channels), static_cast<int>(shape.height),
                            static_cast<int>(shape.width)};
