@@ -293,7 +293,7 @@ int bench_job(Communicator& world, const Arguments& arguments) {
            "cpu, gpu or (gemm) nvidia kernels; by default those for the device");
   line.add("format", options.format, "gemm: operands in float32, tf32 or bf16 (--variant nvidia)");
   line.add("json", options.json, "write the result as JSON; `-` is standard output");
-  placement.add_to(line);
+  placement.add_to(line, "ranks that are measured; all of them", "none are measured");
   if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {
     line.parse(arguments);
     return 0;

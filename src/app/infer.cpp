@@ -53,7 +53,9 @@ bool parse(const Arguments& arguments, InferOptions& options) {
   line.add("calibration", calibration,
            "how low precision chooses the activations' ranges: max, percentile or mse");
   line.add("out", out, "the file to write, such as predictions.h5");
-  options.placement.add_to(line);
+  options.placement.add_to(line,
+                           "ranks that infer in float32; all of them where that is the format",
+                           "ranks that infer in int8; all of them where that is the format");
   for (const char* name : {"checkpoint", "data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
   const auto& formats = quant::pack_formats();

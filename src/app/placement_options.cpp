@@ -21,10 +21,10 @@ std::optional<fpga::Backend> parse_backend(const std::string& name) {
 
 }  // namespace
 
-void PlacementOptions::add_to(CommandLine& line) {
-  line.add("gpu-ranks", gpu_ranks, "ranks that train; by default all but the FPGA ranks");
-  line.add("fpga-ranks", fpga_ranks,
-           "ranks that infer on FPGA cards; by default one a card, or one emulated");
+void PlacementOptions::add_to(CommandLine& line, const std::string& gpu_help,
+                              const std::string& fpga_help) {
+  line.add("gpu-ranks", gpu_ranks, gpu_help);
+  line.add("fpga-ranks", fpga_ranks, fpga_help);
   line.add("fpga-backend", backend,
            "card, emulated, or auto: emulated only where there is no card");
   line.add("fpga-timeout", card_timeout_s, "seconds after which a kernel counts as hung");

@@ -15,7 +15,8 @@ struct PlacementOptions {
   std::string backend = "auto";
   double card_timeout_s = 30;
 
-  void add_to(CommandLine& line);
+  /// @param gpu_help, fpga_help  what these ranks do, and how many there are by default.
+  void add_to(CommandLine& line, const std::string& gpu_help, const std::string& fpga_help);
 };
 
 /// Places the ranks, says what ran where, and makes this rank's device known to error messages.

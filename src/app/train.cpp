@@ -42,6 +42,16 @@ Json report(const Job& job, std::uint64_t samples, const Json& seconds) {
           {"seconds", seconds}};
 }
 
+/// The summary of the job that trained these weights, where this one had nothing left to train.
+std::optional<Json> earlier_summary(const TrainSettings& settings, const TrainResult& result) {
+  const std::filesystem::path file = settings.out / "summary.json";
+  if (result.trained_samples > 0 || !std::filesystem::is_regular_file(file)) return std::nullopt;
+  Json summary = Json::parse(read_file(file), nullptr, false);
+  const auto weights = summary.find("weights_sha256");  // none in a file that is damaged
+  if (weights == summary.end() || *weights != result.weights_sha256) return std::nullopt;
+  return summary;
+}
+
 void finish_run(const Job& job, const TrainResult& result, const std::vector<std::string>& reports,
                 RunLog& log, double wall_s) {
   const TrainSettings& settings = job.options.settings;
@@ -54,8 +64,14 @@ void finish_run(const Job& job, const TrainResult& result, const std::vector<std
                   ? "emulated"
                   : "card";
   }
-  const Json summary = make_summary(settings, result, ranks, backend, wall_s);
-  replace_file_text(settings.out / "summary.json", summary.dump(2) + "\n");
+  Json summary = make_summary(settings, result, ranks, backend, wall_s);
+  const std::filesystem::path file = settings.out / "summary.json";
+  if (std::optional<Json> earlier = earlier_summary(settings, result)) {
+    summary = std::move(*earlier);
+    log::note(fmt::format("nothing was left to train: {} stays as it was", file.string()));
+  } else {
+    replace_file_text(file, summary.dump(2) + "\n");
+  }
   log.event("end", {{"test_accuracy", result.test_accuracy},
                     {"weights_sha256", result.weights_sha256},
                     {"wall_seconds", wall_s}});
@@ -71,6 +87,7 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
   std::optional<RunLog> log;
   std::optional<Publisher> publisher;
   if (gpu_ranks.is_lead()) {
+    make_writable_folder(settings.out);
     log.emplace(settings.out / "run.jsonl", settings.resume);
     log->event("start", {{"model", settings.model},
                          {"qat", settings.quantisation ? describe(*settings.quantisation) : "none"},
@@ -145,10 +162,19 @@ void expect(bool holds, const std::string& problem, const std::string& remedy) {
   if (!holds) throw UsageError(problem, remedy);
 }
 
+/// A step takes the whole training set at most.
+void limit_batch(TrainSettings& settings, const Manifest& manifest) {
+  const std::size_t samples = manifest.split("train", settings.data).samples;
+  if (static_cast<std::size_t>(settings.batch) <= samples) return;
+  log::note(fmt::format("--batch {} is more than the training set: a step takes all its {}",
+                        settings.batch, counted(samples, "sample")));
+  settings.batch = static_cast<int>(samples);
+}
+
 int train(Communicator& world, const Arguments& arguments) {
   TrainOptions options;
   if (!parse(arguments, options)) return 0;
-  const TrainSettings& settings = options.settings;
+  TrainSettings& settings = options.settings;
   const Placement placement = place_job(world, options.placement);
   const std::vector<int> gpus = placement.ranks_of(Role::gpu);
   expect(!gpus.empty(), "no rank trains", "Give at least one GPU rank (--gpu-ranks 1)");
@@ -158,9 +184,9 @@ int train(Communicator& world, const Arguments& arguments) {
   const bool has_fpga = gpus.size() < static_cast<std::size_t>(world.size());
   expect(has_fpga || !settings.boost.needs_fpga(), "no FPGA rank boosts the training",
          "Give --fpga-ranks 1, or select with --select random or --select-format float32");
-  if (world.is_lead()) make_writable_folder(settings.out);
 
   ShardReader test_set(settings.data, "test");
+  limit_batch(settings, test_set.manifest());
   const SampleShape& shape = test_set.manifest().shape;
   const FeatureShape input{static_cast<int>(shape.channels), static_cast<int>(shape.height),
                            static_cast<int>(shape.width)};

@@ -107,7 +107,35 @@ void check_boost(const BoostSettings& boost, const TypedOptions& typed, int batc
          "Use --select rank, or --boost-wait --boost-staleness 0, or insist with --select-insist");
 }
 
+/// An option that the others leave without effect is a mistake, wherever a person typed it.
+void expect_effects(const TrainSettings& settings, const TypedOptions& typed) {
+  const TypedOptions usual;
+  if (settings.optimizer.kind != OptimizerKind::sgd) {
+    const std::string problem = fmt::format("has no effect with --optimizer {}", typed.optimizer);
+    expect(!settings.optimizer.nesterov, "--nesterov " + problem, "Leave it out, or use sgd");
+    expect(typed.momentum == usual.momentum, "--momentum " + problem, "Leave it out, or use sgd");
+  }
+  if (settings.learning_rate.kind != ScheduleKind::step) {
+    const std::string problem = fmt::format("has no effect with --lr-schedule {}", typed.schedule);
+    const char* remedy = "Leave it out, or use --lr-schedule step";
+    expect(settings.step_epochs == TrainSettings{}.step_epochs, "--step-epochs " + problem, remedy);
+    expect(typed.rate_factor == usual.rate_factor, "--step-factor " + problem, remedy);
+  }
+  // No mistake where the run is to be resumed.
+  if (settings.warmup_epochs > settings.epochs) {
+    log::warn(
+        fmt::format("the warm-up of {} epochs is longer than this run of {}: the learning "
+                    "rate never reaches --lr {}",
+                    settings.warmup_epochs,
+                    counted(static_cast<std::uint64_t>(settings.epochs), "epoch"), typed.rate));
+  }
+}
+
 void check(const TrainSettings& settings, const TypedOptions& typed) {
+  const std::vector<std::string> models = model_names();
+  expect(std::find(models.begin(), models.end(), settings.model) != models.end(),
+         fmt::format("unknown model '{}'", settings.model),
+         fmt::format("Known models: {}", fmt::join(models, ", ")));
   expect(typed.format == "float32", fmt::format("unknown format '{}' for training", typed.format),
          "Known formats: float32");
   for (const std::string& format : settings.fpga_formats) check_fpga_format(format);
@@ -136,6 +164,7 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
          "Give a factor such as 0.1");
   expect(!settings.optimizer.nesterov || typed.momentum > 0, "--nesterov needs a momentum",
          "Give --momentum 0.9");
+  expect_effects(settings, typed);
 }
 
 void add_boost(CommandLine& line, TypedOptions& typed) {
@@ -200,7 +229,9 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   qat.add_to(line);
   add_boost(line, typed);
   line.add_flag("resume", settings.resume, "go on from the run folder's checkpoint");
-  options.placement.add_to(line);
+  options.placement.add_to(
+      line, "ranks that train; by default all but the FPGA ranks",
+      "ranks that infer on FPGA cards; by default one a card, or one emulated");
   for (const char* name : {"data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
 

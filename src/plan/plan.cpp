@@ -13,10 +13,6 @@ using plan::Pass;
 
 namespace {
 
-std::size_t extent(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 /// Calls visit(row of values) for every line of the first `count` images' interiors.
 template <typename Visit>
 void for_each_line(const Layout& layout, std::span<const float> values, int count, Visit visit) {

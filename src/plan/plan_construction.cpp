@@ -11,14 +11,6 @@ using plan::Operation;
 using plan::Slot;
 using plan::statistics_elements;
 
-namespace {
-
-std::size_t extent(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
-
 Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
            const PlanOptions& options)
     : Plan(device, model, input, options, plan::lower(model, options.batch)) {}

@@ -4,9 +4,15 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cstdint>
 #include <string>
 
 namespace dovetail {
+
+/// "1 epoch", "3 epochs".
+inline std::string counted(std::uint64_t count, const std::string& noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
 
 /// Bytes in the unit that reads best: "512 B", "1.5 KiB", "80.0 GiB".
 inline std::string format_bytes(double bytes) {

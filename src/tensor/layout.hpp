@@ -14,6 +14,11 @@ inline constexpr int round_up(int value, int multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
+/// An extent, which is never negative, as a number of elements.
+inline constexpr std::size_t extent(int value) {
+  return static_cast<std::size_t>(value);
+}
+
 /// [batch, height + 2 halo, width + 2 halo, channel_stride] of float32. The halo is zero from the
 /// allocation on and is never written, so a convolution with padding ≤ halo reads its border
 /// without a branch. A dense layer's vectors are feature maps of height 1, width 1 and halo 0.

@@ -54,6 +54,7 @@ std::string content_sha256(const Checkpoint& checkpoint) {
     const std::string quantisation = describe(*checkpoint.quantisation);
     sum.update(quantisation.data(), quantisation.size());
   }
+  sum.update(checkpoint.recipe.data(), checkpoint.recipe.size());
   const auto add = [&](const std::vector<Parameter>& parameters) {
     for (const Parameter& parameter : parameters) {
       sum.update(parameter.value.values.data(), parameter.value.values.size() * sizeof(float));
@@ -93,6 +94,7 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
   file.write_attribute("/", "optimizer", std::string(to_string(checkpoint.optimizer)));
   file.write_attribute("/", "loss", std::string(to_string(checkpoint.loss)));
   file.write_attribute("/", "train_set_sha256", checkpoint.train_set_sha256);
+  if (!checkpoint.recipe.empty()) file.write_attribute("/", "recipe", checkpoint.recipe);
   file.write("/input/mean", {checkpoint.input_statistics.mean.size()},
              checkpoint.input_statistics.mean);
   file.write("/input/standard_deviation", {checkpoint.input_statistics.deviation.size()},
@@ -136,6 +138,8 @@ Checkpoint read_content(const hdf5::File& file) {
   checkpoint.optimizer = parse_optimizer(file.read_attribute<std::string>("/", "optimizer"));
   checkpoint.loss = parse_loss(file.read_attribute<std::string>("/", "loss"));
   checkpoint.train_set_sha256 = file.read_attribute<std::string>("/", "train_set_sha256");
+  if (file.has_attribute("/", "recipe"))
+    checkpoint.recipe = file.read_attribute<std::string>("/", "recipe");
   checkpoint.input_statistics.mean = file.read<float>("/input/mean");
   checkpoint.input_statistics.deviation = file.read<float>("/input/standard_deviation");
   const Model model = model_of(checkpoint);

@@ -30,6 +30,7 @@ struct Checkpoint {
   std::uint64_t batch = 0;  // global
   LossKind loss = LossKind::cross_entropy;
   std::string train_set_sha256;  // train_set_identity() of the data set
+  std::string recipe;            // how the optimiser was driven, for people; may be empty
   std::vector<float>
       calibration;  // Plan::Ranges: the input's, then one a layer; empty when never calibrated
 };

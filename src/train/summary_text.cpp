@@ -124,11 +124,12 @@ std::string boost_text(const Json& boost) {
 
 std::string summary_text(const Json& summary, const std::filesystem::path& out) {
   const double accuracy = summary["test_accuracy"].get<double>();
-  std::string text =
-      fmt::format("\n  {} trained for {} epochs, {} steps of {} samples, in {:.1f} s\n\n",
-                  summary["model"].get<std::string>(), summary["epochs"].get<int>(),
-                  summary["steps"].get<std::uint64_t>(), summary["batch"].get<int>(),
-                  summary["wall_seconds"].get<double>());
+  std::string text = fmt::format("\n  {} trained for {}, {} of {}, in {:.1f} s\n\n",
+                                 summary["model"].get<std::string>(),
+                                 counted(summary["epochs"].get<std::uint64_t>(), "epoch"),
+                                 counted(summary["steps"].get<std::uint64_t>(), "step"),
+                                 counted(summary["batch"].get<std::uint64_t>(), "sample"),
+                                 summary["wall_seconds"].get<double>());
   const Json& qat = summary["qat"];
   text += fmt::format("  test accuracy  {:6.2f} %  {} on the GPU ranks\n", 100 * accuracy,
                       qat.is_null() ? "float32" : "rounded to " + qat.get<std::string>() + ",");

@@ -23,6 +23,25 @@ std::string train_set_identity(const ShardReader& reader) {
   return sum.hex();
 }
 
+namespace {
+
+/// What a resumed run may change, though its curve then has a kink.
+std::string recipe(const TrainSettings& settings) {
+  const LearningRate& rate = settings.learning_rate;
+  const OptimizerSettings& optimizer = settings.optimizer;
+  std::string text = fmt::format("learning rate {} {}", rate.base, to_string(rate.kind));
+  if (rate.kind == ScheduleKind::cosine) text += fmt::format(" over {} epochs", settings.epochs);
+  if (rate.kind == ScheduleKind::step)
+    text += fmt::format(" by {} each {} epochs", rate.factor, settings.step_epochs);
+  text += fmt::format(", warm-up {} epochs", settings.warmup_epochs);
+  if (optimizer.kind == OptimizerKind::sgd)
+    text += fmt::format(", momentum {}", optimizer.momentum);
+  if (optimizer.nesterov) text += " (Nesterov)";
+  return text + fmt::format(", weight decay {}", optimizer.weight_decay);
+}
+
+}  // namespace
+
 void Trainer::expect_same_training(const Checkpoint& start,
                                    const std::filesystem::path& path) const {
   expect_model(start, model_, path);
@@ -43,6 +62,12 @@ void Trainer::expect_same_training(const Checkpoint& start,
          "Resume with the same --boost and --boost-select");
   expect(start.train_set_sha256 == train_set_identity(train_set_), "was trained on other samples",
          "Resume with the same --data");
+  // Where no epoch is left the change has no effect.
+  const bool trains_on = start.epoch < static_cast<std::uint64_t>(settings_.epochs);
+  if (trains_on && !start.recipe.empty() && start.recipe != recipe(settings_)) {
+    log::warn(fmt::format("resuming with {}; the checkpoint was trained with {}", recipe(settings_),
+                          start.recipe));
+  }
 }
 
 void Trainer::resume() {
@@ -114,6 +139,7 @@ void Trainer::save(std::uint64_t epochs_done) {
   checkpoint.batch = static_cast<std::uint64_t>(settings_.batch);
   checkpoint.loss = settings_.loss;
   checkpoint.train_set_sha256 = train_set_identity(train_set_);
+  checkpoint.recipe = recipe(settings_);
   checkpoint.calibration = {ranges_.input};
   checkpoint.calibration.insert(checkpoint.calibration.end(), ranges_.layers.begin(),
                                 ranges_.layers.end());

@@ -89,7 +89,7 @@ check_lint() {
 
 check_help_and_refusal() {
   local script
-  for script in quickstart test; do
+  for script in quickstart test mpirun/train; do
     expect_exit 0 "$checkout/jobs/$script.sh" --help
     expect_text "Usage: jobs/$script.sh"
     expect_exit 2 "$checkout/jobs/$script.sh" --no-such-option

@@ -19,6 +19,12 @@ TEST(Text, BytesInTheUnitThatReadsBest) {
   EXPECT_EQ(format_bytes(4096.0 * 1024 * 1024 * 1024 * 1024), "4096.0 TiB");
 }
 
+TEST(Text, OneOfAThingHasNoPlural) {
+  EXPECT_EQ(counted(0, "epoch"), "0 epochs");
+  EXPECT_EQ(counted(1, "epoch"), "1 epoch");
+  EXPECT_EQ(counted(2, "epoch"), "2 epochs");
+}
+
 TEST(Text, AnErrorIsOneLineWithItsRemedy) {
   EXPECT_STREQ(Error("the disk is full").what(), "the disk is full");
   EXPECT_STREQ(Error("the disk is full", "Free some space").what(),

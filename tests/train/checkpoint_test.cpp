@@ -37,6 +37,7 @@ Checkpoint make_checkpoint(std::uint64_t seed = 3) {
   checkpoint.calibration = {1, 2, 3, 4, 5, 6};
   checkpoint.loss = LossKind::mean_squared_error;
   checkpoint.train_set_sha256 = "abc";
+  checkpoint.recipe = "learning rate 0.1";
   return checkpoint;
 }
 
@@ -61,6 +62,7 @@ void expect_equal(const Checkpoint& actual, const Checkpoint& expected) {
   EXPECT_EQ(actual.step, expected.step);
   EXPECT_EQ(actual.seed, expected.seed);
   EXPECT_EQ(actual.batch, expected.batch);
+  EXPECT_EQ(actual.recipe, expected.recipe);
   EXPECT_EQ(actual.calibration, expected.calibration);
   expect_equal(actual.parameters, expected.parameters);
   ASSERT_EQ(actual.optimizer_state.size(), expected.optimizer_state.size());

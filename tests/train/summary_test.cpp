@@ -73,7 +73,8 @@ TEST(Summary, AListOfFormatsEndsInATableAndTheSmallestWithinReach) {
 TEST(Summary, TextSaysWhatAPersonWantsToKnow) {
   const std::string text = summary_text(example(), "runs/x");
   for (const char* part :
-       {"91.00 %  float32", "90.00 %  int8 on the FPGA ranks (emulated card) (-1.00 points)",
+       {"trained for 3 epochs, 1407 steps of 128 samples", "91.00 %  float32",
+        "90.00 %  int8 on the FPGA ranks (emulated card) (-1.00 points)",
         "3000    samples a second", "compute 75 %, reduce 25 %", "runs/x/checkpoint.h5"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }

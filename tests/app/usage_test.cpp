@@ -1,0 +1,97 @@
+// What a person is told about a job: before it starts, while it is set up, and where it had nothing
+// to do.
+#include <fstream>
+
+#include "app/refusal.hpp"
+#include "support/json.hpp"
+
+namespace dovetail::testing {
+namespace {
+
+using ::testing::Not;
+
+class Usage : public Refusal {
+ protected:
+  static Outcome succeed(const Words& arguments) {
+    const Outcome outcome = dovetail(arguments).run(patiently_s);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.text();
+    return outcome;
+  }
+  Json summary() const { return Json::parse(read_file(run() / "summary.json")); }
+};
+
+TEST_F(Usage, HelpOfInferenceSpeaksOfInference) {
+  const std::string text = succeed({"infer", "--help"}).out;
+  EXPECT_THAT(text, HasSubstr("ranks that infer in float32"));
+  EXPECT_THAT(text, Not(HasSubstr("ranks that train")));
+  EXPECT_THAT(succeed({"train", "--help"}).out, HasSubstr("ranks that train"));
+}
+
+TEST_F(Usage, ARefusedJobLeavesNoRunFolder) {
+  const fs::path fresh = run() / "fresh";
+  refused(2, train({"--model", "vggg", "--out", fresh}), unusable_arguments, {"'vggg'"});
+  EXPECT_FALSE(fs::exists(fresh));
+  fs::remove(data() / "train-00001.h5");
+  refused(2, train({"--out", fresh}), failure, {data() / "train-00001.h5"});
+  EXPECT_FALSE(fs::exists(fresh));
+}
+
+TEST_F(Usage, OptionsWithoutEffectAreRefused) {
+  refused(dovetail(train({"--nesterov"})), unusable_arguments, {"--nesterov", "--optimizer adam"});
+  refused(dovetail(train({"--momentum", "0.5"})), unusable_arguments,
+          {"--momentum", "--optimizer adam"});
+  refused(dovetail(train({"--step-epochs", "2"})), unusable_arguments,
+          {"--step-epochs", "--lr-schedule cosine"});
+  refused(dovetail(train({"--step-factor", "0.5"})), unusable_arguments,
+          {"--step-factor", "--lr-schedule cosine"});
+}
+
+TEST_F(Usage, AWarmUpBeyondTheRunIsSaid) {
+  const Outcome outcome = succeed(train({"--epochs", "1", "--warmup-epochs", "2"}));
+  EXPECT_THAT(outcome.err, HasSubstr("warm-up of 2 epochs is longer than this run of 1 epoch:"));
+  EXPECT_EQ(lines_of(outcome.err).size(), 1u) << outcome.err;
+}
+
+TEST_F(Usage, ABatchBeyondTheDataSetIsTheDataSet) {
+  const Outcome outcome = succeed(train({"--epochs", "1", "--batch", "5000"}));
+  EXPECT_THAT(outcome.out, HasSubstr("--batch 5000 is more than the training set"));
+  EXPECT_THAT(outcome.out, HasSubstr("trained for 1 epoch, 1 step of 120 samples"));
+  EXPECT_EQ(summary().at("batch"), 120);
+}
+
+TEST_F(Usage, ResumingAFinishedRunKeepsItsSummary) {
+  succeed(train());
+  const std::vector<unsigned char> before = read_file(run() / "summary.json");
+  const Outcome again = succeed(train({"--resume"}));
+  EXPECT_THAT(again.out, HasSubstr("nothing was left to train"));
+  EXPECT_TRUE(read_file(run() / "summary.json") == before)
+      << read_file(run() / "summary.json").size();
+}
+
+TEST_F(Usage, ASummaryOfOtherWeightsIsNotKept) {
+  succeed(train());
+  replace_file_text(run() / "summary.json", R"({"weights_sha256": "of another run"})");
+  succeed(train({"--resume"}));
+  EXPECT_EQ(summary().at("weights_sha256").get<std::string>().size(), 64u);
+  replace_file_text(run() / "summary.json", "{\"weights");
+  succeed(train({"--resume"}));
+  EXPECT_EQ(summary().at("weights_sha256").get<std::string>().size(), 64u);
+}
+
+TEST_F(Usage, AnotherRecipeOnResumeIsSaid) {
+  const Words constant = {"--lr-schedule", "constant", "--optimizer", "sgd", "--epochs"};
+  const auto with = [&](const Words& more) {
+    Words words = constant;
+    words.insert(words.end(), more.begin(), more.end());
+    return train(words);
+  };
+  succeed(with({"1"}));
+  EXPECT_EQ(succeed(with({"2", "--resume"})).err, "");
+  const Outcome changed = succeed(with({"3", "--resume", "--lr", "0.01", "--momentum", "0.5"}));
+  EXPECT_EQ(lines_of(changed.err).size(), 1u) << changed.err;
+  EXPECT_THAT(changed.err, HasSubstr("resuming with learning rate 0.01"));
+  EXPECT_THAT(changed.err, HasSubstr("trained with learning rate 0.05"));
+}
+
+}  // namespace
+}  // namespace dovetail::testing
