@@ -22,12 +22,12 @@ class BadCard : public BadDevice {
     Refusal::SetUp();
   }
 
-  /// A folder like the emulated card's, with another file as the int8 xclbin.
+  /// A folder like the emulated card's, with another file as the w8 xclbin.
   fs::path card_folder_with(const std::optional<fs::path>& xclbin) const {
     const fs::path folder = run() / "card";
     fs::create_directories(folder / "xclbin");
     fs::create_directory_symlink(real_folder() / "lib", folder / "lib");
-    if (xclbin) fs::copy_file(*xclbin, folder / "xclbin" / "int8.emulated.xclbin");
+    if (xclbin) fs::copy_file(*xclbin, folder / "xclbin" / "w8.emulated.xclbin");
     return folder;
   }
   static fs::path real_folder() { return DOVETAIL_EMULATED_CARD_FOLDER; }
@@ -71,7 +71,7 @@ TEST_F(BadCard, AFailedLaunchRetiresTheRank) {
 }
 
 TEST_F(BadCard, AHungKernelRetiresTheRankWithinItsTimeout) {
-  fault_retires_the_rank("hang:2", "dense_int8 has not returned within 1 s");
+  fault_retires_the_rank("hang:2", "has not returned within 1 s");
 }
 
 TEST_F(BadCard, AFullCardRetiresTheRank) {
@@ -93,11 +93,11 @@ TEST_F(BadCard, GpuRanksThatWaitForScoresGoOnWithoutThem) {
 }
 
 TEST_F(BadCard, AFailedLaunchEndsTheJob) {
-  fault_ends_the_job("fail:1", {"quantise_input_int8", "the card reports an error"});
+  fault_ends_the_job("fail:1", {"quantise_input", "the card reports an error"});
 }
 
 TEST_F(BadCard, AHungKernelEndsTheJob) {
-  fault_ends_the_job("hang:2", {"dense_int8 has not returned within 1 s", "Restart"});
+  fault_ends_the_job("hang:2", {"has not returned within 1 s", "Restart"});
 }
 
 TEST_F(BadCard, ACorruptReadbackEndsTheJob) {
@@ -123,16 +123,16 @@ TEST_F(BadCard, CardsThatAreNotThere) {
 TEST_F(BadCard, MissingXclbin) {
   const fs::path folder = card_folder_with(std::nullopt);
   refused(dovetail_job(3, train()).with("DOVETAIL_CARD_FOLDER", folder), failure,
-          {"rank 2", folder / "xclbin" / "int8.emulated.xclbin", "Build the project"});
+          {"rank 2", folder / "xclbin" / "w8.emulated.xclbin", "Build the project"});
 }
 
 TEST_F(BadCard, TruncatedXclbin) {
   const fs::path cut = run() / "cut.xclbin";
-  fs::copy_file(real_folder() / "xclbin" / "int8.emulated.xclbin", cut);
+  fs::copy_file(real_folder() / "xclbin" / "w8.emulated.xclbin", cut);
   fs::resize_file(cut, fs::file_size(cut) / 2);
   const fs::path folder = card_folder_with(cut);
   refused(dovetail_job(3, train()).with("DOVETAIL_CARD_FOLDER", folder), failure,
-          {"rank 2", folder / "xclbin" / "int8.emulated.xclbin", "damaged", "Build the project"});
+          {"rank 2", folder / "xclbin" / "w8.emulated.xclbin", "damaged", "Build the project"});
 }
 
 TEST_F(BadCard, XclbinForOtherKernels) {
