@@ -109,8 +109,12 @@ CardEngines::~CardEngines() = default;
 fpga::Card& CardEngines::card_with(const std::string& family) {
   if (card_ && family == family_) return *card_;
   for (Tenant* tenant : tenants_) tenant->turn_out();
-  card_.reset();
-  card_ = std::make_unique<fpga::Card>(index_, fpga::find_xclbin(family, backend_), timeout_s_);
+  const std::filesystem::path xclbin = fpga::find_xclbin(family, backend_);
+  if (card_) {
+    card_->load(xclbin);
+  } else {
+    card_ = std::make_unique<fpga::Card>(index_, xclbin, timeout_s_);
+  }
   family_ = family;
   return *card_;
 }

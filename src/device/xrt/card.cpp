@@ -54,7 +54,6 @@ std::string CardState::bank_name(int group) const {
 
 Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
     : state_(std::make_shared<CardState>()) {
-  const std::string file = xclbin.string();
   expect_whole_xclbin(xclbin);
   state_->timeout_s = timeout_s;
   state_->label = fmt::format("card {}", index);
@@ -65,11 +64,26 @@ Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
            [&] { state_->device = xrt::device(static_cast<unsigned>(index)); });
   info_ = describe(index, state_->device);
   state_->label = fmt::format("card {} ({})", index, info_.name);
+  load(xclbin);
+}
+
+Card::~Card() = default;
+
+void Card::load(const std::filesystem::path& xclbin) {
+  expect_whole_xclbin(xclbin);
+  if (state_->stuck) {
+    throw Error(fmt::format("{}: an earlier launch has not returned, so {} is not loaded",
+                            state_->label, xclbin.string()),
+                "Restart the job; reset a real card with `xbutil reset`");
+  }
+  const std::string file = xclbin.string();
   with_xrt(fmt::format("{}: loading {}", state_->label, file),
            "It was built for another card, or another job keeps the card", [&] {
              state_->xclbin = xrt::xclbin(file);
              state_->uuid = state_->device.load_xclbin(state_->xclbin);
            });
+  info_.memory_bytes = 0;
+  info_.compute_units = 0;
   for (const auto& bank : state_->xclbin.get_mems()) {
     if (bank.get_used()) info_.memory_bytes += bank.get_size_kb() * 1024;
   }
@@ -77,8 +91,6 @@ Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
     info_.compute_units += static_cast<int>(kernel.get_cus().size());
   }
 }
-
-Card::~Card() = default;
 
 Kernel Card::kernel(const std::string& name) {
   // "vadd:{vadd_2}" picks one compute unit of a kernel.

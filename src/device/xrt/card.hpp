@@ -110,6 +110,11 @@ class Card {
   Card(const Card&) = delete;
   Card& operator=(const Card&) = delete;
 
+  /// Loads another xclbin in place of the one before. Its kernels and buffers must be gone. The
+  /// device stays open: XRT 2.13 leaves a monitor thread behind for every device that is closed,
+  /// and may have it serve, deaf, a device that is opened later.
+  void load(const std::filesystem::path& xclbin);
+
   const DeviceInfo& info() const { return info_; }
   /// Throws Error when the xclbin has no such kernel ("it was built for other kernels").
   Kernel kernel(const std::string& name);
