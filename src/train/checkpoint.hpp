@@ -30,6 +30,7 @@ struct Checkpoint {
   std::string train_set_sha256;  // train_set_identity() of the data set
   std::vector<float>
       calibration;  // Plan::Ranges: the input's, then one a layer; empty when never calibrated
+  std::vector<std::int64_t> histograms;  // [layers, Histogram::bins], or none
 };
 
 /// SHA-256 of the float32 parameters in canonical order.
