@@ -72,6 +72,13 @@ std::uint64_t Histogram::total() const {
   return std::accumulate(counts_.begin(), counts_.end(), std::uint64_t{0});
 }
 
+double Histogram::mean() const {
+  double sum = 0;
+  for (int bin = 0; bin < bins; ++bin)
+    sum += static_cast<double>(counts_[static_cast<std::size_t>(bin)]) * centre(bin);
+  return total() == 0 ? 0 : sum / static_cast<double>(total());
+}
+
 double Histogram::edge(int bin) {
   const auto bits = static_cast<std::uint32_t>(bin + lowest_bits) << dropped_bits;
   return double{std::bit_cast<float>(bits)};

@@ -20,6 +20,7 @@ class Histogram {
   std::span<std::uint64_t> counts() { return counts_; }
   std::span<const std::uint64_t> counts() const { return counts_; }
   std::uint64_t total() const;
+  double mean() const;  // 0 where nothing was seen
   /// The value that stands for a bin, and the bin's upper edge. Bins of one octave are equally
   /// wide.
   static double centre(int bin);

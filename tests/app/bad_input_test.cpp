@@ -42,6 +42,8 @@ TEST_F(BadInput, UnknownWordsAreRefused) {
   refused(dovetail(train({"--fpga-backend", "cloud"})), unusable_arguments,
           {"'cloud'", "emulated"});
   refused(2, infer({"--format", "int3"}), unusable_arguments, {"'int3'", "float32, int8"});
+  refused(dovetail(infer({"--calibration", "median"})), unusable_arguments,
+          {"'median'", "max, percentile, mse"});
   refused(dovetail(infer({"--split", "valid"})), unusable_arguments, {"'valid'", "train, test"});
 }
 
