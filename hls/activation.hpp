@@ -53,8 +53,11 @@ inline void write_requantised(const Accumulators& sums, const TileParameters& pa
                             parameters.field[1].value[p], parameters.field[2].value[p], low);
   }
   Chunk parts[pe / chunk_bytes];
-  for (int p = 0; p < pe; ++p) {
-    parts[p / chunk_bytes].byte[p % chunk_bytes] = static_cast<std::uint8_t>(values[p]);
+  for (int c = 0; c < pe / chunk_bytes; ++c) {
+#pragma HLS unroll
+    for (int i = 0; i < chunk_bytes; ++i) {
+      parts[c].byte[i] = static_cast<std::uint8_t>(values[c * chunk_bytes + i]);
+    }
   }
   out.write(parts, pe / chunk_bytes);
 }

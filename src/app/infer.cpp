@@ -86,14 +86,30 @@ Predict predict_on_gpu(const Checkpoint& checkpoint, const Model& model, opencl:
   return [plan](const auto& images, std::size_t count) { return plan->infer(images, count); };
 }
 
+/// What calibration counted; nothing where the ranges alone are asked for.
+std::vector<quant::Histogram> histograms_of(const Checkpoint& checkpoint,
+                                            const InferOptions& options) {
+  if (options.calibration.method == quant::CalibrationMethod::max) return {};
+  const std::size_t bins = quant::Histogram::bins, layers = checkpoint.calibration.size() - 1;
+  if (checkpoint.histograms.size() != layers * bins) {
+    throw Error(fmt::format("checkpoint {} holds no histograms", options.checkpoint.string()),
+                "Train it anew, or infer with --calibration max");
+  }
+  std::vector<quant::Histogram> histograms(layers);
+  for (std::size_t i = 0; i < checkpoint.histograms.size(); ++i)
+    histograms[i / bins].counts()[i % bins] = static_cast<std::uint64_t>(checkpoint.histograms[i]);
+  return histograms;
+}
+
 Predict predict_on_fpga(const Checkpoint& checkpoint, const Model& model, infer::Inference& engine,
                         const InferOptions& options) {
   if (checkpoint.calibration.size() != model.layers().size() + 1) {
     throw Error(fmt::format("checkpoint {} holds no calibration", options.checkpoint.string()),
                 "Train it anew, or infer in float32");
   }
-  Plan::Ranges ranges{checkpoint.calibration.front(),
-                      {checkpoint.calibration.begin() + 1, checkpoint.calibration.end()}};
+  const Plan::Ranges ranges{checkpoint.calibration.front(),
+                            {checkpoint.calibration.begin() + 1, checkpoint.calibration.end()},
+                            histograms_of(checkpoint, options)};
   const quant::Network network = plan::fpga_network(
       model, checkpoint.parameters, checkpoint.statistics, checkpoint.input_statistics, ranges);
   engine.load(quant::pack(network, options.format, checkpoint.step, options.calibration));

@@ -35,10 +35,10 @@ Launch launch_of(const Question& question, const LayerWork& layer, Folding f) {
   Launch launch;
   launch.operands = operands(question.format, layer);
   const std::int64_t channels = stored_channels(layer, f);
-  launch.in_words = layer.in.height * divide_up(layer.in.width * channels, f.simd);
+  launch.in_words = divide_up(layer.in.height * layer.in.width * channels, f.simd);
   launch.words = layer.kind == WorkKind::dense
                      ? launch.in_words
-                     : layer.kernel * divide_up(layer.kernel * channels, f.simd);
+                     : divide_up(layer.kernel * layer.kernel * channels, f.simd);
   launch.tiles = divide_up(layer.rows(), f.pe);
   launch.out_words = layer.vectors() * divide_up(launch.tiles * f.pe, f.simd);
   launch.accumulator = accumulator_bits(launch.operands, layer.columns());

@@ -78,6 +78,12 @@ void attach(quant::Layer& layer, const PlacedLayer& placed,
                numeric::least_activation_step);
 }
 
+/// What calibration saw behind model layer `index`.
+void attach_range(quant::Layer& layer, const Plan::Ranges& ranges, std::size_t index) {
+  layer.output_range = ranges.layers[index];
+  if (!ranges.histograms.empty()) layer.output_histogram = ranges.histograms[index];
+}
+
 }  // namespace
 
 quant::Network fpga_network(const Model& model, const std::vector<Parameter>& parameters,
@@ -144,7 +150,7 @@ quant::Network fpga_network(const Model& model, const std::vector<Parameter>& pa
                    [](const layer::Dropout&) {}},
         placed.layer);
     if (ranges.layers[i] > 0 && !network.layers.empty())
-      network.layers.back().output_range = ranges.layers[i];
+      attach_range(network.layers.back(), ranges, i);
   }
   return network;
 }

@@ -41,6 +41,17 @@ float largest_magnitude(const Layout& layout, std::span<const float> values, int
   return largest;
 }
 
+/// Of every sixteenth row, or all where there are fewer: a histogram needs no more.
+void count_magnitudes(const Layout& layout, std::span<const float> values, int count,
+                      quant::Histogram& histogram) {
+  for (int n = 0; n < count; ++n) {
+    const int first = layout.height < 16 ? 0 : n % 16;
+    for (int y = first; y < layout.height; y += layout.height < 16 ? 1 : 16)
+      histogram.add(
+          values.subspan(layout.index(n, y, 0, 0), extent(layout.width * layout.channel_stride)));
+  }
+}
+
 }  // namespace
 
 void Plan::load_parameters(const std::vector<Parameter>& parameters) {
@@ -292,6 +303,7 @@ std::vector<float> Plan::infer(std::span<const std::uint8_t> images, std::size_t
 Plan::Ranges Plan::output_ranges(std::span<const std::uint8_t> images, std::size_t count) {
   Ranges ranges;
   ranges.layers.assign(model_.layers().size(), 0.0f);
+  ranges.histograms.resize(model_.layers().size());
   in_batches(images, count, [&](std::size_t, std::size_t piece) {
     const auto measure = [&](const Edge& edge) {
       const opencl::Mapping mapping = device_.map(edge.value, opencl::Access::read);
@@ -299,8 +311,11 @@ Plan::Ranges Plan::output_ranges(std::span<const std::uint8_t> images, std::size
     };
     ranges.input = std::max(ranges.input, measure(edges_.front()));
     for (const auto& operation : operations_) {
-      float& range = ranges.layers[operation->last_layer()];
-      range = std::max(range, measure(operation->out()));
+      const std::size_t layer = operation->last_layer();
+      ranges.layers[layer] = std::max(ranges.layers[layer], measure(operation->out()));
+      count_magnitudes(operation->out().layout,
+                       device_.map(operation->out().value, opencl::Access::read).as<float>(),
+                       static_cast<int>(piece), ranges.histograms[layer]);
     }
   });
   return ranges;

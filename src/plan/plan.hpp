@@ -16,6 +16,7 @@
 #include "plan/arena.hpp"
 #include "plan/lowering.hpp"
 #include "plan/operation.hpp"
+#include "quant/calibration.hpp"
 
 namespace dovetail {
 
@@ -106,6 +107,7 @@ class Plan {
   struct Ranges {
     float input = 0;
     std::vector<float> layers;
+    std::vector<quant::Histogram> histograms{};  // of the same values, one a layer; or none
   };
   Ranges output_ranges(std::span<const std::uint8_t> images, std::size_t count);
 

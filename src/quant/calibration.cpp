@@ -2,8 +2,8 @@
 #include "quant/calibration.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "support/error.hpp"
@@ -12,8 +12,10 @@
 namespace dovetail::quant {
 namespace {
 
-constexpr double per_octave = 8;
-constexpr double lowest_octave = -24;
+// The bits of a magnitude's float32, less those of 2^−24, in units of an eighth of an octave.
+constexpr int mantissa_bits = 3;
+constexpr int dropped_bits = 23 - mantissa_bits;
+constexpr std::int32_t lowest_bits = (127 - 24) << mantissa_bits;
 
 double percentile_of(const Histogram& seen, double percent) {
   const double wanted = static_cast<double>(seen.total()) * percent / 100;
@@ -56,11 +58,9 @@ double least_squares_range(const Histogram& seen, double largest, int levels) {
 
 void Histogram::add(std::span<const float> values) {
   for (const float value : values) {
-    const double octaves = std::log2(std::max(std::abs(double{value}), 1e-300)) - lowest_octave;
-    // A value that is no number counts as the largest.
-    const double bin =
-        octaves < bins ? std::clamp(octaves * per_octave + 1, 0.0, bins - 1.0) : bins - 1.0;
-    ++counts_[static_cast<std::size_t>(bin)];
+    const auto bits = std::bit_cast<std::uint32_t>(value) & 0x7fffffffU;  // NaN is above all
+    const std::int32_t bin = static_cast<std::int32_t>(bits >> dropped_bits) - lowest_bits + 1;
+    ++counts_[static_cast<std::size_t>(std::clamp(bin, 0, bins - 1))];
   }
 }
 
@@ -72,12 +72,20 @@ std::uint64_t Histogram::total() const {
   return std::accumulate(counts_.begin(), counts_.end(), std::uint64_t{0});
 }
 
+double Histogram::mean() const {
+  double sum = 0;
+  for (int bin = 0; bin < bins; ++bin)
+    sum += static_cast<double>(counts_[static_cast<std::size_t>(bin)]) * centre(bin);
+  return total() == 0 ? 0 : sum / static_cast<double>(total());
+}
+
 double Histogram::edge(int bin) {
-  return std::exp2(bin / per_octave + lowest_octave);
+  const auto bits = static_cast<std::uint32_t>(bin + lowest_bits) << dropped_bits;
+  return double{std::bit_cast<float>(bits)};
 }
 
 double Histogram::centre(int bin) {
-  return bin == 0 ? 0 : std::exp2((bin - 0.5) / per_octave + lowest_octave);
+  return bin == 0 ? 0 : (edge(bin - 1) + edge(bin)) / 2;
 }
 
 CalibrationMethod parse_calibration(std::string_view name) {

@@ -9,9 +9,8 @@
 
 namespace dovetail::quant {
 
-/// How often magnitudes were seen, in bins of equal ratio: eight an octave from 2^−24 to 2^24, the
-/// first with all below (and 0), the last with all above. Counts of several ranks or batches add
-/// up.
+/// How often magnitudes were seen, in eight bins an octave from 2^−24 to 2^24; the first also
+/// counts all below (and 0), the last all above. Counts of several ranks or batches add up.
 class Histogram {
  public:
   static constexpr int bins = 385;
@@ -21,7 +20,9 @@ class Histogram {
   std::span<std::uint64_t> counts() { return counts_; }
   std::span<const std::uint64_t> counts() const { return counts_; }
   std::uint64_t total() const;
-  /// The value that stands for a bin, and the bin's upper edge.
+  double mean() const;  // 0 where nothing was seen
+  /// The value that stands for a bin, and the bin's upper edge. Bins of one octave are equally
+  /// wide.
   static double centre(int bin);
   static double edge(int bin);
 

@@ -125,6 +125,17 @@ WeightCodes channel_codes(const Layer& layer, std::size_t out, std::size_t colum
   return weight_codes(weights, format, scale > 0 ? scale : 1.0);
 }
 
+/// What rounding the weights takes from an output on average (bias correction: Nagel et al. 2019,
+/// arXiv 1906.04721, section 4.2). Weights that training has rounded itself lose nothing.
+double lost_mean(const Layer& layer, std::size_t out, const WeightCodes& weights, double code_sum,
+                 const Steps& in) {
+  if (!layer.weight_scale.empty() || in.mean == 0) return 0;
+  const std::size_t columns = weights.codes.size();
+  double sum = 0;
+  for (std::size_t i = 0; i < columns; ++i) sum += double{layer.weight[out * columns + i]};
+  return in.mean * (sum - weights.scale * code_sum);
+}
+
 /// y = unit · accumulator + constant of one output channel, before the activation.
 Affine affine_of(const Layer& layer, std::size_t out, const WeightCodes& weights, const Steps& in) {
   double code_sum = 0;
@@ -133,7 +144,8 @@ Affine affine_of(const Layer& layer, std::size_t out, const WeightCodes& weights
   const double offset = layer.offset.empty() ? 0.0 : double{layer.offset[out]};
   demand_finite(gain, layer, "gain");
   demand_finite(offset, layer, "offset");
-  const double shift = in.offset * weights.scale * code_sum + double{layer.bias[out]};
+  const double shift = in.offset * weights.scale * code_sum + double{layer.bias[out]} +
+                       lost_mean(layer, out, weights, code_sum, in);
   return {gain * (in.step * weights.scale), gain * shift + offset};
 }
 
@@ -180,10 +192,10 @@ Steps steps_of(const Layer& layer, int bits, const Calibration& calibration) {
     const double largest = usable_range(double{layer.output_range}, layer.name);
     step = choose_range(calibration, largest, layer.output_histogram, levels) / levels;
   }
-  if (bits > 1) return {step, 0, step / 2};
+  if (bits > 1) return {step, 0, step / 2, 0};
   // −1 and +1 stand for −step and +step behind a sign; behind a ReLU for 0 and `step`.
-  if (layer.activation == Activation::sign) return {step, 0, 0};
-  return {step / 2, step / 2, step / 2};
+  if (layer.activation == Activation::sign) return {step, 0, 0, 0};
+  return {step / 2, step / 2, step / 2, 0};
 }
 
 PackedNetwork shape_of(const Network& network, const std::string& format, std::uint64_t version) {
@@ -213,17 +225,24 @@ WeightPack pack(const Network& network, const std::string& format_name, std::uin
                 const Calibration& calibration) {
   const numeric::Format format = fpga_format(format_name);
   PackedNetwork packed = shape_of(network, format_name, version);
-  Steps in = {usable_range(double{network.input_range}, "the input") / 127, 0, 0};
+  Steps in = {usable_range(double{network.input_range}, "the input") / 127, 0, 0, 0};
   packed.input_tables = input_tables(network, in.step);
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
     const Layer& source = network.layers[i];
     PackedLayer& layer = packed.layers[i];
-    if (layer.kind == LayerKind::max_pool) continue;  // maxima keep the step of what they choose
+    // Codes as many below zero as above lose nothing on average; those of w2 do.
+    const bool skewed = format.weights.lowest != -format.weights.highest;
+    const double mean = skewed ? source.output_histogram.mean() : 0;
+    if (layer.kind == LayerKind::max_pool) {  // maxima keep the step of what they choose
+      in.mean = mean;
+      continue;
+    }
     const bool last = i + 1 == network.layers.size();
     const Steps out = last ? Steps{} : steps_of(source, layer.out_bits, calibration);
     demand_parts(source);
     pack_layer(format.weights.bits == 8 ? folded(source) : source, layer, format, in, out);
     in = out;
+    in.mean = mean;
   }
   return serialise(packed);
 }

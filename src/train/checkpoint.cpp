@@ -68,6 +68,7 @@ std::string content_sha256(const Checkpoint& checkpoint) {
         &checkpoint.input_statistics.deviation}) {
     sum.update(values->data(), values->size() * sizeof(float));
   }
+  sum.update(checkpoint.histograms.data(), checkpoint.histograms.size() * sizeof(std::int64_t));
   return sum.hex();
 }
 
@@ -107,6 +108,11 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
   }
   if (!checkpoint.calibration.empty()) {
     file.write("/calibration/ranges", {checkpoint.calibration.size()}, checkpoint.calibration);
+  }
+  if (!checkpoint.histograms.empty()) {
+    const std::size_t bins = quant::Histogram::bins;
+    file.write("/calibration/histograms", {checkpoint.histograms.size() / bins, bins},
+               checkpoint.histograms);
   }
   file.write_attribute("/", "weights_sha256", weights_sha256(checkpoint.parameters));
   file.write_attribute("/", "content_sha256", content_sha256(checkpoint));
@@ -151,6 +157,8 @@ Checkpoint read_content(const hdf5::File& file) {
   }
   if (file.exists("/calibration/ranges"))
     checkpoint.calibration = file.read<float>("/calibration/ranges");
+  if (file.exists("/calibration/histograms"))
+    checkpoint.histograms = file.read<std::int64_t>("/calibration/histograms");
   return checkpoint;
 }
 

@@ -33,6 +33,7 @@ struct Checkpoint {
   std::string recipe;            // how the optimiser was driven, for people; may be empty
   std::vector<float>
       calibration;  // Plan::Ranges: the input's, then one a layer; empty when never calibrated
+  std::vector<std::int64_t> histograms;  // [layers, Histogram::bins], or none
 };
 
 /// The model that it is a checkpoint of. Throws UsageError for an unknown name or format.

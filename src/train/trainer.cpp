@@ -208,6 +208,7 @@ void Trainer::calibrate() {
   ranges_ = plan_.output_ranges(calibration_.images, calibration_.size());
   ranks_.all_reduce_max(std::span(&ranges_.input, 1));
   ranks_.all_reduce_max(ranges_.layers);
+  for (quant::Histogram& histogram : ranges_.histograms) ranks_.all_reduce_sum(histogram.counts());
 }
 
 void Trainer::publish() {

@@ -143,6 +143,10 @@ void Trainer::save(std::uint64_t epochs_done) {
   checkpoint.calibration = {ranges_.input};
   checkpoint.calibration.insert(checkpoint.calibration.end(), ranges_.layers.begin(),
                                 ranges_.layers.end());
+  for (const quant::Histogram& histogram : ranges_.histograms) {
+    const auto counts = histogram.counts();
+    checkpoint.histograms.insert(checkpoint.histograms.end(), counts.begin(), counts.end());
+  }
   save_checkpoint(settings_.out / "checkpoint.h5", checkpoint);
 }
 

@@ -56,6 +56,8 @@ TEST_F(BadInput, UnknownWordsAreRefused) {
   refused(dovetail(train({"--qat", "w1a1", "--qat-scale", "frozen"})), unusable_arguments,
           {"'frozen'", "learned, fixed"});
   refused(2, infer({"--format", "int3"}), unusable_arguments, {"'int3'", "float32, int8"});
+  refused(dovetail(infer({"--calibration", "median"})), unusable_arguments,
+          {"'median'", "max, percentile, mse"});
   refused(dovetail(infer({"--split", "valid"})), unusable_arguments, {"'valid'", "train, test"});
 }
 

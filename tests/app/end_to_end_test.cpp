@@ -248,6 +248,13 @@ TEST_F(EndToEnd, Int8PredictionsAreThoseOfTheLastEvaluation) {
                    reference_.summary.at("fpga").at("accuracy").get<double>());
 }
 
+TEST_F(EndToEnd, FourBitsAreCloseToFloat32) {
+  if (!has_card()) GTEST_SKIP() << "this build has no emulated card";
+  const auto predicted = infer(1, "int4").read<std::int32_t>("/labels");
+  EXPECT_NEAR(static_cast<double>(hits(predicted, labels())) / test_samples,
+              reference_.summary.at("test_accuracy").get<double>(), 0.05);
+}
+
 TEST_F(EndToEnd, AJobOfOneRankNeedsNoMpirun) {
   const fs::path out = folder() / "alone";
   Words words{"train", "--data", data(), "--out", out};

@@ -162,6 +162,8 @@ TEST(PlanInference, RangesBelongToTheLastFusedLayer) {
   ASSERT_EQ(ranges.layers.size(), model.layers().size());
   EXPECT_EQ(ranges.layers[0], 0);  // fused into the ReLU behind it
   EXPECT_GT(ranges.layers[1], 0);
+  EXPECT_EQ(ranges.histograms[0].total(), 0u);
+  EXPECT_GT(ranges.histograms[1].total(), 0u);
   EXPECT_EQ(ranges.layers[1], ranges.layers[2]);  // a max-pool keeps the largest value
   float largest = 0;
   for (const float logit : plan.infer(batch.images, samples))

@@ -27,7 +27,7 @@ TEST(ChannelLaw, ThresholdsGiveTheNearestCodeOfEveryAccumulator) {
     const double step = 0.1 + std::abs(real(random));
     for (const int bits : {1, 2, 4}) {
       const bool sign = bits == 1 && trial % 2 == 0;
-      const Channel channel = channel_law(affine, bits, {step, 0, sign ? 0 : step / 2});
+      const Channel channel = channel_law(affine, bits, {step, 0, sign ? 0 : step / 2, 0});
       ASSERT_TRUE(std::is_sorted(channel.thresholds.begin(), channel.thresholds.end()));
       for (std::int32_t accumulator = -300; accumulator <= 300; ++accumulator) {
         const double y = affine.unit * accumulator + affine.constant;
@@ -44,15 +44,15 @@ TEST(ChannelLaw, ThresholdsGiveTheNearestCodeOfEveryAccumulator) {
 }
 
 TEST(ChannelLaw, TiesGoUpwards) {
-  EXPECT_EQ(code_of(channel_law({0.5, 0}, 2, {1, 0, 0.5}), 1), 1);    // y = 1/2
-  EXPECT_EQ(code_of(channel_law({-0.5, 0}, 2, {1, 0, 0.5}), -3), 2);  // y = 3/2
-  EXPECT_EQ(code_of(channel_law({1, 0}, 1, {1, 0, 0}), 0), 1);        // sign(0) = +1
-  EXPECT_EQ(code_of(channel_law({-1, 0}, 1, {1, 0, 0}), 0), 1);
+  EXPECT_EQ(code_of(channel_law({0.5, 0}, 2, {1, 0, 0.5, 0}), 1), 1);    // y = 1/2
+  EXPECT_EQ(code_of(channel_law({-0.5, 0}, 2, {1, 0, 0.5, 0}), -3), 2);  // y = 3/2
+  EXPECT_EQ(code_of(channel_law({1, 0}, 1, {1, 0, 0, 0}), 0), 1);        // sign(0) = +1
+  EXPECT_EQ(code_of(channel_law({-1, 0}, 1, {1, 0, 0, 0}), 0), 1);
 }
 
 TEST(ChannelLaw, AChannelWithoutGainGivesItsConstant) {
-  const Channel two = channel_law({0, 1.6}, 2, {1, 0, 0.5});
-  const Channel byte = channel_law({0, 1.6}, 8, {1, 0, 0.5});
+  const Channel two = channel_law({0, 1.6}, 2, {1, 0, 0.5, 0});
+  const Channel byte = channel_law({0, 1.6}, 8, {1, 0, 0.5, 0});
   for (const std::int32_t accumulator : {-1000000, 0, 1000000}) {
     EXPECT_EQ(code_of(two, accumulator), 2);
     EXPECT_EQ(
@@ -67,7 +67,7 @@ TEST(ChannelLaw, FactorsOfEitherSignRoundTheRealValue) {
   for (int trial = 0; trial < 1000; ++trial) {
     const Affine affine = {real(random) * 0.1, real(random) * 5};
     const double step = 0.05 + std::abs(real(random));
-    const Channel channel = channel_law(affine, 8, {step, 0, 0});
+    const Channel channel = channel_law(affine, 8, {step, 0, 0, 0});
     const auto accumulator = static_cast<std::int32_t>(real(random) * 2000);
     const int got = numeric::requantise(accumulator + channel.bias, channel.factor.multiplier,
                                         channel.factor.shift, -128);

@@ -35,6 +35,7 @@ Checkpoint make_checkpoint(std::uint64_t seed = 3) {
   checkpoint.seed = 9;
   checkpoint.batch = 64;
   checkpoint.calibration = {1, 2, 3, 4, 5, 6};
+  checkpoint.histograms.assign(5 * quant::Histogram::bins, 7);
   checkpoint.loss = LossKind::mean_squared_error;
   checkpoint.train_set_sha256 = "abc";
   checkpoint.recipe = "learning rate 0.1";
@@ -64,6 +65,7 @@ void expect_equal(const Checkpoint& actual, const Checkpoint& expected) {
   EXPECT_EQ(actual.batch, expected.batch);
   EXPECT_EQ(actual.recipe, expected.recipe);
   EXPECT_EQ(actual.calibration, expected.calibration);
+  EXPECT_EQ(actual.histograms, expected.histograms);
   expect_equal(actual.parameters, expected.parameters);
   ASSERT_EQ(actual.optimizer_state.size(), expected.optimizer_state.size());
   for (std::size_t i = 0; i < actual.optimizer_state.size(); ++i) {
