@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "model/zoo.hpp"
-#include "numeric/int8_layout.hpp"
+#include "numeric/engine_layout.hpp"
 #include "support/error.hpp"
 
 namespace dovetail::cost {
@@ -183,15 +183,14 @@ TEST(Folding, ThatDoesNotFitIsAnErrorWithARemedy) {
 
 TEST(Engine, AsBuiltForInt8MatchesTheFormulasOfItsReadme) {
   Question question = ask("mlp", "int8", "u280");
-  question.folding = Folding{int8::pe, int8::simd};
+  question.folding = Folding{engine::pe, engine::simd(8)};
   const Estimate estimate = estimate_engine(question);
-  // dense 784 → 256: a row of 28 takes two words of 16, so 56 words, 8 tiles; a weight word is
-  // eight bursts.
-  const int words = int8::image_words(28, 28, 1);
-  EXPECT_EQ(words, 56);
+  // dense 784 → 256: 49 words of 16 lanes, 8 tiles; a weight word is eight bursts.
+  const int words = engine::vector_words(28 * 28, 8);
+  EXPECT_EQ(words, 49);
   EXPECT_EQ(estimate.layers[1].cycles, 8 * words);
   EXPECT_EQ(estimate.layers[1].load_cycles, 8 * words * 8);
-  EXPECT_EQ(estimate.layers[1].weight_bytes, 8 * words * int8::weight_word_bytes);
+  EXPECT_EQ(estimate.layers[1].weight_bytes, 8 * words * engine::weight_word_bytes(8));
   EXPECT_EQ(estimate.layers[2].cycles, 4 * 16);
 }
 
