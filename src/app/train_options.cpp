@@ -25,7 +25,7 @@ struct TypedOptions {
   std::string schedule = to_string(LearningRate{}.kind);
   double rate = 0.05, rate_factor = 0.1;
   double momentum = 0.9, decay = 0;
-  std::string fpga_formats = "int8", failure = "retire";
+  std::string fpga_formats, failure = "retire";
   std::string share = "0", keep = "1", select = to_string(SelectKind::rank), weight = "1";
   BoostSettings boost;
   std::string rounding = "stochastic";
@@ -220,8 +220,10 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   line.add("seed", settings.seed, "of initial weights, order and dropout");
   line.add("format", typed.format, "number format of training: float32");
   line.add("fpga-format", typed.fpga_formats,
-           fmt::format("formats that every epoch's weights are scored in, such as A,B: {}",
-                       fmt::join(quant::pack_formats(), ", ")));
+           fmt::format(
+               "formats that every epoch's weights are scored in, such as A,B; by default that of "
+               "--qat, or int8. Known: {}",
+               fmt::join(quant::pack_formats(), ", ")));
   line.add("within", settings.within_points,
            "points below float32 within which the summary names the smallest format");
   line.add("fpga-failure", typed.failure,
@@ -245,6 +247,8 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   settings.learning_rate.kind = parse_schedule(typed.schedule);
   settings.learning_rate.base = static_cast<float>(typed.rate);
   settings.learning_rate.factor = static_cast<float>(typed.rate_factor);
+  if (typed.fpga_formats.empty())
+    typed.fpga_formats = settings.quantisation ? settings.quantisation->format : "int8";
   settings.fpga_formats = parse_list(typed.fpga_formats);
   settings.boost = boost_settings(typed, settings.fpga_formats.front());
   options.stochastic = typed.rounding == "stochastic";

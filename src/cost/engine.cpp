@@ -47,14 +47,15 @@ Launch launch_of(const Question& question, const LayerWork& layer, Folding f) {
 
 /// As hls/sliding_window.hpp fills its lines and reads its windows: not at the same time; the
 /// padding one element a cycle.
-std::int64_t window_unit_cycles(const LayerWork& layer, Folding f, const Launch& launch) {
+std::int64_t window_unit_cycles(const LayerWork& layer, Folding f) {
   const std::int64_t channels = stored_channels(layer, f);
   const std::int64_t border = layer.padding * channels;
   const std::int64_t row = divide_up(layer.in.width * channels, f.simd);
   const std::int64_t inside = layer.in.height * (border + row + border + f.simd);
   const std::int64_t outside =
       2 * layer.padding * (layer.in.width * channels + 2 * border + f.simd);
-  return inside + outside + layer.vectors() * launch.words;
+  const std::int64_t pieces = layer.kernel * divide_up(layer.kernel * channels, f.simd);
+  return inside + outside + layer.vectors() * pieces;
 }
 
 std::int64_t bytes_of(std::int64_t words, Folding f, int bits) {
@@ -62,13 +63,13 @@ std::int64_t bytes_of(std::int64_t words, Folding f, int bits) {
 }
 
 LayerCost input_cost(const Question& question, Folding f) {
-  // Every byte of the images goes through a table (quantise_input_int8), SIMD of them a cycle.
+  // Every byte of the images goes through a table (quantise_input), SIMD of them a cycle.
   const LayerWork& first = question.work.front();
   LayerCost cost;
   cost.name = "input";
   cost.kind = "input";
   cost.folding = {1, f.simd};
-  cost.cycles = first.in.height * divide_up(first.in.width * first.in.channels, f.simd);
+  cost.cycles = divide_up(first.in.size(), f.simd);
   cost.bytes =
       first.in.size() + bytes_of(cost.cycles, f, operands(question.format, first).input_bits);
   return cost;
@@ -83,7 +84,9 @@ LayerCost pool_cost(const Question& question, const LayerWork& layer, Folding f)
   cost.name = layer.name;
   cost.kind = to_string(layer.kind);
   cost.folding = {1, f.simd};
-  cost.cycles = in + out * layer.kernel * layer.kernel;  // hls/int8/max_pool_int8.cpp
+  // hls/engine/max_pool.cpp: lines, maxima over whole rows, then over each pixel's columns.
+  const std::int64_t rows = layer.out.height * layer.in.width * depth;
+  cost.cycles = in + rows * layer.kernel + out * (layer.kernel + 1);
   cost.bytes = bytes_of(in + out, f, bits);
   return cost;
 }
@@ -95,8 +98,7 @@ LayerCost linear_cost(const Question& question, const LayerWork& layer, Folding 
   cost.kind = to_string(layer.kind);
   cost.folding = f;
   const std::int64_t products = matrix_vector_cycles(launch.tiles, launch.words, layer.vectors());
-  const std::int64_t windows =
-      layer.kind == WorkKind::conv2d ? window_unit_cycles(layer, f, launch) : 0;
+  const std::int64_t windows = layer.kind == WorkKind::conv2d ? window_unit_cycles(layer, f) : 0;
   const int out_bits = launch.operands.output_bits > 0 ? launch.operands.output_bits : 32;
   const std::int64_t out_words =
       launch.out_words * (out_bits == 32 ? divide_up(32, launch.operands.input_bits) : 1);

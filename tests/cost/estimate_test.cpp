@@ -186,7 +186,7 @@ TEST(Engine, AsBuiltForInt8MatchesTheFormulasOfItsReadme) {
   question.folding = Folding{engine::pe, engine::simd(8)};
   const Estimate estimate = estimate_engine(question);
   // dense 784 → 256: 49 words of 16 lanes, 8 tiles; a weight word is eight bursts.
-  const int words = engine::vector_words(784, 8);
+  const int words = engine::vector_words(28 * 28, 8);
   EXPECT_EQ(words, 49);
   EXPECT_EQ(estimate.layers[1].cycles, 8 * words);
   EXPECT_EQ(estimate.layers[1].load_cycles, 8 * words * 8);
