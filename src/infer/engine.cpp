@@ -171,7 +171,8 @@ void Engine::run_batch(Worker& worker, const std::uint8_t* images, int batch, fl
 
   const PackedLayer& last = network_.layers.back();
   const std::size_t row = output_bytes(last) / sizeof(std::int32_t);
-  worker.outputs.back().read_checked(worker.accumulators.data(), count * row * sizeof(std::int32_t));
+  worker.outputs.back().read_checked(worker.accumulators.data(),
+                                     count * row * sizeof(std::int32_t));
   for (std::size_t n = 0; n < count; ++n) {
     for (std::size_t c = 0; c < last.scales.size(); ++c) {
       *logits++ = last.logit(c, worker.accumulators[n * row + c]);

@@ -14,8 +14,8 @@ struct Affine {
 
 /// What the codes of a layer's activations stand for: value = step · x + offset with x the integer
 /// that the next layer multiplies. `first` is the value from which code 1 stands, the others follow
-/// at distances of `step` (1 bit has no others). `mean` is the values' mean where calibration counted
-/// them, else 0.
+/// at distances of `step` (1 bit has no others). `mean` is the values' mean where calibration
+/// counted them, else 0.
 struct Steps {
   double step = 1, offset = 0, first = 0;
   double mean = 0;
