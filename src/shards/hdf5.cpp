@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "shards/hdf5_library.hpp"
+#include "shards/seal.hpp"
 
 namespace dovetail::hdf5 {
 namespace {
@@ -140,9 +141,18 @@ void Dataset::read_bytes(Element element, std::size_t begin, std::size_t count, 
 }
 
 File File::create(const fs::path& path) {
+  return create(path, 0);
+}
+
+File File::create_sealable(const fs::path& path) {
+  return create(path, user_block_bytes);
+}
+
+File File::create(const fs::path& path, std::size_t user_block) {
   const LibraryLock lock;
   const Id access = file_access(path);
   const Id properties = creation(H5P_FILE_CREATE, "/", path);
+  check(H5Pset_userblock(properties.get(), user_block), "set up", "user block", path);
   const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, properties.get(), access.get());
   if (id < 0) fail("make", path);
   return {Id(id, H5Fclose), path};

@@ -109,6 +109,8 @@ class File {
  public:
   /// Makes a new file, or empties an old one.
   static File create(const std::filesystem::path& path);
+  /// The same with room for a checksum over the whole file: see shards/seal.hpp.
+  static File create_sealable(const std::filesystem::path& path);
   static File open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
@@ -151,6 +153,7 @@ class File {
   }
 
  private:
+  static File create(const std::filesystem::path& path, std::size_t user_block);
   File(Id id, std::filesystem::path path) : id_(std::move(id)), path_(std::move(path)) {}
   void write_bytes(const std::string& name, Element element, const Extents& extents,
                    const void* values, std::size_t size, const Storage& storage);

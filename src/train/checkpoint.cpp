@@ -3,6 +3,7 @@
 
 #include "model/zoo.hpp"
 #include "shards/hdf5.hpp"
+#include "shards/seal.hpp"
 #include "support/checksum.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
@@ -73,7 +74,7 @@ std::string content_sha256(const Checkpoint& checkpoint) {
 }
 
 void write_content(const std::filesystem::path& path, const Checkpoint& checkpoint) {
-  hdf5::File file = hdf5::File::create(path);
+  hdf5::File file = hdf5::File::create_sealable(path);
   const auto integer = [&](const char* name, std::uint64_t value) {
     file.write_attribute("/", name, static_cast<std::int64_t>(value));
   };
@@ -178,7 +179,10 @@ Model model_of(const Checkpoint& checkpoint) {
 }
 
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
-  replace_file(path, [&](const std::filesystem::path& aside) { write_content(aside, checkpoint); });
+  replace_file(path, [&](const std::filesystem::path& aside) {
+    write_content(aside, checkpoint);
+    hdf5::seal(aside);
+  });
 }
 
 Checkpoint load_checkpoint(const std::filesystem::path& path) {
@@ -186,6 +190,7 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path))
     throw Error(fmt::format("there is no checkpoint {}", path.string()), remedy);
   try {
+    hdf5::expect_unchanged(path);
     const hdf5::File file = hdf5::File::open(path);
     if (!file.has_attribute("/", "format") ||
         file.read_attribute<std::string>("/", "format") != format_name) {
