@@ -176,7 +176,7 @@ bool FpgaRank::score_samples() {
   // ranks that skip different steps spoil no pool for each other.
   const bool shared = duties_.timing.wait;
   const auto step =
-      score_window_.next([&](std::uint64_t s) { return shared || s % serving_ == position_; });
+      score_window_.take([&](std::uint64_t s) { return shared || s % serving_ == position_; });
   if (!step) return false;
   const PhaseTimer timer(phases_.select_s);
   const StepSchedule::Step plan = duties_.schedule.at(*step);
@@ -200,7 +200,7 @@ bool FpgaRank::score_samples() {
 }
 
 bool FpgaRank::contribute() {
-  const auto step = gradient_window_.next([](std::uint64_t) { return true; });
+  const auto step = gradient_window_.take([](std::uint64_t) { return true; });
   if (!step) return false;
   const PhaseTimer timer(phases_.contribute_s);
   const StepSchedule::Step plan = duties_.schedule.at(*step);

@@ -29,9 +29,10 @@ class StepWindow {
   /// The roster has changed: what was meant for others may now be this rank's.
   void begin_anew() { next_ = progress_; }
 
-  /// The next step in the window that `is_mine(step)` takes; nullopt until more is known.
+  /// Hands out the next step in the window that `is_mine(step)` takes, once, unless begin_anew
+  /// comes after it; nullopt until more is known.
   template <typename IsMine>
-  std::optional<std::uint64_t> next(const IsMine& is_mine) const {
+  std::optional<std::uint64_t> take(const IsMine& is_mine) {
     if (!version_) return std::nullopt;
     const std::uint64_t useful = progress_ + offset_;
     const std::uint64_t begin =
@@ -40,14 +41,15 @@ class StepWindow {
         std::min(timing_.last_step,
                  timing_.wait ? timing_.next_publication(*version_) : useful + lag_ + ahead);
     for (std::uint64_t step = begin; step < end; ++step) {
-      if (is_mine(step)) return step;
+      if (!is_mine(step)) continue;
+      next_ = step + 1;
+      return step;
     }
     return std::nullopt;
   }
 
   /// The result for `step` is on its way; call after the newest steps_done.
   void finished(std::uint64_t step) {
-    next_ = step + 1;
     const std::uint64_t useful = progress_ + offset_;
     if (step < useful) {
       lag_ = std::min(lag_ + (useful - step), most_lag);

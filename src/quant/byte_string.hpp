@@ -5,15 +5,22 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "support/checksum.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
 namespace dovetail::quant {
 
 static_assert(std::endian::native == std::endian::little, "numbers are copied as they are");
+
+[[noreturn]] inline void damaged(const std::string& how) {
+  throw Error(fmt::format("a weight pack is damaged: {}", how),
+              "It must arrive as it was sent; start the job again");
+}
 
 class ByteWriter {
  public:
@@ -44,7 +51,8 @@ class ByteWriter {
 /// Throws Error when asked for more than is left.
 class ByteReader {
  public:
-  ByteReader(const std::uint8_t* bytes, std::size_t size) : bytes_(bytes), left_(size) {}
+  explicit ByteReader(std::span<const std::uint8_t> bytes)
+      : bytes_(bytes.data()), left_(bytes.size()) {}
 
   template <typename T>
   T value() {
@@ -68,10 +76,7 @@ class ByteReader {
 
  private:
   const std::uint8_t* take(std::size_t count) {
-    if (count > left_) {
-      throw Error("a weight pack is damaged: it ends too early",
-                  "It must arrive as it was sent; start the job again");
-    }
+    if (count > left_) damaged("it ends too early");
     const std::uint8_t* from = bytes_;
     bytes_ += count;
     left_ -= count;
@@ -81,5 +86,24 @@ class ByteReader {
   const std::uint8_t* bytes_;
   std::size_t left_;
 };
+
+/// A pack ends with the SHA-256 of all before it, in hexadecimal digits.
+inline constexpr std::size_t checksum_digits = 64;
+
+/// Appends the checksum.
+inline void seal(std::vector<std::uint8_t>& bytes) {
+  const std::string sum = sha256_hex(std::span<const std::uint8_t>(bytes));
+  bytes.insert(bytes.end(), sum.begin(), sum.end());
+}
+
+/// What lies before the checksum. Throws Error where that does not match.
+inline std::span<const std::uint8_t> sealed_content(std::span<const std::uint8_t> bytes) {
+  if (bytes.size() < checksum_digits) damaged("it is shorter than its checksum");
+  const auto content = bytes.first(bytes.size() - checksum_digits);
+  const auto digits = bytes.last(checksum_digits);
+  if (sha256_hex(content) != std::string(digits.begin(), digits.end()))
+    damaged("its SHA-256 does not match");
+  return content;
+}
 
 }  // namespace dovetail::quant

@@ -5,103 +5,24 @@
 // name[32]; then for each layer with weights its weights, parameters and scales, whose sizes follow
 // from the shapes; last the SHA-256 of all of it in 64 hexadecimal digits.
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "numeric/engine_layout.hpp"
 #include "numeric/requantise.hpp"
+#include "quant/byte_string.hpp"
 #include "quant/channel_law.hpp"
 #include "quant/packed_network.hpp"
-#include "support/checksum.hpp"
-#include "support/error.hpp"
-#include "support/text.hpp"
 
 namespace dovetail::quant {
 namespace {
 
-static_assert(std::endian::native == std::endian::little,
-              "a pack's numbers are copied as they are");
-
 constexpr char magic[] = "DOVEPACK";
 constexpr std::int32_t layout_version = 2;
-constexpr std::size_t checksum_digits = 64;
 constexpr std::size_t format_bytes = 16, model_bytes = 32, name_bytes = 32;
 constexpr std::int32_t max_layers = 1024;
 
-[[noreturn]] void damaged(const std::string& how) {
-  throw Error(fmt::format("a weight pack is damaged: {}", how),
-              "It must arrive as it was sent; start the job again");
-}
-
-class Writer {
- public:
-  template <typename T>
-  void value(const T& v) {
-    values(&v, 1);
-  }
-  template <typename T>
-  void values(const T* first, std::size_t count) {
-    const auto* from = reinterpret_cast<const std::uint8_t*>(first);
-    bytes_.insert(bytes_.end(), from, from + count * sizeof(T));
-  }
-  void text(const std::string& text, std::size_t field) {
-    if (text.size() >= field)
-      throw Error(fmt::format("the name {} is longer than {} characters", text, field - 1));
-    std::vector<char> padded(field, '\0');
-    std::copy(text.begin(), text.end(), padded.begin());
-    values(padded.data(), field);
-  }
-  std::vector<std::uint8_t>& bytes() { return bytes_; }
-
- private:
-  std::vector<std::uint8_t> bytes_;
-};
-
-class Reader {
- public:
-  Reader(const std::uint8_t* bytes, std::size_t size) : bytes_(bytes), left_(size) {}
-
-  template <typename T>
-  T value() {
-    T v;
-    std::memcpy(&v, take(sizeof v), sizeof v);
-    return v;
-  }
-  template <typename T>
-  std::vector<T> values(std::size_t count) {
-    const std::uint8_t* from = take(count * sizeof(T));
-    std::vector<T> result(count);
-    if (count > 0) std::memcpy(result.data(), from, count * sizeof(T));
-    return result;
-  }
-  std::string text(std::size_t field) {
-    const std::vector<char> padded = values<char>(field);
-    return std::string(padded.begin(), std::find(padded.begin(), padded.end(), '\0'));
-  }
-  bool at_end() const { return left_ == 0; }
-
- private:
-  const std::uint8_t* take(std::size_t count) {
-    if (count > left_) damaged("it ends too early");
-    const std::uint8_t* from = bytes_;
-    bytes_ += count;
-    left_ -= count;
-    return from;
-  }
-
-  const std::uint8_t* bytes_;
-  std::size_t left_;
-};
-
-std::string checksum(const std::uint8_t* bytes, std::size_t count) {
-  Sha256 sum;
-  sum.update(bytes, count);
-  return sum.hex();
-}
-
-PackedLayer read_layer(Reader& reader) {
+PackedLayer read_layer(ByteReader& reader) {
   PackedLayer layer;
   layer.kind = static_cast<LayerKind>(reader.value<std::int32_t>());
   for (int* field :
@@ -114,7 +35,7 @@ PackedLayer read_layer(Reader& reader) {
   return layer;
 }
 
-void write_layer(Writer& writer, const PackedLayer& layer) {
+void write_layer(ByteWriter& writer, const PackedLayer& layer) {
   writer.value(static_cast<std::int32_t>(layer.kind));
   for (const int field :
        {layer.in_channels, layer.in_height, layer.in_width, layer.out_channels, layer.out_height,
@@ -125,7 +46,7 @@ void write_layer(Writer& writer, const PackedLayer& layer) {
   writer.text(layer.name, name_bytes);
 }
 
-void read_blobs(Reader& reader, PackedLayer& layer) {
+void read_blobs(ByteReader& reader, PackedLayer& layer) {
   layer.weights = reader.values<std::uint8_t>(layer.weight_bytes());
   layer.parameters = reader.values<std::int32_t>(layer.parameter_count());
   layer.scales = reader.values<float>(static_cast<std::size_t>(layer.out_channels));
@@ -167,7 +88,7 @@ void check_parameters(const PackedLayer& layer) {
 }
 
 /// Reads magic, layout and number of layers; the format name follows.
-std::int32_t read_start(Reader& reader) {
+std::int32_t read_start(ByteReader& reader) {
   for (std::size_t i = 0; i + 1 < sizeof magic; ++i) {
     if (reader.value<char>() != magic[i]) damaged("it does not begin as one");
   }
@@ -180,13 +101,13 @@ std::int32_t read_start(Reader& reader) {
 }  // namespace
 
 std::string format_of(const WeightPack& pack) {
-  Reader reader(pack.bytes.data(), pack.bytes.size());
+  ByteReader reader(pack.bytes);
   read_start(reader);
   return reader.text(format_bytes);
 }
 
 WeightPack serialise(const PackedNetwork& network) {
-  Writer writer;
+  ByteWriter writer;
   writer.values(magic, sizeof magic - 1);
   writer.value(layout_version);
   writer.value(static_cast<std::int32_t>(network.layers.size()));
@@ -204,19 +125,12 @@ WeightPack serialise(const PackedNetwork& network) {
     writer.values(layer.scales.data(), layer.scales.size());
     writer.values(layer.biases.data(), layer.biases.size());
   }
-  const std::string sum = checksum(writer.bytes().data(), writer.bytes().size());
-  writer.values(sum.data(), sum.size());
+  seal(writer.bytes());
   return {network.version, std::move(writer.bytes())};
 }
 
 PackedNetwork parse(const WeightPack& pack) {
-  if (pack.bytes.size() < checksum_digits) damaged("it is shorter than its checksum");
-  const std::size_t content = pack.bytes.size() - checksum_digits;
-  const std::string sum(pack.bytes.begin() + static_cast<std::ptrdiff_t>(content),
-                        pack.bytes.end());
-  if (checksum(pack.bytes.data(), content) != sum) damaged("its SHA-256 does not match");
-
-  Reader reader(pack.bytes.data(), content);
+  ByteReader reader(sealed_content(pack.bytes));
   PackedNetwork network;
   const std::int32_t layers = read_start(reader);
   network.format = reader.text(format_bytes);

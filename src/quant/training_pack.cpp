@@ -15,7 +15,6 @@
 #include "numeric/shared_exponent.hpp"
 #include "numeric/training_layout.hpp"
 #include "quant/byte_string.hpp"
-#include "support/checksum.hpp"
 
 namespace dovetail::quant {
 namespace {
@@ -23,13 +22,7 @@ namespace {
 constexpr char magic[] = {'D', 'O', 'V', 'E', 'T', 'R', 'N', 'P'};
 constexpr std::int32_t layout_version = 1;
 constexpr std::int32_t max_layers = 1024;
-constexpr std::size_t checksum_digits = 64;
 constexpr std::size_t format_bytes = 16, model_bytes = 32, name_bytes = 32;
-
-[[noreturn]] void damaged(const std::string& how) {
-  throw Error(fmt::format("a weight pack is damaged: {}", how),
-              "It must arrive as it was sent; start the job again");
-}
 
 /// The fields of a layer that stand in the table, in order.
 template <typename Layer>
@@ -169,8 +162,7 @@ WeightPack serialise(TrainingNetwork& network) {
     writer.values(layer.exponents.data(), layer.exponents.size());
     write_codes(writer, layer, network.format.bits);
   }
-  const std::string sum = sha256_hex(std::span<const std::uint8_t>(writer.bytes()));
-  writer.values(sum.data(), sum.size());
+  seal(writer.bytes());
   return {network.version, std::move(writer.bytes())};
 }
 
@@ -253,13 +245,7 @@ WeightPack pack_training(const Network& source, const std::string& format, std::
 }
 
 TrainingNetwork parse_training(const WeightPack& pack) {
-  if (pack.bytes.size() < checksum_digits) damaged("it is shorter than its checksum");
-  const std::size_t content = pack.bytes.size() - checksum_digits;
-  const std::string sum(pack.bytes.begin() + static_cast<std::ptrdiff_t>(content),
-                        pack.bytes.end());
-  if (sha256_hex(std::span(pack.bytes).first(content)) != sum)
-    damaged("its SHA-256 does not match");
-  ByteReader reader(pack.bytes.data(), content);
+  ByteReader reader(sealed_content(pack.bytes));
   const auto start = reader.values<char>(sizeof magic);
   if (!std::equal(start.begin(), start.end(), magic)) damaged("it is no pack for training");
   if (reader.value<std::int32_t>() != layout_version) damaged("its layout is another one");

@@ -52,6 +52,18 @@ std::string CardState::bank_name(int group) const {
   return index < banks.size() ? banks[index].get_tag() : fmt::format("memory group {}", group);
 }
 
+void CardState::note_stuck(const std::string& kernel) {
+  const std::lock_guard lock(stuck_mutex);
+  if (stuck.empty()) stuck = fmt::format("kernel {} has not returned within {} s", kernel, timeout_s);
+}
+
+void CardState::expect_responsive(const std::string& and_so) {
+  const std::lock_guard lock(stuck_mutex);
+  if (stuck.empty()) return;
+  throw Error(fmt::format("{}: {}{}", label, stuck, and_so),
+              "Restart the job; reset a real card with `xbutil reset`");
+}
+
 Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
     : state_(std::make_shared<CardState>()) {
   expect_whole_xclbin(xclbin);
@@ -71,11 +83,7 @@ Card::~Card() = default;
 
 void Card::load(const std::filesystem::path& xclbin) {
   expect_whole_xclbin(xclbin);
-  if (state_->stuck) {
-    throw Error(fmt::format("{}: an earlier launch has not returned, so {} is not loaded",
-                            state_->label, xclbin.string()),
-                "Restart the job; reset a real card with `xbutil reset`");
-  }
+  state_->expect_responsive(fmt::format(", so {} is not loaded", xclbin.string()));
   const std::string file = xclbin.string();
   with_xrt(fmt::format("{}: loading {}", state_->label, file),
            "It was built for another card, or another job keeps the card", [&] {

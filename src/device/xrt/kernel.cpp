@@ -48,11 +48,7 @@ const char* meaning(ert_cmd_state state) {
 }  // namespace
 
 void Kernel::begin(std::size_t arguments) {
-  if (state_->card->stuck) {
-    throw Error(fmt::format("{}: an earlier launch has not returned, so kernel {} is not started",
-                            state_->card->label, name_),
-                "Restart the job; reset a real card with `xbutil reset`");
-  }
+  state_->card->expect_responsive(fmt::format(", so kernel {} is not started", name_));
   if (arguments != state_->arguments.size()) {
     throw Error(fmt::format("{}: kernel {} takes {} arguments, not {}", state_->card->label, name_,
                             state_->arguments.size(), arguments));
@@ -112,11 +108,9 @@ void Kernel::finish() {
       });
   if (ended == ERT_CMD_STATE_COMPLETED) return;
   if (ended == ERT_CMD_STATE_TIMEOUT) {
-    state_->card->stuck = true;
     keep_for_good(state_);
-    throw Error(fmt::format("{}: kernel {} has not returned within {} s", state_->card->label,
-                            name_, timeout_s),
-                "Restart the job; reset a real card with `xbutil reset`");
+    state_->card->note_stuck(name_);
+    state_->card->expect_responsive("");
   }
   throw Error(fmt::format("{}: kernel {} failed: {} (state {})", state_->card->label, name_,
                           meaning(ended), static_cast<int>(ended)),

@@ -2,7 +2,7 @@
 // include it.
 #pragma once
 
-#include <atomic>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -22,7 +22,12 @@ struct CardState {
   xrt::device device;
   xrt::xclbin xclbin;
   xrt::uuid uuid;
-  std::atomic<bool> stuck{false};  // a launch has not returned in time
+  std::mutex stuck_mutex;
+  std::string stuck;  // what has not returned in time, and how long it had; empty: nothing
+
+  /// Throws Error, with what is stuck and that `and_so`, where a launch has not returned.
+  void expect_responsive(const std::string& and_so);
+  void note_stuck(const std::string& kernel);
 
   /// "HBM[3]", or the number of the group where XRT has joined banks.
   std::string bank_name(int group) const;
