@@ -54,7 +54,8 @@ std::string CardState::bank_name(int group) const {
 
 void CardState::note_stuck(const std::string& kernel) {
   const std::lock_guard lock(stuck_mutex);
-  if (stuck.empty()) stuck = fmt::format("kernel {} has not returned within {} s", kernel, timeout_s);
+  if (stuck.empty())
+    stuck = fmt::format("kernel {} has not returned within {} s", kernel, timeout_s);
 }
 
 void CardState::expect_responsive(const std::string& and_so) {
