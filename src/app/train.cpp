@@ -89,10 +89,12 @@ void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>
   if (gpu_ranks.is_lead()) {
     make_writable_folder(settings.out);
     log.emplace(settings.out / "run.jsonl", settings.resume);
+    const bool by_steps = settings.steps > 0;
     log->event("start", {{"model", settings.model},
                          {"qat", settings.quantisation ? describe(*settings.quantisation) : "none"},
                          {"data", settings.data.string()},
-                         {"epochs", settings.epochs},
+                         {"epochs", by_steps ? Json(nullptr) : Json(settings.epochs)},
+                         {"steps", by_steps ? Json(settings.steps) : Json(nullptr)},
                          {"batch", settings.batch},
                          {"seed", settings.seed},
                          {"resume", settings.resume},

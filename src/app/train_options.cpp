@@ -19,6 +19,7 @@ namespace {
 /// Options as they are typed; checked and turned into settings afterwards.
 struct TypedOptions {
   std::string data, out;
+  std::optional<int> epochs, steps;
   std::string format = "float32";
   std::string optimizer = to_string(OptimizerSettings{}.kind);
   std::string loss = to_string(TrainSettings{}.loss);
@@ -122,7 +123,7 @@ void expect_effects(const TrainSettings& settings, const TypedOptions& typed) {
     expect(typed.rate_factor == usual.rate_factor, "--step-factor " + problem, remedy);
   }
   // No mistake where the run is to be resumed.
-  if (settings.warmup_epochs > settings.epochs) {
+  if (!typed.steps && settings.warmup_epochs > settings.epochs) {
     log::warn(
         fmt::format("the warm-up of {} epochs is longer than this run of {}: the learning "
                     "rate never reaches --lr {}",
@@ -144,8 +145,12 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
   expect(typed.failure == "retire" || typed.failure == "abort",
          fmt::format("unknown --fpga-failure '{}'", typed.failure), "Known: retire, abort");
   check_boost(settings.boost, typed, settings.batch);
+  expect(!typed.epochs || !typed.steps, "both --epochs and --steps say when training ends",
+         "Give one of them");
   expect(settings.epochs >= 1, fmt::format("--epochs {} trains nothing", settings.epochs),
          "Give 1 or more");
+  expect(typed.steps.value_or(1) >= 1,
+         fmt::format("--steps {} trains nothing", typed.steps.value_or(0)), "Give 1 or more");
   expect(settings.batch >= 1, fmt::format("--batch {} holds no samples", settings.batch),
          "Give 1 or more");
   expect(typed.rate > 0, fmt::format("--lr {} is not positive", typed.rate),
@@ -205,7 +210,11 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   line.add("data", typed.data, "the data set's folder (made by `dovetail shard`)");
   line.add("model", settings.model, fmt::format("one of: {}", fmt::join(model_names(), ", ")));
   line.add("out", typed.out, "the run's folder: run.jsonl, summary.json, checkpoint.h5");
-  line.add("epochs", settings.epochs, "passes over the training set");
+  line.add("epochs", typed.epochs, "passes over the training set (3 unless told)");
+  line.add("steps", typed.steps,
+           "in place of --epochs: training ends after so many steps, the schedule spans them");
+  line.add("validate-every", settings.validate_every,
+           "steps between two validations within an epoch, logged as events; 0: none");
   line.add("batch", settings.batch, "global batch: samples of one step over all GPU ranks");
   line.add("lr", typed.rate, "learning rate");
   line.add("lr-schedule", typed.schedule, "constant, step or cosine");
@@ -239,6 +248,8 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
 
   settings.data = typed.data;
   settings.out = typed.out;
+  settings.epochs = typed.epochs.value_or(settings.epochs);
+  settings.steps = static_cast<std::uint64_t>(std::max(0, typed.steps.value_or(0)));
   settings.optimizer.kind = parse_optimizer(typed.optimizer);
   settings.optimizer.momentum = static_cast<float>(typed.momentum);
   settings.optimizer.weight_decay = static_cast<float>(typed.decay);

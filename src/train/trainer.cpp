@@ -40,6 +40,11 @@ InputStatistics input_statistics(const ShardReader& reader) {
           {manifest.standard_deviation.begin(), manifest.standard_deviation.end()}};
 }
 
+std::uint64_t training_steps(const TrainSettings& settings, const StepSchedule& schedule) {
+  if (settings.steps > 0) return settings.steps;
+  return schedule.steps_per_epoch() * static_cast<std::uint64_t>(settings.epochs);
+}
+
 Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
                  const Model& model, ShardReader& train_set, ShardReader& test_set,
                  Publisher* publisher, RunLog* log)
@@ -56,7 +61,8 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
   LearningRate& rate = settings_.learning_rate;
   const std::uint64_t steps_per_epoch = schedule_.steps_per_epoch();
   const auto steps = static_cast<double>(steps_per_epoch);
-  rate.total_steps = steps_per_epoch * static_cast<std::uint64_t>(settings_.epochs);
+  rate.total_steps = training_steps(settings_, schedule_);
+  settings_.epochs = static_cast<int>((rate.total_steps + steps_per_epoch - 1) / steps_per_epoch);
   rate.warmup_steps = static_cast<std::uint64_t>(std::llround(settings_.warmup_epochs * steps));
   rate.interval =
       static_cast<std::uint64_t>(std::max(1.0, std::round(settings_.step_epochs * steps)));
@@ -99,11 +105,13 @@ TrainResult Trainer::run() {
 
 double Trainer::train_epoch(std::uint64_t epoch) {
   Batch batch;
-  Progress progress(fmt::format("epoch {}/{}", epoch + 1, settings_.epochs),
-                    schedule_.steps_per_epoch(), "steps");
+  const std::uint64_t steps =
+      std::min(schedule_.steps_per_epoch(), training_steps(settings_, schedule_) - step_);
+  Progress progress(fmt::format("epoch {}/{}", epoch + 1, settings_.epochs), steps, "steps");
   StepStatistics sum;
   Stopwatch watch;
-  for (std::uint64_t step = 0; step < schedule_.steps_per_epoch(); ++step) {
+  const double validated_s = phases_.validate_s;
+  for (std::uint64_t step = 0; step < steps; ++step) {
     publish_for_boost();
     Stopwatch phase;
     feed_->next(step_, batch);
@@ -116,13 +124,15 @@ double Trainer::train_epoch(std::uint64_t epoch) {
     sum.loss_sum += done.loss_sum;
     sum.correct += done.correct;
     sum.samples += done.samples;
+    if (settings_.validate_every > 0 && step_ % settings_.validate_every == 0 && step + 1 < steps)
+      validate_within(epoch);
     if (!is_lead()) continue;
     if (step_ % steps_per_poll == 0) poll_fpga();
     progress.update(step + 1, fmt::format("loss {:.3f}", sum.loss_sum / sum.samples));
     if (step_ % steps_per_event == 0) log_step(epoch, done, sum.samples / watch.seconds());
   }
   progress.clear();
-  result_.training_s += watch.seconds();
+  result_.training_s += watch.seconds() - (phases_.validate_s - validated_s);
   result_.trained_samples += static_cast<std::uint64_t>(std::llround(sum.samples));
   return sum.loss_sum / sum.samples;
 }
@@ -201,6 +211,15 @@ void Trainer::validate() {
     throw Error(fmt::format("the test loss is not a finite number after step {}", step_),
                 "Lower --lr; the last checkpoint is untouched");
   }
+}
+
+void Trainer::validate_within(std::uint64_t epoch) {
+  validate();
+  if (!is_lead()) return;
+  log_->event("validation", {{"step", step_},
+                             {"epoch", epoch + 1},
+                             {"test_cross_entropy", result_.test_cross_entropy},
+                             {"test_accuracy", result_.test_accuracy}});
 }
 
 void Trainer::calibrate() {

@@ -33,9 +33,11 @@ struct TrainSettings {
   std::string model = "cnn";
   std::optional<Quantisation> quantisation{};  // train aware of it
   int epochs = 3;
-  int batch = 128;  // global: over all GPU ranks
+  std::uint64_t steps = 0;           // optimiser steps to end after, in place of epochs; 0: epochs
+  std::uint64_t validate_every = 0;  // steps between validations within an epoch; 0: none
+  int batch = 128;                   // global: over all GPU ranks
   OptimizerSettings optimizer;
-  LearningRate learning_rate;  // its total_steps is set from the data set
+  LearningRate learning_rate;  // its total_steps follows from the data set
   double warmup_epochs = 0;
   double step_epochs = 1;  // interval of the step schedule
   LossKind loss = LossKind::cross_entropy;
@@ -52,7 +54,7 @@ struct TrainResult {
   double test_cross_entropy = 0;
   double train_loss =
       std::nan("");  // mean over the last epoch; none where nothing was left to train
-  int epochs = 0;
+  int epochs = 0;    // begun
   std::uint64_t steps = 0;
   double training_s = 0;  // steps alone, without validation and checkpoints
   std::uint64_t trained_samples = 0;
@@ -64,7 +66,10 @@ struct TrainResult {
   std::vector<std::string> retired;  // FPGA ranks, each with the reason
 };
 
-/// The steps of a training, which FPGA ranks that boost it must know as well.
+/// Optimiser steps of the whole training. Where settings.steps ends it within an epoch, that epoch
+/// counts as one.
+std::uint64_t training_steps(const TrainSettings& settings, const StepSchedule& schedule);
+/// The steps of an epoch, which FPGA ranks that boost it must know as well.
 StepSchedule step_schedule(const TrainSettings& settings, std::uint64_t train_samples);
 /// @param first_step that this job trains.
 BoostTiming boost_timing(const TrainSettings& settings, const StepSchedule& schedule,
@@ -106,6 +111,7 @@ class Trainer {
   void log_step(std::uint64_t epoch, const StepStatistics& done, double rate);
   StepStatistics reduce_and_update(std::uint64_t step);
   void validate();
+  void validate_within(std::uint64_t epoch);
   /// Throws Error unless all ranks hold the same, finite weights.
   void expect_sound_weights();
   void calibrate();

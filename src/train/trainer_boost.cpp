@@ -42,7 +42,7 @@ StepSchedule step_schedule(const TrainSettings& settings, std::uint64_t train_sa
 BoostTiming boost_timing(const TrainSettings& settings, const StepSchedule& schedule,
                          std::uint64_t first_step) {
   return {.first_step = first_step,
-          .last_step = schedule.steps_per_epoch() * static_cast<std::uint64_t>(settings.epochs),
+          .last_step = training_steps(settings, schedule),
           .staleness = settings.boost.staleness,
           .wait = settings.boost.wait};
 }

@@ -30,7 +30,10 @@ std::string recipe(const TrainSettings& settings) {
   const LearningRate& rate = settings.learning_rate;
   const OptimizerSettings& optimizer = settings.optimizer;
   std::string text = fmt::format("learning rate {} {}", rate.base, to_string(rate.kind));
-  if (rate.kind == ScheduleKind::cosine) text += fmt::format(" over {} epochs", settings.epochs);
+  if (rate.kind == ScheduleKind::cosine) {
+    text += settings.steps > 0 ? fmt::format(" over {} steps", settings.steps)
+                               : fmt::format(" over {} epochs", settings.epochs);
+  }
   if (rate.kind == ScheduleKind::step)
     text += fmt::format(" by {} each {} epochs", rate.factor, settings.step_epochs);
   text += fmt::format(", warm-up {} epochs", settings.warmup_epochs);
@@ -56,10 +59,13 @@ void Trainer::expect_same_training(const Checkpoint& start,
   expect(start.batch == static_cast<std::uint64_t>(settings_.batch) && start.seed == settings_.seed,
          fmt::format("was trained with --batch {} --seed {}", start.batch, start.seed),
          "Resume with the same batch and seed");
-  expect(start.step == start.epoch * schedule_.steps_per_epoch(),
-         fmt::format("has {} steps in {} epochs, which would have {} each", start.step, start.epoch,
-                     schedule_.steps_per_epoch()),
-         "Resume with the same --boost and --boost-select");
+  expect(
+      start.step == start.epoch * schedule_.steps_per_epoch() ||
+          start.step == training_steps(settings_, schedule_),
+      fmt::format("has {} steps in {} epochs, which would have {} each", start.step, start.epoch,
+                  schedule_.steps_per_epoch()),
+      "Resume with the same --boost and --boost-select; a run that --steps ended within an epoch "
+      "does not go on");
   expect(start.train_set_sha256 == train_set_identity(train_set_), "was trained on other samples",
          "Resume with the same --data");
   // Where no epoch is left the change has no effect.

@@ -46,6 +46,20 @@ TEST_F(Usage, OptionsWithoutEffectAreRefused) {
           {"--step-factor", "--lr-schedule cosine"});
 }
 
+TEST_F(Usage, StepsTakeThePlaceOfEpochs) {
+  refused(dovetail(train({"--steps", "5"})), unusable_arguments,
+          {"--epochs and --steps", "one of them"});
+  const auto with = [&](const char* steps) {
+    return dovetail({"train", "--data", data(), "--model", "mlp", "--batch", "40", "--out", run(),
+                     "--steps", steps});
+  };
+  refused(with("0"), unusable_arguments, {"--steps 0 trains nothing"});
+  const Outcome outcome = with("2").run(patiently_s);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.text();
+  EXPECT_THAT(outcome.out, HasSubstr("trained for 1 epoch, 2 steps of"));
+  EXPECT_EQ(summary().at("steps"), 2);
+}
+
 TEST_F(Usage, AWarmUpBeyondTheRunIsSaid) {
   const Outcome outcome = succeed(train({"--epochs", "1", "--warmup-epochs", "2"}));
   EXPECT_THAT(outcome.err, HasSubstr("warm-up of 2 epochs is longer than this run of 1 epoch:"));

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 
 #include "model/zoo.hpp"
 #include "plan/fixture.hpp"
@@ -78,6 +79,52 @@ TEST_F(TrainerTest, StoppingAndResumingChangesNothing) {
   EXPECT_EQ(resumed.weights_sha256, expected.weights_sha256);
   EXPECT_EQ(resumed.steps, expected.steps);
   EXPECT_EQ(resumed.test_accuracy, expected.test_accuracy);
+}
+
+TEST_F(TrainerTest, EndsAfterExactlySoManySteps) {
+  constexpr std::uint64_t epoch = (train_samples + 15) / 16;  // steps
+  TrainSettings by_steps = settings(1, "by_steps"), by_epochs = settings(2, "by_epochs");
+  by_steps.steps = 2 * epoch;  // wins over its epochs
+  const TrainResult expected = train(world(), by_epochs);
+  EXPECT_EQ(train(world(), by_steps).weights_sha256, expected.weights_sha256);
+
+  by_steps.out = settings(1, "within").out;
+  by_steps.steps = epoch + 3;
+  by_steps.learning_rate.kind = ScheduleKind::cosine;
+  const TrainResult within = train(world(), by_steps);
+  EXPECT_EQ(within.steps, epoch + 3);
+  EXPECT_EQ(within.epochs, 2);
+  by_steps.resume = true;  // done already
+  const TrainResult again = train(world(), by_steps);
+  EXPECT_EQ(again.steps, epoch + 3);
+  EXPECT_EQ(again.trained_samples, 0u);
+  EXPECT_EQ(again.weights_sha256, within.weights_sha256);
+  by_steps.steps = 3 * epoch;
+  EXPECT_THROW(train(world(), by_steps), UsageError);
+}
+
+TEST_F(TrainerTest, ValidationWithinAnEpochIsLoggedAndChangesNothing) {
+  TrainSettings seen = settings(2, "seen"), unseen = settings(2, "unseen");
+  seen.validate_every = 2;
+  const TrainResult expected = train(world(), unseen);
+  const TrainResult result = train(world(), seen);
+  EXPECT_EQ(result.weights_sha256, expected.weights_sha256);
+  EXPECT_EQ(result.test_accuracy, expected.test_accuracy);
+  if (!world().is_lead()) return;
+  constexpr std::uint64_t epoch = (train_samples + 15) / 16;
+  std::vector<std::uint64_t> steps, due;
+  std::ifstream log(seen.out / "run.jsonl");
+  for (std::string line; std::getline(log, line);) {
+    const Json event = Json::parse(line);
+    if (event.at("event") != "validation") continue;
+    steps.push_back(event.at("step"));
+    EXPECT_GT(event.at("test_accuracy"), 0);
+    EXPECT_GT(event.at("test_cross_entropy"), 0);
+  }
+  for (std::uint64_t step = 2; step < 2 * epoch; step += 2) {
+    if (step != epoch) due.push_back(step);  // the epoch's own event has that one
+  }
+  EXPECT_EQ(steps, due);
 }
 
 TEST_F(TrainerTest, QuantisationAwareTrainingStopsAndResumesWithItsSteps) {
