@@ -14,6 +14,7 @@ int run_shard(const Arguments& arguments) {
   std::uint64_t samples_per_shard = options.samples_per_shard;
   std::uint64_t classes = 0;
   std::uint64_t limit = 0;
+  WrongLabels& wrong = options.wrong_labels;
   CommandLine line(
       "usage: dovetail shard --format idx|cifar|npy --images F [--labels F] --split train|test "
       "--out DIR",
@@ -28,8 +29,12 @@ int run_shard(const Arguments& arguments) {
   line.add("classes", classes, "number of classes; 0: as the data say");
   line.add("name", options.name, "the data set's name; by default the folder's");
   line.add("limit", limit, "take the first so many samples only; 0: all");
+  line.add("wrong-labels", wrong.share, "share of the labels to replace by another class");
+  line.add("seed", wrong.seed, "of --wrong-labels");
   for (const char* name : {"format", "images", "split", "out"}) line.require(name);
   if (!line.parse(arguments)) return 0;
+  if (wrong.share == 0 && wrong.seed != WrongLabels{}.seed)
+    throw UsageError("--seed has no effect without --wrong-labels", "Leave it out");
   options.images.assign(images.begin(), images.end());
   options.labels = labels;
   options.out = out;

@@ -47,7 +47,8 @@ MakeShardsSummary make_shards(const MakeShardsOptions& options) {
                                  {.split = options.split,
                                   .name = options.name,
                                   .classes = options.classes,
-                                  .samples_per_shard = options.samples_per_shard});
+                                  .samples_per_shard = options.samples_per_shard,
+                                  .wrong_labels = options.wrong_labels});
   summary.seconds = watch.seconds();
   return summary;
 }
@@ -61,6 +62,10 @@ std::string MakeShardsSummary::text() const {
   if (split == "train") {
     lines += fmt::format("\nmean {:.4f}, standard deviation {:.4f}", fmt::join(manifest.mean, " "),
                          fmt::join(manifest.standard_deviation, " "));
+  }
+  if (made.wrong_labels) {
+    lines += fmt::format("\n{} labels made wrong (seed {})", made.wrong_labels->samples,
+                         made.wrong_labels->seed);
   }
   return lines;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "shards/manifest.hpp"
+#include "shards/wrong_labels.hpp"
 
 namespace dovetail {
 
@@ -20,6 +21,7 @@ struct MakeShardsOptions {
   std::size_t classes = 0;  // 0: see SplitOptions
   std::string name = {};    // empty: the folder's
   std::size_t limit = 0;    // take the first so many samples only; 0: all
+  WrongLabels wrong_labels = {};
 };
 
 struct MakeShardsSummary {

@@ -79,6 +79,13 @@ Split parse_split(const std::string& name, const Json& json, const Complaint& co
     split.shards.push_back(parse_shard(shard, complain));
     sum += split.shards.back().samples;
   }
+  if (json.contains("wrong_labels")) {
+    const Json& wrong = json["wrong_labels"];
+    const Json& seed = field(wrong, "seed", complain);
+    if (!seed.is_number_unsigned()) complain("field seed is no whole number");
+    split.wrong_labels =
+        WrongLabelsMade{positive(wrong, "samples", complain), seed.get<std::uint64_t>()};
+  }
   if (sum != split.samples) {
     complain(
         fmt::format("split {} has {} samples, but its shards have {}", name, split.samples, sum));
@@ -162,7 +169,12 @@ void Manifest::save(const fs::path& folder) const {
       shards.push_back(
           {{"file", shard.file}, {"samples", shard.samples}, {"sha256", shard.sha256}});
     }
-    json["splits"][split_name] = {{"samples", split.samples}, {"shards", shards}};
+    Json& entry = json["splits"][split_name];
+    entry = {{"samples", split.samples}, {"shards", shards}};
+    if (split.wrong_labels) {
+      entry["wrong_labels"] = {{"samples", split.wrong_labels->samples},
+                               {"seed", split.wrong_labels->seed}};
+    }
   }
   replace_file_text(folder / file_name, json.dump(2) + "\n");
 }

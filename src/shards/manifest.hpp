@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,16 @@ struct ShardEntry {
   std::string sha256;  // over the images, then the labels as little-endian int32
 };
 
+/// What `dovetail shard --wrong-labels` did to a split.
+struct WrongLabelsMade {
+  std::size_t samples = 0;
+  std::uint64_t seed = 0;
+};
+
 struct Split {
   std::size_t samples = 0;
   std::vector<ShardEntry> shards;
+  std::optional<WrongLabelsMade> wrong_labels{};  // none made wrong on purpose
 };
 
 struct Manifest {

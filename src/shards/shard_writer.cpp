@@ -188,10 +188,14 @@ Manifest write_split(const fs::path& folder, const Samples& samples, const Split
   describe(manifest, samples, options, folder);
   if (options.split == "train") set_statistics(samples, manifest);
 
+  std::vector<std::int32_t> all_labels = samples.labels;
+  const std::size_t wrong = make_labels_wrong(all_labels, manifest.classes, options.wrong_labels);
+
   const StagingFolder staging(folder, options.split);
   Split split{samples.size(), {}};
+  if (wrong > 0) split.wrong_labels = WrongLabelsMade{wrong, options.wrong_labels.seed};
   const std::span images(samples.images);
-  const std::span labels(samples.labels);
+  const std::span<const std::int32_t> labels(all_labels);
   const std::size_t bytes = samples.shape.bytes();
   for (std::size_t begin = 0; begin < samples.size(); begin += options.samples_per_shard) {
     const std::size_t count = std::min(options.samples_per_shard, samples.size() - begin);

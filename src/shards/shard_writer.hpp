@@ -6,6 +6,7 @@
 
 #include "shards/manifest.hpp"
 #include "shards/samples.hpp"
+#include "shards/wrong_labels.hpp"
 
 namespace dovetail {
 
@@ -14,6 +15,7 @@ struct SplitOptions {
   std::string name = {};    // of the data set; empty: as it is, or the folder's
   std::size_t classes = 0;  // 0: from the samples, the other split, or the largest label
   std::size_t samples_per_shard = 8192;  // multiples of slab_samples read fastest
+  WrongLabels wrong_labels = {};         // made wrong on purpose, and noted in the manifest
 };
 
 /// Writes `<split>-00000.h5` … and the manifest, in place of an earlier version of this split;

@@ -46,6 +46,17 @@ class ManifestTest : public testing::Test {
   ScratchFolder folder_;
 };
 
+TEST_F(ManifestTest, NamesWhatIsBadAboutWrongLabels) {
+  const auto error_with = [&](const Json& wrong) {
+    return error_after([&](Json& json) { json["splits"]["train"]["wrong_labels"] = wrong; });
+  };
+  EXPECT_EQ(error_with({{"samples", 3}, {"seed", 0}}), "");
+  EXPECT_THAT(error_with({{"samples", 3}}), HasSubstr("field seed is missing"));
+  EXPECT_THAT(error_with({{"samples", 3}, {"seed", "x"}}), HasSubstr("field seed"));
+  EXPECT_THAT(error_with({{"samples", 0}, {"seed", 1}}), HasSubstr("field samples"));
+  EXPECT_THAT(error_with("many"), HasSubstr("field seed is missing"));
+}
+
 TEST_F(ManifestTest, RoundTrips) {
   const Manifest saved = example();
   saved.save(folder_.path());
