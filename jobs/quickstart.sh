@@ -34,26 +34,6 @@ dovetail=build/release/dovetail
 shards=data/fashion-mnist
 images=${DOVETAIL_FASHION_MNIST:-/usr/share/datasets/fashion-mnist}
 
-# idx_file NAME: the file of that name among the images, plain or compressed.
-idx_file() {
-  if [[ -r "$images/$1" ]]; then echo "$images/$1"; else echo "$images/$1.gz"; fi
-}
-
-# Before the build, so that nobody waits for it in vain.
-check_images() {
-  local name
-  for name in {train,t10k}-{images-idx3,labels-idx1}-ubyte; do
-    [[ -r "$(idx_file "$name")" ]] || die "no $name or $name.gz in $images. Get the four IDX files of Fashion-MNIST \
-(https://github.com/zalandoresearch/fashion-mnist) and set DOVETAIL_FASHION_MNIST to their folder."
-  done
-}
-
-# make_split SPLIT PREFIX FOLDER
-make_split() {
-  run "$dovetail" shard --format idx --images "$(idx_file "$2-images-idx3-ubyte")" \
-    --labels "$(idx_file "$2-labels-idx1-ubyte")" --split "$1" --out "$3" --name fashion-mnist
-}
-
 # The shards are made aside and renamed, so that a call that was broken off leaves nothing half made.
 make_shards() {
   if [[ -d "$shards" ]]; then

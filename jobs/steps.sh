@@ -1,4 +1,5 @@
-# The steps that the scripts in this folder share. Sourced, not run; the caller sets `root` and stands in it.
+# The steps that the scripts in this folder share. Sourced, not run; the caller sets `root` and stands in it, and for
+# Fashion-MNIST sets `images` and `dovetail`.
 # shellcheck shell=bash
 # shellcheck source=jobs/packages.sh
 source "$root/jobs/packages.sh"
@@ -35,4 +36,24 @@ allow_mpi_as_root() {
   if ((EUID == 0)); then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
   fi
+}
+
+# idx_file NAME: the file of that name among the images, plain or compressed.
+idx_file() {
+  if [[ -r "$images/$1" ]]; then echo "$images/$1"; else echo "$images/$1.gz"; fi
+}
+
+# Before the build, so that nobody waits for it in vain.
+check_images() {
+  local name
+  for name in {train,t10k}-{images-idx3,labels-idx1}-ubyte; do
+    [[ -r "$(idx_file "$name")" ]] || die "no $name or $name.gz in $images. Get the four IDX files of Fashion-MNIST \
+(https://github.com/zalandoresearch/fashion-mnist) and set DOVETAIL_FASHION_MNIST to their folder."
+  done
+}
+
+# make_split SPLIT PREFIX FOLDER OPTIONS...: one split of the shards.
+make_split() {
+  run "$dovetail" shard --format idx --images "$(idx_file "$2-images-idx3-ubyte")" \
+    --labels "$(idx_file "$2-labels-idx1-ubyte")" --split "$1" --out "$3" --name fashion-mnist "${@:4}"
 }

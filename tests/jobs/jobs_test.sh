@@ -70,7 +70,7 @@ check_syntax() {
     opening=$(sed -n '/^#!/!{p;q}' "$script")
     [[ "$opening" == "# "* ]] || fail "$script does not open with a sentence"
   done
-  for script in jobs/quickstart.sh jobs/test.sh jobs/mpirun/train.sh .ci/run; do
+  for script in jobs/quickstart.sh jobs/test.sh jobs/boost-ablation.sh jobs/mpirun/train.sh .ci/run; do
     [[ -x "$repository/$script" ]] || fail "$script is not executable"
   done
 }
@@ -89,7 +89,7 @@ check_lint() {
 
 check_help_and_refusal() {
   local script
-  for script in quickstart test mpirun/train; do
+  for script in quickstart test boost-ablation mpirun/train; do
     expect_exit 0 "$checkout/jobs/$script.sh" --help
     expect_text "Usage: jobs/$script.sh"
     expect_exit 2 "$checkout/jobs/$script.sh" --no-such-option
