@@ -18,6 +18,7 @@ not done again. Ends with results.json, table.md and plot.svg in the folder of t
   --validate-every N  steps between two test accuracies, which the steps to 0.90 are read from (default: 50)
   --parallel N        runs at once, each on one core or two (default: half of the cores)
   --gpus N            spread the runs over N NVIDIA GPUs (default: each run takes the first device)
+  --stop-after S      start no run later than this many seconds after the beginning; the same command goes on later
   --data DIR          the data set; made where it is missing (default: data/fashion-mnist)
   --wrong-data DIR    the same with 10 % of the training labels wrong; made where it is missing (default: DATA-wrong)
   --out DIR           where the runs go (default: runs/boost-ablation)
@@ -78,19 +79,19 @@ END
 }
 
 patterns=()
-seeds=5 steps=1407 validate_every=50 gpus=0 list=false
+seeds=5 steps=1407 validate_every=50 gpus=0 stop_after=0 list=false
 parallel=$((($(nproc) + 1) / 2))
 shards=data/fashion-mnist wrong_shards='' out=runs/boost-ablation
 while (($# > 0)); do
   case "$1" in
     --help | -h) usage; exit 0 ;;
     --list) list=true; shift; continue ;;
-    --rows | --seeds | --steps | --validate-every | --parallel | --gpus | --data | --wrong-data | --out) ;;
+    --rows | --seeds | --steps | --validate-every | --parallel | --gpus | --stop-after | --data | --wrong-data | --out) ;;
     *) usage >&2; exit 2 ;;
   esac
   if (($# < 2)); then usage >&2; exit 2; fi
   case "$1" in
-    --seeds | --steps | --validate-every | --parallel | --gpus)
+    --seeds | --steps | --validate-every | --parallel | --gpus | --stop-after)
       [[ "$2" =~ ^[1-9][0-9]*$ ]] || { echo "${0##*/}: $1 $2 is no whole number above 0" >&2; exit 2; } ;;
     --rows) patterns+=("$2") ;;
     # Relative to where the caller stands.
@@ -104,6 +105,7 @@ while (($# > 0)); do
     --validate-every) validate_every=$2 ;;
     --parallel) parallel=$2 ;;
     --gpus) gpus=$2 ;;
+    --stop-after) stop_after=$2 ;;
   esac
   shift 2
 done
@@ -215,6 +217,10 @@ run_all() {
   trap end_runs INT TERM
   while read -r _ row seed data fpga options; do
     if ((${#slot_of[@]} >= parallel)); then await_one; fi
+    if ((stop_after > 0 && SECONDS >= stop_after)); then
+      say "Starting no more runs after $SECONDS s"
+      break
+    fi
     local slot
     slot=$(free_slot)
     # shellcheck disable=SC2086  # options are words
