@@ -40,41 +40,41 @@ END
 table() {
   cat <<'END'
 group      row                against      weight data  fpga gpu    options
-gradients  gpu-128            gpu-64            4 clean    0 128    --batch 128
-gradients  gpu-64             -                 2 clean    0 64     --batch 64
-gradients  grad-int8          gpu-64            9 clean    1 64     --batch 128 --boost 1/2 --boost-format int8 --boost-staleness 0
-gradients  grad-int6          gpu-64            9 clean    1 64     --batch 128 --boost 1/2 --boost-format int6 --boost-staleness 0
-gradients  grad-bfp8          gpu-64            9 clean    1 64     --batch 128 --boost 1/2 --boost-format bfp8 --boost-staleness 0
-gradients  grad-bfp5          gpu-64            9 clean    1 64     --batch 128 --boost 1/2 --boost-format bfp5 --boost-staleness 0
-gradients  grad-int4          gpu-64            9 clean    1 64     --batch 128 --boost 1/2 --boost-format int4 --boost-staleness 0
-gradients  grad-int4-auto     gpu-64            9 clean    1 64     --batch 128 --boost 1/2 --boost-format int4 --boost-staleness 0 --boost-weight auto
-selection  random             gpu-64            3 clean    0 64     --batch 64 --boost-select 1/3 --select random
-selection  rank-float32       random            5 clean    0 64+192 --batch 64 --boost-select 1/3 --select rank --select-format float32
-selection  rank-int8          random            7 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 0
-selection  rank-int4          random            7 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int4 --boost-staleness 0
-selection  rank-w1a8          random            7 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format w1a8 --boost-staleness 0
-selection  hard-float32       random            5 clean    0 64+192 --batch 64 --boost-select 1/3 --select hard --select-format float32
-selection  hard-int8          random            7 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 0
-selection  hard-int4          random            7 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int4 --boost-staleness 0
-selection  hard-w1a8          random            7 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format w1a8 --boost-staleness 0
-selection  importance-float32 random            5 clean    0 64+192 --batch 64 --boost-select 1/3 --select importance --select-format float32
-selection  importance-int8    random            7 clean    1 64     --batch 64 --boost-select 1/3 --select importance --select-format int8 --boost-staleness 0
-selection  importance-int4    random            7 clean    1 64     --batch 64 --boost-select 1/3 --select importance --select-format int4 --boost-staleness 0
-selection  importance-w1a8    random            7 clean    1 64     --batch 64 --boost-select 1/3 --select importance --select-format w1a8 --boost-staleness 0
-staleness  rank-int8-20       random            6 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 20
-staleness  rank-int8-100      random            6 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 100
-staleness  rank-int8-312      random            6 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 312
-staleness  hard-int8-20       random            6 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 20 --select-insist
-staleness  hard-int8-100      random            6 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 100 --select-insist
-staleness  hard-int8-312      random            6 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 312 --select-insist
-staleness  grad-int8-20       gpu-64            9 clean    1 64     --batch 128 --boost 1/2 --boost-format int8 --boost-staleness 20
-both       both-int8          random           14 clean    1 64     --batch 128 --boost 1/2 --boost-format int8 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 0
-both       both-int8-20       random           14 clean    1 64     --batch 128 --boost 1/2 --boost-format int8 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 20
-wrong      wrong-gpu-128      wrong-random      4 wrong    0 128    --batch 128
-wrong      wrong-random       -                 3 wrong    0 64     --batch 64 --boost-select 1/3 --select random
-wrong      wrong-rank         wrong-random      7 wrong    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 0
-wrong      wrong-hard         wrong-random      7 wrong    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 0
-wrong      wrong-importance   wrong-random      7 wrong    1 64     --batch 64 --boost-select 1/3 --select importance --select-format int8 --boost-staleness 0
+gradients  gpu-128            gpu-64            6 clean    0 128    --batch 128
+gradients  gpu-64             -                 4 clean    0 64     --batch 64
+gradients  grad-int8          gpu-64           13 clean    1 64     --batch 128 --boost 1/2 --boost-format int8 --boost-staleness 0
+gradients  grad-int6          gpu-64           13 clean    1 64     --batch 128 --boost 1/2 --boost-format int6 --boost-staleness 0
+gradients  grad-bfp8          gpu-64           25 clean    1 64     --batch 128 --boost 1/2 --boost-format bfp8 --boost-staleness 0
+gradients  grad-bfp5          gpu-64           27 clean    1 64     --batch 128 --boost 1/2 --boost-format bfp5 --boost-staleness 0
+gradients  grad-int4          gpu-64           16 clean    1 64     --batch 128 --boost 1/2 --boost-format int4 --boost-staleness 0
+gradients  grad-int4-auto     gpu-64           16 clean    1 64     --batch 128 --boost 1/2 --boost-format int4 --boost-staleness 0 --boost-weight auto
+selection  random             gpu-64            4 clean    0 64     --batch 64 --boost-select 1/3 --select random
+selection  rank-float32       random            6 clean    0 64+192 --batch 64 --boost-select 1/3 --select rank --select-format float32
+selection  rank-int8          random           16 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 0
+selection  rank-int4          random           31 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int4 --boost-staleness 0
+selection  rank-w1a8          random           24 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format w1a8 --boost-staleness 0
+selection  hard-float32       random            6 clean    0 64+192 --batch 64 --boost-select 1/3 --select hard --select-format float32
+selection  hard-int8          random           16 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 0
+selection  hard-int4          random           31 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int4 --boost-staleness 0
+selection  hard-w1a8          random           24 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format w1a8 --boost-staleness 0
+selection  importance-float32 random            6 clean    0 64+192 --batch 64 --boost-select 1/3 --select importance --select-format float32
+selection  importance-int8    random           16 clean    1 64     --batch 64 --boost-select 1/3 --select importance --select-format int8 --boost-staleness 0
+selection  importance-int4    random           31 clean    1 64     --batch 64 --boost-select 1/3 --select importance --select-format int4 --boost-staleness 0
+selection  importance-w1a8    random           24 clean    1 64     --batch 64 --boost-select 1/3 --select importance --select-format w1a8 --boost-staleness 0
+staleness  rank-int8-20       random           10 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 20
+staleness  rank-int8-100      random           10 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 100
+staleness  rank-int8-312      random           10 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 312
+staleness  hard-int8-20       random           10 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 20 --select-insist
+staleness  hard-int8-100      random           10 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 100 --select-insist
+staleness  hard-int8-312      random           10 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 312 --select-insist
+staleness  grad-int8-20       gpu-64           12 clean    1 64     --batch 128 --boost 1/2 --boost-format int8 --boost-staleness 20
+both       both-int8          random           36 clean    1 64     --batch 128 --boost 1/2 --boost-format int8 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 0
+both       both-int8-20       random           26 clean    1 64     --batch 128 --boost 1/2 --boost-format int8 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 20
+wrong      wrong-gpu-128      wrong-random      6 wrong    0 128    --batch 128
+wrong      wrong-random       -                 4 wrong    0 64     --batch 64 --boost-select 1/3 --select random
+wrong      wrong-rank         wrong-random     16 wrong    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 0
+wrong      wrong-hard         wrong-random     16 wrong    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 0
+wrong      wrong-importance   wrong-random     16 wrong    1 64     --batch 64 --boost-select 1/3 --select importance --select-format int8 --boost-staleness 0
 END
 }
 
