@@ -173,7 +173,7 @@ start() {
   local words=(-n $((1 + fpga)) --oversubscribe --bind-to none "$dovetail" train --data "$data" --model cnn
     --optimizer sgd --momentum 0.9 --lr 0.05 --lr-schedule cosine --steps "$steps" --validate-every "$validate_every"
     --seed "$seed" --gpu-ranks 1 --fpga-ranks "$fpga" --out "$folder" "$@")
-  if [[ " $* " == *" --boost-staleness "* ]]; then words+=(--boost-wait); fi
+  if [[ " $* " == *" --boost"* ]]; then words+=(--boost-wait); fi
   rm -rf "$folder"
   mkdir -p "$folder"
   printf '%s\n' "$*" >"$folder/options.txt"

@@ -56,9 +56,10 @@ rm "$scratch/runs/${rows[0]}/1/summary.json"
 weights() { grep -o '"weights_sha256": "[0-9a-f]*"'; }
 [[ "$(weights <"$scratch/runs/results.json")" == "$(weights <<<"$before")" ]]
 
-# A run that fails is named, and the others go on.
-rm "$scratch/runs/${rows[0]}/1/summary.json" "$scratch/runs/${rows[1]}/1/summary.json" "$scratch"/data-wrong/train-*.h5
+# A run that fails is named, and what is done is collected all the same.
+rm "$scratch/runs/results.json" "$scratch/runs/${rows[1]}/1/summary.json" "$scratch"/data-wrong/train-*.h5
 code=0
 output=$(ablation 2>&1) || code=$?
 ((code == 1))
+grep -q '"row": "'"${rows[0]}" "$scratch/runs/results.json"
 [[ "$output" == *"1 runs failed: ${rows[1]}/1"* && "$output" == *"${rows[1]}/1/log.txt"* ]]
