@@ -232,28 +232,32 @@ run_all() {
   trap - INT TERM
 }
 
-rows=$(chosen_rows)
-[[ -n "$rows" ]] || { say "${0##*/}: no row matches ${patterns[*]}" >&2; exit 2; }
-runs=$(open_runs)
-open=$(grep -c . <<<"$runs" || true)
-done_runs=0
-say "$(wc -l <<<"$rows") rows, $seeds seeds; $open runs to do, $parallel at once"
-if $list; then
-  say "$runs"
-  exit 0
-fi
-[[ -x "$dovetail" ]] || die "no program at $dovetail. Build it (jobs/quickstart.sh), or set DOVETAIL."
-need mpirun "Install or load an MPI, such as Open MPI."
-need python3 "Install Python 3."
-make_shards "$shards"
-if grep -q ' wrong ' <<<"$rows"; then make_shards "$wrong_shards" --wrong-labels 0.1 --seed 1; fi
-allow_mpi_as_root
-mkdir -p "$out"
-table >"$out/rows.txt"
+main() {
+  rows=$(chosen_rows)
+  [[ -n "$rows" ]] || { say "${0##*/}: no row matches ${patterns[*]}" >&2; exit 2; }
+  runs=$(open_runs)
+  open=$(grep -c . <<<"$runs" || true)
+  done_runs=0
+  say "$(wc -l <<<"$rows") rows, $seeds seeds; $open runs to do, $parallel at once"
+  if $list; then
+    say "$runs"
+    return
+  fi
+  [[ -x "$dovetail" ]] || die "no program at $dovetail. Build it (jobs/quickstart.sh), or set DOVETAIL."
+  need mpirun "Install or load an MPI, such as Open MPI."
+  need python3 "Install Python 3."
+  make_shards "$shards"
+  if grep -q ' wrong ' <<<"$rows"; then make_shards "$wrong_shards" --wrong-labels 0.1 --seed 1; fi
+  allow_mpi_as_root
+  mkdir -p "$out"
+  table >"$out/rows.txt"
 
-run_all
-python3 "$report" collect "$out" --steps "$steps" --json "$out/results.json"
-python3 "$report" draw "$out/results.json" --table "$out/table.md" --plot "$out/plot.svg"
-say "$(cat "$out/table.md")"
-say "Results: $out/results.json, table.md, plot.svg"
-((${#failed[@]} == 0)) || die "${#failed[@]} runs failed: ${failed[*]}"
+  run_all
+  python3 "$report" collect "$out" --steps "$steps" --json "$out/results.json"
+  python3 "$report" draw "$out/results.json" --table "$out/table.md" --plot "$out/plot.svg"
+  say "$(cat "$out/table.md")"
+  say "Results: $out/results.json, table.md, plot.svg"
+  ((${#failed[@]} == 0)) || die "${#failed[@]} runs failed: ${failed[*]}"
+}
+
+main
