@@ -1,20 +1,14 @@
 // Products of 8-bit weights: multipliers, pe × simd of them, on activations of any width.
 #pragma once
 
+#include <square.hpp>
+
 #include "memory.hpp"
 
 namespace dovetail {
 namespace engine {
 
-constexpr int lanes = simd(8);
-static_assert(lanes == chunk_bytes, "a chunk of 8-bit codes is one word of lanes");
-
-/// The values of a word's activations.
-struct Lanes {
-  std::int8_t value[lanes];
-};
-
-constexpr int max_lane_words = max_lanes / lanes;
+constexpr int max_lane_words = max_lanes / byte_lanes;
 /// Vectors that meet each weight word while it is at hand. On the card they follow one another; a
 /// processor's registers are used better so.
 constexpr int vectors_at_once = 4;
@@ -45,36 +39,11 @@ inline void read_lanes(ChunkStream& vectors, ChunkStream& validity, LaneBlock* b
 #pragma HLS pipeline II = 1
       Lanes& to = block[c * parts + part].vector[n];
       if (bits == 8) {
-        for (int l = 0; l < lanes; ++l) to.value[l] = static_cast<std::int8_t>(codes.byte[l]);
+        for (int l = 0; l < byte_lanes; ++l) to.value[l] = static_cast<std::int8_t>(codes.byte[l]);
       } else {
-        for (int l = 0; l < lanes; ++l) {
-          to.value[l] = value_of(codes, marks, part * lanes + l, bits);
+        for (int l = 0; l < byte_lanes; ++l) {
+          to.value[l] = value_of(codes, marks, part * byte_lanes + l, bits);
         }
-      }
-    }
-  }
-}
-
-/// sums[n][p] += Σ_l x[n][l] · w[l][p]: pe × simd multiplications a vector, one cycle on the card.
-/// Weights lie in ±127, so the sum of two products fits 16 bits (2 · 127 · 128 = 32,512): the adder
-/// tree's first level is 16 bits wide, and a host's compiler multiplies twice as many lanes at
-/// once.
-inline void multiply_accumulate(const LaneBlock& x, const ByteWeights& w,
-                                Accumulators (&sums)[vectors_at_once]) {
-#pragma HLS inline
-  static_assert(lanes % 2 == 0, "products are added in pairs");
-  std::int16_t lane[vectors_at_once][lanes];
-  for (int n = 0; n < vectors_at_once; ++n) {
-    for (int l = 0; l < lanes; ++l) lane[n][l] = x.vector[n].value[l];
-  }
-  for (int l = 0; l < lanes; l += 2) {
-#pragma HLS unroll
-    for (int n = 0; n < vectors_at_once; ++n) {
-      for (int p = 0; p < pe; ++p) {
-#pragma HLS unroll
-        const std::int16_t even = static_cast<std::int16_t>(w.value[l][p] * lane[n][l]);
-        const std::int16_t odd = static_cast<std::int16_t>(w.value[l + 1][p] * lane[n][l + 1]);
-        sums[n].value[p] += static_cast<std::int16_t>(even + odd);
       }
     }
   }
@@ -84,12 +53,13 @@ inline void multiply_accumulate(const LaneBlock& x, const ByteWeights& w,
 /// invariant: cycles = words · vectors_at_once; a weight word is read once.
 inline void multiply_tile(const LaneBlock* block, const ByteWeights* weights, int words,
                           Accumulators (&result)[vectors_at_once]) {
-  Accumulators sums[vectors_at_once] = {};
+  SquareSums sums[vectors_at_once];
+  for (int n = 0; n < vectors_at_once; ++n) clear(sums[n]);
   for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 4
-    multiply_accumulate(block[w], weights[w], sums);
+    multiply_square(block[w].vector, weights[w], sums);
   }
-  for (int n = 0; n < vectors_at_once; ++n) result[n] = sums[n];
+  for (int n = 0; n < vectors_at_once; ++n) result[n] = accumulators(sums[n]);
 }
 static_assert(vectors_at_once == 4, "the loop over weight words starts one every so many cycles");
 

@@ -32,6 +32,9 @@ struct ParameterField {
 };
 static_assert(sizeof(ParameterField) == parameter_bytes, "as it lies in memory");
 
+constexpr int byte_lanes = simd(8);
+static_assert(byte_lanes == chunk_bytes, "a chunk of 8-bit codes is one word of lanes");
+
 /// The weights of one cycle, 8 bits each: simd lanes × pe output channels.
 struct ByteWeights {
   static constexpr int bits = 8;
