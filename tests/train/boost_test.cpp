@@ -37,6 +37,23 @@ class TwinInference : public infer::Inference {
   quant::PackedNetwork network_;
 };
 
+/// Scores by the images alone, whatever the weights.
+class WeightlessInference : public infer::Inference {
+ public:
+  void load(const quant::WeightPack&) override {}
+  std::vector<float> run(std::span<const std::uint8_t> images, std::size_t count) override {
+    const std::size_t image = images.size() / count;
+    std::vector<float> logits;
+    for (std::size_t i = 0; i < count; ++i) {
+      double hash = 0;
+      for (std::size_t at = 0; at < image; ++at)
+        hash += std::sin(static_cast<double>(at + 1)) * images[i * image + at];
+      for (int c = 0; c < 10; ++c) logits.push_back(static_cast<float>(4 * std::sin(hash + c)));
+    }
+    return logits;
+  }
+};
+
 /// Float32 gradients by a plan of its own. Fails at the call `fails_at`, counted from 1.
 class PlanGradients : public infer::GradientSource {
  public:
@@ -97,6 +114,7 @@ class BoostTest : public ::testing::Test {
 
   /// The whole job; FPGA ranks get an empty result. `fails_at` counts a source's calls on the last
   /// rank.
+  template <typename Inference = TwinInference>
   static TrainResult train(const TrainSettings& settings, int fails_at = 0) {
     const bool fpga = is_fpga();
     auto gpus = world().split(fpga ? std::nullopt : std::optional(0), 0);
@@ -110,7 +128,7 @@ class BoostTest : public ::testing::Test {
       PlanGradients source(input_statistics(train_set), is_last ? fails_at : 0);
       FpgaDuties duties;
       duties.name = fmt::format("rank {}", world().rank());
-      duties.open = [](const std::string&) { return std::make_unique<TwinInference>(); };
+      duties.open = [](const std::string&) { return std::make_unique<Inference>(); };
       duties.test_set = &test_set;
       if (settings.boost.needs_fpga()) {
         duties.train_set = &train_set;
@@ -211,6 +229,20 @@ TEST_F(BoostTest, WaitedScoresAreAsOldAsAllowed) {
     EXPECT_EQ(result.boost.score_staleness.largest, staleness);
     EXPECT_EQ(result.boost.late_scores, 0u);
   }
+}
+
+TEST_F(BoostTest, ScoresReachTheirSamplesHoweverOldTheWeights) {
+  std::vector<std::string> weights;
+  for (const std::uint64_t staleness : {0, 2, 5}) {
+    TrainSettings select = settings(3, "fixed");
+    select.boost.keep = 1.0 / 3;
+    select.boost.select = SelectKind::hard;
+    select.boost.wait = true;
+    select.boost.staleness = staleness;
+    weights.push_back(train<WeightlessInference>(select).weights_sha256);
+  }
+  EXPECT_EQ(weights[1], weights[0]);
+  EXPECT_EQ(weights[2], weights[0]);
 }
 
 TEST_F(BoostTest, LateScoresLeaveTheUnscoredOrder) {
