@@ -64,6 +64,10 @@ selection  importance-w1a8    random           24 clean    1 64     --batch 64 -
 staleness  rank-int8-20       random           10 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 20
 staleness  rank-int8-100      random           10 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 100
 staleness  rank-int8-312      random           10 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 312
+staleness  rank-int8-20-d0    random           10 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 20 --select-discount 0
+staleness  rank-int8-20-d16   random           10 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 20 --select-discount 16
+staleness  rank-int8-100-d0   random           10 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 100 --select-discount 0
+staleness  rank-int8-100-d16  random           10 clean    1 64     --batch 64 --boost-select 1/3 --select rank --select-format int8 --boost-staleness 100 --select-discount 16
 staleness  hard-int8-20       random           10 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 20 --select-insist
 staleness  hard-int8-100      random           10 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 100 --select-insist
 staleness  hard-int8-312      random           10 clean    1 64     --batch 64 --boost-select 1/3 --select hard --select-format int8 --boost-staleness 312 --select-insist

@@ -98,6 +98,9 @@ void check_boost(const BoostSettings& boost, const TypedOptions& typed, int batc
   expect(typed.rounding == "stochastic" || typed.rounding == "nearest",
          fmt::format("unknown --boost-rounding '{}'", typed.rounding),
          "Known: stochastic, nearest");
+  expect(boost.discount >= 0 && std::isfinite(boost.discount),
+         fmt::format("--select-discount {} is negative", boost.discount),
+         "Give 0 to ignore the age of scores, or more");
   if (boost.contributes()) quant::training_format(boost.gradient_format);
   if (boost.needs_scores()) check_fpga_format(boost.select_format);
   if (!boost.selects() || boost.select != SelectKind::hard || boost.scores_on_gpu()) return;
@@ -189,6 +192,8 @@ void add_boost(CommandLine& line, TypedOptions& typed) {
            "part of the samples to train on, such as 1/3, chosen by scores of the FPGA ranks");
   line.add("select", typed.select,
            "rank (drawn by squared rank of the loss), importance (unbiased), hard or random");
+  line.add("select-discount", boost.discount,
+           "with --select rank, how much less an old score counts; 0: its age is ignored");
   line.add("select-format", boost.select_format,
            "format of the scores: one for FPGA ranks (default: the first of --fpga-format), or "
            "float32 on the GPU ranks");

@@ -84,7 +84,8 @@ std::vector<std::uint32_t> BoostSelection::decide(std::uint64_t step) {
       const std::vector<float> alike(plan.pool.count, 1.0f);
       choice = choose(SelectKind::random, alike, plan.keep, seed_of(seed_, step));
     } else if (const auto scores = scores_for(step)) {
-      choice = choose(settings_.select, *scores, plan.keep, seed_of(seed_, step));
+      choice = choose(settings_.select, scores->losses, plan.keep, seed_of(seed_, step),
+                      rank_exponent(step, scores->version, settings_.discount));
     }
     if (choice) {
       ++lead_->counters->selected_steps;
@@ -97,19 +98,18 @@ std::vector<std::uint32_t> BoostSelection::decide(std::uint64_t step) {
   return pack(choice, alone);
 }
 
-std::optional<std::vector<float>> BoostSelection::scores_for(std::uint64_t step) {
+std::optional<BoostArrivals::Scores> BoostSelection::scores_for(std::uint64_t step) {
   if (score_here_) {
     lead_->counters->score_staleness.add(0);
-    return pool_losses_;
+    return BoostArrivals::Scores{pool_losses_, step};
   }
   while (timing_.wait && !lead_->arrivals->has_scores(step) && lead_->serving() > 0) {
     std::this_thread::sleep_for(poll_interval);
     lead_->poll();
   }
   std::optional<BoostArrivals::Scores> scores = lead_->arrivals->take_scores(step);
-  if (!scores) return std::nullopt;
-  lead_->counters->score_staleness.add(step - std::min(step, scores->version));
-  return std::move(scores->losses);
+  if (scores) lead_->counters->score_staleness.add(step - std::min(step, scores->version));
+  return scores;
 }
 
 std::vector<float> BoostSelection::score_pool(std::uint64_t step) {

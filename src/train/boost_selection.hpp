@@ -71,7 +71,7 @@ class BoostSelection : public SampleFeed {
 
   void begin_decision(std::uint64_t step);
   std::vector<std::uint32_t> decide(std::uint64_t step);
-  std::optional<std::vector<float>> scores_for(std::uint64_t step);
+  std::optional<BoostArrivals::Scores> scores_for(std::uint64_t step);
   std::vector<float> score_pool(std::uint64_t step);
   std::vector<std::uint32_t> pack(const std::optional<Choice>& choice, bool alone) const;
   MyPart my_part(std::uint64_t step, std::span<const std::uint32_t> words) const;

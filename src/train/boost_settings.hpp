@@ -19,6 +19,7 @@ struct BoostSettings {
   // ---- selected samples
   double keep = 1;  // of the pool; 1: all, nothing is selected
   SelectKind select = SelectKind::rank;
+  double discount = 4;        // how much less the rank of an old score counts: rank_exponent()
   std::string select_format;  // that scores are computed in; "float32": by the GPU ranks
 
   // ---- both

@@ -100,8 +100,15 @@ SelectKind parse_select(const std::string& name) {
                    "Known: rank, importance, hard, random");
 }
 
-Choice choose(SelectKind kind, std::span<const float> losses, std::size_t count,
-              std::uint64_t seed) {
+double rank_exponent(std::uint64_t step, std::uint64_t version, double discount) {
+  const double age = static_cast<double>(step - std::min(step, version));
+  if (age == 0 || discount == 0) return fresh_exponent;
+  const auto learned = static_cast<double>(version);
+  return fresh_exponent * learned / (learned + discount * age);
+}
+
+Choice choose(SelectKind kind, std::span<const float> losses, std::size_t count, std::uint64_t seed,
+              double exponent) {
   if (count > losses.size())
     throw Error(fmt::format("{} samples cannot be chosen from {}", count, losses.size()));
   SplitMix64 random(seed);
@@ -111,7 +118,7 @@ Choice choose(SelectKind kind, std::span<const float> losses, std::size_t count,
   if (kind == SelectKind::rank) {
     const std::vector<std::uint32_t> order = ascending(scores);
     for (std::size_t r = 0; r < order.size(); ++r)
-      weights[order[r]] = static_cast<double>((r + 1) * (r + 1));
+      weights[order[r]] = std::pow(static_cast<double>(r + 1), exponent);
   }
   Choice choice;
   if (kind == SelectKind::hard) {

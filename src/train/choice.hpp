@@ -8,6 +8,9 @@
 
 namespace dovetail {
 
+/// Of the rank of a loss: its square is what a sample is drawn in proportion to.
+inline constexpr double fresh_exponent = 2;
+
 enum class SelectKind {
   rank,        // drawn without replacement, in proportion to the squared rank of the loss
   importance,  // drawn in proportion to the loss, and weighted so that the gradient is unbiased
@@ -26,9 +29,9 @@ struct Choice {
 
 /// Chooses `count` of the pool's samples; a function of its arguments alone.
 ///
-/// rank: weighted sampling without replacement with weight r², where r = 1 … n is the rank of the
-/// loss, 1 the smallest; equal losses rank by their place. Method: exponential clocks (Efraimidis
-/// and Spirakis, Information Processing Letters 97, 2006).
+/// rank: weighted sampling without replacement with weight r^exponent, where r = 1 … n is the rank
+/// of the loss, 1 the smallest; equal losses rank by their place. Method: exponential clocks
+/// (Efraimidis and Spirakis, Information Processing Letters 97, 2006).
 ///
 /// importance: `count` independent draws with p_i = (1 − λ) loss_i / Σ loss + λ / n, λ = 0.1, each
 /// weighted with 1 / (n p_i): the expected value of the weighted mean gradient is the pool's mean
@@ -36,7 +39,13 @@ struct Choice {
 /// the score.)
 ///
 /// Losses that are negative or no finite number count as 0.
-Choice choose(SelectKind kind, std::span<const float> losses, std::size_t count,
-              std::uint64_t seed);
+Choice choose(SelectKind kind, std::span<const float> losses, std::size_t count, std::uint64_t seed,
+              double exponent = fresh_exponent);
+
+/// What the rank of a loss counts for when the weights that it was scored with are old: the fresh
+/// exponent times v / (v + discount · age), for weights of `version` v that are `age` steps behind
+/// `step`. Weights move fastest at first, so it is the age relative to what had been learned that
+/// counts; by weights of version 0 every sample is alike. With a discount of 0 the age is ignored.
+double rank_exponent(std::uint64_t step, std::uint64_t version, double discount);
 
 }  // namespace dovetail

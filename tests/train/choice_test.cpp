@@ -58,6 +58,35 @@ TEST(Choice, RankDrawsInProportionToTheSquaredRank) {
   EXPECT_LT(chi_square(counts, expected), unlikely(5));
 }
 
+TEST(Choice, RankDrawsByTheExponentGiven) {
+  const std::uint64_t seed = fresh_seed();
+  SCOPED_TRACE(seed);
+  const std::vector<float> losses{0.3f, 2.0f, 0.1f, 0.9f};  // ranks 2, 4, 1, 3
+  for (const double exponent : {0.0, 0.5, 1.0}) {
+    std::vector<std::size_t> counts(4);
+    for (std::size_t i = 0; i < draws; ++i)
+      ++counts[choose(SelectKind::rank, losses, 1, seed + i, exponent).picks.front()];
+    std::vector<double> expected;
+    double sum = 0;
+    for (const double rank : {2, 4, 1, 3}) {
+      expected.push_back(std::pow(rank, exponent));
+      sum += expected.back();
+    }
+    for (double& value : expected) value *= draws / sum;
+    EXPECT_LT(chi_square(counts, expected), unlikely(4)) << exponent;
+  }
+}
+
+TEST(Choice, OldScoresCountForLess) {
+  EXPECT_EQ(rank_exponent(70, 70, 4), 2);
+  EXPECT_EQ(rank_exponent(0, 0, 4), 2);
+  EXPECT_EQ(rank_exponent(20, 0, 4), 0) << "weights that have learned nothing tell nothing";
+  EXPECT_EQ(rank_exponent(20, 0, 0), 2) << "unless the age is to be ignored";
+  EXPECT_DOUBLE_EQ(rank_exponent(120, 100, 4), 2.0 * 100 / 180);
+  EXPECT_LT(rank_exponent(1100, 1000, 4), rank_exponent(1020, 1000, 4));
+  EXPECT_LT(rank_exponent(300, 280, 4), rank_exponent(1300, 1280, 4));
+}
+
 TEST(Choice, RankDrawsWithoutReplacement) {
   const std::uint64_t seed = fresh_seed();
   SCOPED_TRACE(seed);
