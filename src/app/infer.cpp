@@ -58,7 +58,10 @@ bool parse(const Arguments& arguments, InferOptions& options) {
                            "ranks that infer in int8; all of them where that is the format");
   for (const char* name : {"checkpoint", "data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
-  if (options.format != "float32") quant::check_inference_format(options.format);
+  if (options.format != "float32" && !quant::is_inference_format(options.format)) {
+    throw UsageError(fmt::format("unknown format '{}' for inference", options.format),
+                     "Known formats: float32, " + quant::inference_formats());
+  }
   options.calibration.method = quant::parse_calibration(calibration);
   if (options.split != "train" && options.split != "test") {
     throw UsageError(fmt::format("unknown split '{}'", options.split), "Known splits: train, test");

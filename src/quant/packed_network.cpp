@@ -146,10 +146,13 @@ std::string inference_formats() {
                      fmt::join(pack_formats(), ", "));
 }
 
-void check_inference_format(const std::string& format) {
-  if (is_forward_format(format)) return;
+bool is_inference_format(const std::string& format) {
   const auto& known = pack_formats();
-  if (std::find(known.begin(), known.end(), format) != known.end()) return;
+  return std::find(known.begin(), known.end(), format) != known.end() || is_forward_format(format);
+}
+
+void check_inference_format(const std::string& format) {
+  if (is_inference_format(format)) return;
   throw UsageError(fmt::format("unknown FPGA format '{}'", format),
                    fmt::format("Known FPGA formats: {}", inference_formats()));
 }

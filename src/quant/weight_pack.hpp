@@ -27,6 +27,7 @@ bool is_forward_format(const std::string& format);
 /// Both for people: "int8, int4, …, w8a8, fixed2 … fixed16, …".
 std::string inference_formats();
 
+bool is_inference_format(const std::string& format);
 /// Throws UsageError, listing the formats, for one that FPGA ranks cannot infer in.
 void check_inference_format(const std::string& format);
 
