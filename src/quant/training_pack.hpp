@@ -26,8 +26,8 @@ struct TrainingLayer {
   std::vector<std::int16_t> codes;     // [out, in, rows, columns]
   std::vector<std::int8_t> exponents;  // [out, ⌈in / 16⌉, rows, columns]; empty without blocks
   float step = 1;                      // real value of one code; 1 with blocks
-  float output_range = 0;  // the magnitude that the outputs' largest code stands for; 0: the
-                           // largest of those at hand
+  float output_range = 0;   // the magnitude that the outputs' largest code stands for; 0: the
+                            // largest of those at hand
   std::vector<float> bias;  // [out]
 
   int rows() const { return dense ? in_height : kernel; }
