@@ -32,22 +32,54 @@ struct Planes {
   std::int32_t base[max_activation_bits];  // what Σ w x has besides the d_k
 };
 
-/// Bit `plane` of 64 codes of `bits` bits.
+/// planes[k]: bit k of 64 codes of 8 bits. By squares of 8 codes: a host's compiler takes all of
+/// them at once.
+inline void planes_of_bytes(const std::uint8_t* codes, std::uint64_t (&planes)[8]) {
+#pragma HLS inline
+  std::uint64_t square[8];
+  for (int i = 0; i < 8; ++i) square[i] = transposed_bits(word_at(codes + i * 8));
+  for (int k = 0; k < 8; ++k) planes[k] = 0;
+  for (int i = 0; i < 8; ++i) {
+    for (int k = 0; k < 8; ++k) planes[k] |= (square[i] >> k * 8 & 0xff) << i * 8;
+  }
+}
+
+/// Bit `plane` of 64 codes of 2 or 4 bits.
 inline std::uint64_t plane_of(const std::uint8_t* codes, int bits, int plane) {
 #pragma HLS inline
   std::uint64_t word = 0;
   if (bits == 2) {
     for (int i = 0; i < 2; ++i) word |= every_second_bit(word_at(codes + i * 8) >> plane) << i * 32;
-  } else if (bits == 4) {
-    for (int i = 0; i < 4; ++i) word |= every_fourth_bit(word_at(codes + i * 8) >> plane) << i * 16;
   } else {
-    for (int i = 0; i < 8; ++i) word |= every_eighth_bit(word_at(codes + i * 8) >> plane) << i * 8;
+    for (int i = 0; i < 4; ++i) word |= every_fourth_bit(word_at(codes + i * 8) >> plane) << i * 16;
   }
   return word;
 }
 
-/// One vector of `lanes` codes, `count` chunks, as planes. What the last chunk holds beyond them
-/// counts for nothing: 1-bit weights have no zero to meet it with.
+/// The planes of 64 codes; `marks`: of 1-bit codes.
+inline void split_planes(const std::uint8_t* codes, const std::uint8_t* marks, int bits,
+                         PlaneWord (&planes)[max_activation_bits]) {
+#pragma HLS inline
+  if (bits == 1) {
+    planes[0].bits = word_at(codes);
+    planes[0].mask = word_at(marks);
+    return;
+  }
+  std::uint64_t masks[8] = {};
+  if (bits == 8) {
+    planes_of_bytes(codes, masks);
+  } else {
+    for (int k = 0; k < bits; ++k) masks[k] = plane_of(codes, bits, k);
+  }
+  for (int k = 0; k < max_activation_bits; ++k) {
+#pragma HLS unroll
+    planes[k].bits = ~std::uint64_t{0};
+    planes[k].mask = masks[k];
+  }
+}
+
+/// One vector of `lanes` codes, `count` chunks, as planes, a word of each a cycle. What the last
+/// chunk holds beyond them counts for nothing: 1-bit weights have no zero to meet it with.
 template <int WeightBits>
 void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, int count, int lanes,
                  int bits) {
@@ -60,27 +92,25 @@ void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, in
     validity.read(marks, count);
     marks[count] = Chunk{};
   }
-  for (int plane = 0; plane < bits; ++plane) {
-    std::int32_t ones = 0, below = 0;
-    for (int w = 0; w < words; ++w) {
+  std::int32_t ones[max_activation_bits] = {}, below[max_activation_bits] = {};
+  for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 1
-      PlaneWord word;
-      const std::uint8_t* from = codes[0].byte + w * 8 * bits;
-      if (bits == 1) {
-        word.bits = word_at(from);
-        word.mask = word_at(marks[0].byte + w * 8);
-      } else {
-        word.bits = ~std::uint64_t{0};
-        word.mask = plane_of(from, bits, plane);
-      }
-      const int left = lanes - w * simd(WeightBits);
-      if (left < simd(WeightBits)) word.mask &= (std::uint64_t{1} << left) - 1;
+    PlaneWord split[max_activation_bits];
+    split_planes(codes[0].byte + w * 8 * bits, marks[0].byte + w * 8, bits, split);
+    const int left = lanes - w * simd(WeightBits);
+    const std::uint64_t used =
+        left < simd(WeightBits) ? (std::uint64_t{1} << left) - 1 : ~std::uint64_t{0};
+    for (int plane = 0; plane < bits; ++plane) {
+#pragma HLS unroll
+      PlaneWord word = split[plane];
+      word.mask &= used;
       planes.word[plane][w] = word;
-      ones += hls::popcount(word.mask);
-      below += hls::popcount(word.mask & ~word.bits);
+      ones[plane] += hls::popcount(word.mask);
+      below[plane] += hls::popcount(word.mask & ~word.bits);
     }
-    planes.base[plane] = WeightBits == 1 ? ones : below - ones;
   }
+  for (int plane = 0; plane < bits; ++plane)
+    planes.base[plane] = WeightBits == 1 ? ones[plane] : below[plane] - ones[plane];
 }
 
 /// differing[k][p] += popcount((b_k ^ bits) & mask): Bits × pe × 64 one-bit products, one cycle on
@@ -138,6 +168,7 @@ void multiply(ChunkStream& vectors, ChunkStream& validity, const PlaneWeights<Bi
   for (int n = 0; n < count; ++n) {
 #pragma HLS dataflow
     Planes planes;
+#pragma HLS array_partition variable = planes.word complete dim = 1
     read_planes<Bits>(vectors, validity, planes, chunk_count, lanes, bits);
     multiply_planes(planes, weights, out, words, tiles, bits);
   }

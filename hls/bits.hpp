@@ -41,13 +41,15 @@ inline std::uint64_t every_fourth_bit(std::uint64_t x) {
   x = (x | x >> 12) & 0x000000ff000000ff;
   return (x | x >> 24) & 0x000000000000ffff;
 }
-/// The bits 0, 8, 16, …
-inline std::uint64_t every_eighth_bit(std::uint64_t x) {
+/// Eight bytes as an 8 × 8 square of bits, transposed: bit r of byte c from bit c of byte r.
+inline std::uint64_t transposed_bits(std::uint64_t x) {
 #pragma HLS inline
-  x &= 0x0101010101010101;
-  x = (x | x >> 7) & 0x0003000300030003;
-  x = (x | x >> 14) & 0x0000000f0000000f;
-  return (x | x >> 28) & 0x00000000000000ff;
+  std::uint64_t swap = (x ^ x >> 7) & 0x00aa00aa00aa00aa;
+  x ^= swap ^ swap << 7;
+  swap = (x ^ x >> 14) & 0x0000cccc0000cccc;
+  x ^= swap ^ swap << 14;
+  swap = (x ^ x >> 28) & 0x00000000f0f0f0f0;
+  return x ^ swap ^ swap << 28;
 }
 
 }  // namespace engine

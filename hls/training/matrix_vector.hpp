@@ -75,7 +75,7 @@ inline void multiply_vectors(WordStream& vectors, const Square* kept, TileStream
 /// y = W x. tiles × words squares.
 inline void matrix_vector(WordStream& vectors, SquareStream& weights, TileStream& out, int count,
                           int words, int tiles, float scale) {
-  Square kept[max_weight_words];
+  Square kept[max_forward_words];
 #pragma HLS bind_storage variable = kept type = ram_1p impl = uram
   keep(weights, kept, tiles * words);
   multiply_vectors(vectors, kept, out, count, words, tiles, scale);

@@ -1,6 +1,7 @@
 // `dovetail bench`: measures operations, steps and links, for people and as JSON.
 #include <filesystem>
 
+#include "app/bench_card.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
 #include "app/job.hpp"
@@ -10,6 +11,7 @@
 #include "bench/training.hpp"
 #include "model/zoo.hpp"
 #include "ops/matmul_products.hpp"
+#include "quant/weight_pack.hpp"
 #include "shards/shard_reader.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
@@ -28,6 +30,17 @@ struct BenchOptions {
   std::vector<std::string> shapes;
   bench::StepOptions step;
 };
+
+void write_result(const BenchOptions& options, const std::string& text, const Json& json) {
+  log::note(text);
+  if (options.json.empty()) return;
+  const std::string document = json.dump(2);
+  if (options.json == "-") {
+    log::document(document);
+  } else {
+    replace_file_text(options.json, document + '\n');
+  }
+}
 
 /// One rank's share of a benchmark: its device, and where the result goes.
 struct Bench {
@@ -53,15 +66,7 @@ struct Bench {
   }
 
   void write(const std::string& text, const Json& json) const {
-    if (!world.is_lead()) return;
-    log::note(text);
-    if (options.json.empty()) return;
-    const std::string document = json.dump(2);
-    if (options.json == "-") {
-      log::document(document);
-    } else {
-      replace_file_text(options.json, document + '\n');
-    }
+    if (world.is_lead()) write_result(options, text, json);
   }
 };
 
@@ -182,6 +187,24 @@ void bench_infer(const Bench& bench) {
               json);
 }
 
+/// Inference in a format of the FPGA ranks.
+void bench_infer_on_card(Communicator& world, const BenchOptions& options,
+                         PlacementOptions& placement) {
+  expect_one_rank(world, "infer");
+  const Model model = make_bench_model(options);
+  quant::check_inference_format(options.format);
+  placement.gpu_ranks = 0;
+  placement.fpga_ranks = world.size();
+  const Placement placed = place_job(world, placement);
+  const CardReport report = bench_card(model,
+                                       {.model = options.model,
+                                        .format = options.format,
+                                        .batch = options.step.batch,
+                                        .seconds = options.step.seconds},
+                                       placed.mine(), placement);
+  write_result(options, report.text, report.json);
+}
+
 const std::vector<std::size_t> message_sizes{8,      64,      512,     4096,     32768,
                                              262144, 1048576, 4194304, 16777216, 67108864};
 
@@ -257,7 +280,7 @@ const std::vector<Benchmark> benchmarks{
     {"gemm", "matrix products of dense layers, three directions", bench_gemm},
     {"conv", "convolutions, three directions", bench_conv},
     {"train", "training steps and their parts", bench_train},
-    {"infer", "float32 inference", bench_infer},
+    {"infer", "inference, in float32 or (--format) on an FPGA card", bench_infer},
     {"link", "latency and bandwidth between ranks (under mpirun)", bench_link},
     {"allreduce", "sums of device buffers over ranks (under mpirun)", bench_allreduce},
 };
@@ -291,7 +314,10 @@ int bench_job(Communicator& world, const Arguments& arguments) {
   line.add("seconds", options.step.seconds, "train, infer: time to measure for, about");
   line.add("variant", options.variant,
            "cpu, gpu or (gemm) nvidia kernels; by default those for the device");
-  line.add("format", options.format, "gemm: operands in float32, tf32 or bf16 (--variant nvidia)");
+  line.add(
+      "format", options.format,
+      "gemm: operands in float32, tf32 or bf16 (--variant nvidia); infer: float32, or a format "
+      "of the FPGA ranks such as int8 or w1a1");
   line.add("json", options.json, "write the result as JSON; `-` is standard output");
   placement.add_to(line, "ranks that are measured; all of them", "none are measured");
   if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {
@@ -306,9 +332,13 @@ int bench_job(Communicator& world, const Arguments& arguments) {
         "Give every rank at least one sample a step");
   }
   if (options.data != "random") options.step.data = options.data;
+  if (options.json == "-") log::keep_output_for_document();
+  if (benchmark.run == bench_infer && options.format != "float32") {
+    bench_infer_on_card(world, options, placement);
+    return 0;
+  }
   placement.gpu_ranks = world.size();
   placement.fpga_ranks = 0;
-  if (options.json == "-") log::keep_output_for_document();
   const Placement placed = place_job(world, placement);
   opencl::Device device(placed.mine().device.index);
   benchmark.run({world, device, options});

@@ -5,13 +5,15 @@
 #include <optional>
 
 #include "infer/engine.hpp"
+#include "infer/forward_engine.hpp"
 #include "infer/gradient_engine.hpp"
 #include "quant/weight_pack.hpp"
 
 namespace dovetail::app {
 namespace {
 
-std::unique_ptr<infer::Engine> make_engine(fpga::Card& card, const std::string& family) {
+std::unique_ptr<infer::Inference> make_engine(fpga::Card& card, const std::string& family) {
+  if (family.starts_with("training_")) return std::make_unique<infer::ForwardEngine>(card, family);
   return std::make_unique<infer::Engine>(card, family);
 }
 
@@ -64,10 +66,10 @@ class CardEngines::InferenceTenant final : public Tenant, public infer::Inferenc
   }
 
  private:
-  std::function<std::unique_ptr<infer::Engine>(fpga::Card&)> make() const {
+  std::function<std::unique_ptr<infer::Inference>(fpga::Card&)> make() const {
     return [this](fpga::Card& card) { return make_engine(card, family()); };
   }
-  std::unique_ptr<infer::Engine> engine_;
+  std::unique_ptr<infer::Inference> engine_;
 };
 
 class CardEngines::GradientTenant final : public Tenant, public infer::GradientSource {

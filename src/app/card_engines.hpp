@@ -17,8 +17,8 @@ namespace dovetail::app {
 /// so ranks are best given formats of one family. The engines must not outlive this.
 class CardEngines {
  public:
-  /// Opens the card with the family of a format (of quant::pack_formats()). Throws Error where the
-  /// card or the xclbin is of no use.
+  /// Opens the card with the family of a format (of quant::inference_formats()). Throws Error where
+  /// the card or the xclbin is of no use.
   CardEngines(const RankPlacement& placement, const PlacementOptions& options,
               const std::string& format);
   ~CardEngines();

@@ -49,7 +49,7 @@ bool parse(const Arguments& arguments, InferOptions& options) {
   line.add(
       "format", options.format,
       "float32 (on GPU ranks), or on FPGA ranks int8, int4, int2 or wXaY with weights X = 1, t, 2, "
-      "4, 8 and activations Y = 1, 2, 4, 8");
+      "4, 8 and activations Y = 1, 2, 4, 8, fixed2 ... fixed16, bfp2 ... bfp8, int3 ... int16");
   line.add("calibration", calibration,
            "how low precision chooses the activations' ranges: max, percentile or mse");
   line.add("out", out, "the file to write, such as predictions.h5");
@@ -58,11 +58,9 @@ bool parse(const Arguments& arguments, InferOptions& options) {
                            "ranks that infer in int8; all of them where that is the format");
   for (const char* name : {"checkpoint", "data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
-  const auto& formats = quant::pack_formats();
-  if (options.format != "float32" &&
-      std::find(formats.begin(), formats.end(), options.format) == formats.end()) {
+  if (options.format != "float32" && !quant::is_inference_format(options.format)) {
     throw UsageError(fmt::format("unknown format '{}' for inference", options.format),
-                     fmt::format("Known formats: float32, {}", fmt::join(formats, ", ")));
+                     "Known formats: float32, " + quant::inference_formats());
   }
   options.calibration.method = quant::parse_calibration(calibration);
   if (options.split != "train" && options.split != "test") {

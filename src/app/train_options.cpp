@@ -60,13 +60,6 @@ std::vector<std::string> parse_list(const std::string& text) {
   return items;
 }
 
-void check_fpga_format(const std::string& format) {
-  const std::vector<std::string>& known = quant::pack_formats();
-  expect(std::find(known.begin(), known.end(), format) != known.end(),
-         fmt::format("unknown FPGA format '{}'", format),
-         fmt::format("Known FPGA formats: {}", fmt::join(known, ", ")));
-}
-
 /// Turns what was typed about boosts into settings.
 BoostSettings boost_settings(const TypedOptions& typed, const std::string& first_format) {
   BoostSettings boost = typed.boost;
@@ -102,7 +95,7 @@ void check_boost(const BoostSettings& boost, const TypedOptions& typed, int batc
          fmt::format("--select-discount {} is negative", boost.discount),
          "Give 0 to ignore the age of scores, or more");
   if (boost.contributes()) quant::training_format(boost.gradient_format);
-  if (boost.needs_scores()) check_fpga_format(boost.select_format);
+  if (boost.needs_scores()) quant::check_inference_format(boost.select_format);
   if (!boost.selects() || boost.select != SelectKind::hard || boost.scores_on_gpu()) return;
   const bool fresh = boost.wait && boost.staleness == 0;
   expect(fresh || typed.insist,
@@ -142,7 +135,7 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
          fmt::format("Known models: {}", fmt::join(models, ", ")));
   expect(typed.format == "float32", fmt::format("unknown format '{}' for training", typed.format),
          "Known formats: float32");
-  for (const std::string& format : settings.fpga_formats) check_fpga_format(format);
+  for (const std::string& format : settings.fpga_formats) quant::check_inference_format(format);
   expect(settings.within_points >= 0,
          fmt::format("--within {} is negative", settings.within_points), "Give points, such as 1");
   expect(typed.failure == "retire" || typed.failure == "abort",
@@ -237,7 +230,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
            fmt::format(
                "formats that every epoch's weights are scored in, such as A,B; by default that of "
                "--qat, or int8. Known: {}",
-               fmt::join(quant::pack_formats(), ", ")));
+               quant::inference_formats()));
   line.add("within", settings.within_points,
            "points below float32 within which the summary names the smallest format");
   line.add("fpga-failure", typed.failure,

@@ -2,6 +2,7 @@
 #include "bench/measure.hpp"
 
 #include <algorithm>
+#include <ctime>
 
 #include "support/clock.hpp"
 #include "support/error.hpp"
@@ -37,6 +38,22 @@ Timing measure(opencl::Device& device, const std::function<void()>& call,
   time(calls);  // warms up
   for (double& sample : seconds) sample = time(calls);
   return spread(std::move(seconds));
+}
+
+HostTiming measure_host(const std::function<void()>& call, double seconds) {
+  constexpr int warm_up_calls = 5;
+  constexpr std::size_t least_calls = 10, most_calls = 100000;
+  for (int i = 0; i < warm_up_calls; ++i) call();
+  std::vector<double> wall, cores;
+  const Stopwatch whole;
+  while (wall.size() < least_calls || (whole.seconds() < seconds && wall.size() < most_calls)) {
+    const std::clock_t begin = std::clock();
+    const Stopwatch watch;
+    call();
+    wall.push_back(watch.seconds());
+    cores.push_back(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
+  }
+  return {spread(std::move(wall)), spread(std::move(cores))};
 }
 
 Json to_json(const Timing& timing) {

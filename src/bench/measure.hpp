@@ -33,6 +33,15 @@ struct MeasureOptions {
 Timing measure(opencl::Device& device, const std::function<void()>& call,
                const MeasureOptions& options = {});
 
+/// One call that waits for its own end: by the clock on the wall, and by what all threads of this
+/// process took of the host's cores, which other programs hardly lengthen.
+struct HostTiming {
+  Timing wall, cores;
+};
+
+/// Times `call` for about `seconds`, ten times at least, after some calls to warm up.
+HostTiming measure_host(const std::function<void()>& call, double seconds);
+
 /// {"median_s", "low_s", "high_s", "samples"}.
 Json to_json(const Timing& timing);
 

@@ -134,15 +134,7 @@ Timing time_inference(opencl::Device& device, const Model& model, const StepOpti
   const auto count = static_cast<std::size_t>(options.batch);
   std::vector<std::uint8_t> images(count * static_cast<std::size_t>(model.input().size()));
   for (auto& value : images) value = static_cast<std::uint8_t>(random.below(256));
-  std::vector<double> seconds;
-  for (int i = 0; i < warm_up_steps; ++i) plan.infer(images, count);
-  const Stopwatch whole;
-  while (seconds.size() < 10 || (whole.seconds() < options.seconds && seconds.size() < 100000)) {
-    const Stopwatch watch;
-    plan.infer(images, count);
-    seconds.push_back(watch.seconds());
-  }
-  return spread(std::move(seconds));
+  return measure_host([&] { plan.infer(images, count); }, options.seconds).wall;
 }
 
 }  // namespace dovetail::bench

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "device/xrt/card.hpp"
+#include "infer/forward_pass.hpp"
 #include "infer/gradient_step.hpp"
 
 namespace dovetail::infer {
@@ -30,40 +31,28 @@ class GradientEngine final : public GradientSource {
   const GradientOptions& options() const { return options_; }
 
  private:
-  /// The heavy kernels as one thread launches them.
+  /// The heavy kernels of the way back as one thread launches them.
   struct Unit {
-    fpga::Kernel forward, input_gradient, weight_gradient;
+    fpga::Kernel input_gradient, weight_gradient;
   };
-  /// A layer on the card. Real maps serve the layer's output on the way forward and its gradient on
-  /// the way back.
+  /// What a layer needs on the way back. The real maps of the way forward serve the gradients, too.
   struct Step {
-    fpga::Buffer input, weights, bias, real, routes, gradient, weight_sums, bias_sums;
-    float input_step = 1;
+    fpga::Buffer gradient, weight_sums, bias_sums;
   };
   struct Pass;
 
-  void allocate(const quant::TrainingNetwork& network);
-  void write_weights(const quant::TrainingNetwork& network);
+  std::vector<Step> allocate(const quant::TrainingNetwork& network);
   void add_pass(const Pass& pass, GradientSums& sums);
-  void write_images(const Pass& pass);
-  void forward(const Pass& pass, std::size_t layer);
   void differentiate_loss(const Pass& pass, GradientSums& sums);
   void backward(const Pass& pass, std::size_t layer, GradientSums& sums);
   void add_sums(std::size_t layer, GradientSums& sums);
-  float read_largest(std::size_t parts);
-  /// body(unit, part) for every part, each in a thread of its own.
-  template <typename Body>
-  void in_parallel(std::size_t parts, Body&& body);
 
   fpga::Card& card_;
   GradientOptions options_;
+  ForwardPass forward_;
   std::vector<Unit> units_;
-  fpga::Kernel quantise_images_, quantise_;
-  quant::TrainingNetwork network_;
-  fpga::Buffer images_, tables_, largest_;
   std::vector<Step> steps_;
   float gradient_largest_ = 0;  // magnitude, of the gradient that goes back next
-  std::vector<std::uint8_t> staged_images_;
   SumRounding rounding_;
 };
 

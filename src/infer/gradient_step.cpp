@@ -53,21 +53,30 @@ quant::TrainingFormat checked_format(const GradientOptions& options) {
 }
 
 void check_loaded_format(const quant::TrainingNetwork& network, const GradientOptions& options) {
+  if (network.forward_only) {
+    throw Error("a weight pack for inference has come to be differentiated",
+                "Publish the weights in the format of the boost");
+  }
   if (network.format.name == options.format) return;
   throw Error(fmt::format("a weight pack is in format {}, but gradients are computed in {}",
                           network.format.name, options.format),
               "Publish the weights in the format of the boost");
 }
 
+void check_images(const quant::TrainingNetwork& network, std::span<const std::uint8_t> images,
+                  std::size_t count) {
+  if (network.layers.empty())
+    throw Error("the FPGA engine has no weights", "Load a weight pack first");
+  const auto image = static_cast<std::size_t>(network.channels * network.height * network.width);
+  if (images.size() != count * image) {
+    throw Error(fmt::format("{} images of model {} need {} bytes, not {}", count, network.model,
+                            count * image, images.size()));
+  }
+}
+
 void check_samples(const quant::TrainingNetwork& network, std::span<const std::uint8_t> images,
                    std::span<const std::int32_t> labels) {
-  if (network.layers.empty())
-    throw Error("the gradient engine has no weights", "Load a weight pack first");
-  const auto image = static_cast<std::size_t>(network.channels * network.height * network.width);
-  if (images.size() != labels.size() * image) {
-    throw Error(fmt::format("{} images of model {} need {} bytes, not {}", labels.size(),
-                            network.model, labels.size() * image, images.size()));
-  }
+  check_images(network, images, labels.size());
   for (const std::int32_t label : labels) {
     if (label < 0 || label >= network.classes)
       throw Error(fmt::format("label {} is not one of {} classes", label, network.classes),
@@ -75,8 +84,8 @@ void check_samples(const quant::TrainingNetwork& network, std::span<const std::u
   }
 }
 
-std::size_t pass_samples(const quant::TrainingNetwork& network, const GradientOptions& options) {
-  int samples = options.max_batch;
+std::size_t pass_samples(const quant::TrainingNetwork& network, int max_batch) {
+  int samples = max_batch;
   for (const quant::TrainingLayer& layer : network.layers)
     samples = std::min(samples, training::max_positions / (layer.out_height * layer.out_width));
   return static_cast<std::size_t>(samples);

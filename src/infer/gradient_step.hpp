@@ -28,13 +28,17 @@ struct GradientOptions {
 /// each other.
 quant::TrainingFormat checked_format(const GradientOptions& options);
 
+/// Throws Error when there is no network, or the images [count, channels, height, width] do not fit
+/// it.
+void check_images(const quant::TrainingNetwork& network, std::span<const std::uint8_t> images,
+                  std::size_t count);
 /// Throws Error when the samples do not fit the network, or it is not of this format.
 void check_samples(const quant::TrainingNetwork& network, std::span<const std::uint8_t> images,
                    std::span<const std::int32_t> labels);
 void check_loaded_format(const quant::TrainingNetwork& network, const GradientOptions& options);
 
 /// Samples of one pass: at most max_batch, and no more than the kernels sum over.
-std::size_t pass_samples(const quant::TrainingNetwork& network, const GradientOptions& options);
+std::size_t pass_samples(const quant::TrainingNetwork& network, int max_batch);
 
 /// Key of the random bits for one tensor of one pass. `tensor`: layer · 3 + 0 for the gradient of
 /// its output, 1 for the same blocked along the positions, 2 for its sums.

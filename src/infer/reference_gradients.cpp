@@ -3,8 +3,7 @@
 
 #include <algorithm>
 
-#include "numeric/training_layout.hpp"
-#include "ops/reference/training.hpp"
+#include "infer/reference_forward.hpp"
 
 namespace dovetail::infer {
 namespace {
@@ -13,32 +12,6 @@ using quant::TrainingLayer;
 using quant::TrainingNetwork;
 using reference::CodeMaps;
 using reference::RealMaps;
-
-int stored_outputs(const TrainingLayer& layer) {
-  return training::output_tiles(layer.out_channels) * training::pe;
-}
-
-CodeMaps weights_of(const TrainingLayer& layer) {
-  CodeMaps weights(layer.out_channels, layer.in_channels, layer.rows(), layer.columns());
-  for (std::size_t i = 0; i < layer.codes.size(); ++i) {
-    weights.values[i].code = layer.codes[i];
-    if (!layer.exponents.empty()) weights.values[i].exponent = layer.exponents[layer.block_of(i)];
-  }
-  return weights;
-}
-
-/// Normalised images in the shape that the first layer takes.
-RealMaps input_maps(const TrainingNetwork& network, std::span<const std::uint8_t> images,
-                    int count) {
-  const std::vector<float> tables = normalised_tables(network);
-  const TrainingLayer& first = network.layers.front();
-  RealMaps maps(count, first.in_channels, first.in_height, first.in_width);
-  const auto plane = static_cast<std::size_t>(network.height * network.width);
-  const auto image = plane * static_cast<std::size_t>(network.channels);
-  for (std::size_t i = 0; i < maps.values.size(); ++i)
-    maps.values[i] = tables[i % image / plane * 256 + images[i]];
-  return maps;
-}
 
 void add(const std::vector<float>& from, std::vector<float>& to) {
   for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
@@ -61,7 +34,7 @@ GradientSums ReferenceGradients::gradients(std::span<const std::uint8_t> images,
                                            std::uint64_t draw) {
   check_samples(network_, images, labels);
   GradientSums sums = empty_sums(network_);
-  const std::size_t batch = pass_samples(network_, options_);
+  const std::size_t batch = pass_samples(network_, options_.max_batch);
   for (std::size_t first = 0; first < labels.size(); first += batch) {
     const std::size_t count = std::min(batch, labels.size() - first);
     const std::size_t image = images.size() / labels.size();
@@ -76,28 +49,11 @@ void ReferenceGradients::add_pass(std::span<const std::uint8_t> images,
                                   std::span<const std::int32_t> labels, std::uint64_t draw,
                                   GradientSums& sums) const {
   const quant::TrainingFormat& format = network_.format;
-  const reference::TrainingNumbers numbers{format.blocks, format.bits};
   const std::vector<TrainingLayer>& layers = network_.layers;
-  const auto step_of = [&](const TrainingLayer& layer) {
-    return reference::TrainingStep{layer.stride, layer.padding, numbers};
-  };
-
-  const RealMaps input = input_maps(network_, images, static_cast<int>(labels.size()));
-  std::vector<float> steps{format.step(largest_of(normalised_tables(network_)))};
-  std::vector<CodeMaps> inputs{quantise_channels(
-      input, {.numbers = numbers, .inverse = 1 / steps[0]}, layers.front().in_channels)};
-  std::vector<reference::Activated> outputs;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const TrainingLayer& layer = layers[i];
-    outputs.push_back(training_activation(training_forward(inputs[i], weights_of(layer), layer.bias,
-                                                           step_of(layer), steps[i] * layer.step),
-                                          layer.pool, layer.relu));
-    if (i + 1 == layers.size()) break;
-    const RealMaps& real = outputs.back().real;
-    steps.push_back(format.step(largest_magnitude(real)));
-    inputs.push_back(quantise_channels(real, {.numbers = numbers, .inverse = 1 / steps.back()},
-                                       stored_outputs(layer)));
-  }
+  const ReferenceForward pass = forward_reference(network_, images, labels.size());
+  const std::vector<float>& steps = pass.steps;
+  const std::vector<CodeMaps>& inputs = pass.inputs;
+  const std::vector<reference::Activated>& outputs = pass.outputs;
 
   RealMaps gradient = outputs.back().real;
   gradient.values = loss_gradient(gradient.values, labels, sums);
@@ -107,22 +63,23 @@ void ReferenceGradients::add_pass(std::span<const std::uint8_t> images,
     const float step = format.step(largest_magnitude(gradient));
     const CodeMaps codes = quantise_channels(
         unpool(gradient, outputs[i].routes, layer.pool, layer.out_height, layer.out_width),
-        {.numbers = numbers,
+        {.numbers = numbers_of(format),
          .inverse = 1 / step,
          .stochastic = options_.stochastic,
          .key = random_key(options_.seed, draw, tensor)},
         stored_outputs(layer));
-    const reference::WeightGradient weights = training_weight_gradient(
-        inputs[i], codes, step_of(layer), layer.rows(), layer.columns(), steps[i] * step, step,
-        {.numbers = numbers,
-         .stochastic = options_.stochastic,
-         .key = random_key(options_.seed, draw, tensor + 1)},
-        stored_outputs(layer));
+    const reference::WeightGradient weights =
+        training_weight_gradient(inputs[i], codes, step_of(layer, format), layer.rows(),
+                                 layer.columns(), steps[i] * step, step,
+                                 {.numbers = numbers_of(format),
+                                  .stochastic = options_.stochastic,
+                                  .key = random_key(options_.seed, draw, tensor + 1)},
+                                 stored_outputs(layer));
     add(weights.weight.values, sums.parameters[2 * i].value.values);
     add(weights.bias, sums.parameters[2 * i + 1].value.values);
     if (i == 0) break;
-    gradient = training_input_gradient(codes, weights_of(layer), step_of(layer), layer.in_height,
-                                       layer.in_width, step * layer.step);
+    gradient = training_input_gradient(codes, weights_of(layer), step_of(layer, format),
+                                       layer.in_height, layer.in_width, step * layer.step);
     mask_stopped(outputs[i - 1].routes, gradient);
   }
 }

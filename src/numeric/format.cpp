@@ -143,6 +143,8 @@ std::optional<Format> low_bit_format(std::string_view name) {
                 integer_activations(name[3] - '0')};
 }
 
+}  // namespace
+
 std::optional<Format> find_format(std::string_view name) {
   for (const auto& plain : plain_formats()) {
     if (plain.name == name) return same(name, plain.element);
@@ -159,8 +161,6 @@ std::optional<Format> find_format(std::string_view name) {
   }
   return low_bit_format(name);
 }
-
-}  // namespace
 
 double stored_bits(const ElementFormat& element) {
   if (element.kind == ElementKind::floating && element.bits == 19) return 32;  // tf32

@@ -65,6 +65,9 @@ struct Format {
 /// Throws UsageError, listing the known ones.
 Format parse_format(std::string_view name);
 
+/// The same; nothing for an unknown name.
+std::optional<Format> find_format(std::string_view name);
+
 /// Patterns of all names, for help texts: "float32, …, bfpK (K = 2…16), …".
 std::string known_formats();
 

@@ -31,6 +31,7 @@ constexpr int max_kernel = 7;           // rows and columns of a window
 constexpr int max_row_words = 2048;     // of one row of a map
 constexpr int max_vector_words = 2048;  // of one window
 constexpr int max_weight_words = 2048;  // simd × pe weights a layer: 1,048,576 weights
+constexpr int max_forward_words = 4096;  // the same where no gradient is asked for
 constexpr int max_positions = 131072;   // of all maps that one launch sums over
 constexpr int max_tiles = 64;           // 2,048 outputs
 constexpr int max_pool = 7;             // rows and columns of a pool's window

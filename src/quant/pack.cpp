@@ -8,8 +8,10 @@
 #include <cmath>
 
 #include "numeric/engine_layout.hpp"
+#include "quant/batch_norm.hpp"
 #include "quant/channel_law.hpp"
 #include "quant/packed_network.hpp"
+#include "quant/training_pack.hpp"
 #include "quant/weight_codes.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
@@ -87,21 +89,6 @@ void demand_parts(const Layer& layer) {
   if (layer.gain.empty() && layer.offset.empty()) return;
   demand_size(layer.gain, outputs, layer, "gains");
   demand_size(layer.offset, outputs, layer, "offsets");
-}
-
-/// The layer with its batch norm folded into weights and bias (Jacob et al. 2018, section 3.2).
-Layer folded(Layer layer) {
-  if (layer.gain.empty()) return layer;
-  const auto outputs = static_cast<std::size_t>(layer.out_channels);
-  const std::size_t columns = layer.weight.size() / outputs;
-  for (std::size_t o = 0; o < outputs; ++o) {
-    for (std::size_t i = 0; i < columns; ++i) layer.weight[o * columns + i] *= layer.gain[o];
-    layer.bias[o] = layer.bias[o] * layer.gain[o] + layer.offset[o];
-    if (!layer.weight_scale.empty()) layer.weight_scale[o] *= std::abs(layer.gain[o]);
-  }
-  layer.gain.clear();
-  layer.offset.clear();
-  return layer;
 }
 
 void demand_finite(double value, const Layer& layer, const char* what) {
@@ -223,6 +210,8 @@ PackedNetwork shape_of(const Network& network, const std::string& format, std::u
 
 WeightPack pack(const Network& network, const std::string& format_name, std::uint64_t version,
                 const Calibration& calibration) {
+  if (is_forward_format(format_name))
+    return pack_forward(network, format_name, version, calibration);
   const numeric::Format format = fpga_format(format_name);
   PackedNetwork packed = shape_of(network, format_name, version);
   Steps in = {usable_range(double{network.input_range}, "the input") / 127, 0, 0, 0};

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "numeric/engine_layout.hpp"
+#include "quant/training_format.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -134,7 +135,31 @@ numeric::Format fpga_format(const std::string& name) {
   return numeric::parse_format(name);
 }
 
+bool is_forward_format(const std::string& format) {
+  const auto& known = pack_formats();
+  return std::find(known.begin(), known.end(), format) == known.end() &&
+         find_training_format(format).has_value();
+}
+
+std::string inference_formats() {
+  return fmt::format("{}, fixed2 ... fixed16, bfp2 ... bfp8, int3 ... int16",
+                     fmt::join(pack_formats(), ", "));
+}
+
+bool is_inference_format(const std::string& format) {
+  const auto& known = pack_formats();
+  return std::find(known.begin(), known.end(), format) != known.end() || is_forward_format(format);
+}
+
+void check_inference_format(const std::string& format) {
+  if (is_inference_format(format)) return;
+  throw UsageError(fmt::format("unknown FPGA format '{}'", format),
+                   fmt::format("Known FPGA formats: {}", inference_formats()));
+}
+
 std::string kernel_family(const std::string& format) {
+  check_inference_format(format);
+  if (is_forward_format(format)) return "training_" + training_format(format).family;
   return fmt::format("w{}", fpga_format(format).weights.bits);
 }
 

@@ -30,21 +30,28 @@ float TrainingFormat::step(float largest) const {
   return std::max(std::ldexp(1.0F, fraction == 0.5F ? exponent - 1 : exponent), smallest_step);
 }
 
-TrainingFormat training_format(const std::string& name) {
-  const numeric::ElementFormat element = numeric::parse_format(name).weights;
+std::optional<TrainingFormat> find_training_format(const std::string& name) {
+  const std::optional<numeric::Format> format = numeric::find_format(name);
+  if (!format) return std::nullopt;
+  const numeric::ElementFormat element = format->weights;
   const bool blocks = element.kind == numeric::ElementKind::block_float;
   const bool fixed = element.kind == numeric::ElementKind::fixed && !element.integer_bits;
   const bool integer = element.kind == numeric::ElementKind::integer && name.starts_with("int");
-  if (element.bits < 2 || element.bits > (blocks ? 8 : 16) || !(blocks || fixed || integer)) {
-    throw UsageError(fmt::format("gradients cannot be computed in {}", name),
-                     "Known: int2 to int16, fixed2 to fixed16, bfp2 to bfp8");
-  }
+  if (element.bits < 2 || element.bits > (blocks ? 8 : 16) || !(blocks || fixed || integer))
+    return std::nullopt;
   const std::string family = blocks ? "bfp" : element.bits <= 8 ? "int8" : "fixed16";
-  return {.name = name,
-          .family = family,
-          .bits = element.bits,
-          .blocks = blocks,
-          .power_of_two = fixed};
+  return TrainingFormat{.name = name,
+                        .family = family,
+                        .bits = element.bits,
+                        .blocks = blocks,
+                        .power_of_two = fixed};
+}
+
+TrainingFormat training_format(const std::string& name) {
+  const std::optional<TrainingFormat> format = find_training_format(name);
+  if (format) return *format;
+  throw UsageError(fmt::format("gradients cannot be computed in {}", name),
+                   "Known: int2 to int16, fixed2 to fixed16, bfp2 to bfp8");
 }
 
 }  // namespace dovetail::quant

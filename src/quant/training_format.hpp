@@ -1,7 +1,8 @@
-// The number formats that gradients can be computed in, as the training kernels need them
-// described.
+// The number formats of the training kernels: gradients are computed in them, and their forward
+// pass infers in them.
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace dovetail::quant {
@@ -17,6 +18,9 @@ struct TrainingFormat {
   /// Error when the magnitude is not finite.
   float step(float largest) const;
 };
+
+/// Nothing for a format that training_format does not know.
+std::optional<TrainingFormat> find_training_format(const std::string& name);
 
 /// int2 … int16 (a real step a tensor), fixed2 … fixed16 (a power of two) and bfp2 … bfp8. Throws
 /// UsageError, naming them, for any other.

@@ -13,7 +13,7 @@ void demand(bool holds, const TrainingLayer& layer, const char* why) {
   if (holds) return;
   throw Error(
       fmt::format("layer {} cannot run on the FPGA's training kernels: {}", layer.name, why),
-      "Change the model, or train without contributed gradients");
+      "Change the model, or take neither --boost nor a format that infers on these kernels");
 }
 
 void check_extents(const TrainingLayer& layer) {
@@ -47,7 +47,7 @@ std::int64_t stored_words(const TrainingLayer& layer, bool first) {
                : training::output_tiles(layer.in_channels) * training::words_per_tile;
 }
 
-void check_sizes(const TrainingLayer& layer, bool first) {
+void check_sizes(const TrainingLayer& layer, bool first, bool forward_only) {
   const std::int64_t words = stored_words(layer, first);
   const std::int64_t out_words =
       training::output_tiles(layer.out_channels) * training::words_per_tile;
@@ -60,9 +60,12 @@ void check_sizes(const TrainingLayer& layer, bool first) {
       layer, "one row of its maps takes more than 2,048 words of 16 channels");
   demand(std::int64_t{layer.out_height} * layer.out_width <= training::max_positions, layer,
          "its output has more than 131,072 positions");
-  demand(vector <= training::max_vector_words && turned <= training::max_vector_words, layer,
-         "one of its windows takes more than 2,048 words of 16 channels");
-  demand(vector * training::output_tiles(layer.out_channels) <= training::max_weight_words, layer,
+  demand(vector <= training::max_vector_words &&
+             (forward_only || turned <= training::max_vector_words),
+         layer, "one of its windows takes more than 2,048 words of 16 channels");
+  const std::int64_t weight_words = vector * training::output_tiles(layer.out_channels);
+  demand(weight_words <= training::max_forward_words, layer, "it has more than 2,097,152 weights");
+  demand(forward_only || weight_words <= training::max_weight_words, layer,
          "it has more than 1,048,576 weights");
 }
 
@@ -114,7 +117,7 @@ void check_training_layers(const TrainingNetwork& network) {
     demand(layer.pool >= 1 && layer.pool <= training::max_pool && layer.pool <= layer.out_height &&
                layer.pool <= layer.out_width,
            layer, "its pool's window must lie between 1 and 7 and fit its map");
-    check_sizes(layer, &layer == &network.layers.front());
+    check_sizes(layer, &layer == &network.layers.front(), network.forward_only);
     before = std::int64_t{layer.out_channels} * layer.pooled_height() * layer.pooled_width();
   }
   if (network.layers.empty() || !network.layers.back().dense || network.layers.back().relu ||
@@ -122,7 +125,7 @@ void check_training_layers(const TrainingNetwork& network) {
     throw Error(fmt::format("model {} does not end in a dense layer without ReLU and with one "
                             "output a class",
                             network.model),
-                "The training kernels take the loss's gradient there");
+                "The FPGA's training kernels take the logits from there");
   }
 }
 

@@ -16,17 +16,30 @@ struct WeightPack {
   std::vector<std::uint8_t> bytes;
 };
 
-/// The formats that pack() knows: wXaY with X in {1, t, 2, 4, 8} and Y in {1, 2, 4, 8}, and int8,
-/// int4 and int2, which are w8a8, w4a4 and w2a2.
+/// The formats of the inference engine's kernels: wXaY with X in {1, t, 2, 4, 8} and Y in {1, 2, 4,
+/// 8}, and int8, int4 and int2, which are w8a8, w4a4 and w2a2.
 const std::vector<std::string>& pack_formats();
 
-/// The kernel family (fpga::find_xclbin) that runs a format: "w1", "w2" (ternary weights too), "w4"
-/// or "w8". Throws UsageError where none does.
+/// True for the formats that the training kernels' forward pass infers in: fixed2 … fixed16, bfp2 …
+/// bfp8, and int3 … int16 as far as the inference engine has them not.
+bool is_forward_format(const std::string& format);
+
+/// Both for people: "int8, int4, …, w8a8, fixed2 … fixed16, …".
+std::string inference_formats();
+
+bool is_inference_format(const std::string& format);
+/// Throws UsageError, listing the formats, for one that FPGA ranks cannot infer in.
+void check_inference_format(const std::string& format);
+
+/// The kernel family (fpga::find_xclbin) that infers in a format: "w1", "w2" (ternary weights too),
+/// "w4" or "w8"; "training_int8", "training_fixed16" or "training_bfp". Throws UsageError where
+/// none does.
 std::string kernel_family(const std::string& format);
 
-/// Quantises a calibrated network. Weights have one scale an output channel, activations one a
-/// layer; the input is int8 in every format, the last layer gives int32 accumulators. Throws Error
-/// where a layer cannot be expressed, UsageError for an unknown format.
+/// Quantises a calibrated network for inference. In the inference engine's formats weights have one
+/// scale an output channel, activations one a layer; the input is int8, the last layer gives int32
+/// accumulators. In the others: pack_forward (training_pack.hpp). Throws Error where a layer cannot
+/// be expressed, UsageError for an unknown format or a network that its kernels cannot run.
 WeightPack pack(const Network& network, const std::string& format, std::uint64_t version,
                 const Calibration& calibration = {});
 

@@ -36,7 +36,8 @@ TEST_F(BadInput, UnknownWordsAreRefused) {
   refused(2, train({"--model", "vggg"}), unusable_arguments, {"'vggg'", "mlp, cnn"});
   refused(2, train({"--bogus", "1"}), unusable_arguments, {"--bogus", "--help"});
   refused(dovetail(train({"--format", "fp12"})), unusable_arguments, {"'fp12'", "float32"});
-  refused(dovetail(train({"--fpga-format", "int8,int3"})), unusable_arguments, {"'int3'", "int8"});
+  refused(dovetail(train({"--fpga-format", "int8,int17"})), unusable_arguments,
+          {"'int17'", "int8"});
   refused(dovetail(train({"--boost-select", "1/0"})), unusable_arguments, {"no fraction"});
   refused(dovetail(train({"--boost-select", "2"})), unusable_arguments, {"outside (0, 1]"});
   refused(dovetail(train({"--boost-select", "1/3", "--select", "best"})), unusable_arguments,
@@ -45,7 +46,7 @@ TEST_F(BadInput, UnknownWordsAreRefused) {
           {"collapse", "--select-insist"});
   refused(dovetail(train({"--boost-select", "1/3", "--gpu-ranks", "1"})), unusable_arguments,
           {"no FPGA rank", "--fpga-ranks 1"});
-  refused(dovetail(train({"--fpga-format", "int3"})), unusable_arguments, {"'int3'", "int8"});
+  refused(dovetail(train({"--fpga-format", "int17"})), unusable_arguments, {"'int17'", "int8"});
   refused(dovetail(train({"--lr-schedule", "zigzag"})), unusable_arguments, {"'zigzag'", "cosine"});
   refused(dovetail(train({"--optimizer", "magic"})), unusable_arguments, {"'magic'", "adamw"});
   refused(dovetail(train({"--fpga-backend", "cloud"})), unusable_arguments,
@@ -55,7 +56,7 @@ TEST_F(BadInput, UnknownWordsAreRefused) {
           {"quantisation-aware training", "wXaY"});
   refused(dovetail(train({"--qat", "w1a1", "--qat-scale", "frozen"})), unusable_arguments,
           {"'frozen'", "learned, fixed"});
-  refused(2, infer({"--format", "int3"}), unusable_arguments, {"'int3'", "float32, int8"});
+  refused(2, infer({"--format", "int17"}), unusable_arguments, {"'int17'", "float32, int8"});
   refused(dovetail(infer({"--calibration", "median"})), unusable_arguments,
           {"'median'", "max, percentile, mse"});
   refused(dovetail(infer({"--split", "valid"})), unusable_arguments, {"'valid'", "train, test"});

@@ -50,6 +50,21 @@ TEST(BenchCommand, MeasuresStepsAndInference) {
   }
 }
 
+TEST(BenchCommand, MeasuresInferenceOnACardAndCallsItEmulated) {
+  for (const char* format : {"w1a1", "fixed8"}) {
+    const Outcome outcome = dovetail({"bench", "infer", "--model", "mlp", "--format", format,
+                                      "--batch", "32", "--seconds", "0.2", "--json", "-"})
+                                .run(120 * patience);
+    const Json json = document(outcome);
+    EXPECT_EQ(json.at("backend"), "emulated");
+    EXPECT_EQ(json.at("format"), format);
+    expect_timing(json.at("timing"));
+    expect_timing(json.at("host_timing"));
+    EXPECT_GT(json.at("samples_per_core_second").get<double>(), 0);
+    EXPECT_NE(outcome.text().find("no FPGA's speed"), std::string::npos) << outcome.text();
+  }
+}
+
 TEST(BenchCommand, MeasuresTheLinkBetweenTwoRanks) {
   const Json json = document(dovetail_job(2, {"bench", "link", "--json", "-"}).run(120 * patience));
   ASSERT_EQ(json.at("links").size(), 1u);
@@ -65,6 +80,7 @@ TEST(BenchCommand, RefusesWhatItCannotMeasure) {
         testing::Words{"bench", "train", "--batch", "0"},
         testing::Words{"bench", "conv", "--variant", "fpga"},
         testing::Words{"bench", "gemm", "--format", "int3"},
+        testing::Words{"bench", "infer", "--format", "nonsense"},
         testing::Words{"bench", "gemm", "--variant", "gpu", "--format", "tf32"}}) {
     const Outcome outcome = dovetail(words).run(60 * patience);
     EXPECT_EQ(outcome.exit_code, 2) << outcome.text();

@@ -157,13 +157,13 @@ TEST_F(EndToEnd, CnnTrainsAndIsEvaluated) {
 TEST_F(EndToEnd, EveryVersionIsEvaluatedInEveryFormatOfTheList) {
   if (!has_card()) GTEST_SKIP() << "this build has no emulated card";
   Words options = usual();
-  options.insert(options.end(), {"--fpga-format", "int8,int4,w1a8", "--within", "100"});
+  options.insert(options.end(), {"--fpga-format", "int8,int4,w1a8,fixed8,bfp8", "--within", "100"});
   const FinishedRun run = train("formats", options);
   ASSERT_EQ(run.outcome.exit_code, 0) << run.outcome.text();
   EXPECT_EQ(run.weights(), reference_.weights()) << "evaluations change nothing";
-  EXPECT_EQ(run.events_named("broadcast").size(), 6u);
+  EXPECT_EQ(run.events_named("broadcast").size(), 10u);
   const Json& fpga = run.summary.at("fpga");
-  ASSERT_EQ(fpga.at("formats").size(), 3u);
+  ASSERT_EQ(fpga.at("formats").size(), 5u);
   for (const Json& format : fpga.at("formats")) {
     EXPECT_EQ(format.at("evaluations").size(), 2u) << format;
     EXPECT_GT(format.at("accuracy").get<double>(), 0.2) << format;

@@ -260,7 +260,7 @@ TEST(Pack, RefusesWhatTheKernelsCannotRun) {
 TEST(Pack, RefusesValuesThatAreNotFiniteAndUnknownFormats) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   Network network = ranged(mlp(1));
-  EXPECT_THROW(pack(network, "int3", 1), UsageError);
+  EXPECT_THROW(pack(network, "int17", 1), UsageError);
   network.layers[1].weight[5] = nan;
   EXPECT_NE(refusal([&] { pack(network, "int8", 1); }).find("layer1"), std::string::npos);
   network = ranged(mlp(1));

@@ -121,6 +121,50 @@ TEST(TrainingPack, RefusesWhatTheKernelsCannotTake) {
   EXPECT_NE(refusal([&] { pack_training(network, "int8", 1); }).find("kernel"), std::string::npos);
 }
 
+TEST(ForwardPack, FoldsBatchNormsAndKeepsCalibratedRanges) {
+  Network network = calibrate(small(1));
+  network.layers[0].gain.assign(19, -2.0F);
+  network.layers[0].offset.assign(19, 0.5F);
+  const TrainingNetwork opened = parse_training(pack_forward(network, "fixed16", 1));
+  EXPECT_TRUE(opened.forward_only);
+  const TrainingLayer& layer = opened.layers[0];
+  EXPECT_EQ(layer.output_range, network.layers[0].output_range);
+  EXPECT_EQ(opened.layers.back().output_range, 0);
+  EXPECT_FLOAT_EQ(layer.bias[3], network.layers[0].bias[3] * -2 + 0.5F);
+  EXPECT_NEAR(layer.codes[5] * layer.step, network.layers[0].weight[5] * -2, layer.step);
+  EXPECT_EQ(parse_training(pack_forward(network, "bfp8", 1)).layers[0].output_range, 0);
+}
+
+TEST(ForwardPack, RefusesNetworksThatItsKernelsCannotRunAsUsageErrors) {
+  const Network usable = calibrate(small(1));
+  ASSERT_NO_THROW(pack_forward(usable, "fixed8", 1));
+  EXPECT_THROW(pack_forward(usable, "w1a1", 1), UsageError);
+  Network network = usable;
+  network.layers[2].activation = Activation::sign;
+  EXPECT_THROW(pack_forward(network, "fixed8", 1), UsageError);
+  EXPECT_NE(refusal([&] { pack_forward(network, "fixed8", 1); }).find("layer2"), std::string::npos);
+  network = usable;
+  network.layers[0].output_step = 0.25F;
+  EXPECT_THROW(pack_forward(network, "fixed8", 1), UsageError);
+  network = usable;
+  network.layers[1].stride = 1;
+  EXPECT_THROW(pack_forward(network, "fixed8", 1), UsageError);
+  network = usable;
+  network.layers[0].output_range = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_NE(refusal([&] { pack_forward(network, "fixed8", 1); }).find("range"), std::string::npos);
+}
+
+TEST(ForwardPack, TakesLayersThatOnlyTheWayBackIsTooSmallFor) {
+  const Network network = calibrate(NetworkBuilder("wide", 3, 16, 16, 1)
+                                        .conv(128, 3, 1, 1)
+                                        .pool(4, 4)
+                                        .dense(1024, true)
+                                        .build(10),
+                                    1);
+  EXPECT_NO_THROW(parse_training(pack_forward(network, "int6", 1)));
+  EXPECT_NE(refusal([&] { pack_training(network, "int6", 1); }).find("weights"), std::string::npos);
+}
+
 TEST(TrainingPack, FindsEveryFlippedBitAndEveryTruncation) {
   const WeightPack whole =
       pack_training(NetworkBuilder("tiny", 1, 4, 4, 1).conv(2, 3, 1, 1).build(2), "bfp5", 5);

@@ -54,13 +54,13 @@ TEST(BitSerial, BitsAreTakenApartInOrder) {
     random ^= random << 13;
     random ^= random >> 7;
     random ^= random << 17;
-    std::uint64_t second = 0, fourth = 0, eighth = 0;
+    std::uint64_t second = 0, fourth = 0, turned = 0;
     for (int i = 0; i < 32; ++i) second |= (random >> (2 * i) & 1) << i;
     for (int i = 0; i < 16; ++i) fourth |= (random >> (4 * i) & 1) << i;
-    for (int i = 0; i < 8; ++i) eighth |= (random >> (8 * i) & 1) << i;
+    for (int i = 0; i < 64; ++i) turned |= (random >> i & 1) << (i % 8 * 8 + i / 8);
     ASSERT_EQ(every_second_bit(random), second);
     ASSERT_EQ(every_fourth_bit(random), fourth);
-    ASSERT_EQ(every_eighth_bit(random), eighth);
+    ASSERT_EQ(transposed_bits(random), turned);
   }
 }
 
