@@ -160,6 +160,7 @@ void GradientEngine::write_images(const Pass& pass) {
                        first.in_height * first.in_width, first.in_channels,
                        network_.height * network_.width, 1 / steps_.front().input_step,
                        network_.format.bits);
+  show_input(0, "train_quantise_images", pass.batch());
 }
 
 void GradientEngine::forward(const Pass& pass, std::size_t index) {
@@ -174,12 +175,14 @@ void GradientEngine::forward(const Pass& pass, std::size_t index) {
                      on_card.in_words, on_card.tiles, layer.kernel, layer.stride, layer.padding,
                      layer.pool, layer.relu ? 1 : 0, scale, static_cast<std::int32_t>(part));
   });
+  show_output(index, pass.batch());
   if (index + 1 == steps_.size()) return;
   Step& next = steps_[index + 1];
   next.input_step = network_.format.step(read_largest(shares.parts()));
   quantise_.run(step.real, step.routes, next.input, pass.batch(), layer.pooled_height(),
                 layer.pooled_width(), on_card.out_words(), 1, 0, 1 / next.input_step,
                 network_.format.bits, 0, std::uint32_t{0});
+  show_input(index + 1, "train_quantise", pass.batch());
 }
 
 void GradientEngine::differentiate_loss(const Pass& pass, GradientSums& sums) {
@@ -211,6 +214,7 @@ void GradientEngine::backward(const Pass& pass, std::size_t index, GradientSums&
   quantise_.run(step.real, step.routes, step.gradient, pass.batch(), layer.out_height,
                 layer.out_width, on_card.out_words(), layer.pool, 1, 1 / gradient_step, format.bits,
                 stochastic, random_key(options_.seed, pass.draw, tensor));
+  show_gradient(index, pass.batch());
 
   const Shares tiles(on_card.tiles, units_.size());
   in_parallel(tiles.parts(), [&](Unit& unit, std::size_t part) {
@@ -232,6 +236,7 @@ void GradientEngine::backward(const Pass& pass, std::size_t index, GradientSums&
         layer.padding, format.bits, gradient_step * layer.step, static_cast<std::int32_t>(part));
   });
   gradient_largest_ = read_largest(shares.parts());
+  show_input_gradient(index, pass.batch());
 }
 
 void GradientEngine::add_sums(std::size_t index, GradientSums& sums) {
@@ -240,9 +245,54 @@ void GradientEngine::add_sums(std::size_t index, GradientSums& sums) {
   std::vector<float> bias(on_card.bias_bytes() / sizeof(float));
   steps_[index].weight_sums.read(weight.data(), on_card.weight_sum_bytes());
   steps_[index].bias_sums.read(bias.data(), on_card.bias_bytes());
-  add_weight_sums(network_.layers[index], on_card, weight, sums.parameters[2 * index].value.values);
+  const TrainingLayer& layer = network_.layers[index];
+  add_weight_sums(layer, on_card, weight, sums.parameters[2 * index].value.values);
   std::vector<float>& bias_sums = sums.parameters[2 * index + 1].value.values;
   for (std::size_t o = 0; o < bias_sums.size(); ++o) bias_sums[o] += bias[o];
+  if (!outputs_) return;
+  std::vector<float> of_pass(layer.weight_count());
+  add_weight_sums(layer, on_card, weight, of_pass);
+  outputs_.reals("train_weight_gradient", layer.name, of_pass);
+  bias.resize(bias_sums.size());
+  outputs_.reals("train_weight_gradient", layer.name + " bias", bias);
+}
+
+void GradientEngine::show_input(std::size_t index, const char* kernel, int batch) {
+  const TrainingLayer& layer = network_.layers[index];
+  const CardLayer on_card = card_layer(network_, index);
+  const int pixels = layer.in_height * layer.in_width;
+  outputs_.codes(
+      kernel, layer.name + " input", network_.format, steps_[index].input,
+      {batch, layer.in_channels, pixels,
+       on_card.in_words * on_card.in_height * on_card.in_width / pixels, on_card.input_bytes()});
+}
+
+void GradientEngine::show_output(std::size_t index, int batch) {
+  const TrainingLayer& layer = network_.layers[index];
+  const CardLayer on_card = card_layer(network_, index);
+  outputs_.reals("train_forward", layer.name, steps_[index].real,
+                 {batch, layer.out_channels, on_card.pooled_pixels, on_card.out_words(),
+                  on_card.real_bytes()});
+  outputs_.routes("train_forward", layer.name, steps_[index].routes,
+                  {batch, layer.out_channels, on_card.pooled_pixels, on_card.out_words(),
+                   on_card.route_bytes()});
+}
+
+void GradientEngine::show_gradient(std::size_t index, int batch) {
+  const TrainingLayer& layer = network_.layers[index];
+  const CardLayer on_card = card_layer(network_, index);
+  outputs_.codes("train_quantise", layer.name + " gradient", network_.format,
+                 steps_[index].gradient,
+                 {batch, layer.out_channels, on_card.out_pixels, on_card.out_words(),
+                  on_card.gradient_bytes()});
+}
+
+void GradientEngine::show_input_gradient(std::size_t index, int batch) {
+  const TrainingLayer& before = network_.layers[index - 1];
+  const CardLayer on_card = card_layer(network_, index - 1);
+  outputs_.reals("train_input_gradient", network_.layers[index].name, steps_[index - 1].real,
+                 {batch, before.out_channels, on_card.pooled_pixels, on_card.out_words(),
+                  on_card.real_bytes()});
 }
 
 }  // namespace dovetail::infer

@@ -5,6 +5,7 @@
 
 #include "device/xrt/card.hpp"
 #include "infer/gradient_step.hpp"
+#include "infer/training_outputs.hpp"
 
 namespace dovetail::infer {
 
@@ -26,6 +27,10 @@ class GradientEngine final : public GradientSource {
   void load(const quant::WeightPack& pack) override;
   GradientSums gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
                          std::uint64_t draw) override;
+
+  /// From now on shows what every kernel gave, read back from the card behind each launch; an empty
+  /// observer ends that.
+  void observe(LayerObserver observer) { outputs_.observe(std::move(observer)); }
 
   const GradientOptions& options() const { return options_; }
 
@@ -50,6 +55,10 @@ class GradientEngine final : public GradientSource {
   void differentiate_loss(const Pass& pass, GradientSums& sums);
   void backward(const Pass& pass, std::size_t layer, GradientSums& sums);
   void add_sums(std::size_t layer, GradientSums& sums);
+  void show_input(std::size_t layer, const char* kernel, int batch);
+  void show_output(std::size_t layer, int batch);
+  void show_gradient(std::size_t layer, int batch);
+  void show_input_gradient(std::size_t layer, int batch);
   float read_largest(std::size_t parts);
   /// body(unit, part) for every part, each in a thread of its own.
   template <typename Body>
@@ -65,6 +74,7 @@ class GradientEngine final : public GradientSource {
   float gradient_largest_ = 0;  // magnitude, of the gradient that goes back next
   std::vector<std::uint8_t> staged_images_;
   SumRounding rounding_;
+  TrainingOutputs outputs_;
 };
 
 }  // namespace dovetail::infer

@@ -86,17 +86,21 @@ void ReferenceGradients::add_pass(std::span<const std::uint8_t> images,
   std::vector<float> steps{format.step(largest_of(normalised_tables(network_)))};
   std::vector<CodeMaps> inputs{quantise_channels(
       input, {.numbers = numbers, .inverse = 1 / steps[0]}, layers.front().in_channels)};
+  outputs_.codes("train_quantise_images", layers.front().name + " input", format.blocks, inputs[0]);
   std::vector<reference::Activated> outputs;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const TrainingLayer& layer = layers[i];
     outputs.push_back(training_activation(training_forward(inputs[i], weights_of(layer), layer.bias,
                                                            step_of(layer), steps[i] * layer.step),
                                           layer.pool, layer.relu));
+    outputs_.reals("train_forward", layer.name, outputs.back().real.values);
+    outputs_.routes("train_forward", layer.name, outputs.back().routes);
     if (i + 1 == layers.size()) break;
     const RealMaps& real = outputs.back().real;
     steps.push_back(format.step(largest_magnitude(real)));
     inputs.push_back(quantise_channels(real, {.numbers = numbers, .inverse = 1 / steps.back()},
                                        stored_outputs(layer)));
+    outputs_.codes("train_quantise", layers[i + 1].name + " input", format.blocks, inputs.back());
   }
 
   RealMaps gradient = outputs.back().real;
@@ -112,18 +116,22 @@ void ReferenceGradients::add_pass(std::span<const std::uint8_t> images,
          .stochastic = options_.stochastic,
          .key = random_key(options_.seed, draw, tensor)},
         stored_outputs(layer));
+    outputs_.codes("train_quantise", layer.name + " gradient", format.blocks, codes);
     const reference::WeightGradient weights = training_weight_gradient(
         inputs[i], codes, step_of(layer), layer.rows(), layer.columns(), steps[i] * step, step,
         {.numbers = numbers,
          .stochastic = options_.stochastic,
          .key = random_key(options_.seed, draw, tensor + 1)},
         stored_outputs(layer));
+    outputs_.reals("train_weight_gradient", layer.name, weights.weight.values);
+    outputs_.reals("train_weight_gradient", layer.name + " bias", weights.bias);
     add(weights.weight.values, sums.parameters[2 * i].value.values);
     add(weights.bias, sums.parameters[2 * i + 1].value.values);
     if (i == 0) break;
     gradient = training_input_gradient(codes, weights_of(layer), step_of(layer), layer.in_height,
                                        layer.in_width, step * layer.step);
     mask_stopped(outputs[i - 1].routes, gradient);
+    outputs_.reals("train_input_gradient", layer.name, gradient.values);
   }
 }
 

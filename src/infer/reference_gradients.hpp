@@ -3,6 +3,7 @@
 #pragma once
 
 #include "infer/gradient_step.hpp"
+#include "infer/training_outputs.hpp"
 
 namespace dovetail::infer {
 
@@ -14,6 +15,8 @@ class ReferenceGradients final : public GradientSource {
   void load(const quant::WeightPack& pack) override;
   GradientSums gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
                          std::uint64_t draw) override;
+  /// As GradientEngine::observe.
+  void observe(LayerObserver observer) { outputs_.observe(std::move(observer)); }
 
  private:
   void add_pass(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
@@ -22,6 +25,7 @@ class ReferenceGradients final : public GradientSource {
   GradientOptions options_;
   quant::TrainingNetwork network_;
   SumRounding rounding_;
+  TrainingOutputs outputs_;
 };
 
 }  // namespace dovetail::infer
