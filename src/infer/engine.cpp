@@ -78,8 +78,10 @@ struct StoredMap {
     }
   }
 
-  /// Channels beyond the map's own must be 0: the products of the next layer rely on it.
+  /// Channels beyond a hidden map's own must have code 0: the next layer's 1-bit weights rely on
+  /// it.
   bool padding_is_zero(const std::vector<std::uint8_t>& from) const {
+    if (bits == engine::raw_bits) return true;  // no layer follows
     for (std::size_t begin = 0; begin < from.size(); begin += bytes()) {
       for (std::size_t i = 0; i < size(height * width * stored); ++i) {
         if (i % size(stored) < size(channels)) continue;
