@@ -50,17 +50,29 @@ std::optional<DeviceInfo> choose(const std::vector<DeviceInfo>& devices, std::op
                    "`dovetail devices` lists them");
 }
 
+/// Opens a card, or says why there is none.
+void open_card(const VerifyOptions& options, Host& host) {
+  const bool emulated = !fpga::host_has_card() && fpga::built_with_emulated_card();
+  if (emulated) {
+    try {
+      fpga::use_emulated_cards(1);
+    } catch (const Error& failure) {
+      host.where.no_card = failure.what();
+      return;
+    }
+  }
+  const auto card = choose(fpga::list_cards(), options.card, "card");
+  if (!card) return;
+  host.card =
+      std::make_unique<verify::CardSlot>(emulated ? fpga::Backend::emulated : fpga::Backend::card,
+                                         card->index, options.card_timeout_s);
+  host.where.card = described(*card);
+}
+
 /// Cards come first, as in devices.cpp: XRT may have an OpenCL platform of its own.
 Host open_host(const VerifyOptions& options) {
   Host host;
-  const bool emulated = !fpga::host_has_card() && fpga::built_with_emulated_card();
-  if (emulated) fpga::use_emulated_cards(1);
-  if (const auto card = choose(fpga::list_cards(), options.card, "card")) {
-    host.card =
-        std::make_unique<verify::CardSlot>(emulated ? fpga::Backend::emulated : fpga::Backend::card,
-                                           card->index, options.card_timeout_s);
-    host.where.card = described(*card);
-  }
+  open_card(options, host);
   if (const auto device = choose(opencl::list_devices(), options.device, "device")) {
     host.device = std::make_unique<opencl::Device>(device->index);
     host.where.opencl = described(*device);
@@ -111,12 +123,12 @@ void verify_host(const VerifyOptions& options) {
   const Stopwatch watch;
   const verify::ProofOptions proof = proof_of(options);
   const Host host = open_host(options);
+  if (!host.card && !proof.training_formats.empty() && options.formats != "all") {
+    throw Error("training formats are computed by FPGA kernels alone: " + host.where.no_card,
+                "Leave them out with --formats inference");
+  }
   const std::vector<verify::Row> rows =
       verify::prove(proof, {.device = host.device.get(), .card = host.card.get()});
-  if (rows.empty()) {
-    throw Error("nothing was compared: training formats need an FPGA card, and there is none",
-                "`dovetail devices` says what is missing");
-  }
   const std::string difference = verify::difference_text(rows, host.where);
   std::uint64_t outputs = 0;
   for (const verify::Row& row : rows) outputs += row.outputs;

@@ -58,7 +58,10 @@ class Source {
  public:
   Source() = default;
   explicit Source(const std::filesystem::path& folder)
-      : name_(folder.string()), reader_(std::make_unique<ShardReader>(folder, "test")) {}
+      : reader_(std::make_unique<ShardReader>(folder, "test")) {
+    name_ = reader_->manifest().name;
+    if (name_.empty()) name_ = folder.filename().string();
+  }
 
   const std::string& name() const { return name_; }
 

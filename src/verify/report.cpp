@@ -55,11 +55,11 @@ const Row* first_difference(const std::vector<Row>& rows) {
 }  // namespace
 
 std::string report_text(const std::vector<Row>& rows, const Where& where, bool layers) {
-  std::string text =
-      fmt::format("twin    {}\nOpenCL  {}\ncard    {}\n\n", twin_place,
-                  where.opencl.empty() ? "none here: not compared" : where.opencl,
-                  where.card.empty() ? "none here: not compared, and training formats are left out"
-                                     : where.card);
+  const std::string no_opencl = "not compared: " + where.no_opencl,
+                    no_card = "not compared, and no training formats: " + where.no_card;
+  std::string text = fmt::format("twin    {}\nOpenCL  {}\ncard    {}\n\n", twin_place,
+                                 where.opencl.empty() ? no_opencl : where.opencl,
+                                 where.card.empty() ? no_card : where.card);
   std::vector<std::vector<std::string>> lines;
   for (const Row& row : layers ? rows : by_kernel(rows)) {
     std::vector<std::string> line{row.subject.format, row.subject.inputs, row.kernel};

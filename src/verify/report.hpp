@@ -9,9 +9,10 @@
 
 namespace dovetail::verify {
 
-/// Where each side ran, as people should read it; empty where there was none.
+/// Where each side ran, as people should read it; empty where there was none, and then why.
 struct Where {
   std::string opencl, card;
+  std::string no_opencl = "there is none here", no_card = "there is none here";
 };
 
 /// A table with one line a format and kernel, or a layer with `layers`; the line of several layers
