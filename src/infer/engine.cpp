@@ -6,8 +6,8 @@
 #include <cstring>
 #include <future>
 
+#include "infer/stored_map.hpp"
 #include "numeric/engine_layout.hpp"
-#include "numeric/packing.hpp"
 #include "numeric/requantise.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
@@ -49,49 +49,6 @@ bool same_shape(const PackedNetwork& a, const PackedNetwork& b) {
          std::equal(a.layers.begin(), a.layers.end(), b.layers.begin(), b.layers.end(),
                     [](const PackedLayer& x, const PackedLayer& y) { return same_shape(x, y); });
 }
-
-/// A map as it lies on the card, codes of `bits` bits with padded channels.
-struct StoredMap {
-  int channels, stored, height, width, bits;
-
-  std::size_t values() const { return size(channels * height * width); }
-  std::size_t bytes() const { return size(engine::image_bytes(height, width, stored, bits)); }
-
-  std::int32_t value(const std::uint8_t* image, std::size_t index) const {
-    if (bits == engine::raw_bits) {
-      std::int32_t raw = 0;
-      std::memcpy(&raw, image + index * sizeof raw, sizeof raw);
-      return raw;
-    }
-    const std::uint32_t code = numeric::unpack_code(image, index, bits);
-    if (bits == 1) return code != 0 ? 1 : -1;
-    return bits == 8 ? numeric::sign_extend(code, 8) : static_cast<std::int32_t>(code);
-  }
-
-  /// Whole images, to [images, channels, height, width].
-  void decode(const std::vector<std::uint8_t>& from, std::int32_t* to) const {
-    const std::size_t pixels = size(height * width);
-    for (std::size_t begin = 0; begin < from.size(); begin += bytes()) {
-      for (std::size_t c = 0; c < size(channels); ++c) {
-        for (std::size_t p = 0; p < pixels; ++p) *to++ = value(&from[begin], p * size(stored) + c);
-      }
-    }
-  }
-
-  /// Channels beyond a hidden map's own must have code 0: the next layer's 1-bit weights rely on
-  /// it.
-  bool padding_is_zero(const std::vector<std::uint8_t>& from) const {
-    if (bits == engine::raw_bits) return true;  // no layer follows
-    for (std::size_t begin = 0; begin < from.size(); begin += bytes()) {
-      for (std::size_t i = 0; i < size(height * width * stored); ++i) {
-        if (i % size(stored) < size(channels)) continue;
-        const std::int32_t zero = bits == 1 ? -1 : 0;
-        if (value(&from[begin], i) != zero) return false;
-      }
-    }
-    return true;
-  }
-};
 
 // Positions of the kernels' arguments, as in hls/engine/family.json.in.
 constexpr int argument_input = 0, argument_weights = 1, argument_parameters = 2,

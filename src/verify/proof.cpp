@@ -9,11 +9,10 @@
 #include "infer/opencl_engine.hpp"
 #include "infer/reference_engine.hpp"
 #include "infer/reference_gradients.hpp"
-#include "shards/shard_reader.hpp"
 #include "support/error.hpp"
-#include "support/random.hpp"
 #include "support/text.hpp"
 #include "verify/networks.hpp"
+#include "verify/source.hpp"
 
 namespace dovetail::verify {
 namespace {
@@ -48,76 +47,6 @@ const std::vector<Case>& training_cases() {
   return cases;
 }
 
-struct Samples {
-  std::vector<std::uint8_t> images;
-  std::vector<std::int32_t> labels;
-};
-
-/// Where images come from: random bytes, or a data set's test split, over and over.
-class Source {
- public:
-  Source() = default;
-  explicit Source(const std::filesystem::path& folder)
-      : reader_(std::make_unique<ShardReader>(folder, "test")) {
-    name_ = reader_->manifest().name;
-    if (name_.empty()) name_ = folder.filename().string();
-  }
-
-  const std::string& name() const { return name_; }
-
-  InputShape shape(const Case& random) const {
-    if (!reader_) {
-      const auto channels = static_cast<std::size_t>(random.channels);
-      return {random.channels,
-              random.height,
-              random.width,
-              10,
-              std::vector<float>(channels, 0.5F),
-              std::vector<float>(channels, 0.29F)};
-    }
-    const Manifest& manifest = reader_->manifest();
-    const auto channels = manifest.shape.channels;
-    InputShape shape{static_cast<int>(channels),
-                     static_cast<int>(manifest.shape.height),
-                     static_cast<int>(manifest.shape.width),
-                     static_cast<int>(manifest.classes),
-                     std::vector<float>(channels, 0.5F),
-                     std::vector<float>(channels, 0.29F)};
-    if (manifest.mean.size() == channels) {
-      shape.mean.assign(manifest.mean.begin(), manifest.mean.end());
-      shape.deviation.assign(manifest.standard_deviation.begin(),
-                             manifest.standard_deviation.end());
-    }
-    return shape;
-  }
-
-  Samples next(const InputShape& shape, std::uint64_t count, SplitMix64& random) {
-    if (reader_) return next_of_data(count);
-    Samples samples;
-    for (std::size_t i = 0; i < count * shape.image_bytes(); ++i)
-      samples.images.push_back(static_cast<std::uint8_t>(random.next() >> 56));
-    for (std::uint64_t n = 0; n < count; ++n) {
-      samples.labels.push_back(
-          static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(shape.classes))));
-    }
-    return samples;
-  }
-
- private:
-  Samples next_of_data(std::uint64_t count) {
-    count = std::min<std::uint64_t>(count, reader_->samples());
-    if (position_ + count > reader_->samples()) position_ = 0;
-    Batch batch;
-    reader_->read({.begin = position_, .count = count}, batch);
-    position_ += count;
-    return {std::move(batch.images), std::move(batch.labels)};
-  }
-
-  std::string name_ = "random";
-  std::unique_ptr<ShardReader> reader_;
-  std::size_t position_ = 0;
-};
-
 class Prover {
  public:
   Prover(const ProofOptions& options, const Sides& sides)
@@ -149,7 +78,7 @@ template <typename Round>
 bool Prover::rounds(const Case& subject, Purpose purpose, const std::string& format, Source& source,
                     const Round& round) {
   const char* name = purpose == Purpose::inference ? inference : training;
-  const InputShape shape = source.shape(subject);
+  const InputShape shape = source.shape(subject.channels, subject.height, subject.width);
   const std::uint64_t scaled = (subject.round * options_.outputs + full_outputs - 1) / full_outputs;
   const std::uint64_t images = std::clamp<std::uint64_t>(scaled, 1, subject.round);
   const auto enough = [&](const std::string& kernel) {
