@@ -15,23 +15,35 @@ using quant::LayerKind;
 using quant::PackedLayer;
 
 constexpr int lanes = 16;
+constexpr int table_size = 256;
 
 std::size_t size(int value) {
   return static_cast<std::size_t>(value);
 }
 
-IntegerFilter filter_of(const PackedLayer& layer) {
+/// A map taken as one vector, [channel][row][column].
+IntegerMap flattened(const IntegerMap& map) {
+  return {map.channels * map.pixels(), 1, 1};
+}
+
+/// `flat`: the layer takes its input as one vector.
+IntegerFilter filter_of(const PackedLayer& layer, bool flat) {
   const bool conv = layer.kind == LayerKind::conv2d;
-  const IntegerMap inputs{layer.in_channels, conv ? layer.kernel : layer.in_height,
+  const IntegerMap window{layer.in_channels, conv ? layer.kernel : layer.in_height,
                           conv ? layer.kernel : layer.in_width};
-  IntegerFilter filter(inputs, layer.out_channels, layer.out_bits,
+  IntegerFilter filter(flat ? flattened(window) : window, layer.out_channels, layer.out_bits,
                        layer.activation == quant::Activation::relu ? 0 : numeric::int8_lowest);
   for (int out = 0; out < layer.out_channels; ++out) {
-    for (int in = 0; in < inputs.channels; ++in) {
-      for (int row = 0; row < inputs.height; ++row) {
-        for (int column = 0; column < inputs.width; ++column) {
-          filter.set_weight(out, in, row, column,
-                            static_cast<std::int8_t>(layer.weight(out, in, row, column)));
+    for (int in = 0; in < window.channels; ++in) {
+      for (int row = 0; row < window.height; ++row) {
+        for (int column = 0; column < window.width; ++column) {
+          const auto weight = static_cast<std::int8_t>(layer.weight(out, in, row, column));
+          if (flat) {
+            const int place = (in * window.height + row) * window.width + column;
+            filter.set_weight(out, place, 0, 0, weight);
+          } else {
+            filter.set_weight(out, in, row, column, weight);
+          }
         }
       }
     }
@@ -57,15 +69,25 @@ void OpenclEngine::load(const quant::WeightPack& pack) {
   quant::PackedNetwork network = quant::parse(pack);
   const std::size_t batch = size(max_batch_);
   input_map_ = {network.channels, network.height, network.width};
-  tables_ = device_.upload(std::span<const std::int8_t>(network.input_tables));
-  images_ = device_.allocate(batch * size(network.channels * input_map_.pixels()));
+  // A dense layer takes the image as one vector: its 1 to 4 channels would fill few of the lanes.
+  const bool flat = network.layers.front().kind == LayerKind::dense;
+  const std::size_t copies = flat ? size(input_map_.pixels()) : 1;
+  std::vector<std::int8_t> tables;
+  for (auto table = network.input_tables.begin(); table != network.input_tables.end();
+       table += table_size) {
+    for (std::size_t i = 0; i < copies; ++i) tables.insert(tables.end(), table, table + table_size);
+  }
+  if (flat) input_map_ = flattened(input_map_);
+  tables_ = device_.upload(std::span<const std::int8_t>(tables));
+  images_ = device_.allocate(batch * size(input_map_.channels * input_map_.pixels()));
   input_ = device_.allocate(batch * input_map_.bytes());
   steps_.clear();
   for (const PackedLayer& layer : network.layers) {
     Step step;
     step.in = {layer.in_channels, layer.in_height, layer.in_width};
     step.out = {layer.out_channels, layer.out_height, layer.out_width};
-    if (layer.kind != LayerKind::max_pool) step.filter = kernels_.load(filter_of(layer));
+    if (layer.kind != LayerKind::max_pool)
+      step.filter = kernels_.load(filter_of(layer, flat && steps_.empty()));
     const std::size_t element = layer.out_bits == engine::raw_bits ? sizeof(std::int32_t) : 1;
     step.output = device_.allocate(batch * step.out.bytes() * element);
     steps_.push_back(std::move(step));
@@ -74,7 +96,7 @@ void OpenclEngine::load(const quant::WeightPack& pack) {
 }
 
 void OpenclEngine::run_batch(const std::uint8_t* images, int batch) {
-  device_.write(images_, images, size(batch * network_.channels * input_map_.pixels()));
+  device_.write(images_, images, size(batch * input_map_.channels * input_map_.pixels()));
   kernels_.quantise_input(images_, tables_, input_, input_map_, batch);
   const opencl::Buffer* x = &input_;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
@@ -122,7 +144,7 @@ template <typename Body>
 void OpenclEngine::in_batches(std::span<const std::uint8_t> images, std::size_t count,
                               const Body& body) {
   if (steps_.empty()) throw Error("the OpenCL engine has no weights", "Load a weight pack first");
-  const std::size_t image = size(network_.channels * input_map_.pixels());
+  const std::size_t image = size(input_map_.channels * input_map_.pixels());
   if (images.size() != count * image) {
     throw Error(fmt::format("{} images of model {} need {} bytes, not {}", count, network_.model,
                             count * image, images.size()));

@@ -48,7 +48,7 @@ class OpenclEngine final : public Inference {
   IntegerKernels kernels_;
   int max_batch_;
   quant::PackedNetwork network_;
-  IntegerMap input_map_;
+  IntegerMap input_map_;  // of the quantised input, as the first layer takes it
   opencl::Buffer tables_, images_, input_;
   std::vector<Step> steps_;
 };
