@@ -24,6 +24,7 @@ const std::vector<Command>& commands() {
       {"shard", "turn a data set into HDF5 shards", run_shard},
       {"train", "train a model (under mpirun)", run_train},
       {"infer", "predict with a trained model (under mpirun)", run_infer},
+      {"verify", "prove that all kernels compute the same bits", run_verify},
       {"estimate", "model what a network would cost on an FPGA card", run_estimate},
       {"bench", "measure kernels, steps and links against the device's ceilings", run_bench},
   };

@@ -19,6 +19,7 @@ int run_estimate(const Arguments& arguments);
 int run_infer(const Arguments& arguments);
 int run_shard(const Arguments& arguments);
 int run_train(const Arguments& arguments);
+int run_verify(const Arguments& arguments);
 
 /// Every subcommand, in the order in which the help lists them.
 const std::vector<Command>& commands();

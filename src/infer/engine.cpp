@@ -6,6 +6,7 @@
 #include <cstring>
 #include <future>
 
+#include "infer/stored_map.hpp"
 #include "numeric/engine_layout.hpp"
 #include "numeric/requantise.hpp"
 #include "support/error.hpp"
@@ -130,34 +131,86 @@ void Engine::allocate(const PackedNetwork& network) {
   }
 }
 
-std::vector<float> Engine::run(std::span<const std::uint8_t> images, std::size_t count) {
+void Engine::expect_images(std::span<const std::uint8_t> images, std::size_t count) const {
   if (!loaded()) throw Error("the FPGA engine has no weights", "Load a weight pack first");
   const auto image = size(network_.channels * network_.height * network_.width);
   if (images.size() != count * image) {
     throw Error(fmt::format("{} images of model {} need {} bytes, not {}", count, network_.model,
                             count * image, images.size()));
   }
-  const auto classes = size(network_.classes);
-  std::vector<float> logits(count * classes);
+}
+
+template <typename Body>
+void Engine::in_batches(std::size_t count, const Body& body) {
   const std::size_t batch =
       std::clamp<std::size_t>((count + worker_count - 1) / worker_count, 1, size(max_batch_));
   std::atomic<std::size_t> next{0};
   const auto work = [&](Worker& worker) {
-    for (std::size_t first = next.fetch_add(batch); first < count; first = next.fetch_add(batch)) {
-      const std::size_t now = std::min(batch, count - first);
-      run_batch(worker, images.data() + first * image, static_cast<int>(now),
-                logits.data() + first * classes);
-    }
+    for (std::size_t first = next.fetch_add(batch); first < count; first = next.fetch_add(batch))
+      body(worker, first, std::min(batch, count - first));
   };
   std::vector<std::future<void>> others;
   for (std::size_t i = 1; i < workers_.size() && i * batch < count; ++i)
     others.push_back(std::async(std::launch::async, [&, i] { work(workers_[i]); }));
   work(workers_[0]);
   for (std::future<void>& other : others) other.get();
+}
+
+std::vector<float> Engine::run(std::span<const std::uint8_t> images, std::size_t count) {
+  expect_images(images, count);
+  const auto image = size(network_.channels * network_.height * network_.width);
+  const auto classes = size(network_.classes);
+  std::vector<float> logits(count * classes);
+  in_batches(count, [&](Worker& worker, std::size_t first, std::size_t now) {
+    run_layers(worker, images.data() + first * image, static_cast<int>(now));
+    read_logits(worker, static_cast<int>(now), logits.data() + first * classes);
+  });
   return logits;
 }
 
-void Engine::run_batch(Worker& worker, const std::uint8_t* images, int batch, float* logits) {
+std::vector<LayerOutput> Engine::layer_outputs(std::span<const std::uint8_t> images,
+                                               std::size_t count) {
+  expect_images(images, count);
+  const auto image = size(network_.channels * network_.height * network_.width);
+  std::vector<LayerOutput> outputs{
+      {"quantise_input", "input", false, std::vector<std::int32_t>(images.size())}};
+  for (const PackedLayer& layer : network_.layers) {
+    outputs.push_back({to_string(layer.kind), layer.name, false,
+                       std::vector<std::int32_t>(
+                           count * size(layer.out_channels * layer.out_height * layer.out_width))});
+  }
+  in_batches(count, [&](Worker& worker, std::size_t first, std::size_t now) {
+    run_layers(worker, images.data() + first * image, static_cast<int>(now));
+    read_outputs(worker, first, now, outputs);
+  });
+  return outputs;
+}
+
+void Engine::read_outputs(Worker& worker, std::size_t first, std::size_t count,
+                          std::vector<LayerOutput>& outputs) {
+  const auto read = [&](fpga::Buffer& buffer, const StoredMap& map, LayerOutput& output) {
+    std::vector<std::uint8_t> bytes(count * map.bytes());
+    buffer.read(bytes.data(), bytes.size());
+    map.decode(bytes, &output.values[first * map.values()]);
+    if (!map.padding_is_zero(bytes)) {
+      throw Error(fmt::format("layer {} in {}: {} left channels on the card that should be 0",
+                              output.layer, network_.format, output.kernel),
+                  "The card or its kernels compute wrongly");
+    }
+  };
+  read(worker.input,
+       {network_.channels, network_.channels, network_.height, network_.width, engine::input_bits},
+       outputs[0]);
+  for (std::size_t i = 0; i < network_.layers.size(); ++i) {
+    const PackedLayer& layer = network_.layers[i];
+    read(worker.outputs[i],
+         {layer.out_channels, engine::stored_channels(layer.out_channels), layer.out_height,
+          layer.out_width, layer.out_bits},
+         outputs[i + 1]);
+  }
+}
+
+void Engine::run_layers(Worker& worker, const std::uint8_t* images, int batch) {
   const auto image = size(network_.channels * network_.height * network_.width);
   const std::size_t staged = input_bytes(network_);
   const auto count = size(batch);
@@ -168,7 +221,10 @@ void Engine::run_batch(Worker& worker, const std::uint8_t* images, int batch, fl
                             network_.height * network_.width);
   for (std::size_t i = 0; i < network_.layers.size(); ++i)
     launch(worker, i, i == 0 ? worker.input : worker.outputs[i - 1], batch);
+}
 
+void Engine::read_logits(Worker& worker, int batch, float* logits) {
+  const auto count = size(batch);
   const PackedLayer& last = network_.layers.back();
   const std::size_t row = output_bytes(last) / sizeof(std::int32_t);
   worker.outputs.back().read_checked(worker.accumulators.data(),

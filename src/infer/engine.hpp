@@ -9,6 +9,7 @@
 
 #include "device/xrt/card.hpp"
 #include "infer/inference.hpp"
+#include "infer/layer_output.hpp"
 #include "quant/packed_network.hpp"
 
 namespace dovetail::infer {
@@ -34,6 +35,10 @@ class Engine : public Inference {
   /// Error when nothing is loaded, when `images` has another size, or when a launch fails.
   std::vector<float> run(std::span<const std::uint8_t> images, std::size_t count) override;
 
+  /// The quantised input and every layer's output, read back from the card; the last one's are raw
+  /// accumulators. Runs and throws as `run` does.
+  std::vector<LayerOutput> layer_outputs(std::span<const std::uint8_t> images, std::size_t count);
+
   bool loaded() const { return !network_.layers.empty(); }
   const std::string& number_format() const { return network_.format; }
   std::uint64_t version() const { return network_.version; }
@@ -55,7 +60,14 @@ class Engine : public Inference {
   };
 
   void allocate(const quant::PackedNetwork& network);
-  void run_batch(Worker& worker, const std::uint8_t* images, int batch, float* logits);
+  void expect_images(std::span<const std::uint8_t> images, std::size_t count) const;
+  /// Shares `count` images out: body(worker, first image, images) for every batch.
+  template <typename Body>
+  void in_batches(std::size_t count, const Body& body);
+  void run_layers(Worker& worker, const std::uint8_t* images, int batch);
+  void read_logits(Worker& worker, int batch, float* logits);
+  void read_outputs(Worker& worker, std::size_t first, std::size_t count,
+                    std::vector<LayerOutput>& outputs);
   void launch(Worker& worker, std::size_t layer, const fpga::Buffer& input, int batch);
 
   fpga::Card& card_;

@@ -96,6 +96,7 @@ GradientSums GradientEngine::gradients(std::span<const std::uint8_t> images,
 
 void GradientEngine::add_pass(const Pass& pass, GradientSums& sums) {
   forward_.run(pass.images, pass.labels.size());
+  if (outputs_) show_forward(pass.batch());
   differentiate_loss(pass, sums);
   for (std::size_t i = steps_.size(); i-- > 0;) backward(pass, i, sums);
 }
@@ -126,6 +127,7 @@ void GradientEngine::backward(const Pass& pass, std::size_t index, GradientSums&
   forward_.quantise().run(there.real, there.routes, step.gradient, pass.batch(), layer.out_height,
                           layer.out_width, on_card.out_words(), layer.pool, 1, 1 / gradient_step,
                           format.bits, stochastic, random_key(options_.seed, pass.draw, tensor));
+  show_gradient(index, pass.batch());
 
   const Shares tiles(on_card.tiles, units_.size());
   in_parallel(units_, tiles.parts(), [&](Unit& unit, std::size_t part) {
@@ -148,6 +150,7 @@ void GradientEngine::backward(const Pass& pass, std::size_t index, GradientSums&
         layer.padding, format.bits, gradient_step * layer.step, static_cast<std::int32_t>(part));
   });
   gradient_largest_ = forward_.read_largest(shares.parts());
+  show_input_gradient(index, pass.batch());
 }
 
 void GradientEngine::add_sums(std::size_t index, GradientSums& sums) {
@@ -156,10 +159,16 @@ void GradientEngine::add_sums(std::size_t index, GradientSums& sums) {
   std::vector<float> bias(on_card.bias_bytes() / sizeof(float));
   steps_[index].weight_sums.read(weight.data(), on_card.weight_sum_bytes());
   steps_[index].bias_sums.read(bias.data(), on_card.bias_bytes());
-  add_weight_sums(forward_.network().layers[index], on_card, weight,
-                  sums.parameters[2 * index].value.values);
+  const TrainingLayer& layer = forward_.network().layers[index];
+  add_weight_sums(layer, on_card, weight, sums.parameters[2 * index].value.values);
   std::vector<float>& bias_sums = sums.parameters[2 * index + 1].value.values;
   for (std::size_t o = 0; o < bias_sums.size(); ++o) bias_sums[o] += bias[o];
+  if (!outputs_) return;
+  std::vector<float> of_pass(layer.weight_count());
+  add_weight_sums(layer, on_card, weight, of_pass);
+  outputs_.reals("train_weight_gradient", layer.name, of_pass);
+  bias.resize(bias_sums.size());
+  outputs_.reals("train_weight_gradient", layer.name + " bias", bias);
 }
 
 }  // namespace dovetail::infer

@@ -6,6 +6,7 @@
 #include "device/xrt/card.hpp"
 #include "infer/forward_pass.hpp"
 #include "infer/gradient_step.hpp"
+#include "infer/training_outputs.hpp"
 
 namespace dovetail::infer {
 
@@ -28,6 +29,10 @@ class GradientEngine final : public GradientSource {
   GradientSums gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
                          std::uint64_t draw) override;
 
+  /// From now on shows what every kernel gave, read back from the card behind each launch; an empty
+  /// observer ends that.
+  void observe(LayerObserver observer) { outputs_.observe(std::move(observer)); }
+
   const GradientOptions& options() const { return options_; }
 
  private:
@@ -46,6 +51,9 @@ class GradientEngine final : public GradientSource {
   void differentiate_loss(const Pass& pass, GradientSums& sums);
   void backward(const Pass& pass, std::size_t layer, GradientSums& sums);
   void add_sums(std::size_t layer, GradientSums& sums);
+  void show_forward(int batch);
+  void show_gradient(std::size_t layer, int batch);
+  void show_input_gradient(std::size_t layer, int batch);
 
   fpga::Card& card_;
   GradientOptions options_;
@@ -54,6 +62,7 @@ class GradientEngine final : public GradientSource {
   std::vector<Step> steps_;
   float gradient_largest_ = 0;  // magnitude, of the gradient that goes back next
   SumRounding rounding_;
+  TrainingOutputs outputs_;
 };
 
 }  // namespace dovetail::infer

@@ -38,27 +38,42 @@ reference::IntegerFilter filter_of(const quant::PackedLayer& layer) {
   return filter;
 }
 
+std::vector<std::int32_t> widened(const reference::IntegerMaps& maps) {
+  return {maps.values.begin(), maps.values.end()};
+}
+
 }  // namespace
 
-std::vector<float> run_reference(const quant::PackedNetwork& network,
-                                 std::span<const std::uint8_t> images, std::size_t count) {
+std::vector<LayerOutput> reference_outputs(const quant::PackedNetwork& network,
+                                           std::span<const std::uint8_t> images,
+                                           std::size_t count) {
   const int batch = static_cast<int>(count);
   reference::IntegerMaps maps(batch, network.channels, network.height, network.width);
   reference::quantise_input(images.data(), network.input_tables.data(), maps);
-  std::vector<std::int32_t> raw;
+  std::vector<LayerOutput> outputs{{"quantise_input", "input", false, widened(maps)}};
   for (const quant::PackedLayer& layer : network.layers) {
+    if (&layer == &network.layers.back()) {
+      outputs.push_back({"dense", layer.name, false, {}});
+      reference::dense_raw(maps, filter_of(layer), outputs.back().values);
+      break;
+    }
     reference::IntegerMaps output(batch, layer.out_channels, layer.out_height, layer.out_width);
     if (layer.kind == quant::LayerKind::max_pool) {
       reference::max_pool(maps, layer.kernel, layer.stride, output);
     } else if (layer.kind == quant::LayerKind::conv2d) {
       reference::conv2d(maps, filter_of(layer), layer.stride, layer.padding, output);
-    } else if (&layer != &network.layers.back()) {
-      reference::dense(maps, filter_of(layer), output);
     } else {
-      reference::dense_raw(maps, filter_of(layer), raw);
+      reference::dense(maps, filter_of(layer), output);
     }
     maps = std::move(output);
+    outputs.push_back({to_string(layer.kind), layer.name, false, widened(maps)});
   }
+  return outputs;
+}
+
+std::vector<float> run_reference(const quant::PackedNetwork& network,
+                                 std::span<const std::uint8_t> images, std::size_t count) {
+  const std::vector<std::int32_t> raw = reference_outputs(network, images, count).back().values;
   const quant::PackedLayer& last = network.layers.back();
   const auto classes = static_cast<std::size_t>(network.classes);
   std::vector<float> logits(raw.size());

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "infer/layer_output.hpp"
 #include "quant/packed_network.hpp"
 
 namespace dovetail::infer {
@@ -14,5 +15,9 @@ namespace dovetail::infer {
 /// for bit to what Engine::run gives. For tests: plain loops, slow.
 std::vector<float> run_reference(const quant::PackedNetwork& network,
                                  std::span<const std::uint8_t> images, std::size_t count);
+
+/// The quantised input and every layer's output, the last one's raw accumulators.
+std::vector<LayerOutput> reference_outputs(const quant::PackedNetwork& network,
+                                           std::span<const std::uint8_t> images, std::size_t count);
 
 }  // namespace dovetail::infer

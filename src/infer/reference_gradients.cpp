@@ -45,6 +45,17 @@ GradientSums ReferenceGradients::gradients(std::span<const std::uint8_t> images,
   return sums;
 }
 
+void ReferenceGradients::show_forward(const ReferenceForward& pass) const {
+  const bool blocks = network_.format.blocks;
+  for (std::size_t i = 0; i < pass.outputs.size(); ++i) {
+    const std::string& layer = network_.layers[i].name;
+    outputs_.codes(i == 0 ? "train_quantise_images" : "train_quantise", layer + " input", blocks,
+                   pass.inputs[i]);
+    outputs_.reals("train_forward", layer, pass.outputs[i].real.values);
+    outputs_.routes("train_forward", layer, pass.outputs[i].routes);
+  }
+}
+
 void ReferenceGradients::add_pass(std::span<const std::uint8_t> images,
                                   std::span<const std::int32_t> labels, std::uint64_t draw,
                                   GradientSums& sums) const {
@@ -54,6 +65,7 @@ void ReferenceGradients::add_pass(std::span<const std::uint8_t> images,
   const std::vector<float>& steps = pass.steps;
   const std::vector<CodeMaps>& inputs = pass.inputs;
   const std::vector<reference::Activated>& outputs = pass.outputs;
+  if (outputs_) show_forward(pass);
 
   RealMaps gradient = outputs.back().real;
   gradient.values = loss_gradient(gradient.values, labels, sums);
@@ -68,6 +80,7 @@ void ReferenceGradients::add_pass(std::span<const std::uint8_t> images,
          .stochastic = options_.stochastic,
          .key = random_key(options_.seed, draw, tensor)},
         stored_outputs(layer));
+    outputs_.codes("train_quantise", layer.name + " gradient", format.blocks, codes);
     const reference::WeightGradient weights =
         training_weight_gradient(inputs[i], codes, step_of(layer, format), layer.rows(),
                                  layer.columns(), steps[i] * step, step,
@@ -75,12 +88,15 @@ void ReferenceGradients::add_pass(std::span<const std::uint8_t> images,
                                   .stochastic = options_.stochastic,
                                   .key = random_key(options_.seed, draw, tensor + 1)},
                                  stored_outputs(layer));
+    outputs_.reals("train_weight_gradient", layer.name, weights.weight.values);
+    outputs_.reals("train_weight_gradient", layer.name + " bias", weights.bias);
     add(weights.weight.values, sums.parameters[2 * i].value.values);
     add(weights.bias, sums.parameters[2 * i + 1].value.values);
     if (i == 0) break;
     gradient = training_input_gradient(codes, weights_of(layer), step_of(layer, format),
                                        layer.in_height, layer.in_width, step * layer.step);
     mask_stopped(outputs[i - 1].routes, gradient);
+    outputs_.reals("train_input_gradient", layer.name, gradient.values);
   }
 }
 

@@ -11,6 +11,9 @@
 namespace dovetail::quant {
 
 enum class LayerKind { conv2d, dense, max_pool };
+inline const char* to_string(LayerKind kind) {
+  return kind == LayerKind::conv2d ? "conv2d" : kind == LayerKind::dense ? "dense" : "max_pool";
+}
 /// What stands behind a layer: nothing, max(0, y), or ±1 by the sign of y (0 counts as +1).
 enum class Activation { none, relu, sign };
 

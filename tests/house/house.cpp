@@ -13,9 +13,9 @@ namespace {
 
 /// A room includes and links only rooms of lower floors.
 const std::map<std::string, int> floors{
-    {"support", 0}, {"numeric", 1}, {"device", 1}, {"tensor", 2}, {"ops", 3},
-    {"shards", 3},  {"comm", 3},    {"model", 4},  {"quant", 4},  {"plan", 5},
-    {"cost", 5},    {"train", 6},   {"infer", 6},  {"bench", 6},  {"app", 7}};
+    {"support", 0}, {"numeric", 1}, {"device", 1}, {"tensor", 2}, {"ops", 3},  {"shards", 3},
+    {"comm", 3},    {"model", 4},   {"quant", 4},  {"plan", 5},   {"cost", 5}, {"train", 6},
+    {"infer", 6},   {"bench", 6},   {"verify", 7}, {"app", 8}};
 
 /// A third-party API: the start of its headers' names, and where they may be included. A home that
 /// is one file is a door: others get the API by including that file. A home that is a folder keeps

@@ -1,0 +1,124 @@
+// Orders follow numeric/training_layout.hpp.
+#include "infer/training_outputs.hpp"
+
+#include <bit>
+#include <cstring>
+
+#include "numeric/training_layout.hpp"
+
+namespace dovetail::infer {
+namespace {
+
+std::size_t size(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+std::vector<std::uint8_t> read_back(fpga::Buffer& buffer, const TrainingOutputs::Stored& map) {
+  std::vector<std::uint8_t> bytes(size(map.images) * map.bytes);
+  buffer.read(bytes.data(), bytes.size());
+  return bytes;
+}
+
+/// Calls visit(image's first byte, channel, pixel) in canonical order: every `step`-th channel.
+template <typename Visit>
+void each(const TrainingOutputs::Stored& map, int step, Visit visit) {
+  for (int n = 0; n < map.images; ++n) {
+    for (int c = 0; c < map.channels; c += step) {
+      for (int p = 0; p < map.pixels; ++p) visit(size(n) * map.bytes, c, p);
+    }
+  }
+}
+
+/// Where a word begins within its image; a burst holds as many as fit whole.
+std::size_t word_offset(std::size_t word, std::size_t word_bytes) {
+  const std::size_t per_burst = training::burst_bytes / word_bytes;
+  return word / per_burst * training::burst_bytes + word % per_burst * word_bytes;
+}
+
+}  // namespace
+
+void TrainingOutputs::codes(const std::string& kernel, const std::string& layer,
+                            const quant::TrainingFormat& format, fpga::Buffer& buffer,
+                            const Stored& map) const {
+  if (!observer_) return;
+  const std::vector<std::uint8_t> bytes = read_back(buffer, map);
+  const std::size_t element = format.family == "fixed16" ? 2 : 1;
+  const std::size_t exponent_at = element * training::simd;
+  const std::size_t word_bytes = exponent_at + (format.blocks ? 1 : 0);
+  const auto word = [&](std::size_t image, int c, int p) {
+    return image + word_offset(size(p * map.words + c / training::simd), word_bytes);
+  };
+  LayerOutput codes{kernel, layer, false, {}};
+  each(map, 1, [&](std::size_t image, int c, int p) {
+    const std::uint8_t* at = &bytes[word(image, c, p) + size(c % training::simd) * element];
+    std::int16_t code = static_cast<std::int8_t>(*at);
+    if (element == 2) std::memcpy(&code, at, sizeof code);
+    codes.values.push_back(code);
+  });
+  observer_(std::move(codes));
+  if (!format.blocks) return;
+  LayerOutput exponents{kernel, layer + " exponents", false, {}};
+  each(map, training::simd, [&](std::size_t image, int c, int p) {
+    exponents.values.push_back(static_cast<std::int8_t>(bytes[word(image, c, p) + exponent_at]));
+  });
+  observer_(std::move(exponents));
+}
+
+void TrainingOutputs::reals(const std::string& kernel, const std::string& layer,
+                            fpga::Buffer& buffer, const Stored& map) const {
+  if (!observer_) return;
+  const std::vector<std::uint8_t> bytes = read_back(buffer, map);
+  LayerOutput output{kernel, layer, true, {}};
+  each(map, 1, [&](std::size_t image, int c, int p) {
+    std::int32_t bits = 0;
+    std::memcpy(&bits, &bytes[image + size(p * map.words * training::simd + c) * sizeof bits],
+                sizeof bits);
+    output.values.push_back(bits);
+  });
+  observer_(std::move(output));
+}
+
+void TrainingOutputs::routes(const std::string& kernel, const std::string& layer,
+                             fpga::Buffer& buffer, const Stored& map) const {
+  if (!observer_) return;
+  const std::vector<std::uint8_t> bytes = read_back(buffer, map);
+  LayerOutput output{kernel, layer + " routes", false, {}};
+  each(map, 1, [&](std::size_t image, int c, int p) {
+    output.values.push_back(
+        static_cast<std::int8_t>(bytes[image + size(p * map.words * training::simd + c)]));
+  });
+  observer_(std::move(output));
+}
+
+void TrainingOutputs::codes(const std::string& kernel, const std::string& layer, bool blocks,
+                            const reference::CodeMaps& maps) const {
+  if (!observer_) return;
+  LayerOutput codes{kernel, layer, false, {}};
+  for (const reference::TrainingCode& code : maps.values) codes.values.push_back(code.code);
+  observer_(std::move(codes));
+  if (!blocks) return;
+  LayerOutput exponents{kernel, layer + " exponents", false, {}};
+  for (int n = 0; n < maps.a; ++n) {
+    for (int c = 0; c < maps.b; c += training::simd) {
+      for (int p = 0; p < maps.c * maps.d; ++p)
+        exponents.values.push_back(maps.at(n, c, p / maps.d, p % maps.d).exponent);
+    }
+  }
+  observer_(std::move(exponents));
+}
+
+void TrainingOutputs::routes(const std::string& kernel, const std::string& layer,
+                             const reference::Array4<int>& routes) const {
+  if (observer_)
+    observer_({kernel, layer + " routes", false, {routes.values.begin(), routes.values.end()}});
+}
+
+void TrainingOutputs::reals(const std::string& kernel, const std::string& layer,
+                            const std::vector<float>& values) const {
+  if (!observer_) return;
+  LayerOutput output{kernel, layer, true, {}};
+  for (const float value : values) output.values.push_back(std::bit_cast<std::int32_t>(value));
+  observer_(std::move(output));
+}
+
+}  // namespace dovetail::infer
