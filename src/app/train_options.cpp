@@ -230,7 +230,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
            "when a card fails: retire its rank and train on, or abort");
   qat.add_to(line);
   add_boost(line, typed);
-  line.add_flag("resume", settings.resume, "go on from the run folder's checkpoint");
+  options.run.add_to(line);
   options.placement.add_to(
       line, "ranks that train; by default all but the FPGA ranks",
       "ranks that infer on FPGA cards; by default one a card, or one emulated");
@@ -239,6 +239,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
 
   settings.data = typed.data;
   settings.out = typed.out;
+  options.run.apply(settings);
   settings.optimizer.kind = parse_optimizer(typed.optimizer);
   settings.optimizer.momentum = static_cast<float>(typed.momentum);
   settings.optimizer.weight_decay = static_cast<float>(typed.decay);
