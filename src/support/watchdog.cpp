@@ -18,6 +18,7 @@ constexpr std::chrono::milliseconds look{200};
 // by one, none of them shall miss the others.
 constexpr duration<double> gone_for{0.35};
 constexpr duration<double> turn{1.5};  // of one survivor after the other to speak
+constexpr double pause_s = 1.5;        // more than a loaded host lets this thread wait
 constexpr double hurry_s = 10;         // that a wait may take once SIGTERM has come
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
@@ -32,7 +33,8 @@ Watchdog::Watchdog(WatchdogSettings settings)
       peers_(settings_.ranks.size()),
       beat_s_(std::clamp(settings_.timeout_s / 8, 0.2, 5.0)),
       last_progress_(Clock::now()),
-      last_beat_() {
+      last_beat_(),
+      last_look_(last_progress_) {
   const auto mine = static_cast<std::size_t>(settings_.rank);
   for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
     const WatchedRank& other = settings_.ranks[rank];
@@ -60,6 +62,7 @@ void Watchdog::watch() {
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, look, [this] { return over_; })) {
     if (ended_) continue;
+    forget_own_pause();
     look_at_myself();
     look_for_the_gone();
     if (seconds_since(last_beat_) >= beat_s_.count()) {
@@ -70,6 +73,15 @@ void Watchdog::watch() {
     }
     judge_myself();
   }
+}
+
+void Watchdog::forget_own_pause() {
+  // Whoever was stopped itself (SIGSTOP, scontrol suspend) has missed nothing that others did.
+  const Clock::duration pause = Clock::now() - last_look_ - look;
+  last_look_ = Clock::now();
+  if (duration<double>(pause).count() < pause_s) return;
+  last_progress_ += pause;
+  for (Peer& peer : peers_) peer.beat_seen += pause;
 }
 
 void Watchdog::look_at_myself() {
@@ -159,7 +171,8 @@ std::string Watchdog::culprit() const {
       unheard.push_back(fmt::format("{}", rank));  // its host has another file system
       continue;
     }
-    if (seconds_since(peers_[rank].beat_seen) > silence_s && !sign->leaving) {
+    if (sign->leaving) continue;  // done, and waiting for the others
+    if (seconds_since(peers_[rank].beat_seen) > silence_s) {
       return fmt::format("{} gives no sign of life for {:.0f} s, last in {} of step {}", name(rank),
                          seconds_since(peers_[rank].beat_seen), sign->phase, sign->step);
     }

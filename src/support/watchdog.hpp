@@ -55,6 +55,7 @@ class Watchdog {
   };
 
   void watch();
+  void forget_own_pause();
   void look_at_myself();
   void look_for_the_gone();
   void look_at_signs();
@@ -70,7 +71,7 @@ class Watchdog {
   std::chrono::duration<double> beat_s_;
   SignOfLife mine_;
   std::uint64_t count_ = 0;
-  Clock::time_point last_progress_, last_beat_;
+  Clock::time_point last_progress_, last_beat_, last_look_;
 
   std::mutex mutex_;
   std::condition_variable wake_;
