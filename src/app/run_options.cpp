@@ -24,8 +24,9 @@ bool is_restarted() {
 
 void RunOptions::add_to(CommandLine& line) {
   line.add_flag("resume", resume, "go on from the run folder's newest checkpoint");
-  line.add_flag("overwrite", overwrite,
-                "begin anew in a run folder that holds checkpoints; the first new one replaces them");
+  line.add_flag(
+      "overwrite", overwrite,
+      "begin anew in a run folder that holds checkpoints; the first new one replaces them");
   line.add("checkpoint-steps", checkpoint_steps,
            "a checkpoint each N steps, beside that at each epoch's end; 0: none");
   line.add("checkpoint-minutes", checkpoint_minutes, "a checkpoint each so many minutes; 0: none");

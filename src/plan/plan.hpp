@@ -44,8 +44,8 @@ inline constexpr std::size_t statistics_elements = 6;
 
 }  // namespace plan
 
-/// What ranks tell each other beside their gradients, so that it costs no message of its own; summed
-/// over the ranks it is the same on all of them.
+/// What ranks tell each other beside their gradients, so that it costs no message of its own;
+/// summed over the ranks it is the same on all of them.
 struct StepVotes {
   double stop = 0;        // ranks that were asked to stop
   double checkpoint = 0;  // ranks that want a checkpoint after this step

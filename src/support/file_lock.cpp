@@ -31,8 +31,7 @@ std::optional<FileLock> FileLock::take(const std::filesystem::path& path,
   }
   const std::string line = holder + "\n";
   const bool written = ::ftruncate(file, 0) == 0 && ::pwrite(file, line.data(), line.size(), 0) > 0;
-  if (!written)
-    log::warn(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
+  if (!written) log::warn(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
   return lock;
 }
 

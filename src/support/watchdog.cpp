@@ -25,6 +25,11 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
+/// "compute of step 12".
+std::string place(const SignOfLife& sign) {
+  return sign.step == 0 ? sign.phase : fmt::format("{} of step {}", sign.phase, sign.step);
+}
+
 }  // namespace
 
 Watchdog::Watchdog(WatchdogSettings settings)
@@ -39,8 +44,8 @@ Watchdog::Watchdog(WatchdogSettings settings)
   for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
     const WatchedRank& other = settings_.ranks[rank];
     // Containers may hide the others' processes, or show another one under that number.
-    peers_[rank].watched = rank != mine && other.host == settings_.ranks[mine].host &&
-                           is_alive(other.process);
+    peers_[rank].watched =
+        rank != mine && other.host == settings_.ranks[mine].host && is_alive(other.process);
     peers_[rank].beat_seen = last_progress_;
   }
   writer_.write(mine_);
@@ -112,8 +117,8 @@ void Watchdog::look_for_the_gone() {
     if (peer.gone_since == Clock::time_point::max()) peer.gone_since = Clock::now();
     if (!gone) gone = rank;
   }
-  if (!gone || seconds_since(peers_[*gone].gone_since) <
-                   (gone_for + survivors_before_me * turn).count()) {
+  if (!gone ||
+      seconds_since(peers_[*gone].gone_since) < (gone_for + survivors_before_me * turn).count()) {
     return;
   }
   const std::optional<SignOfLife> sign = read_sign(settings_.folder, static_cast<int>(*gone));
@@ -123,8 +128,7 @@ void Watchdog::look_for_the_gone() {
     if (other && other->leaving) return;
   }
   end(fmt::format("{} is gone: its process {} was killed{}", name(*gone),
-                  settings_.ranks[*gone].process.pid,
-                  sign ? fmt::format(" in {} of step {}", sign->phase, sign->step) : ""));
+                  settings_.ranks[*gone].process.pid, sign ? ", last in " + place(*sign) : ""));
 }
 
 void Watchdog::look_at_signs() {
@@ -139,15 +143,13 @@ void Watchdog::look_at_signs() {
 
 void Watchdog::judge_myself() {
   if (mine_.kind == activity::Kind::work && mine_.seconds > settings_.timeout_s) {
-    end(fmt::format("{}: {} of step {} has not returned for {:.0f} s",
-                    name(static_cast<std::size_t>(settings_.rank)), mine_.phase, mine_.step,
-                    mine_.seconds));
+    end(fmt::format("{}: {} has not returned for {:.0f} s",
+                    name(static_cast<std::size_t>(settings_.rank)), place(mine_), mine_.seconds));
   }
   if (mine_.kind != activity::Kind::wait) return;
   if (StopSignal::must_hurry() && mine_.seconds > hurry_s) {
-    end(fmt::format("{}: asked to end by SIGTERM, but {} of step {} has not returned for {:.0f} s",
-                    name(static_cast<std::size_t>(settings_.rank)), mine_.phase, mine_.step,
-                    mine_.seconds));
+    end(fmt::format("{}: asked to end by SIGTERM, but {} has not returned for {:.0f} s",
+                    name(static_cast<std::size_t>(settings_.rank)), place(mine_), mine_.seconds));
   }
   // A rank whose work stalls speaks first, then the waiting ones in turn.
   const double patience_s =
@@ -155,9 +157,8 @@ void Watchdog::judge_myself() {
   if (mine_.seconds < patience_s) return;
   const std::string who = culprit();
   if (!who.empty()) {
-    end(fmt::format("{}; {} waits in {} of step {} for {:.0f} s", who,
-                    name(static_cast<std::size_t>(settings_.rank)), mine_.phase, mine_.step,
-                    mine_.seconds));
+    end(fmt::format("{}; {} waits in {} for {:.0f} s", who,
+                    name(static_cast<std::size_t>(settings_.rank)), place(mine_), mine_.seconds));
   }
 }
 
@@ -173,16 +174,15 @@ std::string Watchdog::culprit() const {
     }
     if (sign->leaving) continue;  // done, and waiting for the others
     if (seconds_since(peers_[rank].beat_seen) > silence_s) {
-      return fmt::format("{} gives no sign of life for {:.0f} s, last in {} of step {}", name(rank),
-                         seconds_since(peers_[rank].beat_seen), sign->phase, sign->step);
+      return fmt::format("{} gives no sign of life for {:.0f} s, last in {}", name(rank),
+                         seconds_since(peers_[rank].beat_seen), place(*sign));
     }
     if (sign->kind != activity::Kind::work) continue;
     if (sign->seconds < settings_.timeout_s) return "";
-    return fmt::format("{}: {} of step {} has not returned for {:.0f} s", name(rank), sign->phase,
-                       sign->step, sign->seconds);
+    return fmt::format("{}: {} has not returned for {:.0f} s", name(rank), place(*sign),
+                       sign->seconds);
   }
-  if (!unheard.empty())
-    return fmt::format("no word from the ranks {}", fmt::join(unheard, ", "));
+  if (!unheard.empty()) return fmt::format("no word from the ranks {}", fmt::join(unheard, ", "));
   return "all ranks wait for each other: the network between them may be down";
 }
 
@@ -196,7 +196,7 @@ void Watchdog::end(const std::string& line) {
 
 std::string Watchdog::name(std::size_t rank) const {
   const WatchedRank& named = settings_.ranks[rank];
-  return fmt::format("rank {} on {}, {}", rank, named.host, named.device);
+  return fmt::format("rank {} on {} ({})", rank, named.host, named.device);
 }
 
 }  // namespace dovetail

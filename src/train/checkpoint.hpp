@@ -24,10 +24,10 @@ struct Checkpoint {
   std::vector<Parameter> statistics;  // as Model::statistics()
   OptimizerKind optimizer = OptimizerKind::sgd;
   std::vector<std::vector<Parameter>> optimizer_state;
-  std::uint64_t epoch = 0;  // epochs done, validation included
-  std::uint64_t step = 0;   // optimiser steps done
-  std::uint64_t steps_per_epoch = 0;  // 0 in files that know of whole epochs alone
-  StepStatistics epoch_sums;          // of the steps done in the epoch under way
+  std::uint64_t epoch = 0;                // epochs done, validation included
+  std::uint64_t step = 0;                 // optimiser steps done
+  std::uint64_t steps_per_epoch = 0;      // 0 in files that know of whole epochs alone
+  StepStatistics epoch_sums;              // of the steps done in the epoch under way
   std::optional<double> test_accuracy{};  // of these weights in float32, where it was measured
   std::uint64_t seed = 0;
   std::uint64_t batch = 0;  // global

@@ -122,7 +122,8 @@ std::string boost_text(const Json& boost) {
 
 std::string interrupted_text(const Json& summary, const std::filesystem::path& out) {
   return fmt::format(
-      "\n  {} interrupted after {}, {} of {}; go on with --resume\n\n  files\n    {}  the weights and "
+      "\n  {} interrupted after {}, {} of {}; go on with --resume\n\n  files\n    {}  the weights "
+      "and "
       "all that training needs to go on\n    {}  what happened, a JSON object a line\n",
       summary["model"].get<std::string>(), counted(summary["epochs"].get<std::uint64_t>(), "epoch"),
       counted(summary["steps"].get<std::uint64_t>(), "step"),

@@ -56,7 +56,7 @@ struct TrainSettings {
 
 /// What the lead rank knows when training has ended.
 struct TrainResult {
-  bool interrupted = false;  // a signal asked to stop: a checkpoint says where
+  bool interrupted = false;             // a signal asked to stop: a checkpoint says where
   double test_accuracy = std::nan("");  // float32, of the last epoch
   double test_cross_entropy = std::nan("");
   double train_loss = std::nan("");  // mean over the last epoch, so far where it was interrupted;
@@ -156,11 +156,11 @@ class Trainer {
   Plan plan_;
   TrainPhases phases_;
   TrainResult result_;
-  std::uint64_t epochs_done_ = 0;  // validation included
-  std::uint64_t step_ = 0;         // steps done
-  StepStatistics epoch_sums_;      // of the steps done in the epoch under way
-  std::optional<CheckpointKeeper> keeper_;       // lead rank
-  std::optional<std::uint64_t> checkpoint_step_; // of the newest checkpoint
+  std::uint64_t epochs_done_ = 0;                 // validation included
+  std::uint64_t step_ = 0;                        // steps done
+  StepStatistics epoch_sums_;                     // of the steps done in the epoch under way
+  std::optional<CheckpointKeeper> keeper_;        // lead rank
+  std::optional<std::uint64_t> checkpoint_step_;  // of the newest checkpoint
   Stopwatch since_checkpoint_;
   std::uint64_t samples_ = 0;
   Batch calibration_;    // this rank's share of the calibration samples

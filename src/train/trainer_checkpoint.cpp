@@ -77,8 +77,7 @@ void Trainer::expect_same_training(const Checkpoint& start,
 
 void Trainer::resume() {
   Checkpoint start;
-  if (is_lead())
-    keeper_.emplace(settings_.out, settings_.keep_checkpoints, !settings_.resume);
+  if (is_lead()) keeper_.emplace(settings_.out, settings_.keep_checkpoints, !settings_.resume);
   if (is_lead() && settings_.resume) {
     auto [found, path] = keeper_->newest();
     start = std::move(found);

@@ -29,15 +29,16 @@ bool Trainer::checkpoint_or_stop(const StepVotes& votes) {
   if (!may_resume_here()) return false;
   const bool stop = votes.stop > 0;
   const std::uint64_t each = settings_.checkpoint_steps;
-  const bool due = votes.checkpoint > 0 ||
-                   (each > 0 && step_ / each > checkpoint_step_.value_or(0) / each);
+  const bool due =
+      votes.checkpoint > 0 || (each > 0 && step_ / each > checkpoint_step_.value_or(0) / each);
   const bool epoch_ends = step_ == (epochs_done_ + 1) * schedule_.steps_per_epoch();
   if (!stop && (!due || epoch_ends)) return false;  // an epoch's end has a checkpoint of its own
   expect_sound_weights();
   calibrate();  // `dovetail infer` takes any checkpoint
   save();
   if (is_lead()) {
-    log_->event(stop ? "interrupted" : "checkpoint", {{"step", step_}, {"epoch", epochs_done_ + 1}});
+    log_->event(stop ? "interrupted" : "checkpoint",
+                {{"step", step_}, {"epoch", epochs_done_ + 1}});
   }
   if (stop && is_lead()) {
     const int signal = StopSignal::requested();
