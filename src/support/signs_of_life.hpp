@@ -18,7 +18,7 @@ struct SignOfLife {
   std::uint64_t step = 0;
   double seconds = 0;  // without progress
   bool leaving = false;
-  std::string phase;
+  std::string phase = "start";  // one word
 };
 
 /// Writes this rank's file in place: one write(2) of 128 bytes, not synced.

@@ -40,6 +40,8 @@ StopSignal::StopSignal() {
 
 StopSignal::~StopSignal() {
   for (const int signal : watched) ::signal(signal, SIG_DFL);
+  first_signal = 0;
+  hurry = false;
 }
 
 int StopSignal::requested() {

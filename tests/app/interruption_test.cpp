@@ -17,7 +17,7 @@ constexpr int interrupted = 75;
 class Interruption : public EndToEnd {
  protected:
   static Words long_run() {
-    Words options = usual(6);
+    Words options = usual(4);
     options.insert(options.end(), {"--checkpoint-steps", "10"});
     return options;
   }
@@ -25,8 +25,8 @@ class Interruption : public EndToEnd {
   static Words once(const std::string& out, const std::string& event, int rank,
                     const std::string& action) {
     const std::string script = fmt::format(
-        "[ \"$OMPI_COMM_WORLD_RANK\" != {} ] || (for i in $(seq 3000); do grep -qs '\"{}\",' '{}' "
-        "&& {} && exit; sleep 0.02; done) & exec \"$@\"",
+        "[ \"$OMPI_COMM_WORLD_RANK\" != {} ] || (for i in $(seq 3000); do if grep -qs '\"{}\",' "
+        "'{}'; then {}; exit; fi; sleep 0.02; done) & exec \"$@\"",
         rank, event, (folder() / out / "run.jsonl").string(), action);
     return {"sh", "-c", script, "sh"};
   }
@@ -51,7 +51,7 @@ class Interruption : public EndToEnd {
 };
 
 TEST_F(Interruption, ASignalToAnyRankStopsAllWithACheckpointAndTheDocumentedCode) {
-  for (const auto& [rank, signal] : {std::pair(0, "TERM"), {1, "USR1"}, {last_rank(), "USR1"}}) {
+  for (const auto& [rank, signal] : {std::pair(0, "TERM"), {last_rank(), "USR1"}}) {
     const std::string out = fmt::format("signal-{}", rank);
     SCOPED_TRACE(out);
     const FinishedRun run =
@@ -64,7 +64,7 @@ TEST_F(Interruption, ASignalToAnyRankStopsAllWithACheckpointAndTheDocumentedCode
     EXPECT_EQ(summary.at("status"), "interrupted");
     const Checkpoint checkpoint = load_checkpoint(folder() / out / "checkpoint.h5");
     EXPECT_EQ(summary.at("steps"), checkpoint.step);
-    EXPECT_LT(checkpoint.step, 180u);
+    EXPECT_LT(checkpoint.step, 120u);
     goes_on(out);
   }
 }
