@@ -19,11 +19,16 @@ fail() {
   exit 1
 }
 
+bytes() {
+  local value
+  for value; do printf "\\$(printf %03o "$value")"; done
+}
 # Noise with the classes 0 to 9 in turn: whether it can be learnt does not matter here.
 make_split() { # SPLIT SAMPLES
-  { printf '\0\0\10\3\0\0\%o\%o\0\0\0\34\0\0\0\34' $(($2 / 256)) $(($2 % 256)); head -c $(($2 * 784)) /dev/urandom; } \
+  local i
+  { bytes 0 0 8 3 0 0 $(($2 / 256)) $(($2 % 256)) 0 0 0 28 0 0 0 28 && head -c $(($2 * 784)) /dev/urandom; } \
     >"$scratch/images"
-  { printf '\0\0\10\1\0\0\%o\%o' $(($2 / 256)) $(($2 % 256)); for ((i = 0; i < $2; i++)); do printf "\\$((i % 10))"; done; } \
+  { bytes 0 0 8 1 0 0 $(($2 / 256)) $(($2 % 256)) && for ((i = 0; i < $2; i++)); do bytes $((i % 10)); done; } \
     >"$scratch/labels"
   "$program" shard --format idx --images "$scratch/images" --labels "$scratch/labels" --split "$1" --out "$scratch/data" \
     >"$scratch/output"
