@@ -1,5 +1,6 @@
 // Where training may be stopped and gone on with, and what is said when it fails.
 #include <algorithm>
+#include <cmath>
 
 #include "support/activity.hpp"
 #include "support/error.hpp"
@@ -58,6 +59,28 @@ std::string Trainer::remedy_with_checkpoint() const {
   if (!checkpoint_step_) return remedy + "; there is no checkpoint from before";
   return fmt::format("{}; {} is from step {}, before it", remedy,
                      (settings_.out / "checkpoint.h5").string(), *checkpoint_step_);
+}
+
+void Trainer::expect_sound_weights() {
+  activity::enter("compare", step_, activity::Kind::wait);
+  const auto expect_same = [&](const std::vector<Parameter>& tensors, const std::string& what) {
+    for (const Parameter& tensor : tensors) {
+      ranks_.expect_same_bits(tensor.value.values, what + tensor.name);
+    }
+  };
+  const std::vector<Parameter> parameters = plan_.parameters();
+  expect_same(parameters, "");
+  expect_same(plan_.statistics(), "");
+  for (const auto& state : plan_.optimizer_state()) expect_same(state, "optimiser state of ");
+  for (const Parameter& parameter : parameters) {
+    const auto& values = parameter.value.values;
+    if (std::all_of(values.begin(), values.end(),
+                    [](float value) { return std::isfinite(value); })) {
+      continue;
+    }
+    throw Error(fmt::format("{} is no longer finite after step {}", parameter.name, step_),
+                remedy_with_checkpoint());
+  }
 }
 
 void Trainer::fail_not_finite(std::uint64_t step, const Batch& batch,
