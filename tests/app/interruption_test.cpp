@@ -152,9 +152,8 @@ TEST_F(Interruption, ARunFolderBelongsToOneJobAtATime) {
   const FinishedRun first =
       train("shared", long_run(),
             once("shared", "epoch", 1,
-                 fmt::format("env -u OMPI_COMM_WORLD_RANK -u PMIX_RANK -u PMIX_NAMESPACE "
-                             "-u PMIX_SERVER_URI2 -u PMIX_SERVER_URI21 {} >'{}' 2>&1; "
-                             "kill -USR1 $$",
+                 // Without the first job's environment, in which it would be one of its ranks.
+                 fmt::format("env -i PATH=\"$PATH\" {} >'{}' 2>&1; kill -USR1 $$",
                              fmt::join(second, " "), refusal)));
   EXPECT_EQ(first.outcome.exit_code, interrupted) << first.outcome.text();
   const std::vector<unsigned char> said = read_file(refusal);
