@@ -150,7 +150,7 @@ TEST_F(Interruption, ARunFolderBelongsToOneJobAtATime) {
   for (const std::string& word : usual(1)) second.push_back(word);
   const std::string refusal = (folder() / "refusal").string();
   const FinishedRun first =
-      train("shared", long_run(),
+      train("shared", usual(300),
             once("shared", "epoch", 1,
                  // Without the first job's environment, in which it would be one of its ranks.
                  fmt::format("env -i PATH=\"$PATH\" {} >'{}' 2>&1; kill -USR1 $$",
