@@ -21,7 +21,7 @@ fail() {
 
 bytes() {
   local value
-  for value; do printf "\\$(printf %03o "$value")"; done
+  for value; do printf %b "\\0$(printf %03o "$value")"; done
 }
 # Noise with the classes 0 to 9 in turn: whether it can be learnt does not matter here.
 make_split() { # SPLIT SAMPLES
