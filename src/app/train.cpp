@@ -6,7 +6,9 @@
 #include "app/card_engines.hpp"
 #include "app/commands.hpp"
 #include "app/job.hpp"
+#include "app/requeue.hpp"
 #include "app/train_options.hpp"
+#include "app/train_watch.hpp"
 #include "comm/placement.hpp"
 #include "infer/fpga_rank.hpp"
 #include "model/zoo.hpp"
@@ -19,6 +21,7 @@
 #include "support/log.hpp"
 #include "support/process.hpp"
 #include "support/text.hpp"
+#include "train/run_folder.hpp"
 #include "train/summary.hpp"
 #include "train/trainer.hpp"
 
@@ -32,6 +35,7 @@ struct Job {
   const Placement& placement;
   Model model;
   ShardReader test_set;
+  std::string my_report{};  // of this rank, at the end
 };
 
 Json report(const Job& job, std::uint64_t samples, const Json& seconds) {
@@ -42,6 +46,8 @@ Json report(const Job& job, std::uint64_t samples, const Json& seconds) {
           {"seconds", seconds}};
 }
 
+constexpr int interrupted_code = 75;  // EX_TEMPFAIL of sysexits.h: try again later
+
 /// The summary of the job that trained these weights, where this one had nothing left to train.
 std::optional<Json> earlier_summary(const TrainSettings& settings, const TrainResult& result) {
   const std::filesystem::path file = settings.out / "summary.json";
@@ -49,6 +55,8 @@ std::optional<Json> earlier_summary(const TrainSettings& settings, const TrainRe
   Json summary = Json::parse(read_file(file), nullptr, false);
   const auto weights = summary.find("weights_sha256");  // none in a file that is damaged
   if (weights == summary.end() || *weights != result.weights_sha256) return std::nullopt;
+  if (!summary.contains("steps")) return std::nullopt;
+  summary["status"] = "done";
   return summary;
 }
 
@@ -69,51 +77,78 @@ void finish_run(const Job& job, const TrainResult& result, const std::vector<std
   if (std::optional<Json> earlier = earlier_summary(settings, result)) {
     summary = std::move(*earlier);
     log::note(fmt::format("nothing was left to train: {} stays as it was", file.string()));
-  } else {
-    replace_file_text(file, summary.dump(2) + "\n");
   }
-  log.event("end", {{"test_accuracy", result.test_accuracy},
+  replace_file_text(file, summary.dump(2) + "\n");
+  log.event("end", {{"status", summary["status"]},
+                    {"test_accuracy", result.test_accuracy},
                     {"weights_sha256", result.weights_sha256},
                     {"wall_seconds", wall_s}});
   log::note(summary_text(summary, settings.out));
 }
 
-void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>& link) {
+/// What summary.json says from the start.
+Json run_identity(const TrainSettings& settings) {
+  return {{"model", settings.model}, {"batch", settings.batch}, {"seed", settings.seed}};
+}
+
+RunLog start_log(const Job& job) {
+  const TrainSettings& settings = job.options.settings;
+  RunLog log(settings.out / "run.jsonl", settings.resume);
+  const bool by_steps = settings.steps > 0;
+  log.event("start", {{"model", settings.model},
+                      {"qat", settings.quantisation ? describe(*settings.quantisation) : "none"},
+                      {"data", settings.data.string()},
+                      {"epochs", by_steps ? Json(nullptr) : Json(settings.epochs)},
+                      {"steps", by_steps ? Json(settings.steps) : Json(nullptr)},
+                      {"batch", settings.batch},
+                      {"seed", settings.seed},
+                      {"resume", settings.resume},
+                      {"placement", to_json(job.placement)}});
+  return log;
+}
+
+/// Collective: whether any rank's part of the job was interrupted, as an exit code.
+int agreed_code(const Job& job, bool interrupted) {
+  return job.world.all_reduce_max(std::int32_t{interrupted ? interrupted_code : 0});
+}
+
+int train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>& link) {
   Stopwatch wall;
   const TrainSettings& settings = job.options.settings;
   ShardReader train_set(settings.data, "train", {.seed = settings.seed});
   opencl::Device device(job.placement.mine().device.index);
   job.world.barrier();  // the run folder is untouched until every rank has its device and its data
+  std::optional<RunFolder> folder;
   std::optional<RunLog> log;
   std::optional<Publisher> publisher;
   if (gpu_ranks.is_lead()) {
-    make_writable_folder(settings.out);
-    log.emplace(settings.out / "run.jsonl", settings.resume);
-    const bool by_steps = settings.steps > 0;
-    log->event("start", {{"model", settings.model},
-                         {"qat", settings.quantisation ? describe(*settings.quantisation) : "none"},
-                         {"data", settings.data.string()},
-                         {"epochs", by_steps ? Json(nullptr) : Json(settings.epochs)},
-                         {"steps", by_steps ? Json(settings.steps) : Json(nullptr)},
-                         {"batch", settings.batch},
-                         {"seed", settings.seed},
-                         {"resume", settings.resume},
-                         {"placement", to_json(job.placement)}});
+    folder.emplace(settings.out, job.options.run.use(), run_identity(settings));
+    log.emplace(start_log(job));
     if (link) publisher.emplace(*link, settings.fpga_formats.size());
   }
-  Trainer trainer(gpu_ranks, device, settings, job.model, train_set, job.test_set,
-                  publisher ? &*publisher : nullptr, log ? &*log : nullptr);
-  const TrainResult result = trainer.run();
-  const auto reports =
-      job.world.all_gather_text(report(job, trainer.samples(), trainer.phases().to_json()).dump());
+  std::optional<TrainWatch> watch(std::in_place, job.world, job.placement, settings.out,
+                                  job.options.run.stall_timeout_s);
+  const TrainResult result = watch->guard([&] {
+    Trainer trainer(gpu_ranks, device, settings, job.model, train_set, job.test_set,
+                    publisher ? &*publisher : nullptr, log ? &*log : nullptr);
+    TrainResult trained = trainer.run();
+    job.my_report = report(job, trainer.samples(), trainer.phases().to_json()).dump();
+    return trained;
+  });
+  watch.reset();  // from here on ranks may leave
+  const auto reports = job.world.all_gather_text(job.my_report);
   if (log) finish_run(job, result, reports, *log, wall.seconds());
+  if (folder) folder->tidy();
+  const int code = agreed_code(job, result.interrupted);
+  if (folder && result.interrupted && job.options.run.requeue) requeue_job();
+  return code;
 }
 
-void serve_on_fpga(Job& job, Communicator& link) {
+int serve_on_fpga(Job& job, Communicator& link) {
   const TrainSettings& settings = job.options.settings;
   CardEngines engines(job.placement.mine(), job.options.placement, settings.fpga_formats.front());
   FpgaDuties duties;
-  duties.name = fmt::format("rank {} on {}", job.world.rank(), job.world.host());
+  duties.name = settings.rank_name;
   duties.formats = settings.fpga_formats;
   duties.open = [&](const std::string& format) { return engines.open(format); };
   duties.test_set = &job.test_set;
@@ -136,9 +171,17 @@ void serve_on_fpga(Job& job, Communicator& link) {
     duties.gradients = gradients.get();
   }
   job.world.barrier();
-  FpgaRank rank(link, duties);
-  rank.run();
-  job.world.all_gather_text(report(job, rank.samples(), rank.phases().to_json()).dump());
+  std::optional<TrainWatch> watch(std::in_place, job.world, job.placement, settings.out,
+                                  job.options.run.stall_timeout_s);
+  watch->guard([&] {
+    FpgaRank rank(link, duties);
+    rank.run();
+    job.my_report = report(job, rank.samples(), rank.phases().to_json()).dump();
+    return 0;
+  });
+  watch.reset();
+  job.world.all_gather_text(job.my_report);
+  return agreed_code(job, false);
 }
 
 /// Refuses what the FPGA kernels cannot hold before anything is trained.
@@ -178,6 +221,7 @@ int train(Communicator& world, const Arguments& arguments) {
   if (!parse(arguments, options)) return 0;
   TrainSettings& settings = options.settings;
   const Placement placement = place_job(world, options.placement);
+  settings.rank_name = fmt::format("rank {} on {}", world.rank(), world.host());
   const std::vector<int> gpus = placement.ranks_of(Role::gpu);
   expect(!gpus.empty(), "no rank trains", "Give at least one GPU rank (--gpu-ranks 1)");
   expect(settings.batch >= static_cast<int>(gpus.size()),
@@ -203,12 +247,7 @@ int train(Communicator& world, const Arguments& arguments) {
   const bool is_linked = has_fpga && (!is_gpu || gpu_ranks->is_lead());
   std::optional<Communicator> link =
       world.split(is_linked ? std::optional(0) : std::nullopt, is_gpu ? 0 : 1);
-  if (is_gpu) {
-    train_on_gpu(job, *gpu_ranks, link);
-  } else {
-    serve_on_fpga(job, *link);
-  }
-  return 0;
+  return is_gpu ? train_on_gpu(job, *gpu_ranks, link) : serve_on_fpga(job, *link);
 }
 
 }  // namespace

@@ -237,7 +237,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
            "when a card fails: retire its rank and train on, or abort");
   qat.add_to(line);
   add_boost(line, typed);
-  line.add_flag("resume", settings.resume, "go on from the run folder's checkpoint");
+  options.run.add_to(line);
   options.placement.add_to(
       line, "ranks that train; by default all but the FPGA ranks",
       "ranks that infer on FPGA cards; by default one a card, or one emulated");
@@ -248,6 +248,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   settings.out = typed.out;
   settings.epochs = typed.epochs.value_or(settings.epochs);
   settings.steps = static_cast<std::uint64_t>(std::max(0, typed.steps.value_or(0)));
+  options.run.apply(settings);
   settings.optimizer.kind = parse_optimizer(typed.optimizer);
   settings.optimizer.momentum = static_cast<float>(typed.momentum);
   settings.optimizer.weight_decay = static_cast<float>(typed.decay);

@@ -6,6 +6,7 @@
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
 #include "app/placement_options.hpp"
+#include "app/run_options.hpp"
 #include "train/trainer.hpp"
 
 namespace dovetail::app {
@@ -13,6 +14,7 @@ namespace dovetail::app {
 struct TrainOptions {
   TrainSettings settings;
   PlacementOptions placement;
+  RunOptions run;
   bool stochastic = true;       // rounding of contributed gradients; else to nearest
   bool error_feedback = false;  // of contributed gradients
   bool retire = true;           // an FPGA rank whose card fails; else the job ends

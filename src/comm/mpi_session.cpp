@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -70,6 +71,7 @@ void abort_job(int exit_code) {
 }
 
 void fail_job(const std::string& line, int exit_code) {
+  std::signal(SIGTERM, SIG_DFL);  // of the launcher, once another rank has spoken
   int rank = launched_rank();
   std::chrono::milliseconds head_start{rank > 0 ? 5000 : 0};  // the launcher ends the others slowly
   if (mpi_running()) {

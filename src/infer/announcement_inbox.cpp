@@ -1,6 +1,8 @@
 // Joins the root's broadcasts one after the other: an announcement, and its payload if it has one.
 #include "infer/announcement_inbox.hpp"
 
+#include <thread>
+
 namespace dovetail {
 
 AnnouncementInbox::AnnouncementInbox(Communicator& link) : link_(link) {
@@ -25,7 +27,9 @@ bool AnnouncementInbox::expects_payload() {
 
 AnnouncementInbox::Message AnnouncementInbox::take() {
   Message message{incoming_->announcement, std::move(incoming_->payload)};
-  if (message.announcement.kind != quant::Announcement::Kind::end) expect_announcement();
+  using Kind = quant::Announcement::Kind;
+  const Kind kind = message.announcement.kind;
+  if (kind != Kind::end && kind != Kind::stop) expect_announcement();
   return message;
 }
 
@@ -45,6 +49,15 @@ AnnouncementInbox::Message AnnouncementInbox::wait(std::chrono::milliseconds int
     }
   } while (expects_payload());
   return take();
+}
+
+std::optional<AnnouncementInbox::Message> AnnouncementInbox::wait_unless(
+    std::chrono::milliseconds interval, const std::function<bool()>& give_up) {
+  while (true) {
+    if (std::optional<Message> message = poll()) return message;
+    if (give_up()) return std::nullopt;
+    std::this_thread::sleep_for(interval);
+  }
 }
 
 }  // namespace dovetail

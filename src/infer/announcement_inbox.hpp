@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -12,7 +13,7 @@
 
 namespace dovetail {
 
-/// Lives on every rank of `link` but rank 0. After `end` nothing more may be asked for.
+/// Lives on every rank of `link` but rank 0. After `end` or `stop` nothing more may be asked for.
 class AnnouncementInbox {
  public:
   struct Message {
@@ -26,6 +27,10 @@ class AnnouncementInbox {
   std::optional<Message> poll();
   /// The next message. Tests once per `interval`, or where that is zero as often as Request::wait.
   Message wait(std::chrono::milliseconds interval);
+  /// The next message, or nullopt as soon as `give_up` is true; both are tested once per
+  /// `interval`.
+  std::optional<Message> wait_unless(std::chrono::milliseconds interval,
+                                     const std::function<bool()>& give_up);
 
  private:
   struct Incoming {

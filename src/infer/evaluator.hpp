@@ -30,6 +30,8 @@ class Evaluator {
   /// Forgets what is queued: all of it is announced anew when the roster changes.
   void clear() { jobs_.clear(); }
   bool has_work() const { return !jobs_.empty(); }
+  /// Of the weights that the next call of advance() evaluates; needs work.
+  std::uint64_t version() const { return jobs_.front().announcement.version; }
 
   /// Infers up to `images` more; the report of an evaluation that this completes.
   std::optional<quant::Report> advance(std::size_t images);

@@ -9,7 +9,9 @@
 #include "model/score.hpp"
 #include "quant/assignment.hpp"
 #include "shards/share.hpp"
+#include "support/activity.hpp"
 #include "support/clock.hpp"
+#include "support/stop_signal.hpp"
 #include "support/text.hpp"
 
 namespace dovetail {
@@ -69,19 +71,40 @@ void FpgaRank::run() {
 void FpgaRank::retire(const std::string& reason) {
   retired_ = true;
   send({.kind = Report::Kind::retired}, {reason.begin(), reason.end()});
-  while (inbox_.wait(idle_interval).announcement.kind != Announcement::Kind::end) {
+  while (!over_) {
+    pass_on_stop();
+    const auto message = inbox_.wait_unless(idle_interval, [this] { return must_pass_on_stop(); });
+    over_ = message && (message->announcement.kind == Announcement::Kind::end ||
+                        message->announcement.kind == Announcement::Kind::stop);
   }
 }
 
 void FpgaRank::serve() {
   while (!over_) {
+    pass_on_stop();
     take_news();
     if (over_ || work()) continue;
     const PhaseTimer timer(phases_.idle_s);
-    take(inbox_.wait(duties_.train_set ? std::chrono::milliseconds(0) : idle_interval));
+    activity::enter("idle", 0, activity::Kind::idle);
+    if (duties_.train_set) {
+      take(inbox_.wait(std::chrono::milliseconds(0)));
+    } else if (auto message =
+                   inbox_.wait_unless(idle_interval, [this] { return must_pass_on_stop(); })) {
+      take(std::move(*message));
+    }
   }
   while (evaluate()) {
   }
+}
+
+bool FpgaRank::must_pass_on_stop() const {
+  return StopSignal::requested() != 0 && !stop_passed_on_;
+}
+
+void FpgaRank::pass_on_stop() {
+  if (!must_pass_on_stop()) return;
+  stop_passed_on_ = true;
+  send({.kind = Report::Kind::stop});
 }
 
 void FpgaRank::take_news() {
@@ -105,6 +128,7 @@ void FpgaRank::take(AnnouncementInbox::Message message) {
       return;
     }
     case Announcement::Kind::select: {
+      activity::enter("load", announcement.version);
       const PhaseTimer timer(phases_.load_s);
       infer::on_card([&] {
         if (!scorer_) scorer_ = duties_.open(duties_.select_format);
@@ -115,6 +139,7 @@ void FpgaRank::take(AnnouncementInbox::Message message) {
       return;
     }
     case Announcement::Kind::weights: {
+      activity::enter("load", announcement.version);
       const PhaseTimer timer(phases_.load_s);
       infer::on_card([&] {
         duties_.gradients->load({announcement.version, std::move(message.payload)});
@@ -131,6 +156,10 @@ void FpgaRank::take(AnnouncementInbox::Message message) {
       return take_roster(message.payload);
     case Announcement::Kind::end:
       over_ = true;
+      return;
+    case Announcement::Kind::stop:
+      over_ = true;
+      evaluator_.clear();
       return;
   }
 }
@@ -161,6 +190,7 @@ std::size_t FpgaRank::images_between_news() const {
 
 bool FpgaRank::evaluate() {
   if (!evaluator_.has_work()) return false;
+  activity::enter("evaluate", evaluator_.version());
   const double loaded_s = evaluator_.load_seconds();
   const Stopwatch watch;
   const std::optional<Report> report = evaluator_.advance(images_between_news());
@@ -179,6 +209,7 @@ bool FpgaRank::score_samples() {
       score_window_.take([&](std::uint64_t s) { return shared || s % serving_ == position_; });
   if (!step) return false;
   const PhaseTimer timer(phases_.select_s);
+  activity::enter("score", *step);
   const StepSchedule::Step plan = duties_.schedule.at(*step);
   const Share mine =
       shared ? share(plan.pool.count, position_, serving_) : Share{0, plan.pool.count};
@@ -203,6 +234,7 @@ bool FpgaRank::contribute() {
   const auto step = gradient_window_.take([](std::uint64_t) { return true; });
   if (!step) return false;
   const PhaseTimer timer(phases_.contribute_s);
+  activity::enter("contribute", *step);
   const StepSchedule::Step plan = duties_.schedule.at(*step);
   const Share mine = share(plan.contributed.count, position_, serving_);
   if (mine.count > 0) {

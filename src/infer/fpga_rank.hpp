@@ -88,6 +88,9 @@ class FpgaRank {
   void take_news();
   void send(quant::Report report, std::vector<std::uint8_t> payload = {});
   void retire(const std::string& reason);
+  /// Tells the root, once, that a signal asks this process to stop: it decides for all.
+  void pass_on_stop();
+  bool must_pass_on_stop() const;
 
   Communicator& link_;
   FpgaDuties duties_;
@@ -104,6 +107,7 @@ class FpgaRank {
   std::uint64_t samples_ = 0;
   bool over_ = false;
   bool retired_ = false;
+  bool stop_passed_on_ = false;
 };
 
 }  // namespace dovetail

@@ -2,6 +2,7 @@
 #include "plan/plan.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "support/error.hpp"
@@ -194,6 +195,7 @@ opencl::Mapping Plan::map_reduction() {
   const std::span<float> values = mapping.as<float>();
   const float samples = values[statistics_offset_ + 2];
   values[statistics_offset_ + 3] = samples;
+  vote(values, {});
   for (const Norm& norm : norms_) {
     const float count = samples * static_cast<float>(norm.samples_per_image);
     const float unbias = count > 1 ? count / (count - 1) : 1;
@@ -207,7 +209,35 @@ opencl::Mapping Plan::map_reduction() {
 
 StepStatistics Plan::step_statistics(std::span<const float> reduction) const {
   const auto at = reduction.subspan(statistics_offset_, plan::statistics_elements);
-  return {.loss_sum = at[0], .correct = at[1], .samples = at[2], .normalised = at[3]};
+  return {.loss_sum = at[0],
+          .correct = at[1],
+          .samples = at[2],
+          .normalised = at[3],
+          .votes = {.stop = at[4], .checkpoint = at[5]}};
+}
+
+void Plan::vote(std::span<float> reduction, const StepVotes& votes) const {
+  const auto at = reduction.subspan(statistics_offset_, plan::statistics_elements);
+  at[4] = static_cast<float>(votes.stop);
+  at[5] = static_cast<float>(votes.checkpoint);
+}
+
+bool Plan::all_finite(std::span<const float> reduction) {
+  constexpr std::uint32_t exponent = 0x7f800000u;  // all ones in NaN and infinities alone
+  std::uint32_t broken = 0;
+  for (const float value : reduction) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+    broken |= (bits & exponent) == exponent ? 1u : 0u;
+  }
+  return broken == 0;
+}
+
+std::string Plan::first_not_finite(std::span<const float> reduction) const {
+  if (all_finite(reduction)) return "";
+  for (const plan::Slot& slot : arena_.slots()) {
+    if (!all_finite(reduction.subspan(slot.offset, slot.elements))) return slot.spec.name;
+  }
+  return std::isfinite(reduction[statistics_offset_]) ? "the batch statistics" : "the loss";
 }
 
 std::vector<float> Plan::gradients(std::span<const float> reduction) const {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "device/opencl/device.hpp"
@@ -37,11 +38,18 @@ struct PlanOptions {
 
 namespace plan {
 
-/// Floats at the end of the reduction: sum of the losses, correct predictions, samples, and those
-/// of them that the batch statistics are of (contributed gradients come without).
-inline constexpr std::size_t statistics_elements = 4;
+/// Floats at the end of the reduction: sum of the losses, correct predictions, samples, those of
+/// them that the batch statistics are of (contributed gradients come without), and two votes.
+inline constexpr std::size_t statistics_elements = 6;
 
 }  // namespace plan
+
+/// What ranks tell each other beside their gradients, so that it costs no message of its own;
+/// summed over the ranks it is the same on all of them.
+struct StepVotes {
+  double stop = 0;        // ranks that were asked to stop
+  double checkpoint = 0;  // ranks that want a checkpoint after this step
+};
 
 /// Sums over the samples of a step.
 struct StepStatistics {
@@ -49,6 +57,7 @@ struct StepStatistics {
   double correct = 0;
   double samples = 0;
   double normalised = 0;  // of these samples the batch norms' statistics are
+  StepVotes votes{};
 };
 
 class Plan {
@@ -84,6 +93,14 @@ class Plan {
   /// Waits for them and shows all that has to be summed over the ranks: gradients, batch
   /// statistics, loss and counts.
   opencl::Mapping map_reduction();
+  /// Sets this rank's votes in a mapped reduction; without that there are none.
+  void vote(std::span<float> reduction, const StepVotes& votes) const;
+  /// Whether all of a mapped reduction are finite numbers: one pass over it.
+  static bool all_finite(std::span<const float> reduction);
+  /// The first parameter, in the network's order, whose gradient in a mapped reduction holds NaN or
+  /// an infinity; "the loss" or "the batch statistics" where no gradient does but they do; empty
+  /// where all are finite.
+  std::string first_not_finite(std::span<const float> reduction) const;
   /// The gradients in a mapped reduction, in canonical layouts, one parameter after the other.
   std::vector<float> gradients(std::span<const float> reduction) const;
   /// Adds gradients that were computed elsewhere, laid out like those of gradients(), and the sums

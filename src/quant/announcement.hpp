@@ -14,7 +14,8 @@ struct Announcement {
     weights,   // a weight pack to compute gradients with
     progress,  // `version` steps are done
     roster,    // a byte for every FPGA rank: 1 while it serves
-    end        // training is over
+    end,       // training is over
+    stop       // the job ends now: what is still to be evaluated is dropped
   };
   Kind kind = Kind::end;
   std::uint32_t format = 0;   // of an `evaluate`: its place in the list of formats

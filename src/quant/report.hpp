@@ -14,6 +14,7 @@ struct Report {
     scores,      // float32 losses of the samples [begin, begin + samples) of a step's pool
     gradients,   // float32, summed over the samples [begin, begin + samples) of a step's share
     retired,     // the rank's card has failed; the payload says why
+    stop,        // a signal asks this rank's process to stop
     done         // nothing more comes
   };
   Kind kind = Kind::done;

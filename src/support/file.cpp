@@ -70,6 +70,29 @@ void replace_file(const fs::path& path, const std::function<void(const fs::path&
   }
 }
 
+void sync_file(const fs::path& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) throw Error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
+  const int status = ::fsync(file);
+  const int reason = errno;
+  ::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+  ::close(file);
+  if (status != 0)
+    throw Error(fmt::format("cannot sync {}: {}", path.string(), std::strerror(reason)));
+}
+
+void replace_by_link(const fs::path& path, const fs::path& existing) {
+  std::error_code ignored;
+  // Renaming one name of a file over another of its names does nothing.
+  if (fs::equivalent(path, existing, ignored)) return;
+  replace_file(path, [&](const fs::path& aside) {
+    std::error_code failure;
+    fs::remove(aside, failure);
+    fs::create_hard_link(existing, aside, failure);
+    if (failure) fs::copy_file(existing, aside, fs::copy_options::overwrite_existing);
+  });
+}
+
 void replace_file_text(const fs::path& path, const std::string& text) {
   replace_file(path, [&](const fs::path& aside) {
     std::ofstream out(aside, std::ios::binary);

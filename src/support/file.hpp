@@ -17,6 +17,14 @@ std::vector<unsigned char> read_file(const std::filesystem::path& path);
 void replace_file(const std::filesystem::path& path,
                   const std::function<void(const std::filesystem::path& aside)>& write);
 
+/// Has the file's bytes reach the disk, and leaves no copy of them in memory where the system lets
+/// go of it, so that what is read next is what was written.
+void sync_file(const std::filesystem::path& path);
+
+/// Makes `path` another name of the file `existing`, atomically in place of what was there; a copy,
+/// synced, where the file system has no hard links. Both names are to be in one file system.
+void replace_by_link(const std::filesystem::path& path, const std::filesystem::path& existing);
+
 /// replace_file with a text.
 void replace_file_text(const std::filesystem::path& path, const std::string& text);
 

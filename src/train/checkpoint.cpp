@@ -42,6 +42,15 @@ std::vector<Parameter> read_parameters(const hdf5::File& file, const std::string
   return parameters;
 }
 
+/// Where in its epoch it stands; empty for a file of a version that did not say.
+std::string position_text(const Checkpoint& checkpoint) {
+  if (checkpoint.steps_per_epoch == 0) return "";
+  const StepStatistics& sums = checkpoint.epoch_sums;
+  return fmt::format(" {} {} {} {} {}", checkpoint.steps_per_epoch, sums.loss_sum, sums.correct,
+                     sums.samples,
+                     checkpoint.test_accuracy ? fmt::format("{}", *checkpoint.test_accuracy) : "");
+}
+
 /// Everything that a checkpoint holds, in one checksum.
 std::string content_sha256(const Checkpoint& checkpoint) {
   Sha256 sum;
@@ -56,6 +65,8 @@ std::string content_sha256(const Checkpoint& checkpoint) {
     sum.update(quantisation.data(), quantisation.size());
   }
   sum.update(checkpoint.recipe.data(), checkpoint.recipe.size());
+  const std::string position = position_text(checkpoint);
+  sum.update(position.data(), position.size());
   const auto add = [&](const std::vector<Parameter>& parameters) {
     for (const Parameter& parameter : parameters) {
       sum.update(parameter.value.values.data(), parameter.value.values.size() * sizeof(float));
@@ -71,6 +82,28 @@ std::string content_sha256(const Checkpoint& checkpoint) {
   }
   sum.update(checkpoint.histograms.data(), checkpoint.histograms.size() * sizeof(std::int64_t));
   return sum.hex();
+}
+
+void write_position(hdf5::File& file, const Checkpoint& checkpoint) {
+  if (checkpoint.steps_per_epoch == 0) return;
+  file.write_attribute("/", "steps_per_epoch",
+                       static_cast<std::int64_t>(checkpoint.steps_per_epoch));
+  file.write_attribute("/", "epoch_loss_sum", checkpoint.epoch_sums.loss_sum);
+  file.write_attribute("/", "epoch_correct", checkpoint.epoch_sums.correct);
+  file.write_attribute("/", "epoch_samples", checkpoint.epoch_sums.samples);
+  if (checkpoint.test_accuracy)
+    file.write_attribute("/", "test_accuracy", *checkpoint.test_accuracy);
+}
+
+void read_position(const hdf5::File& file, Checkpoint& checkpoint) {
+  if (!file.has_attribute("/", "steps_per_epoch")) return;
+  checkpoint.steps_per_epoch =
+      static_cast<std::uint64_t>(file.read_attribute<std::int64_t>("/", "steps_per_epoch"));
+  checkpoint.epoch_sums = {.loss_sum = file.read_attribute<double>("/", "epoch_loss_sum"),
+                           .correct = file.read_attribute<double>("/", "epoch_correct"),
+                           .samples = file.read_attribute<double>("/", "epoch_samples")};
+  if (file.has_attribute("/", "test_accuracy"))
+    checkpoint.test_accuracy = file.read_attribute<double>("/", "test_accuracy");
 }
 
 void write_content(const std::filesystem::path& path, const Checkpoint& checkpoint) {
@@ -97,6 +130,7 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
   file.write_attribute("/", "loss", std::string(to_string(checkpoint.loss)));
   file.write_attribute("/", "train_set_sha256", checkpoint.train_set_sha256);
   if (!checkpoint.recipe.empty()) file.write_attribute("/", "recipe", checkpoint.recipe);
+  write_position(file, checkpoint);
   file.write("/input/mean", {checkpoint.input_statistics.mean.size()},
              checkpoint.input_statistics.mean);
   file.write("/input/standard_deviation", {checkpoint.input_statistics.deviation.size()},
@@ -147,6 +181,7 @@ Checkpoint read_content(const hdf5::File& file) {
   checkpoint.train_set_sha256 = file.read_attribute<std::string>("/", "train_set_sha256");
   if (file.has_attribute("/", "recipe"))
     checkpoint.recipe = file.read_attribute<std::string>("/", "recipe");
+  read_position(file, checkpoint);
   checkpoint.input_statistics.mean = file.read<float>("/input/mean");
   checkpoint.input_statistics.deviation = file.read<float>("/input/standard_deviation");
   const Model model = model_of(checkpoint);
@@ -160,6 +195,26 @@ Checkpoint read_content(const hdf5::File& file) {
     checkpoint.calibration = file.read<float>("/calibration/ranges");
   if (file.exists("/calibration/histograms"))
     checkpoint.histograms = file.read<std::int64_t>("/calibration/histograms");
+  return checkpoint;
+}
+
+/// Throws Error for whatever is wrong with it, without its name.
+Checkpoint read_verified(const std::filesystem::path& path) {
+  hdf5::expect_unchanged(path);
+  const hdf5::File file = hdf5::File::open(path);
+  if (!file.has_attribute("/", "format") ||
+      file.read_attribute<std::string>("/", "format") != format_name) {
+    throw Error("it is not a Dovetail checkpoint");
+  }
+  if (const auto version = file.read_attribute<std::int64_t>("/", "version");
+      version != format_version) {
+    throw Error(
+        fmt::format("it has format version {}, this build reads {}", version, format_version));
+  }
+  Checkpoint checkpoint = read_content(file);
+  if (file.read_attribute<std::string>("/", "content_sha256") != content_sha256(checkpoint)) {
+    throw Error("its contents do not match their checksum");
+  }
   return checkpoint;
 }
 
@@ -182,33 +237,27 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
   replace_file(path, [&](const std::filesystem::path& aside) {
     write_content(aside, checkpoint);
     hdf5::seal(aside);
+    sync_file(aside);
+    if (content_sha256(read_verified(aside)) != content_sha256(checkpoint))
+      throw Error("what was written reads back as something else");
   });
 }
 
-Checkpoint load_checkpoint(const std::filesystem::path& path) {
-  const std::string remedy = "Give an undamaged checkpoint.h5, or train anew";
+Checkpoint read_checkpoint(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path))
-    throw Error(fmt::format("there is no checkpoint {}", path.string()), remedy);
+    throw Error(fmt::format("there is no checkpoint {}", path.string()));
   try {
-    hdf5::expect_unchanged(path);
-    const hdf5::File file = hdf5::File::open(path);
-    if (!file.has_attribute("/", "format") ||
-        file.read_attribute<std::string>("/", "format") != format_name) {
-      throw Error("it is not a Dovetail checkpoint");
-    }
-    if (const auto version = file.read_attribute<std::int64_t>("/", "version");
-        version != format_version) {
-      throw Error(
-          fmt::format("it has format version {}, this build reads {}", version, format_version));
-    }
-    Checkpoint checkpoint = read_content(file);
-    if (file.read_attribute<std::string>("/", "content_sha256") != content_sha256(checkpoint)) {
-      throw Error("its contents do not match their checksum");
-    }
-    return checkpoint;
+    return read_verified(path);
   } catch (const Error& failure) {
-    throw Error(fmt::format("checkpoint {} cannot be used: {}", path.string(), failure.what()),
-                remedy);
+    throw Error(fmt::format("checkpoint {} cannot be used: {}", path.string(), failure.what()));
+  }
+}
+
+Checkpoint load_checkpoint(const std::filesystem::path& path) {
+  try {
+    return read_checkpoint(path);
+  } catch (const Error& failure) {
+    throw Error(failure.what(), "Give an undamaged checkpoint.h5, or train anew");
   }
 }
 

@@ -1,4 +1,4 @@
-// checkpoint.h5: everything that training needs to go on as if it had never stopped.
+// A checkpoint: everything that training needs to go on as if it had never stopped.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,11 @@ struct Checkpoint {
   std::vector<Parameter> statistics;  // as Model::statistics()
   OptimizerKind optimizer = OptimizerKind::sgd;
   std::vector<std::vector<Parameter>> optimizer_state;
-  std::uint64_t epoch = 0;  // epochs done
-  std::uint64_t step = 0;   // optimiser steps done
+  std::uint64_t epoch = 0;                // epochs done, validation included
+  std::uint64_t step = 0;                 // optimiser steps done
+  std::uint64_t steps_per_epoch = 0;      // 0 in files that know of whole epochs alone
+  StepStatistics epoch_sums;              // of the steps done in the epoch under way
+  std::optional<double> test_accuracy{};  // of these weights in float32, where it was measured
   std::uint64_t seed = 0;
   std::uint64_t batch = 0;  // global
   LossKind loss = LossKind::cross_entropy;
@@ -42,12 +45,15 @@ Model model_of(const Checkpoint& checkpoint);
 /// SHA-256 of the float32 parameters in canonical order.
 std::string weights_sha256(const std::vector<Parameter>& parameters);
 
-/// Writes aside, syncs and renames: a crash or a full disk leaves the checkpoint that was there.
+/// Writes aside, syncs, reads back, compares and renames: a crash, a full disk or a broken one
+/// leaves the checkpoint that was there. Throws Error.
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
 /// Reads and verifies. Throws Error naming the file when it is missing, truncated, corrupt, or not
 /// a checkpoint.
 Checkpoint load_checkpoint(const std::filesystem::path& path);
+/// The same for those who know another remedy than the person: the Error names none.
+Checkpoint read_checkpoint(const std::filesystem::path& path);
 
 /// Throws UsageError when the checkpoint is not of this model.
 void expect_model(const Checkpoint& checkpoint, const Model& model,

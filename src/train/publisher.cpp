@@ -17,6 +17,8 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
+constexpr double quiet_look_s = 0.5;  // a rank may retire, or be asked to stop, at any time
+
 std::shared_ptr<const Bytes> shared(Bytes bytes) {
   return std::make_shared<const Bytes>(std::move(bytes));
 }
@@ -103,6 +105,9 @@ void Publisher::receive() {
       case Report::Kind::retired:
         retire(std::move(arrival));
         break;
+      case Report::Kind::stop:
+        stop_asked_ = true;
+        break;
       case Report::Kind::done:
         break;
     }
@@ -140,7 +145,9 @@ std::vector<quant::Evaluation> Publisher::take_complete() {
 
 std::vector<quant::Evaluation> Publisher::poll() {
   // Even a test that finds nothing may give the core away, on hosts with more ranks than cores.
-  if (outgoing_.empty() && pending_.empty() && !boosting_) return {};
+  const bool quiet = outgoing_.empty() && pending_.empty() && !boosting_;
+  if (quiet && since_look_.seconds() < quiet_look_s) return {};
+  since_look_.restart();
   receive();
   return take_complete();
 }
@@ -153,7 +160,7 @@ std::vector<ReportInbox::Arrival> Publisher::take_retired() {
   return std::exchange(retired_, {});
 }
 
-std::vector<quant::Evaluation> Publisher::finish() {
+std::vector<quant::Evaluation> Publisher::finish(bool at_once) {
   std::vector<quant::Evaluation> complete;
   const auto wait_until = [&](const auto& finished) {
     while (true) {
@@ -163,8 +170,9 @@ std::vector<quant::Evaluation> Publisher::finish() {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   };
+  if (at_once) pending_.clear();
   wait_until([this] { return pending_.empty(); });  // a rank that retires now still has successors
-  announce({.kind = Announcement::Kind::end});
+  announce({.kind = at_once ? Announcement::Kind::stop : Announcement::Kind::end});
   wait_until([this] { return outgoing_.empty() && inbox_.all_done(); });
   return complete;
 }

@@ -13,6 +13,7 @@
 #include "quant/announcement.hpp"
 #include "quant/evaluation.hpp"
 #include "quant/weight_pack.hpp"
+#include "support/clock.hpp"
 #include "train/report_inbox.hpp"
 
 namespace dovetail {
@@ -49,8 +50,12 @@ class Publisher {
   /// How often a new roster has gone out.
   std::uint64_t rosters() const { return rosters_; }
 
-  /// Tells the FPGA ranks that nothing more comes and waits for the evaluations still on their way.
-  std::vector<quant::Evaluation> finish();
+  /// Whether a signal asks an FPGA rank's process to stop.
+  bool stop_asked() const { return stop_asked_; }
+
+  /// Tells the FPGA ranks that nothing more comes and waits for the evaluations still on their way;
+  /// those are dropped where the job is to end `at_once`.
+  std::vector<quant::Evaluation> finish(bool at_once = false);
 
  private:
   /// What MPI reads while a broadcast is under way: its requests hold it, too.
@@ -86,6 +91,8 @@ class Publisher {
   std::deque<Pending> pending_;  // oldest version first, by format within a version
   std::uint64_t round_ = 0;
   std::uint64_t rosters_ = 0;
+  bool stop_asked_ = false;
+  Stopwatch since_look_;   // for reports, where none are due
   bool boosting_ = false;  // weights for a boost have gone out: reports may come at any time
   std::vector<ReportInbox::Arrival> boosts_, retired_;
 };

@@ -43,6 +43,7 @@ Json format_summaries(const TrainSettings& settings, const TrainResult& result) 
 /// one; null where there is none.
 Json smallest_within(const Json& formats, double points, double float_accuracy) {
   Json best = nullptr;
+  if (std::isnan(float_accuracy)) return best;  // interrupted before the first validation
   std::uint64_t least = 0;
   for (const Json& format : formats) {
     if (format["accuracy"].is_null() || format["bytes"].is_null()) continue;
@@ -122,7 +123,8 @@ Json make_summary(const TrainSettings& settings, const TrainResult& result,
   if (result.training_s > 0) rate = static_cast<double>(result.trained_samples) / result.training_s;
   Json qat = nullptr;  // not aware of any quantisation
   if (settings.quantisation) qat = describe(*settings.quantisation);
-  return {{"model", settings.model},
+  return {{"status", result.interrupted ? "interrupted" : "done"},
+          {"model", settings.model},
           {"qat", qat},
           {"test_accuracy", result.test_accuracy},
           {"test_cross_entropy", result.test_cross_entropy},

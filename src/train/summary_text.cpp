@@ -120,9 +120,21 @@ std::string boost_text(const Json& boost) {
   return text;
 }
 
+std::string interrupted_text(const Json& summary, const std::filesystem::path& out) {
+  return fmt::format(
+      "\n  {} interrupted after {}, {} of {}; go on with --resume\n\n  files\n    {}  the weights "
+      "and "
+      "all that training needs to go on\n    {}  what happened, a JSON object a line\n",
+      summary["model"].get<std::string>(), counted(summary["epochs"].get<std::uint64_t>(), "epoch"),
+      counted(summary["steps"].get<std::uint64_t>(), "step"),
+      counted(summary["batch"].get<std::uint64_t>(), "sample"), (out / "checkpoint.h5").string(),
+      (out / "run.jsonl").string());
+}
+
 }  // namespace
 
 std::string summary_text(const Json& summary, const std::filesystem::path& out) {
+  if (summary["status"] == "interrupted") return interrupted_text(summary, out);
   const double accuracy = summary["test_accuracy"].get<double>();
   std::string text = fmt::format("\n  {} trained for {}, {} of {}, in {:.1f} s\n\n",
                                  summary["model"].get<std::string>(),

@@ -7,6 +7,7 @@
 #include "model/score.hpp"
 #include "plan/fpga_network.hpp"
 #include "shards/share.hpp"
+#include "support/activity.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
@@ -69,72 +70,101 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
 }
 
 TrainResult Trainer::run() {
+  activity::enter("start", 0, activity::Kind::wait);  // for the lead, which reads the checkpoint
   resume();
   make_feed();
-  const auto epochs = static_cast<std::uint64_t>(settings_.epochs);
-  for (std::uint64_t epoch = first_epoch_; epoch < epochs; ++epoch) {
-    result_.train_loss = train_epoch(epoch);
-    expect_sound_weights();
-    calibrate();
-    publish();  // first, so that the FPGA ranks evaluate while the GPU ranks validate
-    validate();
-    save(epoch + 1);
-    poll_fpga();
-    if (!is_lead()) continue;
-    log::note(fmt::format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % ({})", epoch + 1,
-                          epochs, result_.train_loss, 100 * result_.test_accuracy,
-                          model_.quantisation() ? model_.quantisation()->format : "float32"));
-    log_->event("epoch", {{"epoch", epoch + 1},
-                          {"step", step_},
-                          {"train_loss", result_.train_loss},
-                          {"test_cross_entropy", result_.test_cross_entropy},
-                          {"test_accuracy", result_.test_accuracy}});
-    log_boost(epoch);
-  }
-  if (first_epoch_ >= epochs) {  // nothing was left to train: the result still has its accuracies
+  const std::uint64_t steps = training_steps(settings_, schedule_);
+  const bool nothing_left = step_ >= steps;
+  while (step_ < steps && train_epoch(epochs_done_)) finish_epoch(epochs_done_);
+  result_.interrupted = step_ < steps;
+  if (nothing_left) {  // the result still has its accuracies
     calibrate();
     publish();
     validate();
   }
   finish_fpga();
-  result_.epochs = static_cast<int>(std::max(first_epoch_, epochs));
+  result_.epochs =
+      std::max(static_cast<int>(epochs_done_), result_.interrupted ? 0 : settings_.epochs);
   result_.steps = step_;
   result_.weights_sha256 = weights_sha256(plan_.parameters());
   return result_;
 }
 
-double Trainer::train_epoch(std::uint64_t epoch) {
+void Trainer::finish_epoch(std::uint64_t epoch) {
+  expect_sound_weights();
+  calibrate();
+  publish();  // first, so that the FPGA ranks evaluate while the GPU ranks validate
+  validate();
+  if (step_ == (epoch + 1) * schedule_.steps_per_epoch()) {  // else --steps ends within the epoch
+    epochs_done_ = epoch + 1;
+    epoch_sums_ = {};
+  }
+  save();
+  poll_fpga();
+  if (!is_lead()) return;
+  log::note(fmt::format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % ({})", epoch + 1,
+                        settings_.epochs, result_.train_loss, 100 * result_.test_accuracy,
+                        model_.quantisation() ? model_.quantisation()->format : "float32"));
+  log_->event("epoch", {{"epoch", epoch + 1},
+                        {"step", step_},
+                        {"train_loss", result_.train_loss},
+                        {"test_cross_entropy", result_.test_cross_entropy},
+                        {"test_accuracy", result_.test_accuracy}});
+  log_boost(epoch);
+}
+
+std::uint64_t Trainer::epoch_end(std::uint64_t epoch) const {
+  return std::min((epoch + 1) * schedule_.steps_per_epoch(), training_steps(settings_, schedule_));
+}
+
+bool Trainer::train_epoch(std::uint64_t epoch) {
   Batch batch;
-  const std::uint64_t steps =
-      std::min(schedule_.steps_per_epoch(), training_steps(settings_, schedule_) - step_);
-  Progress progress(fmt::format("epoch {}/{}", epoch + 1, settings_.epochs), steps, "steps");
-  StepStatistics sum;
-  Stopwatch watch;
-  const double validated_s = phases_.validate_s;
-  for (std::uint64_t step = 0; step < steps; ++step) {
-    publish_for_boost();
-    Stopwatch phase;
-    feed_->next(step_, batch);
-    phases_.input_s += phase.restart();
-    plan_.enqueue_gradients(batch.images, batch.labels, feed_->first_sample(), feed_->weights());
-    phases_.compute_s += phase.restart();
-    samples_ += batch.size();
-    const StepStatistics done = reduce_and_update(step_);
-    ++step_;
-    sum.loss_sum += done.loss_sum;
-    sum.correct += done.correct;
-    sum.samples += done.samples;
-    if (settings_.validate_every > 0 && step_ % settings_.validate_every == 0 && step + 1 < steps)
+  const std::uint64_t first = epoch * schedule_.steps_per_epoch(), end = epoch_end(epoch);
+  Progress progress(fmt::format("epoch {}/{}", epoch + 1, settings_.epochs), end - first, "steps");
+  const double samples_before = epoch_sums_.samples;
+  const Stopwatch watch;
+  double aside_s = 0;  // for checkpoints and validation
+  bool interrupted = false;
+  while (!interrupted && step_ < end) {
+    const StepStatistics done = train_step(batch);
+    const Stopwatch aside;
+    if (settings_.validate_every > 0 && step_ % settings_.validate_every == 0 && step_ < end)
       validate_within(epoch);
+    interrupted = checkpoint_or_stop(done.votes);
+    aside_s += aside.seconds();
     if (!is_lead()) continue;
     if (step_ % steps_per_poll == 0) poll_fpga();
-    progress.update(step + 1, fmt::format("loss {:.3f}", sum.loss_sum / sum.samples));
-    if (step_ % steps_per_event == 0) log_step(epoch, done, sum.samples / watch.seconds());
+    progress.update(step_ - first,
+                    fmt::format("loss {:.3f}", epoch_sums_.loss_sum / epoch_sums_.samples));
+    if (step_ % steps_per_event == 0)
+      log_step(epoch, done, (epoch_sums_.samples - samples_before) / (watch.seconds() - aside_s));
   }
   progress.clear();
-  result_.training_s += watch.seconds() - (phases_.validate_s - validated_s);
-  result_.trained_samples += static_cast<std::uint64_t>(std::llround(sum.samples));
-  return sum.loss_sum / sum.samples;
+  result_.training_s += watch.seconds() - aside_s;
+  result_.trained_samples +=
+      static_cast<std::uint64_t>(std::llround(epoch_sums_.samples - samples_before));
+  result_.train_loss = epoch_sums_.loss_sum / epoch_sums_.samples;
+  return !interrupted;
+}
+
+StepStatistics Trainer::train_step(Batch& batch) {
+  publish_for_boost();
+  Stopwatch phase;
+  // Samples that FPGA ranks or the lead choose come from them.
+  activity::enter("input", step_ + 1,
+                  settings_.boost.any() ? activity::Kind::wait : activity::Kind::work);
+  feed_->next(step_, batch);
+  phases_.input_s += phase.restart();
+  activity::enter("compute", step_ + 1);
+  plan_.enqueue_gradients(batch.images, batch.labels, feed_->first_sample(), feed_->weights());
+  phases_.compute_s += phase.restart();
+  samples_ += batch.size();
+  const StepStatistics done = reduce_and_update(step_, batch);
+  ++step_;
+  epoch_sums_.loss_sum += done.loss_sum;
+  epoch_sums_.correct += done.correct;
+  epoch_sums_.samples += done.samples;
+  return done;
 }
 
 void Trainer::log_step(std::uint64_t epoch, const StepStatistics& done, double rate) {
@@ -145,48 +175,30 @@ void Trainer::log_step(std::uint64_t epoch, const StepStatistics& done, double r
                        {"samples_per_second", rate}});
 }
 
-StepStatistics Trainer::reduce_and_update(std::uint64_t step) {
+StepStatistics Trainer::reduce_and_update(std::uint64_t step, const Batch& batch) {
   Stopwatch phase;
   StepStatistics statistics;
   {
     std::optional<opencl::Mapping> mapping = plan_.map_reduction();
     phases_.compute_s += phase.restart();
-    if (contribution_) contribution_->add_to(mapping, step);
+    if (contribution_) {
+      activity::enter("boost", step + 1, activity::Kind::wait);
+      contribution_->add_to(mapping, step);
+    }
     phases_.boost_s += phase.restart();
     const std::span<float> reduction = mapping->as<float>();
+    plan_.vote(reduction, my_votes());
+    activity::enter("all-reduce", step + 1, activity::Kind::wait);
     if (ranks_.size() > 1) ranks_.all_reduce_sum(reduction);
+    activity::enter("update", step + 1);
+    if (!Plan::all_finite(reduction)) fail_not_finite(step, batch, mapping);
     statistics = plan_.step_statistics(reduction);
     plan_.update_running_statistics(reduction, statistics.normalised);
     phases_.reduce_s += phase.restart();
   }
-  if (!std::isfinite(statistics.loss_sum)) {
-    throw Error(fmt::format("the loss is not a finite number at step {}", step + 1),
-                "Lower --lr or look for broken samples; the last checkpoint is untouched");
-  }
   plan_.enqueue_update(settings_.learning_rate.at(step), statistics, step + 1);
   phases_.update_s += phase.restart();
   return statistics;
-}
-
-void Trainer::expect_sound_weights() {
-  const auto expect_same = [&](const std::vector<Parameter>& tensors, const std::string& what) {
-    for (const Parameter& tensor : tensors) {
-      ranks_.expect_same_bits(tensor.value.values, what + tensor.name);
-    }
-  };
-  const std::vector<Parameter> parameters = plan_.parameters();
-  expect_same(parameters, "");
-  expect_same(plan_.statistics(), "");
-  for (const auto& state : plan_.optimizer_state()) expect_same(state, "optimiser state of ");
-  for (const Parameter& parameter : parameters) {
-    const auto& values = parameter.value.values;
-    if (std::all_of(values.begin(), values.end(),
-                    [](float value) { return std::isfinite(value); })) {
-      continue;
-    }
-    throw Error(fmt::format("{} is no longer finite after step {}", parameter.name, step_),
-                "Lower --lr; the last checkpoint is untouched");
-  }
 }
 
 void Trainer::validate() {
@@ -196,6 +208,7 @@ void Trainer::validate() {
   std::vector<double> sums(2, 0.0);
   Batch batch;
   for (std::size_t done = 0; done < mine.count; done += validation_samples) {
+    activity::enter("validate", step_);
     test_set_.read(
         {.begin = mine.begin + done, .count = std::min(validation_samples, mine.count - done)},
         batch);
@@ -204,12 +217,13 @@ void Trainer::validate() {
     sums[1] += static_cast<double>(score.correct);
     poll_fpga();
   }
+  activity::enter("validate", step_, activity::Kind::wait);
   ranks_.all_reduce_sum(sums);
   result_.test_cross_entropy = sums[0] / static_cast<double>(test_set_.samples());
   result_.test_accuracy = sums[1] / static_cast<double>(test_set_.samples());
   if (!std::isfinite(result_.test_cross_entropy)) {
     throw Error(fmt::format("the test loss is not a finite number after step {}", step_),
-                "Lower --lr; the last checkpoint is untouched");
+                remedy_with_checkpoint());
   }
 }
 
@@ -224,7 +238,9 @@ void Trainer::validate_within(std::uint64_t epoch) {
 
 void Trainer::calibrate() {
   const PhaseTimer timer(phases_.calibrate_s);
+  activity::enter("calibrate", step_);
   ranges_ = plan_.output_ranges(calibration_.images, calibration_.size());
+  activity::enter("calibrate", step_, activity::Kind::wait);
   ranks_.all_reduce_max(std::span(&ranges_.input, 1));
   ranks_.all_reduce_max(ranges_.layers);
   for (quant::Histogram& histogram : ranges_.histograms) ranks_.all_reduce_sum(histogram.counts());
@@ -233,6 +249,7 @@ void Trainer::calibrate() {
 void Trainer::publish() {
   if (!publisher_) return;
   const PhaseTimer timer(phases_.publish_s);
+  activity::enter("publish", step_);
   const quant::Network network = plan::fpga_network(model_, plan_.parameters(), plan_.statistics(),
                                                     input_statistics(train_set_), ranges_);
   std::vector<quant::WeightPack> packs;

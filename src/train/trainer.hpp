@@ -16,10 +16,12 @@
 #include "model/optimizer.hpp"
 #include "plan/plan.hpp"
 #include "shards/shard_reader.hpp"
+#include "support/clock.hpp"
 #include "train/boost_arrivals.hpp"
 #include "train/boost_contribution.hpp"
 #include "train/boost_settings.hpp"
 #include "train/checkpoint.hpp"
+#include "train/checkpoint_keeper.hpp"
 #include "train/phases.hpp"
 #include "train/publisher.hpp"
 #include "train/run_log.hpp"
@@ -46,15 +48,22 @@ struct TrainSettings {
   double within_points = 1;  // of the float32 accuracy: the summary names the smallest such format
   BoostSettings boost;
   bool resume = false;
+  std::string rank_name;  // of this rank among all of the job, for messages: "rank 3 on node7"
+
+  // ---- checkpoints, beside that at each epoch's end
+  std::uint64_t checkpoint_steps = 0;  // one each so many steps; 0: none
+  double checkpoint_minutes = 0;       // one each so many minutes; 0: none
+  std::size_t keep_checkpoints = 3;    // the newest ones; the best is kept beside them
 };
 
 /// What the lead rank knows when training has ended.
 struct TrainResult {
-  double test_accuracy = 0;  // float32, of the last epoch
-  double test_cross_entropy = 0;
-  double train_loss =
-      std::nan("");  // mean over the last epoch; none where nothing was left to train
-  int epochs = 0;    // begun
+  bool interrupted = false;             // a signal asked to stop: a checkpoint says where
+  double test_accuracy = std::nan("");  // float32, of the last epoch
+  double test_cross_entropy = std::nan("");
+  double train_loss = std::nan("");  // mean over the last epoch, so far where it was interrupted;
+                                     // none where nothing was left to train
+  int epochs = 0;                    // begun; without one that was interrupted
   std::uint64_t steps = 0;
   double training_s = 0;  // steps alone, without validation and checkpoints
   std::uint64_t trained_samples = 0;
@@ -89,7 +98,8 @@ class Trainer {
           const Model& model, ShardReader& train_set, ShardReader& test_set, Publisher* publisher,
           RunLog* log);
 
-  /// Trains to the end. Collective over the GPU ranks.
+  /// Trains to the end, or until a signal asks a rank to stop (support/stop_signal.hpp): then all
+  /// ranks finish the step under way, and a checkpoint is written. Collective over the GPU ranks.
   TrainResult run();
 
   const TrainPhases& phases() const { return phases_; }
@@ -107,9 +117,27 @@ class Trainer {
   /// Lead rank: sends weights and progress to the FPGA ranks, where a boost is due for them.
   void publish_for_boost();
   void log_boost(std::uint64_t epoch);
-  double train_epoch(std::uint64_t epoch);
+  /// The step behind an epoch's last, which --steps may bring forward.
+  std::uint64_t epoch_end(std::uint64_t epoch) const;
+  /// Trains what is left of an epoch; false where it was interrupted.
+  bool train_epoch(std::uint64_t epoch);
+  /// What all ranks do between two epochs.
+  void finish_epoch(std::uint64_t epoch);
+  StepStatistics train_step(Batch& batch);
   void log_step(std::uint64_t epoch, const StepStatistics& done, double rate);
-  StepStatistics reduce_and_update(std::uint64_t step);
+  StepStatistics reduce_and_update(std::uint64_t step, const Batch& batch);
+  /// Throws Error naming the layer, the step and the ranks that NaN or an infinity came from, and
+  /// the checkpoint from before. Collective; computes this rank's gradients again.
+  [[noreturn]] void fail_not_finite(std::uint64_t step, const Batch& batch,
+                                    std::optional<opencl::Mapping>& reduction);
+  std::string remedy_with_checkpoint() const;
+  std::string my_name() const;
+
+  // ---- stops and checkpoints within an epoch (trainer_stop.cpp)
+  StepVotes my_votes() const;
+  /// True where the job is to end now. Writes a checkpoint where one is due or the job ends.
+  bool checkpoint_or_stop(const StepVotes& votes);
+  bool may_resume_here() const;
   void validate();
   void validate_within(std::uint64_t epoch);
   /// Throws Error unless all ranks hold the same, finite weights.
@@ -122,7 +150,7 @@ class Trainer {
   void collect(const std::vector<quant::Evaluation>& evaluations);
   void note_retired();
   void finish_fpga();
-  void save(std::uint64_t epochs_done);
+  void save();
   bool is_lead() const { return ranks_.rank() == 0; }
 
   Communicator& ranks_;
@@ -136,8 +164,12 @@ class Trainer {
   Plan plan_;
   TrainPhases phases_;
   TrainResult result_;
-  std::uint64_t first_epoch_ = 0;
-  std::uint64_t step_ = 0;
+  std::uint64_t epochs_done_ = 0;                 // validation included
+  std::uint64_t step_ = 0;                        // steps done
+  StepStatistics epoch_sums_;                     // of the steps done in the epoch under way
+  std::optional<CheckpointKeeper> keeper_;        // lead rank
+  std::optional<std::uint64_t> checkpoint_step_;  // of the newest checkpoint
+  Stopwatch since_checkpoint_;
   std::uint64_t samples_ = 0;
   Batch calibration_;    // this rank's share of the calibration samples
   Plan::Ranges ranges_;  // of the newest calibration

@@ -5,6 +5,7 @@
 #include "model/score.hpp"
 #include "plan/fpga_network.hpp"
 #include "quant/training_pack.hpp"
+#include "support/activity.hpp"
 #include "support/clock.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
@@ -167,7 +168,8 @@ void Trainer::note_retired() {
 void Trainer::finish_fpga() {
   if (!publisher_) return;
   const PhaseTimer timer(phases_.await_fpga_s);
-  collect(publisher_->finish());
+  activity::enter("await-fpga", step_, activity::Kind::wait);
+  collect(publisher_->finish(result_.interrupted));
   if (arrivals_) {
     arrivals_->add(publisher_->take_boosts());
     result_.boost.late_gradients = arrivals_->late_gradients();

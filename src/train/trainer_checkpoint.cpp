@@ -1,6 +1,7 @@
 // The trainer's way into a checkpoint and out of it.
 #include <algorithm>
 
+#include "support/activity.hpp"
 #include "support/checksum.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
@@ -59,17 +60,18 @@ void Trainer::expect_same_training(const Checkpoint& start,
   expect(start.batch == static_cast<std::uint64_t>(settings_.batch) && start.seed == settings_.seed,
          fmt::format("was trained with --batch {} --seed {}", start.batch, start.seed),
          "Resume with the same batch and seed");
-  expect(
-      start.step == start.epoch * schedule_.steps_per_epoch() ||
-          start.step == training_steps(settings_, schedule_),
-      fmt::format("has {} steps in {} epochs, which would have {} each", start.step, start.epoch,
-                  schedule_.steps_per_epoch()),
-      "Resume with the same --boost and --boost-select; a run that --steps ended within an epoch "
-      "does not go on");
+  const std::uint64_t each = schedule_.steps_per_epoch();
+  const std::uint64_t so_far = start.step - std::min(start.step, start.epoch * each);
+  const bool known = start.steps_per_epoch != 0;  // else it is of an epoch's end
+  expect(start.step >= start.epoch * each && so_far <= (known ? each : 0) &&
+             (!known || start.steps_per_epoch == each),
+         fmt::format("has {} steps in {} epochs, which would have {} each", start.step, start.epoch,
+                     each),
+         "Resume with the same --boost and --boost-select");
   expect(start.train_set_sha256 == train_set_identity(train_set_), "was trained on other samples",
          "Resume with the same --data");
   // Where no epoch is left the change has no effect.
-  const bool trains_on = start.epoch < static_cast<std::uint64_t>(settings_.epochs);
+  const bool trains_on = start.step < training_steps(settings_, schedule_);
   if (trains_on && !start.recipe.empty() && start.recipe != recipe(settings_)) {
     log::warn(fmt::format("resuming with {}; the checkpoint was trained with {}", recipe(settings_),
                           start.recipe));
@@ -78,9 +80,10 @@ void Trainer::expect_same_training(const Checkpoint& start,
 
 void Trainer::resume() {
   Checkpoint start;
-  const std::filesystem::path path = settings_.out / "checkpoint.h5";
+  if (is_lead()) keeper_.emplace(settings_.out, settings_.keep_checkpoints, !settings_.resume);
   if (is_lead() && settings_.resume) {
-    start = load_checkpoint(path);
+    auto [found, path] = keeper_->newest();
+    start = std::move(found);
     expect_same_training(start, path);
     log::note(fmt::format("resuming after epoch {} (step {}) of {}", start.epoch, start.step,
                           path.string()));
@@ -99,8 +102,10 @@ void Trainer::resume() {
   plan_.load_parameters(start.parameters);
   plan_.load_statistics(start.statistics);
   plan_.load_optimizer_state(start.optimizer_state);
-  first_epoch_ = start.epoch;
+  epochs_done_ = start.epoch;
   step_ = start.step;
+  epoch_sums_ = start.epoch_sums;
+  if (settings_.resume) checkpoint_step_ = step_;
 }
 
 void Trainer::initialise_steps(Checkpoint& start) {
@@ -124,11 +129,15 @@ void Trainer::broadcast_start(Checkpoint& start) {
   for (auto& slot : start.optimizer_state) send(slot);
   ranks_.broadcast(std::span(&start.epoch, 1), 0);
   ranks_.broadcast(std::span(&start.step, 1), 0);
+  ranks_.broadcast(std::span(&start.epoch_sums, 1), 0);
 }
 
-void Trainer::save(std::uint64_t epochs_done) {
+void Trainer::save() {
+  checkpoint_step_ = step_;
+  since_checkpoint_.restart();
   if (!is_lead()) return;
   const PhaseTimer timer(phases_.checkpoint_s);
+  activity::enter("checkpoint", step_);
   Checkpoint checkpoint;
   checkpoint.model = model_.name();
   checkpoint.quantisation = model_.quantisation();
@@ -139,8 +148,12 @@ void Trainer::save(std::uint64_t epochs_done) {
   checkpoint.statistics = plan_.statistics();
   checkpoint.optimizer = settings_.optimizer.kind;
   checkpoint.optimizer_state = plan_.optimizer_state();
-  checkpoint.epoch = epochs_done;
+  checkpoint.epoch = epochs_done_;
   checkpoint.step = step_;
+  checkpoint.steps_per_epoch = schedule_.steps_per_epoch();
+  checkpoint.epoch_sums = epoch_sums_;
+  if (step_ == epochs_done_ * checkpoint.steps_per_epoch || step_ == timing_.last_step)
+    checkpoint.test_accuracy = result_.test_accuracy;
   checkpoint.seed = settings_.seed;
   checkpoint.batch = static_cast<std::uint64_t>(settings_.batch);
   checkpoint.loss = settings_.loss;
@@ -153,7 +166,7 @@ void Trainer::save(std::uint64_t epochs_done) {
     const auto counts = histogram.counts();
     checkpoint.histograms.insert(checkpoint.histograms.end(), counts.begin(), counts.end());
   }
-  save_checkpoint(settings_.out / "checkpoint.h5", checkpoint);
+  keeper_->save(checkpoint);
 }
 
 }  // namespace dovetail

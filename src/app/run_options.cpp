@@ -1,0 +1,60 @@
+// Declares and checks the options about the run folder.
+#include "app/run_options.hpp"
+
+#include <cstdlib>
+
+#include "support/error.hpp"
+#include "support/text.hpp"
+#include "train/checkpoint_keeper.hpp"
+
+namespace dovetail::app {
+namespace {
+
+void expect(bool holds, const std::string& problem, const std::string& remedy) {
+  if (!holds) throw UsageError(problem, remedy);
+}
+
+/// Whether Slurm has started this job before.
+bool is_restarted() {
+  const char* count = std::getenv("SLURM_RESTART_COUNT");
+  return count != nullptr && std::atoi(count) > 0;
+}
+
+}  // namespace
+
+void RunOptions::add_to(CommandLine& line) {
+  line.add_flag("resume", resume, "go on from the run folder's newest checkpoint");
+  line.add_flag(
+      "overwrite", overwrite,
+      "begin anew in a run folder that holds checkpoints; the first new one replaces them");
+  line.add("checkpoint-steps", checkpoint_steps,
+           "a checkpoint each N steps, beside that at each epoch's end; 0: none");
+  line.add("checkpoint-minutes", checkpoint_minutes, "a checkpoint each so many minutes; 0: none");
+  line.add("keep-checkpoints", keep_checkpoints,
+           "the newest ones that are kept in checkpoints/; the best is kept beside them");
+  line.add("stall-timeout", stall_timeout_s,
+           "seconds without progress after which the job ends, naming the rank that stalls");
+  line.add_flag("requeue", requeue,
+                "under Slurm: when interrupted by SIGTERM or SIGUSR1, have the job queued again; "
+                "started again, it resumes");
+}
+
+void RunOptions::apply(TrainSettings& settings) {
+  expect(!resume || !overwrite, "--resume and --overwrite exclude each other", "Give one of them");
+  expect(checkpoint_minutes >= 0,
+         fmt::format("--checkpoint-minutes {} is negative", checkpoint_minutes), "Give 0 or more");
+  expect(keep_checkpoints >= 1, "--keep-checkpoints 0 keeps nothing to go on from",
+         "Give 1 or more");
+  expect(stall_timeout_s > 0, fmt::format("--stall-timeout {} is not positive", stall_timeout_s),
+         "Give seconds, such as 300");
+  if (requeue && is_restarted()) {
+    resume = CheckpointKeeper::any_in(settings.out);
+    overwrite = false;
+  }
+  settings.resume = resume;
+  settings.checkpoint_steps = checkpoint_steps;
+  settings.checkpoint_minutes = checkpoint_minutes;
+  settings.keep_checkpoints = keep_checkpoints;
+}
+
+}  // namespace dovetail::app

@@ -1,0 +1,31 @@
+// One writer, any readers.
+#include "support/activity.hpp"
+
+#include <atomic>
+
+namespace dovetail::activity {
+namespace {
+
+std::atomic<std::uint64_t> count{0}, step{0};
+std::atomic<const char*> phase{"start"};
+std::atomic<Kind> kind{Kind::idle};
+
+}  // namespace
+
+void enter(const char* new_phase, std::uint64_t new_step, Kind new_kind) {
+  phase.store(new_phase, std::memory_order_relaxed);
+  step.store(new_step, std::memory_order_relaxed);
+  kind.store(new_kind, std::memory_order_relaxed);
+  count.fetch_add(1, std::memory_order_release);
+}
+
+State now() {
+  State state;
+  state.count = count.load(std::memory_order_acquire);
+  state.phase = phase;
+  state.step = step;
+  state.kind = kind;
+  return state;
+}
+
+}  // namespace dovetail::activity

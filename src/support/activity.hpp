@@ -1,0 +1,28 @@
+// What this process is doing now, for a watchdog in another thread.
+#pragma once
+
+#include <cstdint>
+
+namespace dovetail::activity {
+
+/// How long a phase may take, and whose fault it is when it takes longer.
+enum class Kind : std::uint32_t {
+  work,  // this rank's own: a device, a file
+  wait,  // for other ranks: one of them is the cause
+  idle   // until something comes, however long that takes
+};
+
+struct State {
+  std::uint64_t count = 0;  // of calls of enter()
+  const char* phase = "start";
+  std::uint64_t step = 0;
+  Kind kind = Kind::idle;
+};
+
+/// Begins a phase; that it is called at all is the sign of progress. `phase` is a literal. Costs
+/// some nanoseconds. Only one thread of a process calls it.
+void enter(const char* phase, std::uint64_t step, Kind kind = Kind::work);
+/// As of one of the latest calls; its members may be of neighbouring ones.
+State now();
+
+}  // namespace dovetail::activity

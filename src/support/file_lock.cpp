@@ -1,0 +1,51 @@
+// flock(2), which NFS clients of Linux pass on to the server.
+#include "support/file_lock.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "support/error.hpp"
+#include "support/log.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+
+std::optional<FileLock> FileLock::take(const std::filesystem::path& path,
+                                       const std::string& holder) {
+  const int file = ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  if (file < 0) {
+    throw Error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)),
+                "Choose another folder");
+  }
+  FileLock lock(file);
+  if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return std::nullopt;
+    log::warn(fmt::format("{} cannot be locked ({}): see to it that no second job uses its folder",
+                          path.string(), std::strerror(errno)));
+  }
+  const std::string line = holder + "\n";
+  const bool written = ::ftruncate(file, 0) == 0 && ::pwrite(file, line.data(), line.size(), 0) > 0;
+  if (!written) log::warn(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
+  return lock;
+}
+
+std::string FileLock::holder(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::string line;
+  std::getline(in, line);
+  return line;
+}
+
+FileLock::~FileLock() {
+  if (file_ >= 0) ::close(file_);
+}
+
+FileLock::FileLock(FileLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+
+}  // namespace dovetail

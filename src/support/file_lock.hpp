@@ -1,0 +1,28 @@
+// A lock that a process holds as long as it lives, however it ends.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace dovetail {
+
+class FileLock {
+ public:
+  /// Locks `path`, which is made where it is missing, and writes `holder` into it. Returns nullopt
+  /// where another process, here or on another host, holds it. Throws Error where the file cannot
+  /// be opened. On a file system without locks (Lustre mounted so) it warns and takes it as held.
+  static std::optional<FileLock> take(const std::filesystem::path& path, const std::string& holder);
+  /// What the holder wrote; empty where nothing can be read.
+  static std::string holder(const std::filesystem::path& path);
+
+  ~FileLock();
+  FileLock(FileLock&& other) noexcept;
+  FileLock& operator=(FileLock&&) = delete;
+
+ private:
+  explicit FileLock(int file) : file_(file) {}
+  int file_ = -1;
+};
+
+}  // namespace dovetail

@@ -1,0 +1,50 @@
+// What each rank of a job says of itself while it works: a small file a rank, in a folder that the
+// hosts share.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "support/activity.hpp"
+
+namespace dovetail {
+
+/// One rank's latest word.
+struct SignOfLife {
+  std::uint64_t beat = 0;  // of its watchdog; stands still where the whole process does
+  activity::Kind kind = activity::Kind::idle;
+  std::uint64_t step = 0;
+  double seconds = 0;  // without progress
+  bool leaving = false;
+  std::string phase = "start";  // one word
+};
+
+/// Writes this rank's file in place: one write(2) of 128 bytes, not synced.
+class LifeWriter {
+ public:
+  LifeWriter(const std::filesystem::path& folder, int rank);
+  ~LifeWriter();
+  LifeWriter(const LifeWriter&) = delete;
+  LifeWriter& operator=(const LifeWriter&) = delete;
+  /// Says nothing where the file cannot be written: a watchdog ends no job over that.
+  void write(const SignOfLife& sign) const;
+
+ private:
+  int file_ = -1;
+};
+
+/// nullopt where there is no such file, or no whole line in it.
+std::optional<SignOfLife> read_sign(const std::filesystem::path& folder, int rank);
+
+/// A process of this host. A number alone may be another's by now; its start tells them apart.
+struct ProcessId {
+  std::int64_t pid = 0;
+  std::uint64_t started = 0;  // in clock ticks since the host's start
+};
+ProcessId this_process();
+/// False for one that has ended, reaped or not, and for one that this process cannot see.
+bool is_alive(const ProcessId& process);
+
+}  // namespace dovetail

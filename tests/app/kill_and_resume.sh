@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Kills a random rank at random moments, checkpoint writes included, resumes, and sees that the weights end as those of
+# the undisturbed run: kill_and_resume.sh PROGRAM KILLS [TRAIN_OPTIONS...]; SEED=N repeats the moments.
+set -euo pipefail
+
+program=${1:?which program?} kills=${2:?how many kills?}
+shift 2
+read -ra launcher <<<"${MPIEXEC:-mpirun --oversubscribe --bind-to none}"
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+gpu_ranks=${GPU_RANKS:-2} fpga_ranks=${FPGA_RANKS:-0}
+seed=${SEED:-$RANDOM}
+RANDOM=$seed
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+fail() {
+  printf 'FAILED (SEED=%s): %s\n' "$seed" "$*" >&2
+  [[ ! -e $scratch/output ]] || tail -n 20 "$scratch/output" >&2
+  exit 1
+}
+
+bytes() {
+  local value
+  for value; do printf %b "\\0$(printf %03o "$value")"; done
+}
+# Noise with the classes 0 to 9 in turn: whether it can be learnt does not matter here.
+make_split() { # SPLIT SAMPLES
+  local i
+  { bytes 0 0 8 3 0 0 $(($2 / 256)) $(($2 % 256)) 0 0 0 28 0 0 0 28 && head -c $(($2 * 784)) /dev/urandom; } \
+    >"$scratch/images"
+  { bytes 0 0 8 1 0 0 $(($2 / 256)) $(($2 % 256)) && for ((i = 0; i < $2; i++)); do bytes $((i % 10)); done; } \
+    >"$scratch/labels"
+  "$program" shard --format idx --images "$scratch/images" --labels "$scratch/labels" --split "$1" --out "$scratch/data" \
+    >"$scratch/output"
+}
+make_split train 600
+make_split test 200
+
+# train FOLDER OPTIONS...: as a shell's child of its own, so that it can be killed.
+train() {
+  exec "${launcher[@]}" -n $((gpu_ranks + fpga_ranks)) "$program" train --data "$scratch/data" --model mlp --batch 20 \
+    --epochs 6 --lr-schedule constant --gpu-ranks "$gpu_ranks" --fpga-ranks "$fpga_ranks" --checkpoint-steps 3 --out "$@"
+}
+
+sha_of() {
+  sed -n 's/.*"weights_sha256": "\(.*\)".*/\1/p' "$1/summary.json"
+}
+
+started=$(date +%s%N)
+(train "$scratch/undisturbed" "$@") >"$scratch/output" 2>&1 || fail "the undisturbed run ended with $?"
+milliseconds=$((($(date +%s%N) - started) / 1000000))
+expected=$(sha_of "$scratch/undisturbed")
+printf 'undisturbed: %s ms, weights %s\n' "$milliseconds" "$expected"
+
+run=$scratch/run done_kills=0 in_writes=0 resumed=0 finished=0
+# Ends a run that was left or has come to its end, and compares.
+compare() {
+  [[ $(sha_of "$run") == "$expected" ]] || fail "after $done_kills kills the weights are $(sha_of "$run")"
+  finished=$((finished + 1))
+  rm -rf "$run"
+}
+resume_option() {
+  if [[ -e $run/checkpoint.h5 ]]; then echo --resume; else echo --overwrite; fi
+}
+
+while ((done_kills < kills)); do
+  option=$(resume_option)
+  [[ $option == --overwrite ]] || resumed=$((resumed + 1))
+  (train "$run" "$option" "$@") >"$scratch/output" 2>&1 &
+  job=$!
+  sleep "$(printf '%d.%03d' $((milliseconds / 1000)) $((milliseconds % 1000)) |
+    awk -v part="$RANDOM" '{ print $1 * part / 32768 }')"
+  mapfile -t ranks < <(pgrep -P "$job" || true)
+  if ((${#ranks[@]} > 0)) && kill -KILL "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null; then
+    done_kills=$((done_kills + 1))
+    code=0
+    killed_at=$(date +%s%N)
+    wait "$job" || code=$?
+    ((($(date +%s%N) - killed_at) / 1000000 < 10000)) || fail "the job lived on for more than 10 s"
+    if [[ -n $(find "$run" -name '*.part' 2>/dev/null) ]]; then in_writes=$((in_writes + 1)); fi
+    if ((code == 0)); then compare; fi # the rank was done already
+  else
+    wait "$job" || fail "a job that nobody killed ended with $?"
+    compare
+  fi
+done
+option=$(resume_option)
+(train "$run" "$option" "$@") >"$scratch/output" 2>&1 || fail "the last run ended with $?"
+compare
+printf '%s kills (%s while a checkpoint was written), %s resumes, %s runs to the end, all with these weights\n' \
+  "$done_kills" "$in_writes" "$resumed" "$finished"

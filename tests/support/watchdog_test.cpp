@@ -1,0 +1,182 @@
+// The watchdog names what stalls, who is gone and who is silent, and leaves the others in peace.
+#include "support/watchdog.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "support/clock.hpp"
+#include "support/scratch_folder.hpp"
+#include "support/stop_signal.hpp"
+
+namespace dovetail {
+namespace {
+
+using activity::Kind;
+using ::testing::HasSubstr;
+
+class WatchdogTest : public ::testing::Test {
+ protected:
+  /// Rank 0 is this process on host "a"; rank 1 is `other`.
+  WatchdogSettings settings(const ProcessId& other, const std::string& other_host = "a") {
+    WatchdogSettings settings;
+    settings.ranks = {{"a", "CPU", this_process()}, {other_host, "card 0", other}};
+    settings.timeout_s = 0.6;
+    settings.folder = folder_.path();
+    settings.end = [this](const std::string& line) {
+      const std::lock_guard lock(mutex_);
+      line_ = line;
+    };
+    return settings;
+  }
+  std::string line() {
+    const std::lock_guard lock(mutex_);
+    return line_;
+  }
+  /// What was said within `limit_s`, while `meanwhile` goes on.
+  std::string said(
+      double limit_s, const std::function<void()>& meanwhile = [] {}) {
+    for (const Stopwatch watch; watch.seconds() < limit_s && line().empty();) {
+      meanwhile();
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return line();
+  }
+
+  ScratchFolder folder_;
+  std::mutex mutex_;
+  std::string line_;
+};
+
+/// Lives until it is told otherwise.
+class Child {
+ public:
+  Child() : pid_(::fork()) {
+    if (pid_ == 0) {
+      ::pause();
+      ::_exit(0);
+    }
+  }
+  ~Child() { kill(); }
+  void kill() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  /// As this process's own, but for the number: forked within the same tick, or a few later.
+  ProcessId id() const {
+    ProcessId id{.pid = pid_, .started = this_process().started};
+    while (!is_alive(id)) ++id.started;
+    return id;
+  }
+
+ private:
+  pid_t pid_;
+};
+
+TEST_F(WatchdogTest, WorkThatDoesNotReturnIsNamed) {
+  const Watchdog watchdog(settings({}));
+  activity::enter("compute", 17);
+  const std::string text = said(5);
+  EXPECT_THAT(text, HasSubstr("rank 0 on a (CPU): compute of step 17 has not returned for 1 s"));
+}
+
+TEST_F(WatchdogTest, WorkThatGoesOnIsNoStallAndIdlenessNeither) {
+  const Watchdog watchdog(settings({}));
+  std::uint64_t step = 0;
+  EXPECT_EQ(said(1.5, [&] { activity::enter("compute", ++step); }), "");
+  activity::enter("idle", 0, Kind::idle);
+  EXPECT_EQ(said(1.5), "");
+}
+
+TEST_F(WatchdogTest, AProcessThatIsGoneIsNamedWithinASecond) {
+  Child child;
+  const LifeWriter writer(folder_.path(), 1);
+  writer.write({.beat = 1, .step = 9, .phase = "compute"});
+  const Watchdog watchdog(settings(child.id()));
+  activity::enter("idle", 0, Kind::idle);
+  EXPECT_EQ(said(0.5), "");
+  child.kill();
+  const Stopwatch watch;
+  EXPECT_THAT(said(5), HasSubstr("rank 1 on a (card 0) is gone"));
+  EXPECT_THAT(line(), HasSubstr("compute of step 9"));
+  EXPECT_LT(watch.seconds(), 1.0);
+}
+
+TEST_F(WatchdogTest, AProcessThatLeftInGoodOrderIsNotMissed) {
+  Child child;
+  const LifeWriter writer(folder_.path(), 1);
+  writer.write({.leaving = true, .phase = "done"});
+  const Watchdog watchdog(settings(child.id()));
+  activity::enter("idle", 0, Kind::idle);
+  child.kill();
+  EXPECT_EQ(said(1.5), "");
+}
+
+TEST_F(WatchdogTest, WhoeverWaitsNamesTheRankThatIsSilent) {
+  const LifeWriter writer(folder_.path(), 1);
+  writer.write({.beat = 5, .kind = Kind::work, .step = 4, .phase = "input"});
+  const Watchdog watchdog(settings({}, "b"));
+  activity::enter("all-reduce", 4, Kind::wait);
+  EXPECT_THAT(said(5), HasSubstr("rank 1 on b (card 0) gives no sign of life"));
+  EXPECT_THAT(line(), HasSubstr("last in input of step 4; rank 0 on a (CPU) waits in all-reduce"));
+}
+
+TEST_F(WatchdogTest, WhoeverWaitsForARankAtWorkGoesOnWaiting) {
+  const LifeWriter writer(folder_.path(), 1);
+  SignOfLife sign{.kind = Kind::work, .step = 4, .phase = "evaluate"};
+  const Watchdog watchdog(settings({}, "b"));
+  activity::enter("await-fpga", 4, Kind::wait);
+  const auto beats = [&] {
+    ++sign.beat;
+    writer.write(sign);
+  };
+  EXPECT_EQ(said(2.5, beats), "");
+  sign.seconds = 3;  // without progress
+  EXPECT_THAT(said(3, beats),
+              HasSubstr("rank 1 on b (card 0): evaluate of step 4 has not returned"));
+}
+
+TEST_F(WatchdogTest, RanksThatAllWaitSuspectTheNetwork) {
+  const LifeWriter writer(folder_.path(), 1);
+  SignOfLife sign{.kind = Kind::wait, .step = 4, .phase = "all-reduce"};
+  const Watchdog watchdog(settings({}, "b"));
+  activity::enter("all-reduce", 4, Kind::wait);
+  const auto beats = [&] {
+    ++sign.beat;
+    writer.write(sign);
+  };
+  EXPECT_THAT(said(5, beats), HasSubstr("all ranks wait for each other"));
+}
+
+TEST_F(WatchdogTest, TheLastWordIsThatOneLeaves) {
+  { const Watchdog watchdog(settings({})); }
+  const auto sign = read_sign(folder_.path(), 0);
+  ASSERT_TRUE(sign);
+  EXPECT_TRUE(sign->leaving);
+}
+
+TEST(StopSignalTest, SignalsAreNotedWhileOneLives) {
+  {
+    const StopSignal signals;
+    EXPECT_EQ(StopSignal::requested(), 0);
+    ::raise(SIGUSR1);
+    ::raise(SIGTERM);
+    EXPECT_EQ(StopSignal::requested(), SIGUSR1);
+    EXPECT_TRUE(StopSignal::must_hurry());
+  }
+  EXPECT_EXIT(::raise(SIGTERM), ::testing::KilledBySignal(SIGTERM), "");
+}
+
+TEST(StopSignalTest, ASecondInterruptEndsTheProcessAtOnce) {
+  const StopSignal signals;
+  ::raise(SIGINT);
+  EXPECT_EQ(StopSignal::requested(), SIGINT);
+  EXPECT_EXIT(::raise(SIGINT), ::testing::ExitedWithCode(130), "");
+}
+
+}  // namespace
+}  // namespace dovetail
