@@ -78,32 +78,43 @@ void finish_run(const Job& job, const TrainResult& result, const std::vector<std
   log::note(summary_text(summary, settings.out));
 }
 
+void log_start(const Job& job, const plan::Tuner& tuner, RunLog& log) {
+  const TrainSettings& settings = job.options.settings;
+  log.event("start", {{"model", settings.model},
+                      {"qat", settings.quantisation ? describe(*settings.quantisation) : "none"},
+                      {"format", to_string(settings.format)},
+                      {"data", settings.data.string()},
+                      {"epochs", settings.epochs},
+                      {"batch", settings.batch},
+                      {"seed", settings.seed},
+                      {"resume", settings.resume},
+                      {"kernels", tuner.to_json()},
+                      {"placement", to_json(job.placement)}});
+}
+
 void train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>& link) {
   Stopwatch wall;
   const TrainSettings& settings = job.options.settings;
   ShardReader train_set(settings.data, "train", {.seed = settings.seed});
-  opencl::Device device(job.placement.mine().device.index);
+  opencl::Device device(job.placement.mine().device.index, job.options.cache.folder());
+  plan::Tuner tuner(device);
   job.world.barrier();  // the run folder is untouched until every rank has its device and its data
   std::optional<RunLog> log;
   std::optional<Publisher> publisher;
   if (gpu_ranks.is_lead()) {
     make_writable_folder(settings.out);
     log.emplace(settings.out / "run.jsonl", settings.resume);
-    log->event("start", {{"model", settings.model},
-                         {"qat", settings.quantisation ? describe(*settings.quantisation) : "none"},
-                         {"data", settings.data.string()},
-                         {"epochs", settings.epochs},
-                         {"batch", settings.batch},
-                         {"seed", settings.seed},
-                         {"resume", settings.resume},
-                         {"placement", to_json(job.placement)}});
     if (link) publisher.emplace(*link, settings.fpga_formats.size());
   }
-  Trainer trainer(gpu_ranks, device, settings, job.model, train_set, job.test_set,
-                  publisher ? &*publisher : nullptr, log ? &*log : nullptr);
-  const TrainResult result = trainer.run();
-  const auto reports =
-      job.world.all_gather_text(report(job, trainer.samples(), trainer.phases().to_json()).dump());
+  const auto trainer = make_host_by_host(gpu_ranks, tuner, [&] {
+    return std::make_unique<Trainer>(gpu_ranks, device, settings, job.model, train_set,
+                                     job.test_set, publisher ? &*publisher : nullptr,
+                                     log ? &*log : nullptr, &tuner);
+  });
+  if (log) log_start(job, tuner, *log);
+  const TrainResult result = trainer->run();
+  const auto reports = job.world.all_gather_text(
+      report(job, trainer->samples(), trainer->phases().to_json()).dump());
   if (log) finish_run(job, result, reports, *log, wall.seconds());
 }
 

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "app/cache_option.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
 #include "app/placement_options.hpp"
@@ -13,6 +14,7 @@ namespace dovetail::app {
 struct TrainOptions {
   TrainSettings settings;
   PlacementOptions placement;
+  CacheOption cache;
   bool stochastic = true;       // rounding of contributed gradients; else to nearest
   bool error_feedback = false;  // of contributed gradients
   bool retire = true;           // an FPGA rank whose card fails; else the job ends

@@ -12,6 +12,7 @@
 #include "comm/communicator.hpp"
 #include "device/opencl/device.hpp"
 #include "model/learning_rate.hpp"
+#include "model/loss_scale.hpp"
 #include "model/model.hpp"
 #include "model/optimizer.hpp"
 #include "plan/plan.hpp"
@@ -43,6 +44,7 @@ struct TrainSettings {
   std::vector<std::string> fpga_formats{"int8"};  // every epoch's weights are scored in each
   double within_points = 1;  // of the float32 accuracy: the summary names the smallest such format
   BoostSettings boost;
+  ComputeFormat format = ComputeFormat::float32;  // of the operands of products
   bool resume = false;
 };
 
@@ -62,6 +64,9 @@ struct TrainResult {
   BoostCounters boost;
   std::optional<double> boost_cosine, boost_norm_ratio, boost_weight;  // as measured
   std::vector<std::string> retired;  // FPGA ranks, each with the reason
+  bool emulates_format = false;      // operands are rounded by passes of their own
+  std::uint64_t skipped_steps = 0;   // whose gradients left fp16's range
+  Json kernels = Json::object();     // chosen by measurement, by product
 };
 
 /// The steps of a training, which FPGA ranks that boost it must know as well.
@@ -79,10 +84,11 @@ std::string train_set_identity(const ShardReader& reader);
 class Trainer {
  public:
   /// Every GPU rank makes one. `log` exists on the lead rank alone, and `publisher` there too where
-  /// there are FPGA ranks. Throws Error when the device lacks memory or a kernel does not build.
+  /// there are FPGA ranks. `tuner`: chooses kernels by measurement. Throws Error when the device
+  /// lacks memory or a kernel does not build.
   Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
           const Model& model, ShardReader& train_set, ShardReader& test_set, Publisher* publisher,
-          RunLog* log);
+          RunLog* log, plan::Tuner* tuner = nullptr);
 
   /// Trains to the end. Collective over the GPU ranks.
   TrainResult run();
@@ -106,6 +112,8 @@ class Trainer {
   void log_step(std::uint64_t epoch, const StepStatistics& done, double rate);
   StepStatistics reduce_and_update(std::uint64_t step);
   void validate();
+  /// Whether the gradients are to be applied; adapts the loss scale.
+  bool accept(std::span<const float> reduction);
   /// Throws Error unless all ranks hold the same, finite weights.
   void expect_sound_weights();
   void calibrate();
@@ -128,6 +136,7 @@ class Trainer {
   RunLog* log_;
   StepSchedule schedule_;
   Plan plan_;
+  std::optional<LossScale> loss_scale_;  // in fp16
   TrainPhases phases_;
   TrainResult result_;
   std::uint64_t first_epoch_ = 0;
