@@ -9,6 +9,7 @@
 #include "bench/link.hpp"
 #include "bench/operations.hpp"
 #include "bench/training.hpp"
+#include "device/opencl/keep_programs.hpp"
 #include "model/zoo.hpp"
 #include "ops/matmul_products.hpp"
 #include "shards/shard_reader.hpp"
@@ -193,6 +194,7 @@ void bench_tune(const Bench& bench) {
   const Model model = make_bench_model(bench.options);
   plan::Tuner tuner(bench.device);
   const Stopwatch watch;
+  opencl::keep_programs_everywhere();
   make_host_by_host(bench.world, tuner, [&] {
     return bench::training_plan(tuner, bench.device, model, bench.options.step, bench.world.size());
   });

@@ -140,7 +140,7 @@ ConvKernels with_tile(Variant variant, Direction direction, const Tile& tile) {
 }
 
 std::vector<ConvKernels> cpu_candidates(const Conv2dShape& shape, Direction direction) {
-  constexpr std::size_t most = 3;
+  constexpr std::size_t most = 2;  // each is a program to compile
   std::vector<ConvKernels> candidates{{.variant = Variant::cpu}};
   if (direction == Direction::weight_gradient) return candidates;
   if (direction == Direction::input_gradient && !turns(shape)) return candidates;

@@ -2,7 +2,6 @@
 #include "plan/tuner.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <optional>
 
 #include "support/clock.hpp"
@@ -19,7 +18,7 @@ constexpr double plausible_cost = 3;  // in units of the least: guesses are not 
 constexpr double sample_s = 0.001;    // calls are queued for so long, then waited for
 constexpr double budget_s = 0.05;     // for one candidate, about
 constexpr int least_rounds = 3, most_rounds = 9;
-constexpr double hopeless = 2;  // times the fastest first sample: not timed again
+constexpr double hopeless = 3;  // times the fastest of the moment: not timed again
 constexpr double hardly =
     0.97;  // a later candidate must take less than this share of the first's time
 
@@ -59,16 +58,15 @@ std::optional<Timed> audition(opencl::Device& device, const std::string& problem
 }
 
 void time_in_turns(opencl::Device& device, std::vector<Timed>& all) {
-  double fastest = std::numeric_limits<double>::infinity();
   for (Timed& timed : all) {
-    timed.sample(device);
-    timed.seconds = 0;
-    timed.sample(device);
-    fastest = std::min(fastest, timed.seconds);
-  }
-  for (Timed& timed : all)
+    for (int i = 0; i < least_rounds; ++i) timed.sample(device);
     timed.calls = std::clamp(static_cast<int>(sample_s / timed.seconds), 1, 1000);
+  }
   for (int round = 0; round < most_rounds; ++round) {
+    const double fastest =
+        std::min_element(all.begin(), all.end(), [](const Timed& a, const Timed& b) {
+          return a.seconds < b.seconds;
+        })->seconds;
     for (Timed& timed : all) {
       if (timed.seconds > hopeless * fastest) continue;
       if (round < least_rounds || timed.spent_s < budget_s) timed.sample(device);

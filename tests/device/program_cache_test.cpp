@@ -8,6 +8,7 @@
 #include <string>
 
 #include "device/opencl/device.hpp"
+#include "device/opencl/keep_programs.hpp"
 #include "device/test_device.hpp"
 #include "support/file.hpp"
 #include "support/scratch_folder.hpp"
@@ -26,8 +27,20 @@ kernel void add(global float* values, float summand) {
   values[get_global_id(0)] -= summand * FACTOR;
 })"};
 
+// Before this process asks for more: asking PoCL for a binary compiles what may never run.
+TEST(ProgramCacheOnPocl, KeepsNothingUnasked) {
+  const ScratchFolder scratch;
+  Device device(testing::test_device_index(), std::make_shared<CacheFolder>(scratch / "cache"));
+  if (device.info().platform != "Portable Computing Language") GTEST_SKIP() << "not on PoCL";
+  device.build(adding, {"FACTOR=2"});
+  EXPECT_EQ(device.builds().compiled, 1);
+  EXPECT_FALSE(fs::exists(scratch / "cache"));
+}
+
 class ProgramCache : public ::testing::Test {
  protected:
+  static void SetUpTestSuite() { keep_programs_everywhere(); }
+
   struct Run {
     int compiled, loaded;
     std::vector<float> values;

@@ -4,6 +4,7 @@
 #include "device/opencl/check.hpp"
 #include "device/opencl/device.hpp"
 #include "device/opencl/handles.hpp"
+#include "device/opencl/keep_programs.hpp"
 #include "support/checksum.hpp"
 #include "support/log.hpp"
 
@@ -34,6 +35,12 @@ std::string binary_of(cl_program program) {
   return binary;
 }
 
+bool keeps_everywhere = false;
+
+bool keeps_programs(const DeviceInfo& device) {
+  return keeps_everywhere || device.platform != "Portable Computing Language";
+}
+
 std::shared_ptr<void> own_program(cl_program program) {
   return {program, [](void* owned) { clReleaseProgram(static_cast<cl_program>(owned)); }};
 }
@@ -49,6 +56,10 @@ CacheFolder::Label label_of(const DeviceInfo& device, const kernels::Source& sou
 
 }  // namespace
 
+void keep_programs_everywhere() {
+  keeps_everywhere = true;
+}
+
 Program Device::build(const kernels::Source& source, const std::vector<std::string>& definitions) {
   std::string options = "-cl-std=CL1.2 -cl-mad-enable";
   for (const std::string& definition : definitions) options += " -D" + definition;
@@ -60,8 +71,9 @@ Program Device::build(const kernels::Source& source, const std::vector<std::stri
   const CacheFolder::Label label = label_of(info_, source, options);
   if (!cache_ || !load(label, options, program)) {
     compile(source, options, program);
-    const std::string binary =
-        cache_ ? binary_of(static_cast<cl_program>(program.program_.get())) : "";
+    const std::string binary = cache_ && keeps_programs(info_)
+                                   ? binary_of(static_cast<cl_program>(program.program_.get()))
+                                   : "";
     if (!binary.empty()) cache_->store(label, binary);
   }
   handles_->programs.emplace(key, program);
