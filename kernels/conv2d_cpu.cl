@@ -241,10 +241,12 @@ INLINE void add_pixels(__global const float* dy, __global float* sums, int rows,
 }
 
 // partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the
-// bias, over one chunk of images. Work-items: (1, tile of channels, chunk).
+// bias, over one chunk of images. The bias's is summed from exact_dy, which dy may be a rounded
+// copy of. Work-items: (1, tile of channels, chunk).
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
-    __global float* restrict partial, int batch, int images_per_chunk) {
+    __global const float* restrict exact_dy, __global float* restrict partial, int batch,
+    int images_per_chunk) {
   const int channel = get_global_id(1) * tile_channels;
   const int first = get_global_id(2) * images_per_chunk;
   const int last = min(batch, first + images_per_chunk);
@@ -255,9 +257,10 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
       // by.
       const int rows = min(GRADIENT_ROWS, Y_HEIGHT - row);
       const int fresh = image == first && row == 0;
-      __global const float* d = dy + (size_t)image * Y_IMAGE + Y_INTERIOR + row * Y_ROW + channel;
+      const size_t pixels = (size_t)image * Y_IMAGE + Y_INTERIOR + row * Y_ROW + channel;
+      __global const float* d = dy + pixels;
       __global const float* windows = x + (size_t)image * X_IMAGE + X_ORIGIN + row * STRIDE * X_ROW;
-      add_pixels(d, partial + depth * Y_PIXEL, rows, fresh);
+      add_pixels(exact_dy + pixels, partial + depth * Y_PIXEL, rows, fresh);
       for (int r = 0; r < runs; r += PATCH_RUNS) {
         for (int tile = 0; tile * PATCH < run; ++tile) {
           const int start = tile_start(tile, PATCH, run);

@@ -178,10 +178,12 @@ __kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_g
 }
 
 // partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the
-// bias, over one chunk of images. Work-groups: (tile of weight rows, tile of channels, chunk).
+// bias, over one chunk of images. With EXACT_BIAS dy is a rounded copy of exact_dy, and the bias's
+// is summed from the latter. Work-groups: (tile of weight rows, tile of channels, chunk).
 __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
-    __global float* restrict partial, int batch, int images_per_chunk) {
+    __global const float* restrict exact_dy, __global float* restrict partial, int batch,
+    int images_per_chunk) {
   __local float a[slice * WEIGHT_M];
   __local float b[slice * WEIGHT_N];
   const int item = get_local_id(0);
@@ -206,8 +208,13 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     multiply(a, WEIGHT_M, b, WEIGHT_N, m, n, sum);
+#if EXACT_BIAS
+    for (int k = k0; k < min(k0 + slice, last) && m == 0 && m0 == 0; ++k)
+      bias_sum += vload4(0, exact_dy + y_of(k) + n0 + n);
+#else
     for (int k = 0; k < slice && m == 0 && m0 == 0; ++k)
       bias_sum += vload4(0, b + k * WEIGHT_N + n);
+#endif
     barrier(CLK_LOCAL_MEM_FENCE);
   }
   partial += chunk * (size_t)((depth + 1) * Y_PIXEL) + n0 + n;

@@ -218,10 +218,12 @@ INLINE void outer_products(__global const float* x, __global const float* dy,
   }
 }
 
-// dweight = x^T * dy; the first work-item also sums dbias. Work-items: blocks of the weight's rows.
+// dweight = x^T * dy; the first work-item also sums dbias from exact_dy, which dy may be a rounded
+// copy of. Work-items: blocks of the weight's rows.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
-    __global float* restrict dweight, __global float* restrict dbias, int rows) {
+    __global const float* restrict exact_dy, __global float* restrict dweight,
+    __global float* restrict dbias, int rows) {
   const int first = get_global_id(0) * IN / get_global_size(0);
   const int last = (get_global_id(0) + 1) * IN / get_global_size(0);
   for (int i = first; i < last; i += patch) {
@@ -232,7 +234,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
   }
   for (int v = 0; first == 0 && v < OUT / lanes; ++v) {
     float16 sum = 0.0f;
-    for (int row = 0; row < rows; ++row) sum += vload16(v, dy + (size_t)row * OUT);
+    for (int row = 0; row < rows; ++row) sum += vload16(v, exact_dy + (size_t)row * OUT);
     vstore16(sum, v, dbias);
   }
 }

@@ -1,12 +1,17 @@
-// Matrix products on NVIDIA's tensor cores from compute capability 8.0 (mma.sync), TF32 or bfloat16
-// operands, float32 sums.
+// Matrix products on NVIDIA's tensor cores from compute capability 8.0 (mma.sync), TF32, bfloat16
+// or float16 operands, float32 sums.
 //
 // Operands, tiles and the ring as in matmul_async.cl, whose `turn` and `align` arrange the
 // operands. A warp keeps 64 x 32 results in registers and rounds the operands as it reads them.
 
-#ifndef FORMAT_BF16
+#ifndef FORMAT
 #error "built by ops/matmul_products.cpp"
 #endif
+
+// FORMAT, as in ops/matmul_products.cpp.
+#define TF32 0
+#define BF16 1
+#define FP16 2
 
 #define INLINE inline __attribute__((always_inline))
 
@@ -46,29 +51,40 @@ INLINE void load(__local float* target, __global const float* source, int pitch,
   }
 }
 
-// 9.7.9.21 cvt: to the nearest, ties away (TF32), or ties to even (two bfloat16, `low` in the low
-// half).
+// 9.7.9.21 cvt: to the nearest, ties away (TF32), or ties to even (two bfloat16 or float16,
+// `low` in the low half).
 INLINE uint round_tf32(float x) {
   uint y;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
   return y;
 }
-INLINE uint round_bf16x2(float low, float high) {
+INLINE uint round_pair(float low, float high) {
   uint y;
+#if FORMAT == FP16
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+#else
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+#endif
   return y;
 }
 
-#if FORMAT_BF16
+#if FORMAT != TF32
 typedef uint Words;  // of k and k + 4, rounded
 INLINE Words read_words(__local const float* at) {
-  return round_bf16x2(at[0], at[4 * line]);
+  return round_pair(at[0], at[4 * line]);
 }
 
-// 9.7.14.5.7 mma.m16n8k8 of bfloat16. The manual's lane t holds k = 2 t and 2 t + 1; here it holds
-// t and t + 4, the same in both operands, which changes nothing but the order of the sum.
+#if FORMAT == FP16
+#define OPERANDS "f16.f16"
+#else
+#define OPERANDS "bf16.bf16"
+#endif
+
+// 9.7.14.5.7 mma.m16n8k8 of 16-bit operands. The manual's lane t holds k = 2 t and 2 t + 1; here it
+// holds t and t + 4, the same in both operands, which changes nothing but the order of the sum.
 INLINE void mma(float sum[4], Words upper, Words lower, Words right) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, "
+  asm("mma.sync.aligned.m16n8k8.row.col.f32." OPERANDS
+      ".f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, "
       "%1, %2, %3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(upper), "r"(lower), "r"(right));

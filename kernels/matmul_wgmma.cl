@@ -1,4 +1,5 @@
-// Matrix products on NVIDIA Hopper's tensor cores (wgmma), TF32 or bfloat16 operands, float32 sums.
+// Matrix products on NVIDIA Hopper's tensor cores (wgmma), TF32, bfloat16 or
+// float16 operands, float32 sums.
 //
 // pack_rows and pack_columns first round a float32 matrix to the compute format and lay it out as
 // the tensor cores read it: blocks of 128 rows x 128 bytes of depth, each row's eight 16-byte
@@ -11,17 +12,22 @@
 //
 // Sections named below are those of the PTX ISA manual, version 8.0.
 
-#ifndef FORMAT_BF16
+#ifndef FORMAT
 #error "built by ops/matmul_products.cpp"
 #endif
+
+// FORMAT, as in ops/matmul_products.cpp.
+#define TF32 0
+#define BF16 1
+#define FP16 2
 
 #define INLINE inline __attribute__((always_inline))
 
 enum {
   block_rows = 128,
   block_bytes = 128 * 128,
-  chunk_values = FORMAT_BF16 ? 8 : 4,   // in 16 bytes
-  block_depth = FORMAT_BF16 ? 64 : 32,  // in 128 bytes
+  chunk_values = FORMAT == TF32 ? 4 : 8,   // in 16 bytes
+  block_depth = FORMAT == TF32 ? 32 : 64,  // in 128 bytes
   tile_rows = 128,
   tile_columns = 256,
   stages = 4,
@@ -42,17 +48,21 @@ INLINE uint round_tf32(float x) {
   return y;
 }
 
-// The same, ties to even: two bfloat16 in one word, `low` in the low half.
-INLINE uint round_bf16x2(float low, float high) {
+// The same, ties to even: two bfloat16 or float16 in one word, `low` in the low half.
+INLINE uint round_pair(float low, float high) {
   uint y;
+#if FORMAT == FP16
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+#else
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+#endif
   return y;
 }
 
 INLINE uint4 round_chunk(const float v[chunk_values]) {
-#if FORMAT_BF16
-  return (uint4)(round_bf16x2(v[0], v[1]), round_bf16x2(v[2], v[3]), round_bf16x2(v[4], v[5]),
-                 round_bf16x2(v[6], v[7]));
+#if FORMAT != TF32
+  return (uint4)(round_pair(v[0], v[1]), round_pair(v[2], v[3]), round_pair(v[4], v[5]),
+                 round_pair(v[6], v[7]));
 #else
   return (uint4)(round_tf32(v[0]), round_tf32(v[1]), round_tf32(v[2]), round_tf32(v[3]));
 #endif
@@ -202,8 +212,10 @@ INLINE ulong descriptor(uint address) {
 // sum[64 rows of the warpgroup][256] += A[64][32 bytes] * B[256][32 bytes]^T
 INLINE void wgmma(float sum[128], ulong a, ulong b) {
   asm volatile(
-#if FORMAT_BF16
+#if FORMAT == BF16
       "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
+#elif FORMAT == FP16
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16 {"
 #else
       "wgmma.mma_async.sync.aligned.m64n256k8.f32.tf32.tf32 {"
 #endif
@@ -217,7 +229,7 @@ INLINE void wgmma(float sum[128], ulong a, ulong b) {
       "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, "
       "%127"
       "}, %128, %129, 1, 1, 1"
-#if FORMAT_BF16
+#if FORMAT != TF32
       ", 0, 0"
 #endif
       ";"

@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "app/bench_card.hpp"
+#include "app/cache_option.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
 #include "app/job.hpp"
@@ -9,10 +10,12 @@
 #include "bench/link.hpp"
 #include "bench/operations.hpp"
 #include "bench/training.hpp"
+#include "device/opencl/keep_programs.hpp"
 #include "model/zoo.hpp"
 #include "ops/matmul_products.hpp"
 #include "quant/weight_pack.hpp"
 #include "shards/shard_reader.hpp"
+#include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
 #include "support/log.hpp"
@@ -28,6 +31,7 @@ struct BenchOptions {
   std::string format = "float32";
   std::string json;
   std::vector<std::string> shapes;
+  CacheOption cache;
   bench::StepOptions step;
 };
 
@@ -56,14 +60,6 @@ struct Bench {
     throw UsageError(fmt::format("unknown --variant '{}'", options.variant),
                      "Give cpu, gpu or nvidia");
   }
-  ComputeFormat format() const {
-    for (const ComputeFormat format :
-         {ComputeFormat::float32, ComputeFormat::tf32, ComputeFormat::bf16}) {
-      if (options.format == to_string(format)) return format;
-    }
-    throw UsageError(fmt::format("unknown --format '{}'", options.format),
-                     "Give float32, tf32 or bf16");
-  }
 
   void write(const std::string& text, const Json& json) const {
     if (world.is_lead()) write_result(options, text, json);
@@ -82,7 +78,7 @@ void bench_gemm(const Bench& bench) {
   std::vector<bench::GemmShape> shapes;
   for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_gemm(text));
   if (shapes.empty()) shapes = bench::default_gemms();
-  const ComputeFormat format = bench.format();
+  const ComputeFormat format = bench.options.step.format;
   if (format != ComputeFormat::float32 &&
       (bench.variant() != Variant::nvidia || product_paths(bench.device, format).empty())) {
     throw UsageError(fmt::format("{} multiplies no {} in the {} variant", bench.device.info().name,
@@ -129,14 +125,21 @@ Json describe(const Bench& bench, const char* benchmark, const bench::Ceilings& 
           {"ranks", bench.world.size()},
           {"model", bench.options.model},
           {"data", bench.options.data},
+          {"format", to_string(bench.options.step.format)},
           {"batch", bench.options.step.batch}};
 }
 
 void bench_train(const Bench& bench) {
   const Model model = make_bench_model(bench.options);
   const bench::Ceilings ceilings = bench::measure_ceilings(bench.device);
+  bench::StepOptions step = bench.options.step;
+  if (!bench.options.variant.empty()) step.variant = bench.variant();
+  plan::Tuner tuner(bench.device);
+  const auto plan = make_host_by_host(bench.world, tuner, [&] {
+    return bench::training_plan(tuner, bench.device, model, step, bench.world.size());
+  });
   const bench::StepTiming timing =
-      bench::time_training(bench.world, bench.device, model, bench.options.step);
+      bench::time_training(bench.world, bench.device, *plan, bench.options.step);
   const bench::ModelWork work = bench::work_of(model);
   const int batch = bench.options.step.batch;
   const double step_s = timing.step.median_s;
@@ -151,6 +154,8 @@ void bench_train(const Bench& bench) {
                      {"reduce", timing.reduce_s},
                      {"update", timing.update_s}};
   json["arithmetic_floor_s"] = floor_s;
+  json["format_emulated"] = plan->emulates_format();
+  json["kernels"] = tuner.to_json();
   const auto part = [&](double seconds) {
     return fmt::format("{:.3f} ms ({:.1f} %)", seconds * 1e3, 100 * seconds / step_s);
   };
@@ -172,11 +177,13 @@ void bench_infer(const Bench& bench) {
   expect_one_rank(bench.world, "infer");
   const Model model = make_bench_model(bench.options);
   const bench::Ceilings ceilings = bench::measure_ceilings(bench.device);
-  const bench::Timing timing = bench::time_inference(bench.device, model, bench.options.step);
+  plan::Tuner tuner(bench.device);
+  const bench::Timing timing =
+      bench::time_inference(tuner, bench.device, model, bench.options.step);
   const int batch = bench.options.step.batch;
   const double rate = batch / timing.median_s;
   Json json = describe(bench, "infer", ceilings);
-  json["format"] = "float32";
+  json["kernels"] = tuner.to_json();
   json["timing"] = to_json(timing);
   json["samples_per_second"] = rate;
   bench.write(fmt::format("{}\n{}\n{} in float32, batch {}: {:.3f} ms ({:.3f}..{:.3f}), {:.0f} "
@@ -203,6 +210,42 @@ void bench_infer_on_card(Communicator& world, const BenchOptions& options,
                                         .seconds = options.step.seconds},
                                        placed.mine(), placement);
   write_result(options, report.text, report.json);
+}
+
+/// Chooses the kernels that training of a model will use, and keeps them in the cache.
+void bench_tune(const Bench& bench) {
+  const Model model = make_bench_model(bench.options);
+  plan::Tuner tuner(bench.device);
+  const Stopwatch watch;
+  opencl::keep_programs_everywhere();
+  make_host_by_host(bench.world, tuner, [&] {
+    return bench::training_plan(tuner, bench.device, model, bench.options.step, bench.world.size());
+  });
+  Json choices = Json::array();
+  for (const plan::Tuner::Choice& choice : tuner.choices()) {
+    choices.push_back({{"problem", choice.problem},
+                       {"kernels", choice.kernels},
+                       {"from", plan::to_string(choice.origin)},
+                       {"seconds", choice.seconds}});
+  }
+  const auto& builds = bench.device.builds();
+  const std::string where =
+      bench.device.cache() ? bench.device.cache()->folder().string() : "nowhere (--no-cache)";
+  bench.write(fmt::format("{}\n{}{} in {:.2f} s, {} built and {} loaded; kept in {}",
+                          bench.device.info().name, tuner.to_text(),
+                          counted(tuner.choices().size(), "choice"), watch.seconds(),
+                          counted(static_cast<std::uint64_t>(builds.compiled), "program"),
+                          builds.loaded, where),
+              {{"benchmark", "tune"},
+               {"device", bench.device.info().name},
+               {"driver", bench.device.info().driver},
+               {"model", bench.options.model},
+               {"batch", bench.options.step.batch},
+               {"format", to_string(bench.options.step.format)},
+               {"seconds", watch.seconds()},
+               {"programs_compiled", builds.compiled},
+               {"programs_loaded", builds.loaded},
+               {"choices", choices}});
 }
 
 const std::vector<std::size_t> message_sizes{8,      64,      512,     4096,     32768,
@@ -281,6 +324,7 @@ const std::vector<Benchmark> benchmarks{
     {"conv", "convolutions, three directions", bench_conv},
     {"train", "training steps and their parts", bench_train},
     {"infer", "inference, in float32 or (--format) on an FPGA card", bench_infer},
+    {"tune", "chooses a model's kernels by measurement and keeps them in the cache", bench_tune},
     {"link", "latency and bandwidth between ranks (under mpirun)", bench_link},
     {"allreduce", "sums of device buffers over ranks (under mpirun)", bench_allreduce},
 };
@@ -304,20 +348,21 @@ const Benchmark& find_benchmark(const Arguments& arguments) {
 int bench_job(Communicator& world, const Arguments& arguments) {
   BenchOptions options;
   PlacementOptions placement;
-  CommandLine line("usage: dovetail bench gemm|conv|train|infer|link|allreduce [options]",
+  CommandLine line("usage: dovetail bench gemm|conv|train|infer|tune|link|allreduce [options]",
                    "Medians, spread and shares of the device's own ceilings.");
   line.add("shape", options.shapes,
            "gemm: ROWSxINxOUT, conv: INxOUTxEXTENTxBATCH; may be repeated");
   line.add("model", options.model, fmt::format("one of: {}", fmt::join(model_names(), ", ")));
   line.add("data", options.data, "train: a data set's folder, or random");
-  line.add("batch", options.step.batch, "train, infer: samples of one step over all ranks");
+  line.add("batch", options.step.batch, "train, infer, tune: samples of one step over all ranks");
   line.add("seconds", options.step.seconds, "train, infer: time to measure for, about");
-  line.add("variant", options.variant,
-           "cpu, gpu or (gemm) nvidia kernels; by default those for the device");
   line.add(
-      "format", options.format,
-      "gemm: operands in float32, tf32 or bf16 (--variant nvidia); infer: float32, or a format "
-      "of the FPGA ranks such as int8 or w1a1");
+      "variant", options.variant,
+      "cpu, gpu or (gemm) nvidia kernels; by default those for the device, or (train) the fastest");
+  line.add("format", options.format,
+           "gemm (--variant nvidia), train, tune: operands in float32, tf32, bf16 or fp16; infer: "
+           "float32, or a format of the FPGA ranks such as int8 or w1a1");
+  options.cache.add_to(line);
   line.add("json", options.json, "write the result as JSON; `-` is standard output");
   placement.add_to(line, "ranks that are measured; all of them", "none are measured");
   if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {
@@ -337,10 +382,11 @@ int bench_job(Communicator& world, const Arguments& arguments) {
     bench_infer_on_card(world, options, placement);
     return 0;
   }
+  options.step.format = parse_compute_format(options.format);
   placement.gpu_ranks = world.size();
   placement.fpga_ranks = 0;
   const Placement placed = place_job(world, placement);
-  opencl::Device device(placed.mine().device.index);
+  opencl::Device device(placed.mine().device.index, options.cache.folder());
   benchmark.run({world, device, options});
   return 0;
 }

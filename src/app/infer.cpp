@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "app/cache_option.hpp"
 #include "app/card_engines.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
@@ -35,6 +36,7 @@ struct InferOptions {
   std::string format = "float32";
   quant::Calibration calibration;
   PlacementOptions placement;
+  CacheOption cache;
 };
 
 bool parse(const Arguments& arguments, InferOptions& options) {
@@ -53,6 +55,7 @@ bool parse(const Arguments& arguments, InferOptions& options) {
   line.add("calibration", calibration,
            "how low precision chooses the activations' ranges: max, percentile or mse");
   line.add("out", out, "the file to write, such as predictions.h5");
+  options.cache.add_to(line);
   options.placement.add_to(line,
                            "ranks that infer in float32; all of them where that is the format",
                            "ranks that infer in int8; all of them where that is the format");
@@ -76,9 +79,14 @@ bool parse(const Arguments& arguments, InferOptions& options) {
 using Predict =
     std::function<std::vector<float>(const std::vector<std::uint8_t>& images, std::size_t count)>;
 
-Predict predict_on_gpu(const Checkpoint& checkpoint, const Model& model, opencl::Device& device) {
-  auto plan = std::make_shared<Plan>(device, model, checkpoint.input_statistics,
-                                     PlanOptions{.batch = static_cast<int>(samples_at_once)});
+Predict predict_on_gpu(const Checkpoint& checkpoint, const Model& model, opencl::Device& device,
+                       const Communicator& ranks) {
+  plan::Tuner tuner(device);
+  const auto plan = make_host_by_host(ranks, tuner, [&] {
+    return std::make_shared<Plan>(
+        device, model, checkpoint.input_statistics,
+        PlanOptions{.batch = static_cast<int>(samples_at_once), .tuner = &tuner});
+  });
   plan->load_parameters(checkpoint.parameters);
   plan->load_statistics(checkpoint.statistics);
   return [plan](const auto& images, std::size_t count) { return plan->infer(images, count); };
@@ -224,8 +232,8 @@ int infer(Communicator& world, const Arguments& arguments) {
     engine = card->open(options.format);
     predict = predict_on_fpga(checkpoint, model, *engine, options);
   } else {
-    device.emplace(placement.mine().device.index);
-    predict = predict_on_gpu(checkpoint, model, *device);
+    device.emplace(placement.mine().device.index, options.cache.folder());
+    predict = predict_on_gpu(checkpoint, model, *device, world);
   }
   const Stopwatch watch;
   const std::size_t classes = static_cast<std::size_t>(checkpoint.classes);

@@ -91,20 +91,20 @@ Json run_identity(const TrainSettings& settings) {
   return {{"model", settings.model}, {"batch", settings.batch}, {"seed", settings.seed}};
 }
 
-RunLog start_log(const Job& job) {
+void log_start(const Job& job, const plan::Tuner& tuner, RunLog& log) {
   const TrainSettings& settings = job.options.settings;
-  RunLog log(settings.out / "run.jsonl", settings.resume);
   const bool by_steps = settings.steps > 0;
   log.event("start", {{"model", settings.model},
                       {"qat", settings.quantisation ? describe(*settings.quantisation) : "none"},
+                      {"format", to_string(settings.format)},
                       {"data", settings.data.string()},
                       {"epochs", by_steps ? Json(nullptr) : Json(settings.epochs)},
                       {"steps", by_steps ? Json(settings.steps) : Json(nullptr)},
                       {"batch", settings.batch},
                       {"seed", settings.seed},
                       {"resume", settings.resume},
+                      {"kernels", tuner.to_json()},
                       {"placement", to_json(job.placement)}});
-  return log;
 }
 
 /// Collective: whether any rank's part of the job was interrupted, as an exit code.
@@ -116,23 +116,28 @@ int train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>&
   Stopwatch wall;
   const TrainSettings& settings = job.options.settings;
   ShardReader train_set(settings.data, "train", {.seed = settings.seed});
-  opencl::Device device(job.placement.mine().device.index);
+  opencl::Device device(job.placement.mine().device.index, job.options.cache.folder());
+  plan::Tuner tuner(device);
   job.world.barrier();  // the run folder is untouched until every rank has its device and its data
   std::optional<RunFolder> folder;
   std::optional<RunLog> log;
   std::optional<Publisher> publisher;
   if (gpu_ranks.is_lead()) {
     folder.emplace(settings.out, job.options.run.use(), run_identity(settings));
-    log.emplace(start_log(job));
+    log.emplace(settings.out / "run.jsonl", settings.resume);
     if (link) publisher.emplace(*link, settings.fpga_formats.size());
   }
   std::optional<TrainWatch> watch(std::in_place, job.world, job.placement, settings.out,
                                   job.options.run.stall_timeout_s);
   const TrainResult result = watch->guard([&] {
-    Trainer trainer(gpu_ranks, device, settings, job.model, train_set, job.test_set,
-                    publisher ? &*publisher : nullptr, log ? &*log : nullptr);
-    TrainResult trained = trainer.run();
-    job.my_report = report(job, trainer.samples(), trainer.phases().to_json()).dump();
+    const auto trainer = make_host_by_host(gpu_ranks, tuner, [&] {
+      return std::make_unique<Trainer>(gpu_ranks, device, settings, job.model, train_set,
+                                       job.test_set, publisher ? &*publisher : nullptr,
+                                       log ? &*log : nullptr, &tuner);
+    });
+    if (log) log_start(job, tuner, *log);
+    TrainResult trained = trainer->run();
+    job.my_report = report(job, trainer->samples(), trainer->phases().to_json()).dump();
     return trained;
   });
   watch.reset();  // from here on ranks may leave

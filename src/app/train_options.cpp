@@ -133,8 +133,9 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
   expect(std::find(models.begin(), models.end(), settings.model) != models.end(),
          fmt::format("unknown model '{}'", settings.model),
          fmt::format("Known models: {}", fmt::join(models, ", ")));
-  expect(typed.format == "float32", fmt::format("unknown format '{}' for training", typed.format),
-         "Known formats: float32");
+  expect(settings.format == ComputeFormat::float32 || !settings.quantisation,
+         fmt::format("--format {} would change what --qat computes", typed.format),
+         "Train with --qat in float32");
   for (const std::string& format : settings.fpga_formats) quant::check_inference_format(format);
   expect(settings.within_points >= 0,
          fmt::format("--within {} is negative", settings.within_points), "Give points, such as 1");
@@ -225,7 +226,8 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   line.add("weight-decay", typed.decay, "L2 penalty; decoupled in adamw");
   line.add("loss", typed.loss, "cross-entropy or mse");
   line.add("seed", settings.seed, "of initial weights, order and dropout");
-  line.add("format", typed.format, "number format of training: float32");
+  line.add("format", typed.format,
+           "number format that products read their operands in: float32, tf32, bf16 or fp16");
   line.add("fpga-format", typed.fpga_formats,
            fmt::format(
                "formats that every epoch's weights are scored in, such as A,B; by default that of "
@@ -238,6 +240,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   qat.add_to(line);
   add_boost(line, typed);
   options.run.add_to(line);
+  options.cache.add_to(line);
   options.placement.add_to(
       line, "ranks that train; by default all but the FPGA ranks",
       "ranks that infer on FPGA cards; by default one a card, or one emulated");
@@ -253,6 +256,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   settings.optimizer.momentum = static_cast<float>(typed.momentum);
   settings.optimizer.weight_decay = static_cast<float>(typed.decay);
   settings.loss = parse_loss(typed.loss);
+  settings.format = parse_compute_format(typed.format);
   settings.quantisation = qat.parsed();
   settings.learning_rate.kind = parse_schedule(typed.schedule);
   settings.learning_rate.base = static_cast<float>(typed.rate);

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "app/cache_option.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
 #include "app/placement_options.hpp"
@@ -15,6 +16,7 @@ struct TrainOptions {
   TrainSettings settings;
   PlacementOptions placement;
   RunOptions run;
+  CacheOption cache;
   bool stochastic = true;       // rounding of contributed gradients; else to nearest
   bool error_feedback = false;  // of contributed gradients
   bool retire = true;           // an FPGA rank whose card fails; else the job ends

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "model/loss_scale.hpp"
 #include "plan/plan.hpp"
 #include "shards/prefetcher.hpp"
 #include "shards/share.hpp"
@@ -82,16 +83,28 @@ ModelWork work_of(const Model& model) {
   return work;
 }
 
-StepTiming time_training(Communicator& ranks, opencl::Device& device, const Model& model,
-                         const StepOptions& options) {
+std::unique_ptr<Plan> training_plan(plan::Tuner& tuner, opencl::Device& device, const Model& model,
+                                    const StepOptions& options, int ranks) {
   const Share largest =
-      share(static_cast<std::size_t>(options.batch), 0, static_cast<std::size_t>(ranks.size()));
-  Plan plan(device, model, statistics_of(model),
-            {.batch = static_cast<int>(largest.count), .training = true, .seed = options.seed});
-  plan.load_parameters(model.initial_parameters(options.seed));
-  plan.load_statistics(model.initial_statistics());
-  Input input(ranks, model, options);
+      share(static_cast<std::size_t>(options.batch), 0, static_cast<std::size_t>(ranks));
+  auto plan = std::make_unique<Plan>(device, model, statistics_of(model),
+                                     PlanOptions{.batch = static_cast<int>(largest.count),
+                                                 .training = true,
+                                                 .seed = options.seed,
+                                                 .variant = options.variant,
+                                                 .format = options.format,
+                                                 .tuner = &tuner});
+  plan->load_parameters(model.initial_parameters(options.seed));
+  plan->load_statistics(model.initial_statistics());
+  if (options.format == ComputeFormat::fp16) plan->set_loss_scale(LossScale::first);
+  return plan;
+}
+
+StepTiming time_training(Communicator& ranks, opencl::Device& device, Plan& plan,
+                         const StepOptions& options) {
+  Input input(ranks, plan.model(), options);
   Parts parts;
+  LossScale scale(options.format == ComputeFormat::fp16 ? LossScale::first : 1);
   const auto step = [&](std::uint64_t number) {
     Stopwatch whole, phase;
     const Batch& batch = input.next();
@@ -99,6 +112,7 @@ StepTiming time_training(Communicator& ranks, opencl::Device& device, const Mode
     plan.enqueue_gradients(batch.images, batch.labels,
                            number * static_cast<std::uint64_t>(options.batch));
     StepStatistics statistics;
+    bool accepted = true;
     {
       opencl::Mapping mapping = plan.map_reduction();
       parts.compute.push_back(phase.restart());
@@ -106,9 +120,13 @@ StepTiming time_training(Communicator& ranks, opencl::Device& device, const Mode
       if (ranks.size() > 1) ranks.all_reduce_sum(reduction);
       statistics = plan.step_statistics(reduction);
       plan.update_running_statistics(reduction, statistics.samples);
+      if (options.format == ComputeFormat::fp16)
+        accepted = scale.after(plan.gradients_are_finite(reduction));
       parts.reduce.push_back(phase.restart());
     }
-    plan.enqueue_update(1e-6f, statistics, number + 1);  // random labels: stay where the net is
+    if (accepted)  // random labels: stay where the net is
+      plan.enqueue_update(1e-6f, statistics, number + 1);
+    plan.set_loss_scale(scale.value());
     parts.update.push_back(phase.restart());
     parts.step.push_back(whole.seconds());
   };
@@ -126,8 +144,9 @@ StepTiming time_training(Communicator& ranks, opencl::Device& device, const Mode
           spread(parts.reduce).median_s, spread(parts.update).median_s};
 }
 
-Timing time_inference(opencl::Device& device, const Model& model, const StepOptions& options) {
-  Plan plan(device, model, statistics_of(model), {.batch = options.batch});
+Timing time_inference(plan::Tuner& tuner, opencl::Device& device, const Model& model,
+                      const StepOptions& options) {
+  Plan plan(device, model, statistics_of(model), {.batch = options.batch, .tuner = &tuner});
   plan.load_parameters(model.initial_parameters(options.seed));
   plan.load_statistics(model.initial_statistics());
   SplitMix64 random(options.seed);

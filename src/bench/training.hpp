@@ -2,12 +2,16 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 
 #include "bench/ceilings.hpp"
 #include "comm/communicator.hpp"
 #include "model/model.hpp"
+#include "ops/compute_format.hpp"
 #include "ops/variant.hpp"
+#include "plan/plan.hpp"
+#include "plan/tuner.hpp"
 
 namespace dovetail::bench {
 
@@ -25,6 +29,8 @@ struct StepOptions {
   double seconds = 5;                           // of measured steps, about
   std::optional<std::filesystem::path> data{};  // none: random images in memory
   std::uint64_t seed = 1;
+  ComputeFormat format = ComputeFormat::float32;  // of training
+  std::optional<Variant> variant{};               // of training: these kernels, unmeasured
 };
 
 /// One rank's medians over steps, in seconds. `input_s` is the time for which training waits for
@@ -34,12 +40,17 @@ struct StepTiming {
   double input_s = 0, compute_s = 0, reduce_s = 0, update_s = 0;
 };
 
-/// Trains `model` with SGD and momentum on every rank of `ranks` and times the steps. Collective.
-StepTiming time_training(Communicator& ranks, opencl::Device& device, const Model& model,
+/// The plan that `options` ask for, with the tuner's kernels, on one of `ranks` ranks.
+std::unique_ptr<Plan> training_plan(plan::Tuner& tuner, opencl::Device& device, const Model& model,
+                                    const StepOptions& options, int ranks);
+
+/// Trains with SGD and momentum on every rank of `ranks` and times the steps. Collective.
+StepTiming time_training(Communicator& ranks, opencl::Device& device, Plan& plan,
                          const StepOptions& options);
 
 /// Inference of batches of options.batch on this rank's device, images from host memory, logits
 /// back to host memory.
-Timing time_inference(opencl::Device& device, const Model& model, const StepOptions& options);
+Timing time_inference(plan::Tuner& tuner, opencl::Device& device, const Model& model,
+                      const StepOptions& options);
 
 }  // namespace dovetail::bench

@@ -5,25 +5,15 @@
 #include <array>
 #include <cstdint>
 
+#include "ops/conv2d_tiles.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
 namespace dovetail {
+
+using namespace conv_tiles;
+
 namespace {
-
-using Definitions = std::vector<std::string>;
-
-int quotient_up(int value, int divisor) {
-  return (value + divisor - 1) / divisor;
-}
-
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-int depth(const Conv2dShape& shape) {
-  return shape.kernel * shape.kernel * shape.input.channels;
-}
 
 void validate(const Conv2dShape& shape) {
   const auto extent = [&](int input) {
@@ -50,15 +40,6 @@ void validate(const Conv2dShape& shape) {
     refuse("the output's channels are not padded");
 }
 
-/// The convolution that computes the input gradient of a stride-1 convolution from dy.
-Conv2dShape turned(const Conv2dShape& shape) {
-  return {.input = shape.output,
-          .output = shape.input,
-          .kernel = shape.kernel,
-          .stride = 1,
-          .padding = shape.kernel - 1 - shape.padding};
-}
-
 Definitions geometry(const Conv2dShape& shape) {
   const auto interior = [](const Layout& map, int halo) {
     return halo * (map.row_stride() + map.channel_stride);
@@ -81,89 +62,6 @@ Definitions geometry(const Conv2dShape& shape) {
   return all;
 }
 
-// ---- CPU: what one work-item keeps in its 32 vector registers ----
-
-constexpr int most_sums = 28;  // accumulators; the other registers hold the operands
-
-/// Time of one step of an inner loop that multiplies `scalars` by `vectors`, in half cycles: two
-/// products or two loads a cycle, and at least eight products in flight to hide their latency.
-int step_cost(int scalars, int vectors) {
-  return std::max({scalars * vectors, scalars + vectors, 8});
-}
-
-int vectors_of(const Layout& map) {
-  return map.channel_stride / channel_lanes % 2 == 0 ? 2 : 1;
-}
-
-struct CpuTile {
-  int vectors, rows, columns, images;
-};
-
-/// The tile of output pixels with the least estimated time, edges included, and the images of a
-/// work-item.
-CpuTile choose_tile(const Conv2dShape& shape) {
-  constexpr int tile_overhead = 30;  // half cycles for its loops and addresses
-  constexpr double worth_a_work_item =
-      4e6;  // operations, so that the launch of a work-item does not count
-  const Layout& y = shape.output;
-  CpuTile best{vectors_of(y), 1, 1, 1};
-  long least = -1;
-  for (int rows = 1; rows <= std::min(y.height, most_sums); ++rows) {
-    for (int columns = 1; columns <= y.width && rows * columns * best.vectors <= most_sums;
-         ++columns) {
-      const long tiles = quotient_up(y.height, rows) * quotient_up(y.width, columns);
-      const long cost =
-          tiles * (depth(shape) * step_cost(rows * columns, best.vectors) + tile_overhead);
-      if (least >= 0 && cost >= least) continue;
-      least = cost;
-      best.rows = rows;
-      best.columns = columns;
-    }
-  }
-  const double per_image = 2.0 * depth(shape) * y.height * y.width * best.vectors * channel_lanes;
-  best.images = std::clamp(static_cast<int>(worth_a_work_item / per_image), 1, y.batch);
-  return best;
-}
-
-/// The part of a window whose weight gradient one tile holds: PATCH floats of each of PATCH_RUNS
-/// stretches.
-Definitions weight_tile(const Conv2dShape& shape, int vectors) {
-  const bool whole_rows = shape.input.channel_stride == shape.input.channels;
-  const int run = shape.input.channels * (whole_rows ? shape.kernel : 1);
-  const int most = most_sums / vectors;
-  const bool whole_window = depth(shape) <= most;
-  int patch = run;
-  if (!whole_window) {
-    patch = 1;
-    const auto cost = [&](int size) { return quotient_up(run, size) * step_cost(size, vectors); };
-    for (int size = 2; size <= std::min(run, most); ++size) {
-      if (cost(size) <= cost(patch)) patch = size;
-    }
-  }
-  constexpr int cached_bytes = 32768;  // of dy, in the first-level cache
-  const int row_bytes = shape.output.width * vectors * channel_lanes * 4;
-  const int blocks = quotient_up(shape.output.height * row_bytes, cached_bytes);
-  return {fmt::format("PATCH={}", patch),
-          fmt::format("PATCH_RUNS={}", whole_window ? depth(shape) / run : 1),
-          fmt::format("GRADIENT_ROWS={}", quotient_up(shape.output.height, blocks))};
-}
-
-// ---- GPU: tiles of a work-group, 4 × 4 results a work-item ----
-
-struct GpuTile {
-  int m, n;
-  int threads() const { return m * n / 16; }
-};
-
-/// @param rows    extent along m; a pixel or weight row each.
-/// @param stride  channels of the result with their padding.
-GpuTile choose_tile(long rows, int stride) {
-  const int n = stride % 64 == 0 ? 64 : stride % 32 == 0 ? 32 : 16;
-  int m = 4096 / n;
-  while (m > 16 && m / 2 >= rows) m /= 2;
-  return {m, n};
-}
-
 }  // namespace
 
 opencl::Range Conv2d::Grid::over(int batch) const {
@@ -171,14 +69,31 @@ opencl::Range Conv2d::Grid::over(int batch) const {
   return {{size(groups * threads), size(channel_tiles), 1}, {size(threads), 1, 1}};
 }
 
-Conv2d::Conv2d(opencl::Device& device, Variant variant, const Conv2dShape& shape)
-    : device_(device), variant_(variant), shape_(shape) {
+Conv2d::Conv2d(opencl::Device& device, const ConvKernels& kernels, const Conv2dShape& shape,
+               ComputeFormat format)
+    : device_(device),
+      kernels_(kernels),
+      variant_(kernels.variant == Variant::cpu ? Variant::cpu : Variant::gpu),
+      shape_(shape) {
   validate(shape);
-  if (variant == Variant::cpu) {
+  if (format != ComputeFormat::float32) rounding_.emplace(device, variant_, format);
+  if (variant_ == Variant::cpu) {
     build_cpu();
   } else {
     build_gpu();
   }
+}
+
+const opencl::Buffer& Conv2d::operand(const opencl::Buffer& source, const Layout& layout, int batch,
+                                      RoundOperand::Side side) {
+  if (!rounding_) return source;
+  return rounding_->round(source, size(batch) * size(layout.image_stride()), side);
+}
+
+const opencl::Buffer& Conv2d::operand(const opencl::Buffer& weight) {
+  if (!rounding_) return weight;
+  return rounding_->round(weight, size(depth(shape_)) * size(shape_.output.channel_stride),
+                          RoundOperand::Side::right);
 }
 
 void Conv2d::build_cpu() {
@@ -192,7 +107,7 @@ void Conv2d::build_cpu() {
     for (std::string& definition : weight_tile(shape, tile.vectors)) all.push_back(definition);
     return device_.build(kernels::conv2d_cpu, all);
   };
-  const CpuTile tile = choose_tile(shape_);
+  const CpuTile tile = cpu_tile(shape_, kernels_.forward);
   const opencl::Program program = build(shape_, tile);
   pack_ = program.kernel(entries::pack);
   forward_ = program.kernel(entries::forward);
@@ -204,10 +119,9 @@ void Conv2d::build_cpu() {
   sum_range_ = {{size(shape_.kernel * shape_.kernel + 1), 1, 1}};
   std::size_t panel_floats = size(depth(shape_) * shape_.output.channel_stride);
 
-  const bool padded_input = shape_.input.channel_stride % channel_lanes == 0;
-  if (shape_.stride == 1 && padded_input && shape_.output.halo >= shape_.gradient_halo()) {
+  if (turns(shape_)) {
     const Conv2dShape back = turned(shape_);
-    const CpuTile back_tile = choose_tile(back);
+    const CpuTile back_tile = cpu_tile(back, kernels_.input_gradient);
     const opencl::Program back_program = build(back, back_tile);
     pack_turned_ = back_program.kernel(entries::pack_turned);
     input_gradient_ = back_program.kernel(entries::input_gradient);
@@ -226,14 +140,17 @@ void Conv2d::build_gpu() {
   namespace entries = kernels::conv2d_gpu_;
   const Layout& x = shape_.input;
   const Layout& y = shape_.output;
-  const GpuTile forward = choose_tile(long{y.batch} * y.height * y.width, y.channel_stride);
-  const GpuTile input = choose_tile(long{x.batch} * x.height * x.width, x.channel_stride);
+  const GpuTile forward =
+      gpu_tile(long{y.batch} * y.height * y.width, y.channel_stride, kernels_.forward);
+  const GpuTile input =
+      gpu_tile(long{x.batch} * x.height * x.width, x.channel_stride, kernels_.input_gradient);
   const GpuTile weight = choose_tile(depth(shape_), y.channel_stride);
   Definitions all = geometry(shape_);
   all.insert(all.end(),
              {fmt::format("FORWARD_M={}", forward.m), fmt::format("FORWARD_N={}", forward.n),
               fmt::format("INPUT_M={}", input.m), fmt::format("INPUT_N={}", input.n),
-              fmt::format("WEIGHT_M={}", weight.m), fmt::format("WEIGHT_N={}", weight.n)});
+              fmt::format("WEIGHT_M={}", weight.m), fmt::format("WEIGHT_N={}", weight.n),
+              fmt::format("EXACT_BIAS={:d}", rounding_.has_value())});
   const opencl::Program program = device_.build(kernels::conv2d_gpu, all);
   forward_ = program.kernel(entries::forward);
   input_gradient_ = program.kernel(entries::input_gradient);
@@ -247,7 +164,7 @@ void Conv2d::build_gpu() {
                    {size(weight.threads()), 1, 1}};
   const int elements = (depth(shape_) + 1) * y.channel_stride;
   sum_range_ = {{size(round_up(elements, 64)), 1, 1}, {64, 1, 1}};
-  allocate_partial(512);
+  allocate_partial(kernels_.groups > 0 ? kernels_.groups : usual_groups);
 }
 
 void Conv2d::allocate_partial(int wanted_groups) {
@@ -268,11 +185,13 @@ void Conv2d::expect_batch(int batch) const {
 void Conv2d::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                      const opencl::Buffer& bias, const opencl::Buffer& y, int batch, bool relu) {
   expect_batch(batch);
+  const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
+  const opencl::Buffer& right = operand(weight);
   if (pack_) {
     const std::size_t taps = size(shape_.kernel * shape_.kernel);
-    device_.launch(pack_, {{size(forward_grid_.channel_tiles), taps, 1}}, weight, panels_);
+    device_.launch(pack_, {{size(forward_grid_.channel_tiles), taps, 1}}, right, panels_);
   }
-  device_.launch(forward_, forward_grid_.over(batch), x, pack_ ? panels_ : weight, bias, y,
+  device_.launch(forward_, forward_grid_.over(batch), left, pack_ ? panels_ : right, bias, y,
                  std::int32_t{batch}, std::int32_t{relu});
 }
 
@@ -284,14 +203,16 @@ void Conv2d::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
     throw Error(fmt::format("convolution: the input gradient needs an output halo of {}, not {}",
                             shape_.gradient_halo(), shape_.output.halo));
   }
+  const opencl::Buffer& left = operand(dy, shape_.output, batch, RoundOperand::Side::left);
+  const opencl::Buffer& right = operand(weight);
   opencl::Range range = input_grid_.over(batch);
   if (pack_turned_) {
     const std::size_t taps = size(shape_.kernel * shape_.kernel);
-    device_.launch(pack_turned_, {{size(input_grid_.channel_tiles), taps, 1}}, weight, panels_);
+    device_.launch(pack_turned_, {{size(input_grid_.channel_tiles), taps, 1}}, right, panels_);
   } else if (variant_ == Variant::cpu) {
     range = {{size(shape_.input.height), size(batch), 1}};
   }
-  device_.launch(input_gradient_, range, dy, pack_turned_ ? panels_ : weight, x, dx,
+  device_.launch(input_gradient_, range, left, pack_turned_ ? panels_ : right, x, dx,
                  std::int32_t{batch}, std::int32_t{mask});
 }
 
@@ -303,7 +224,9 @@ void Conv2d::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
   const std::int32_t chunks = quotient_up(batch, images);
   opencl::Range range = weight_range_;
   range.global[2] = size(chunks);
-  device_.launch(weight_gradient_, range, x, dy, partial_, std::int32_t{batch}, images);
+  const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
+  const opencl::Buffer& right = operand(dy, shape_.output, batch, RoundOperand::Side::right);
+  device_.launch(weight_gradient_, range, left, right, dy, partial_, std::int32_t{batch}, images);
   device_.launch(sum_chunks_, sum_range_, partial_, dweight, dbias, chunks);
 }
 

@@ -1,7 +1,14 @@
 // 2-D convolution of feature maps: forward with bias and ReLU, input gradient, weight gradient.
 #pragma once
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "device/opencl/device.hpp"
+#include "ops/compute_format.hpp"
+#include "ops/direction.hpp"
+#include "ops/round_operand.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
 
@@ -26,12 +33,41 @@ struct Conv2dShape {
   }
 };
 
+/// One way to compute a convolution's three products.
+struct ConvKernels {
+  /// What is computed at a time. cpu: pixels that a work-item holds in registers, rows × columns.
+  /// gpu: pixels (or rows of the weight) × channels of a work-group. 0 × 0: as estimated.
+  struct Tile {
+    int rows = 0;
+    int columns = 0;
+    friend bool operator==(const Tile&, const Tile&) = default;
+  };
+  Variant variant = Variant::cpu;
+  Tile forward{}, input_gradient{};
+  int groups = 0;  // gpu: work-groups to cut the weight gradient's images for; 0: the usual
+
+  /// What is not as estimated: "cpu", "cpu, tile 2x7", "gpu, tile 32x32", "gpu, 2048 groups".
+  std::string name(Direction direction) const;
+};
+
+/// The kernels that can compute one direction on the device, the one to take unmeasured first. The
+/// other directions are left as estimated. Those for CPUs add up in one order; so do the GPU's but
+/// for the weight gradient.
+std::vector<ConvKernels> conv_candidates(const opencl::Device& device, const Conv2dShape& shape,
+                                         Direction direction);
+
 /// Allocates its scratch memory on construction; the three operations only enqueue kernels.
 class Conv2d {
  public:
   /// Builds the kernels. Throws Error with the compiler's log, or where the shape breaks what is
-  /// said above.
-  Conv2d(opencl::Device& device, Variant variant, const Conv2dShape& shape);
+  /// said above. Formats other than float32: operands are rounded in passes of their own.
+  Conv2d(opencl::Device& device, const ConvKernels& kernels, const Conv2dShape& shape,
+         ComputeFormat format = ComputeFormat::float32);
+  Conv2d(opencl::Device& device, Variant variant, const Conv2dShape& shape,
+         ComputeFormat format = ComputeFormat::float32)
+      : Conv2d(device, ConvKernels{.variant = variant}, shape, format) {}
+
+  bool emulates_format() const { return rounding_.has_value(); }
 
   /// y = x ⋆ weight + bias, then max(0, ·) when `relu`; writes the interior of y for `batch`
   /// images, never the halo.
@@ -62,10 +98,16 @@ class Conv2d {
   void build_gpu();
   void allocate_partial(int wanted_groups);
   void expect_batch(int batch) const;
+  /// The first `batch` images as the products are to read them; the same for the weight.
+  const opencl::Buffer& operand(const opencl::Buffer& source, const Layout& layout, int batch,
+                                RoundOperand::Side side);
+  const opencl::Buffer& operand(const opencl::Buffer& weight);
 
   opencl::Device& device_;
+  ConvKernels kernels_;
   Variant variant_;
   Conv2dShape shape_;
+  std::optional<RoundOperand> rounding_;
   Grid forward_grid_;
   Grid input_grid_;
   opencl::Range weight_range_;  // of one chunk of images

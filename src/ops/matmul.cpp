@@ -11,8 +11,8 @@
 namespace dovetail {
 namespace {
 
-// CPU: rows of the result that a work-item owns at most, and that it keeps in registers at a time.
-// Tiles of 8 divide the usual batches; 11, 12 and 13 rows, with fewer loads a product, were no
+// CPU: rows of the result that a work-item can own, and that it keeps in registers at a time. Tiles
+// of 8 divide the usual batches; 11, 12 and 13 rows, with fewer loads a product, were no
 // faster.
 constexpr int row_block = 64;
 constexpr int row_tile = 8;
@@ -24,8 +24,7 @@ constexpr int tile = 64;
 constexpr int slice = 16;
 constexpr int threads = 256;
 constexpr int sum_threads = 64;
-constexpr int wanted_groups = 256;  // enough to fill a large GPU
-constexpr int least_depth = 64;     // of a split; shorter ones cost more than they bring
+constexpr int least_depth = 64;  // of a split; shorter ones cost more than they bring
 
 int quotient_up(int value, int divisor) {
   return (value + divisor - 1) / divisor;
@@ -35,20 +34,55 @@ std::size_t size(int value) {
   return static_cast<std::size_t>(value);
 }
 
-opencl::Range cpu_range(int rows, int columns) {
-  return {{size(quotient_up(rows, row_block)), size(quotient_up(columns, column_tile)), 1}};
-}
-
 opencl::Range each_element(int rows, int columns) {
   return {{size(round_up(rows * columns, sum_threads)), 1, 1}, {sum_threads, 1, 1}};
 }
 
 }  // namespace
 
+std::string MatmulKernels::name() const {
+  const MatmulKernels usual{};
+  if (variant == Variant::cpu)
+    return row_block == usual.row_block ? "cpu" : fmt::format("cpu, {} rows", row_block);
+  if (path) return opencl::to_string(*path);
+  return groups == usual.groups ? "gpu" : fmt::format("gpu, {} groups", groups);
+}
+
+std::vector<MatmulKernels> matmul_candidates(opencl::Device& device, ComputeFormat format) {
+  std::vector<MatmulKernels> candidates;
+  for (const opencl::InstructionSet path : product_paths(device, format))
+    candidates.push_back({.variant = Variant::nvidia, .path = path});
+  const std::vector<MatmulKernels> cpu{{.variant = Variant::cpu},
+                                       {.variant = Variant::cpu, .row_block = 32},
+                                       {.variant = Variant::cpu, .row_block = 16}};
+  if (device.is_cpu()) candidates.insert(candidates.end(), cpu.begin(), cpu.end());
+  for (const int groups : {256, 1024, 64})
+    candidates.push_back({.variant = Variant::gpu, .groups = groups});
+  if (!device.is_cpu()) candidates.insert(candidates.end(), cpu.begin(), cpu.end());
+  return candidates;
+}
+
+namespace {
+
+MatmulKernels usual_kernels(opencl::Device& device, Variant variant, ComputeFormat format,
+                            std::optional<opencl::InstructionSet> path) {
+  if (variant != Variant::nvidia) return {.variant = variant};
+  const std::vector<opencl::InstructionSet> paths = product_paths(device, format);
+  if (paths.empty()) return {.variant = Variant::gpu};
+  return {.variant = variant, .path = path.value_or(paths.front())};
+}
+
+}  // namespace
+
 Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape,
                ComputeFormat format, std::optional<opencl::InstructionSet> path)
+    : Matmul(device, usual_kernels(device, variant, format, path), shape, format) {}
+
+Matmul::Matmul(opencl::Device& device, const MatmulKernels& kernels, const MatmulShape& shape,
+               ComputeFormat format)
     : device_(device),
-      variant_(variant == Variant::cpu ? Variant::cpu : Variant::gpu),
+      variant_(kernels.variant == Variant::cpu ? Variant::cpu : Variant::gpu),
+      cut_(kernels),
       shape_(shape) {
   if (shape.in < 1 || shape.out < 1 || shape.out % channel_lanes != 0) {
     throw Error(fmt::format(
@@ -56,32 +90,51 @@ Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape
         "multiples of {}",
         shape.in, shape.out, channel_lanes));
   }
-  const std::vector<std::string> extents = {fmt::format("IN={}", shape.in),
-                                            fmt::format("OUT={}", shape.out)};
-  if (variant == Variant::cpu) {
-    namespace entries = kernels::matmul_cpu_;
-    std::vector<std::string> all = extents;
-    all.insert(all.end(),
-               {fmt::format("ROW_BLOCK={}", row_block), fmt::format("ROW_TILE={}", row_tile)});
-    const opencl::Program program = device.build(kernels::matmul_cpu, all);
-    forward_ = program.kernel(entries::forward);
-    input_gradient_ = program.kernel(entries::input_gradient);
-    weight_gradient_ = program.kernel(entries::weight_gradient);
+  if (cut_.row_block < 1 || cut_.row_block > row_block || cut_.groups < 1)
+    throw Error(fmt::format("a dense layer by \"{}\"", kernels.name()));
+  if (variant_ == Variant::cpu) {
+    build_cpu();
   } else {
-    namespace entries = kernels::matmul_gpu_;
-    const opencl::Program program = device.build(kernels::matmul_gpu, extents);
-    forward_ = program.kernel(entries::forward);
-    input_gradient_ = program.kernel(entries::input_gradient);
-    weight_gradient_ = program.kernel(entries::weight_gradient);
-    finish_forward_ = program.kernel(entries::finish_forward);
-    finish_input_gradient_ = program.kernel(entries::finish_input_gradient);
-    finish_weight_gradient_ = program.kernel(entries::finish_weight_gradient);
-    bias_gradient_ = program.kernel(entries::bias_gradient);
+    build_gpu();
   }
-  if (variant != Variant::nvidia) return;
-  const std::vector<opencl::InstructionSet> paths = product_paths(device, format);
-  if (!paths.empty())
-    products_ = make_products(device, shape, format, path.value_or(paths.front()));
+  if (kernels.path) {
+    products_ = make_products(device, shape, format, *kernels.path);
+  } else if (format != ComputeFormat::float32) {
+    rounding_.emplace(device, variant_, format);
+  }
+}
+
+void Matmul::build_cpu() {
+  namespace entries = kernels::matmul_cpu_;
+  const opencl::Program program =
+      device_.build(kernels::matmul_cpu,
+                    {fmt::format("IN={}", shape_.in), fmt::format("OUT={}", shape_.out),
+                     fmt::format("ROW_BLOCK={}", row_block), fmt::format("ROW_TILE={}", row_tile)});
+  forward_ = program.kernel(entries::forward);
+  input_gradient_ = program.kernel(entries::input_gradient);
+  weight_gradient_ = program.kernel(entries::weight_gradient);
+}
+
+void Matmul::build_gpu() {
+  namespace entries = kernels::matmul_gpu_;
+  const opencl::Program program = device_.build(
+      kernels::matmul_gpu, {fmt::format("IN={}", shape_.in), fmt::format("OUT={}", shape_.out)});
+  forward_ = program.kernel(entries::forward);
+  input_gradient_ = program.kernel(entries::input_gradient);
+  weight_gradient_ = program.kernel(entries::weight_gradient);
+  finish_forward_ = program.kernel(entries::finish_forward);
+  finish_input_gradient_ = program.kernel(entries::finish_input_gradient);
+  finish_weight_gradient_ = program.kernel(entries::finish_weight_gradient);
+  bias_gradient_ = program.kernel(entries::bias_gradient);
+}
+
+opencl::Range Matmul::cpu_range(int rows, int columns) const {
+  return {{size(quotient_up(rows, cut_.row_block)), size(quotient_up(columns, column_tile)), 1}};
+}
+
+const opencl::Buffer& Matmul::operand(const opencl::Buffer& source, int rows, int columns,
+                                      RoundOperand::Side side) {
+  return rounding_ ? rounding_->round(source, size(rows) * size(columns), side) : source;
 }
 
 void Matmul::expect_rows(int rows) const {
@@ -92,7 +145,7 @@ Matmul::Split Matmul::split_product(int rows, int columns, int depth) {
   const int row_tiles = quotient_up(rows, tile);
   const int column_tiles = quotient_up(columns, tile);
   const int wanted =
-      std::clamp(wanted_groups / (row_tiles * column_tiles), 1, quotient_up(depth, least_depth));
+      std::clamp(cut_.groups / (row_tiles * column_tiles), 1, quotient_up(depth, least_depth));
   Split split;
   split.depth = round_up(quotient_up(depth, wanted), slice);
   split.count = quotient_up(depth, split.depth);
@@ -106,20 +159,22 @@ Matmul::Split Matmul::split_product(int rows, int columns, int depth) {
 void Matmul::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                      const opencl::Buffer& bias, const opencl::Buffer& y, int rows, bool relu) {
   expect_rows(rows);
+  const opencl::Buffer& left = operand(x, rows, shape_.in, RoundOperand::Side::left);
+  const opencl::Buffer& right = operand(weight, shape_.in, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
-    device_.launch(forward_, cpu_range(rows, shape_.out), x, weight, bias, y, std::int32_t{rows},
+    device_.launch(forward_, cpu_range(rows, shape_.out), left, right, bias, y, std::int32_t{rows},
                    std::int32_t{relu});
     return;
   }
   int splits = 0;
   if (products_) {
-    splits = products_->run(MatmulProducts::Which::forward, {x, weight, y, bias}, partial_, rows,
+    splits = products_->run(Direction::forward, {left, right, y, bias}, partial_, rows,
                             relu ? finish_bias | finish_relu : finish_bias);
     if (splits == 0) return;
   } else {
     const Split split = split_product(rows, shape_.out, shape_.in);
     splits = split.count;
-    device_.launch(forward_, split.range, x, weight, partial_, std::int32_t{rows},
+    device_.launch(forward_, split.range, left, right, partial_, std::int32_t{rows},
                    std::int32_t{split.depth});
   }
   device_.launch(finish_forward_, each_element(rows, shape_.out), partial_, bias, y,
@@ -130,20 +185,22 @@ void Matmul::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
                             const opencl::Buffer& x, const opencl::Buffer& dx, int rows,
                             bool mask) {
   expect_rows(rows);
+  const opencl::Buffer& left = operand(dy, rows, shape_.out, RoundOperand::Side::left);
+  const opencl::Buffer& right = operand(weight, shape_.in, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
-    device_.launch(input_gradient_, cpu_range(rows, shape_.in), dy, weight, x, dx,
+    device_.launch(input_gradient_, cpu_range(rows, shape_.in), left, right, x, dx,
                    std::int32_t{rows}, std::int32_t{mask});
     return;
   }
   int splits = 0;
   if (products_) {
-    splits = products_->run(MatmulProducts::Which::input_gradient, {dy, weight, dx, x}, partial_,
-                            rows, mask ? finish_mask : finish_none);
+    splits = products_->run(Direction::input_gradient, {left, right, dx, x}, partial_, rows,
+                            mask ? finish_mask : finish_none);
     if (splits == 0) return;
   } else {
     const Split split = split_product(rows, shape_.in, shape_.out);
     splits = split.count;
-    device_.launch(input_gradient_, split.range, dy, weight, partial_, std::int32_t{rows},
+    device_.launch(input_gradient_, split.range, left, right, partial_, std::int32_t{rows},
                    std::int32_t{split.depth});
   }
   device_.launch(finish_input_gradient_, each_element(rows, shape_.in), partial_, x, dx,
@@ -153,19 +210,21 @@ void Matmul::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
 void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
                              const opencl::Buffer& dweight, const opencl::Buffer& dbias, int rows) {
   expect_rows(rows);
+  const opencl::Buffer& left = operand(x, rows, shape_.in, RoundOperand::Side::left);
+  const opencl::Buffer& right = operand(dy, rows, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
-    device_.launch(weight_gradient_, {{size(quotient_up(shape_.in, weight_block)), 1, 1}}, x, dy,
-                   dweight, dbias, std::int32_t{rows});
+    device_.launch(weight_gradient_, {{size(quotient_up(shape_.in, weight_block)), 1, 1}}, left,
+                   right, dy, dweight, dbias, std::int32_t{rows});
     return;
   }
   int splits = 0;
   if (products_) {
-    splits = products_->run(MatmulProducts::Which::weight_gradient, {x, dy, dweight, dbias},
-                            partial_, rows, finish_none);
+    splits = products_->run(Direction::weight_gradient, {left, right, dweight, dbias}, partial_,
+                            rows, finish_none);
   } else {
     const Split split = split_product(shape_.in, shape_.out, rows);
     splits = split.count;
-    device_.launch(weight_gradient_, split.range, x, dy, partial_, std::int32_t{rows},
+    device_.launch(weight_gradient_, split.range, left, right, partial_, std::int32_t{rows},
                    std::int32_t{split.depth});
   }
   if (splits > 0) {

@@ -3,10 +3,13 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/matmul_products.hpp"
+#include "ops/round_operand.hpp"
 #include "ops/variant.hpp"
 
 namespace dovetail {
@@ -20,20 +23,41 @@ struct MatmulShape {
   int out = 0;
 };
 
+/// One way to compute the products: the kernels, and how work is cut for them.
+struct MatmulKernels {
+  Variant variant = Variant::cpu;
+  std::optional<opencl::InstructionSet> path{};  // of nvidia
+  int row_block = 64;  // cpu: rows of the result that a work-item owns at most, up to 64
+  int groups = 256;    // gpu: work-groups to cut the depth for
+
+  /// "cpu", "cpu, 16 rows", "gpu, 1024 groups", "wgmma".
+  std::string name() const;
+  friend bool operator==(const MatmulKernels&, const MatmulKernels&) = default;
+};
+
+/// The kernels that can compute these products on the device, the one to take unmeasured first. On
+/// CPUs none of them changes a bit of a result but for estimated_cost's outsiders; the GPU's add up
+/// in orders of their own.
+std::vector<MatmulKernels> matmul_candidates(opencl::Device& device, ComputeFormat format);
+
 /// The operations only enqueue kernels. The GPU variants keep scratch memory that grows to the
 /// largest `rows` seen.
 class Matmul {
  public:
   /// Builds the kernels for one shape. Throws Error with the compiler's log, or for an impossible
-  /// shape. Formats other than float32 change results in Variant::nvidia alone, and only on devices
-  /// that have them: elsewhere the products are float32's. `path`: one of product_paths, where not
-  /// the first.
+  /// shape. Where the kernels have no instructions for the format, operands are rounded to it in
+  /// passes of their own, and the products are float32's.
+  Matmul(opencl::Device& device, const MatmulKernels& kernels, const MatmulShape& shape,
+         ComputeFormat format = ComputeFormat::float32);
+  /// The usual kernels of a variant. `path`: one of product_paths, where not the first.
   Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape,
          ComputeFormat format = ComputeFormat::float32,
          std::optional<opencl::InstructionSet> path = std::nullopt);
 
   /// What computes the products: "cpu", "gpu", or the instruction set.
   const char* products_name() const { return products_ ? products_->name() : to_string(variant_); }
+  /// Whether operands are rounded by passes of their own.
+  bool emulates_format() const { return rounding_.has_value(); }
 
   /// y = x · weight + bias, then max(0, ·) when `relu`. Every element of y's first `rows` rows is
   /// written.
@@ -57,12 +81,20 @@ class Matmul {
     int count;
   };
 
+  void build_cpu();
+  void build_gpu();
   void expect_rows(int rows) const;
+  opencl::Range cpu_range(int rows, int columns) const;
+  /// An operand as the products are to read it.
+  const opencl::Buffer& operand(const opencl::Buffer& source, int rows, int columns,
+                                RoundOperand::Side side);
   Split split_product(int rows, int columns, int depth);
 
   opencl::Device& device_;
   Variant variant_;  // cpu or gpu
+  MatmulKernels cut_;
   MatmulShape shape_;
+  std::optional<RoundOperand> rounding_;
   std::unique_ptr<MatmulProducts> products_;  // where the gpu's own kernels only finish
   opencl::Kernel forward_, input_gradient_, weight_gradient_;
   // gpu: what turns partial products into results, and the partial products

@@ -10,8 +10,6 @@
 namespace dovetail {
 namespace {
 
-using Which = MatmulProducts::Which;
-
 int quotient_up(int value, int divisor) {
   return (value + divisor - 1) / divisor;
 }
@@ -24,11 +22,11 @@ struct Extents {
   int rows, columns, depth;  // of C[m][n] = Σ_k
 };
 
-Extents extents_of(Which which, const MatmulShape& shape, int rows) {
+Extents extents_of(Direction which, const MatmulShape& shape, int rows) {
   switch (which) {
-    case Which::forward:
+    case Direction::forward:
       return {rows, shape.out, shape.in};
-    case Which::input_gradient:
+    case Direction::input_gradient:
       return {rows, shape.in, shape.out};
     default:
       return {shape.in, shape.out, rows};
@@ -50,7 +48,7 @@ Cut cut_depth(int depth, int tiles, int wanted, int unit, int least) {
 }
 
 std::vector<std::string> format_definition(ComputeFormat format) {
-  return {fmt::format("FORMAT_BF16={:d}", format == ComputeFormat::bf16)};
+  return {fmt::format("FORMAT={}", kernel_number(format))};
 }
 
 const opencl::Buffer& grown(opencl::Device& device, opencl::Buffer& scratch, std::size_t bytes) {
@@ -63,7 +61,7 @@ std::size_t partial_bytes(const Extents& e, const Cut& cut) {
 }
 
 /// Products whose operands come through cp.async: kernels/matmul_async.cl in float32, matmul_mma.cl
-/// in TF32 and bfloat16.
+/// in TF32, bfloat16 and float16.
 class AsyncProducts : public MatmulProducts {
  public:
   AsyncProducts(opencl::Device& device, const MatmulShape& shape, ComputeFormat format)
@@ -82,13 +80,13 @@ class AsyncProducts : public MatmulProducts {
                                       : opencl::InstructionSet::async_copy);
   }
 
-  int run(Which which, const Operands& operands, opencl::Buffer& partial, int rows,
+  int run(Direction which, const Operands& operands, opencl::Buffer& partial, int rows,
           std::int32_t finish) override {
     const Extents e = extents_of(which, shape_, rows);
     const Operand a =
-        arrange(operands.a, turned_a_, e.rows, e.depth, which != Which::weight_gradient);
+        arrange(operands.a, turned_a_, e.rows, e.depth, which != Direction::weight_gradient);
     const Operand b =
-        arrange(operands.b, turned_b_, e.columns, e.depth, which == Which::input_gradient);
+        arrange(operands.b, turned_b_, e.columns, e.depth, which == Direction::input_gradient);
     const int tiles = quotient_up(e.rows, tile) * quotient_up(e.columns, tile);
     // Two work-groups fit a multiprocessor.
     const Cut cut = cut_depth(e.depth, tiles, 2 * device_.info().compute_units, slice, least_depth);
@@ -144,11 +142,11 @@ class AsyncProducts : public MatmulProducts {
   opencl::Buffer turned_a_, turned_b_;
 };
 
-/// TF32 and bfloat16 through wgmma: kernels/matmul_wgmma.cl.
+/// TF32, bfloat16 and float16 through wgmma: kernels/matmul_wgmma.cl.
 class WgmmaProducts : public MatmulProducts {
  public:
   WgmmaProducts(opencl::Device& device, const MatmulShape& shape, ComputeFormat format)
-      : device_(device), shape_(shape), block_depth_(format == ComputeFormat::bf16 ? 64 : 32) {
+      : device_(device), shape_(shape), block_depth_(format == ComputeFormat::tf32 ? 32 : 64) {
     namespace entries = kernels::matmul_wgmma_;
     const opencl::Program program = device.build(kernels::matmul_wgmma, format_definition(format));
     pack_rows_ = program.kernel(entries::pack_rows);
@@ -158,13 +156,13 @@ class WgmmaProducts : public MatmulProducts {
 
   const char* name() const override { return to_string(opencl::InstructionSet::wgmma); }
 
-  int run(Which which, const Operands& operands, opencl::Buffer& partial, int rows,
+  int run(Direction which, const Operands& operands, opencl::Buffer& partial, int rows,
           std::int32_t finish) override {
     const Extents e = extents_of(which, shape_, rows);
     // x and dy have the depth of the first two products contiguous, and weight that of the second.
-    pack(which == Which::weight_gradient ? pack_columns_ : pack_rows_, operands.a, packed_a_,
+    pack(which == Direction::weight_gradient ? pack_columns_ : pack_rows_, operands.a, packed_a_,
          e.rows, e.depth);
-    pack(which == Which::input_gradient ? pack_rows_ : pack_columns_, operands.b, packed_b_,
+    pack(which == Direction::input_gradient ? pack_rows_ : pack_columns_, operands.b, packed_b_,
          e.columns, e.depth);
 
     const int tiles = quotient_up(e.rows, tile_rows) * quotient_up(e.columns, tile_columns);

@@ -7,6 +7,7 @@
 
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
+#include "ops/direction.hpp"
 
 namespace dovetail {
 
@@ -18,7 +19,6 @@ enum Finish : std::int32_t { finish_none = 0, finish_bias = 1, finish_relu = 2, 
 /// C[m][n] = Σ_k A[m][k] B[k][n] for the products of a dense layer, in float32 device memory.
 class MatmulProducts {
  public:
-  enum class Which { forward, input_gradient, weight_gradient };
   struct Operands {
     const opencl::Buffer &a,
         &b;  // as Matmul's functions take them: x and weight, dy and weight, x and dy
@@ -33,7 +33,7 @@ class MatmulProducts {
   /// Enqueues one product over `rows` samples. Returns 0 where `result` holds it, with `finish`
   /// (a sum of Finish) done; else into how many partial sums the depth was cut: they lie in
   /// `partial` [count, m, n], which grows as needed, and the caller adds them up and finishes.
-  virtual int run(Which which, const Operands& operands, opencl::Buffer& partial, int rows,
+  virtual int run(Direction which, const Operands& operands, opencl::Buffer& partial, int rows,
                   std::int32_t finish) = 0;
 };
 

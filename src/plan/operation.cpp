@@ -20,45 +20,47 @@ void OperationWeight::finish_gradient() {
   if (quantiser_) quantiser_->backward(parameter_.value, parameter_.gradient);
 }
 
-ConvOperation::ConvOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
-                             std::size_t last_layer, const Conv2dShape& shape,
-                             OperationWeight weight, DeviceParameter bias)
+ConvOperation::ConvOperation(Edge& in, Edge& out, std::size_t last_layer,
+                             std::unique_ptr<Conv2d> conv, OperationWeight weight,
+                             DeviceParameter bias)
     : Operation(in, out, last_layer),
-      conv_(device, variant, shape),
+      conv_(std::move(conv)),
       weight_(std::move(weight)),
       bias_(std::move(bias)) {}
 
 void ConvOperation::forward(const Pass& pass) {
-  conv_.forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
+  conv_->forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
 }
 
 void ConvOperation::backward(const Pass& pass, bool propagate) {
-  conv_.weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
+  conv_->weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
   weight_.finish_gradient();
   if (propagate) {
-    conv_.input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.batch,
-                         in_.rectified);
+    conv_->input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.batch,
+                          in_.rectified);
   }
 }
 
-DenseOperation::DenseOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
-                               std::size_t last_layer, OperationWeight weight, DeviceParameter bias)
+DenseOperation::DenseOperation(Edge& in, Edge& out, std::size_t last_layer, DenseProducts products,
+                               OperationWeight weight, DeviceParameter bias)
     : Operation(in, out, last_layer),
-      matmul_(device, variant, {.in = in.layout.image_stride(), .out = out.layout.channel_stride}),
+      products_(std::move(products)),
       weight_(std::move(weight)),
       bias_(std::move(bias)) {}
 
 void DenseOperation::forward(const Pass& pass) {
-  matmul_.forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch,
-                  out_.rectified);
+  products_.of(Direction::forward)
+      .forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
 }
 
 void DenseOperation::backward(const Pass& pass, bool propagate) {
-  matmul_.weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
+  products_.of(Direction::weight_gradient)
+      .weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
   weight_.finish_gradient();
   if (propagate) {
-    matmul_.input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.batch,
-                           in_.rectified);
+    products_.of(Direction::input_gradient)
+        .input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.batch,
+                        in_.rectified);
   }
 }
 

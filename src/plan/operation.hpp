@@ -13,6 +13,7 @@
 #include "ops/fake_quantise.hpp"
 #include "ops/matmul.hpp"
 #include "ops/pool2d.hpp"
+#include "plan/dense_problem.hpp"
 #include "tensor/layout.hpp"
 
 namespace dovetail::plan {
@@ -54,6 +55,8 @@ class Operation {
   virtual void forward(const Pass& pass) = 0;
   /// Writes the parameters' gradients and, with `propagate`, the gradient of the input edge.
   virtual void backward(const Pass& pass, bool propagate) = 0;
+  /// Whether its operands are rounded to a compute format by passes of their own.
+  virtual bool emulates_format() const { return false; }
 
   const Edge& in() const { return in_; }
   const Edge& out() const { return out_; }
@@ -90,14 +93,14 @@ class OperationWeight {
 /// Convolution, bias and perhaps ReLU.
 class ConvOperation : public Operation {
  public:
-  ConvOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
-                std::size_t last_layer, const Conv2dShape& shape, OperationWeight weight,
-                DeviceParameter bias);
+  ConvOperation(Edge& in, Edge& out, std::size_t last_layer, std::unique_ptr<Conv2d> conv,
+                OperationWeight weight, DeviceParameter bias);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
+  bool emulates_format() const override { return conv_->emulates_format(); }
 
  private:
-  Conv2d conv_;
+  std::unique_ptr<Conv2d> conv_;
   OperationWeight weight_;
   DeviceParameter bias_;
 };
@@ -105,13 +108,14 @@ class ConvOperation : public Operation {
 /// Fully connected layer, bias and perhaps ReLU.
 class DenseOperation : public Operation {
  public:
-  DenseOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
-                 std::size_t last_layer, OperationWeight weight, DeviceParameter bias);
+  DenseOperation(Edge& in, Edge& out, std::size_t last_layer, DenseProducts products,
+                 OperationWeight weight, DeviceParameter bias);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
+  bool emulates_format() const override { return products_.emulates_format(); }
 
  private:
-  Matmul matmul_;
+  DenseProducts products_;
   OperationWeight weight_;
   DeviceParameter bias_;
 };

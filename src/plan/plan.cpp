@@ -165,7 +165,8 @@ void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
   } else {
     write_targets(labels);
   }
-  if (!weights.empty()) upload_weights(weights);
+  const bool weighed = !weights.empty() || loss_scale_ != 1;
+  if (weighed) upload_weights(weights, labels.size());
   forward(pass);
   const Edge& logits = edges_.back();
   if (cross_entropy_) {
@@ -175,17 +176,19 @@ void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
     squared_error_->forward_backward(logits.value, targets_, logits.gradient, loss_statistics_,
                                      pass.batch);
   }
-  if (!weights.empty()) weigh_rows_->run(logits.gradient, row_weights_, pass.batch);
+  if (weighed) weigh_rows_->run(logits.gradient, row_weights_, pass.batch);
   for (std::size_t i = operations_.size(); i-- > 0;) operations_[i]->backward(pass, i > 0);
   device_.flush();
 }
 
-void Plan::upload_weights(std::span<const float> weights) {
+void Plan::upload_weights(std::span<const float> weights, std::size_t count) {
   if (!weigh_rows_) {
     weigh_rows_.emplace(device_, variant_, edges_.back().layout.image_stride());
     row_weights_ = device_.allocate(extent(options_.batch) * sizeof(float));
   }
-  device_.write(row_weights_, weights.data(), weights.size_bytes());
+  std::vector<float> scaled(count, loss_scale_);  // without weights: all 1
+  for (std::size_t i = 0; i < weights.size(); ++i) scaled[i] *= weights[i];
+  device_.write(row_weights_, scaled.data(), scaled.size() * sizeof(float));
 }
 
 opencl::Mapping Plan::map_reduction() {
@@ -205,6 +208,17 @@ opencl::Mapping Plan::map_reduction() {
     }
   }
   return mapping;
+}
+
+bool Plan::gradients_are_finite(std::span<const float> reduction) const {
+  const auto gradients = reduction.first(arena_.elements());
+  return std::all_of(gradients.begin(), gradients.end(),
+                     [](float value) { return std::isfinite(value); });
+}
+
+bool Plan::emulates_format() const {
+  return std::any_of(operations_.begin(), operations_.end(),
+                     [](const auto& operation) { return operation->emulates_format(); });
 }
 
 StepStatistics Plan::step_statistics(std::span<const float> reduction) const {
@@ -245,12 +259,13 @@ std::vector<float> Plan::gradients(std::span<const float> reduction) const {
   for (const Parameter& gradient : arena_.gather(reduction.first(arena_.elements()))) {
     flat.insert(flat.end(), gradient.value.values.begin(), gradient.value.values.end());
   }
+  for (float& value : flat) value /= loss_scale_;
   return flat;
 }
 
 void Plan::add_gradients(std::span<float> reduction, std::span<const float> gradients,
                          const StepStatistics& sums, double weight) const {
-  const auto scale = static_cast<float>(weight);
+  const auto scale = static_cast<float>(weight) * loss_scale_;
   std::size_t next = 0;
   for (const plan::Slot& slot : arena_.slots()) {
     if (slot.device_index.size() > gradients.size() - next)
@@ -282,7 +297,8 @@ void Plan::update_running_statistics(std::span<const float> reduction, double sa
 void Plan::enqueue_update(float learning_rate, const StepStatistics& statistics,
                           std::uint64_t step) {
   const OptimizerSettings& optimizer = options_.optimizer;
-  const float scale = static_cast<float>(1 / statistics.samples);
+  const float scale =
+      static_cast<float>(1 / (statistics.samples * static_cast<double>(loss_scale_)));
   if (optimizer.kind == OptimizerKind::sgd) {
     update_->sgd(parameters_, gradients_, state_[0],
                  {.learning_rate = learning_rate,

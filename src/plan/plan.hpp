@@ -17,6 +17,7 @@
 #include "plan/arena.hpp"
 #include "plan/lowering.hpp"
 #include "plan/operation.hpp"
+#include "plan/tuner.hpp"
 #include "quant/calibration.hpp"
 
 namespace dovetail {
@@ -33,7 +34,9 @@ struct PlanOptions {
   LossKind loss = LossKind::cross_entropy;
   OptimizerSettings optimizer{};
   std::uint64_t seed = 0;            // of the dropout masks
-  std::optional<Variant> variant{};  // by default the one for the device
+  std::optional<Variant> variant{};  // by default the one for the device, or the tuner's choice
+  ComputeFormat format = ComputeFormat::float32;  // of the operands of products
+  plan::Tuner* tuner = nullptr;                   // chooses kernels by measurement
 };
 
 namespace plan {
@@ -68,6 +71,9 @@ class Plan {
        const PlanOptions& options);
 
   const Model& model() const { return model_; }
+  /// Whether operands are rounded to the format by passes of their own, where the device has no
+  /// instructions for it.
+  bool emulates_format() const;
   /// Samples of the largest step.
   std::size_t capacity() const { return static_cast<std::size_t>(options_.batch); }
 
@@ -90,8 +96,8 @@ class Plan {
   /// losses); empty: all 1.
   void enqueue_gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
                          std::uint64_t first_sample, std::span<const float> weights = {});
-  /// Waits for them and shows all that has to be summed over the ranks: gradients, batch
-  /// statistics, loss and counts.
+  /// Waits for them and shows all that has to be summed over the ranks: gradients (times the loss
+  /// scale), batch statistics, loss and counts.
   opencl::Mapping map_reduction();
   /// Sets this rank's votes in a mapped reduction; without that there are none.
   void vote(std::span<float> reduction, const StepVotes& votes) const;
@@ -101,6 +107,12 @@ class Plan {
   /// an infinity; "the loss" or "the batch statistics" where no gradient does but they do; empty
   /// where all are finite.
   std::string first_not_finite(std::span<const float> reduction) const;
+  /// From the next enqueue_gradients on, gradients are computed `scale` times as large, against
+  /// underflow in fp16. Whoever sees them outside of a reduction sees them unscaled; the same on
+  /// all ranks whose reductions are added.
+  void set_loss_scale(float scale) { loss_scale_ = scale; }
+  /// Whether no gradient of a mapped reduction has left the format's range.
+  bool gradients_are_finite(std::span<const float> reduction) const;
   /// The gradients in a mapped reduction, in canonical layouts, one parameter after the other.
   std::vector<float> gradients(std::span<const float> reduction) const;
   /// Adds gradients that were computed elsewhere, laid out like those of gradients(), and the sums
@@ -152,6 +164,10 @@ class Plan {
   void make_slots(const plan::Lowered& lowered);
   void make_operations(const plan::Lowered& lowered);
   /// `norm_index` counts the batch norms that were made before.
+  std::unique_ptr<plan::Operation> make_convolution(const plan::Step& step, plan::Edge& in,
+                                                    plan::Edge& out);
+  std::unique_ptr<plan::Operation> make_dense(const plan::Step& step, plan::Edge& in,
+                                              plan::Edge& out);
   std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in,
                                                   plan::Edge& out, std::size_t& norm_index);
   void make_loss();
@@ -164,7 +180,9 @@ class Plan {
   plan::DeviceParameter step_of(const layer::QuantisedActivation& activation, std::size_t layer);
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
   void forward(const plan::Pass& pass);
-  void upload_weights(std::span<const float> weights);
+  void upload_weights(std::span<const float> weights, std::size_t count);
+  /// The directions in which a layer with weights will be used.
+  std::vector<Direction> directions_of(const plan::Edge& in) const;
   void write_targets(std::span<const std::int32_t> labels);
   /// Visits `images` in pieces of at most the capacity: body(first, count).
   template <typename Body>
@@ -193,6 +211,7 @@ class Plan {
   std::optional<MeanSquaredError> squared_error_;
   std::optional<WeighRows> weigh_rows_;  // made when weights first come
   std::optional<Update> update_;
+  float loss_scale_ = 1;
 };
 
 }  // namespace dovetail

@@ -1,6 +1,7 @@
 // Builds a plan: the memory of one batch size, and the operations that use it.
 #include <algorithm>
 
+#include "plan/conv_problem.hpp"
 #include "plan/plan.hpp"
 
 namespace dovetail {
@@ -152,6 +153,49 @@ void Plan::make_operations(const plan::Lowered& lowered) {
   }
 }
 
+std::vector<Direction> Plan::directions_of(const Edge& in) const {
+  std::vector<Direction> directions{Direction::forward};
+  if (!options_.training) return directions;
+  directions.push_back(Direction::weight_gradient);
+  if (&in != &edges_.front()) directions.push_back(Direction::input_gradient);
+  return directions;
+}
+
+std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& in, Edge& out) {
+  const PlacedLayer& placed = model_.layers()[step.layer];
+  const auto& conv = std::get<layer::Conv2d>(placed.layer);
+  const Conv2dShape shape{in.layout, out.layout, conv.kernel, conv.stride, conv.padding};
+  const WeightMatrix matrix{.rows = conv.kernel * conv.kernel * in.layout.channels,
+                            .column_stride = out.layout.channel_stride};
+  const bool is_tuned = options_.tuner && !options_.variant;
+  return std::make_unique<plan::ConvOperation>(
+      in, out, step.last_layer(),
+      is_tuned
+          ? plan::tuned_conv(*options_.tuner, device_, shape, options_.format, directions_of(in))
+          : std::make_unique<Conv2d>(device_, variant_, shape, options_.format),
+      weight_of(placed, matrix, conv.quantised), bias_of(placed, conv.bias));
+}
+
+std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Edge& out) {
+  const PlacedLayer& placed = model_.layers()[step.layer];
+  const auto& dense = std::get<layer::Dense>(placed.layer);
+  const MatmulShape shape{.in = in.layout.image_stride(), .out = out.layout.channel_stride};
+  const WeightMatrix matrix{.rows = in.layout.image_stride(),
+                            .column_stride = out.layout.channel_stride,
+                            .period = in.layout.channel_stride,
+                            .valid = in.layout.channels};
+  const bool on_gpu_in_format =
+      variant_ == Variant::gpu && options_.format != ComputeFormat::float32 && !options_.variant;
+  const Variant usual = on_gpu_in_format ? Variant::nvidia : variant_;
+  const bool is_tuned = options_.tuner && !options_.variant;
+  return std::make_unique<plan::DenseOperation>(
+      in, out, step.last_layer(),
+      is_tuned ? plan::DenseProducts(*options_.tuner, device_, shape, options_.batch,
+                                     options_.format, directions_of(in))
+               : plan::DenseProducts(device_, usual, shape, options_.format),
+      weight_of(placed, matrix, dense.quantised), bias_of(placed, dense.bias));
+}
+
 std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in, Edge& out,
                                                 std::size_t& norm_index) {
   const PlacedLayer& placed = model_.layers()[step.layer];
@@ -164,23 +208,8 @@ std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in
   using Made = std::unique_ptr<Operation>;
   return std::visit(
       Overloaded{
-          [&](const layer::Conv2d& conv) -> Made {
-            const Conv2dShape shape{in.layout, out.layout, conv.kernel, conv.stride, conv.padding};
-            const WeightMatrix matrix{.rows = conv.kernel * conv.kernel * in.layout.channels,
-                                      .column_stride = out.layout.channel_stride};
-            return std::make_unique<plan::ConvOperation>(device_, variant_, in, out, last, shape,
-                                                         weight_of(placed, matrix, conv.quantised),
-                                                         bias_of(placed, conv.bias));
-          },
-          [&](const layer::Dense& dense) -> Made {
-            const WeightMatrix matrix{.rows = in.layout.image_stride(),
-                                      .column_stride = out.layout.channel_stride,
-                                      .period = in.layout.channel_stride,
-                                      .valid = in.layout.channels};
-            return std::make_unique<plan::DenseOperation>(
-                device_, variant_, in, out, last, weight_of(placed, matrix, dense.quantised),
-                bias_of(placed, dense.bias));
-          },
+          [&](const layer::Conv2d&) -> Made { return make_convolution(step, in, out); },
+          [&](const layer::Dense&) -> Made { return make_dense(step, in, out); },
           [&](const layer::Relu&) -> Made {
             return std::make_unique<plan::ReluOperation>(device_, variant_, in, out, last);
           },

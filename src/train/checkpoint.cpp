@@ -67,6 +67,11 @@ std::string content_sha256(const Checkpoint& checkpoint) {
   sum.update(checkpoint.recipe.data(), checkpoint.recipe.size());
   const std::string position = position_text(checkpoint);
   sum.update(position.data(), position.size());
+  if (checkpoint.loss_scale) {
+    const std::string scale =
+        fmt::format("{} {}", checkpoint.loss_scale->value(), checkpoint.loss_scale->steps());
+    sum.update(scale.data(), scale.size());
+  }
   const auto add = [&](const std::vector<Parameter>& parameters) {
     for (const Parameter& parameter : parameters) {
       sum.update(parameter.value.values.data(), parameter.value.values.size() * sizeof(float));
@@ -131,6 +136,10 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
   file.write_attribute("/", "train_set_sha256", checkpoint.train_set_sha256);
   if (!checkpoint.recipe.empty()) file.write_attribute("/", "recipe", checkpoint.recipe);
   write_position(file, checkpoint);
+  if (checkpoint.loss_scale) {
+    integer("loss_scale_steps", checkpoint.loss_scale->steps());
+    file.write("/loss_scale", {1}, std::vector<float>{checkpoint.loss_scale->value()});
+  }
   file.write("/input/mean", {checkpoint.input_statistics.mean.size()},
              checkpoint.input_statistics.mean);
   file.write("/input/standard_deviation", {checkpoint.input_statistics.deviation.size()},
@@ -182,6 +191,10 @@ Checkpoint read_content(const hdf5::File& file) {
   if (file.has_attribute("/", "recipe"))
     checkpoint.recipe = file.read_attribute<std::string>("/", "recipe");
   read_position(file, checkpoint);
+  if (file.exists("/loss_scale")) {
+    checkpoint.loss_scale.emplace(file.read<float>("/loss_scale").at(0),
+                                  static_cast<std::uint64_t>(integer("loss_scale_steps")));
+  }
   checkpoint.input_statistics.mean = file.read<float>("/input/mean");
   checkpoint.input_statistics.deviation = file.read<float>("/input/standard_deviation");
   const Model model = model_of(checkpoint);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "model/loss_scale.hpp"
 #include "model/model.hpp"
 #include "model/optimizer.hpp"
 #include "plan/plan.hpp"
@@ -32,8 +33,9 @@ struct Checkpoint {
   std::uint64_t seed = 0;
   std::uint64_t batch = 0;  // global
   LossKind loss = LossKind::cross_entropy;
-  std::string train_set_sha256;  // train_set_identity() of the data set
-  std::string recipe;            // how the optimiser was driven, for people; may be empty
+  std::string train_set_sha256;           // train_set_identity() of the data set
+  std::string recipe;                     // how the optimiser was driven, for people; may be empty
+  std::optional<LossScale> loss_scale{};  // where training had one; without its count of skipped
   std::vector<float>
       calibration;  // Plan::Ranges: the input's, then one a layer; empty when never calibrated
   std::vector<std::int64_t> histograms;  // [layers, Histogram::bins], or none

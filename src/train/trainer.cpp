@@ -22,7 +22,8 @@ constexpr std::size_t validation_samples = 2048;  // read at once
 constexpr std::uint64_t steps_per_poll = 8;
 constexpr std::uint64_t steps_per_event = 50;  // of a "step" line in run.jsonl
 
-PlanOptions plan_options(const TrainSettings& settings, const ShardReader& train_set, int ranks) {
+PlanOptions plan_options(const TrainSettings& settings, const ShardReader& train_set, int ranks,
+                         plan::Tuner* tuner) {
   // Room for the whole batch: should all FPGA ranks retire, their share comes back.
   const std::size_t batch = std::min(static_cast<std::size_t>(settings.batch), train_set.samples());
   const auto count = static_cast<std::size_t>(ranks);
@@ -30,7 +31,9 @@ PlanOptions plan_options(const TrainSettings& settings, const ShardReader& train
           .training = true,
           .loss = settings.loss,
           .optimizer = settings.optimizer,
-          .seed = settings.seed};
+          .seed = settings.seed,
+          .format = settings.format,
+          .tuner = tuner};
 }
 
 }  // namespace
@@ -48,7 +51,7 @@ std::uint64_t training_steps(const TrainSettings& settings, const StepSchedule& 
 
 Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
                  const Model& model, ShardReader& train_set, ShardReader& test_set,
-                 Publisher* publisher, RunLog* log)
+                 Publisher* publisher, RunLog* log, plan::Tuner* tuner)
     : ranks_(gpu_ranks),
       settings_(settings),
       model_(model),
@@ -58,7 +61,16 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
       log_(log),
       schedule_(step_schedule(settings, train_set.samples())),
       plan_(device, model, input_statistics(train_set),
-            plan_options(settings, train_set, gpu_ranks.size())) {
+            plan_options(settings, train_set, gpu_ranks.size(), tuner)) {
+  if (settings.format == ComputeFormat::fp16) loss_scale_.emplace();
+  result_.emulates_format = plan_.emulates_format();
+  if (tuner) result_.kernels = tuner->to_json();
+  if (result_.emulates_format && is_lead()) {
+    log::note(
+        fmt::format("{} is emulated for some layers: {} rounds their operands in passes of "
+                    "its own and multiplies in float32",
+                    to_string(settings.format), device.info().name));
+  }
   LearningRate& rate = settings_.learning_rate;
   const std::uint64_t steps_per_epoch = schedule_.steps_per_epoch();
   const auto steps = static_cast<double>(steps_per_epoch);
@@ -102,9 +114,10 @@ void Trainer::finish_epoch(std::uint64_t epoch) {
   save();
   poll_fpga();
   if (!is_lead()) return;
-  log::note(fmt::format("epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % ({})", epoch + 1,
-                        settings_.epochs, result_.train_loss, 100 * result_.test_accuracy,
-                        model_.quantisation() ? model_.quantisation()->format : "float32"));
+  log::note(fmt::format(
+      "epoch {}/{}: loss {:.4f}, test accuracy {:.2f} % ({})", epoch + 1, settings_.epochs,
+      result_.train_loss, 100 * result_.test_accuracy,
+      model_.quantisation() ? model_.quantisation()->format : to_string(settings_.format)));
   log_->event("epoch", {{"epoch", epoch + 1},
                         {"step", step_},
                         {"train_loss", result_.train_loss},
@@ -178,6 +191,7 @@ void Trainer::log_step(std::uint64_t epoch, const StepStatistics& done, double r
 StepStatistics Trainer::reduce_and_update(std::uint64_t step, const Batch& batch) {
   Stopwatch phase;
   StepStatistics statistics;
+  bool accepted = true;
   {
     std::optional<opencl::Mapping> mapping = plan_.map_reduction();
     phases_.compute_s += phase.restart();
@@ -191,14 +205,32 @@ StepStatistics Trainer::reduce_and_update(std::uint64_t step, const Batch& batch
     activity::enter("all-reduce", step + 1, activity::Kind::wait);
     if (ranks_.size() > 1) ranks_.all_reduce_sum(reduction);
     activity::enter("update", step + 1);
-    if (!Plan::all_finite(reduction)) fail_not_finite(step, batch, mapping);
     statistics = plan_.step_statistics(reduction);
+    // Gradients that leave fp16's range are what the loss scale is for.
+    const bool overflowed = loss_scale_ && !plan_.gradients_are_finite(reduction);
+    if (overflowed ? !std::isfinite(statistics.loss_sum) : !Plan::all_finite(reduction))
+      fail_not_finite(step, batch, mapping);
     plan_.update_running_statistics(reduction, statistics.normalised);
+    accepted = accept(!overflowed);
     phases_.reduce_s += phase.restart();
   }
-  plan_.enqueue_update(settings_.learning_rate.at(step), statistics, step + 1);
+  if (accepted) plan_.enqueue_update(settings_.learning_rate.at(step), statistics, step + 1);
+  if (loss_scale_) plan_.set_loss_scale(loss_scale_->value());
   phases_.update_s += phase.restart();
   return statistics;
+}
+
+bool Trainer::accept(bool in_range) {
+  if (!loss_scale_) return true;
+  const bool accepted = loss_scale_->after(in_range);
+  result_.skipped_steps = loss_scale_->skipped();
+  if (loss_scale_->is_exhausted()) {
+    throw Error(fmt::format("the gradients leave fp16's range in step {} and in every one before, "
+                            "down to a loss scale of {}",
+                            step_ + 1, LossScale::least),
+                "Train in bf16. " + remedy_with_checkpoint());
+  }
+  return accepted;
 }
 
 void Trainer::validate() {

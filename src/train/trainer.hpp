@@ -12,6 +12,7 @@
 #include "comm/communicator.hpp"
 #include "device/opencl/device.hpp"
 #include "model/learning_rate.hpp"
+#include "model/loss_scale.hpp"
 #include "model/model.hpp"
 #include "model/optimizer.hpp"
 #include "plan/plan.hpp"
@@ -47,6 +48,7 @@ struct TrainSettings {
   std::vector<std::string> fpga_formats{"int8"};  // every epoch's weights are scored in each
   double within_points = 1;  // of the float32 accuracy: the summary names the smallest such format
   BoostSettings boost;
+  ComputeFormat format = ComputeFormat::float32;  // of the operands of products
   bool resume = false;
   std::string rank_name;  // of this rank among all of the job, for messages: "rank 3 on node7"
 
@@ -73,6 +75,9 @@ struct TrainResult {
   BoostCounters boost;
   std::optional<double> boost_cosine, boost_norm_ratio, boost_weight;  // as measured
   std::vector<std::string> retired;  // FPGA ranks, each with the reason
+  bool emulates_format = false;      // operands are rounded by passes of their own
+  std::uint64_t skipped_steps = 0;   // whose gradients left fp16's range
+  Json kernels = Json::object();     // chosen by measurement, by product
 };
 
 /// Optimiser steps of the whole training. Where settings.steps ends it within an epoch, that epoch
@@ -93,10 +98,11 @@ std::string train_set_identity(const ShardReader& reader);
 class Trainer {
  public:
   /// Every GPU rank makes one. `log` exists on the lead rank alone, and `publisher` there too where
-  /// there are FPGA ranks. Throws Error when the device lacks memory or a kernel does not build.
+  /// there are FPGA ranks. `tuner`: chooses kernels by measurement. Throws Error when the device
+  /// lacks memory or a kernel does not build.
   Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
           const Model& model, ShardReader& train_set, ShardReader& test_set, Publisher* publisher,
-          RunLog* log);
+          RunLog* log, plan::Tuner* tuner = nullptr);
 
   /// Trains to the end, or until a signal asks a rank to stop (support/stop_signal.hpp): then all
   /// ranks finish the step under way, and a checkpoint is written. Collective over the GPU ranks.
@@ -140,6 +146,9 @@ class Trainer {
   bool may_resume_here() const;
   void validate();
   void validate_within(std::uint64_t epoch);
+  /// Whether gradients that are, or aren't, in the format's range are to be applied; adapts the
+  /// loss scale.
+  bool accept(bool in_range);
   /// Throws Error unless all ranks hold the same, finite weights.
   void expect_sound_weights();
   void calibrate();
@@ -162,6 +171,7 @@ class Trainer {
   RunLog* log_;
   StepSchedule schedule_;
   Plan plan_;
+  std::optional<LossScale> loss_scale_;  // in fp16
   TrainPhases phases_;
   TrainResult result_;
   std::uint64_t epochs_done_ = 0;                 // validation included

@@ -41,7 +41,10 @@ std::string recipe(const TrainSettings& settings) {
   if (optimizer.kind == OptimizerKind::sgd)
     text += fmt::format(", momentum {}", optimizer.momentum);
   if (optimizer.nesterov) text += " (Nesterov)";
-  return text + fmt::format(", weight decay {}", optimizer.weight_decay);
+  text += fmt::format(", weight decay {}", optimizer.weight_decay);
+  if (settings.format != ComputeFormat::float32)
+    text += fmt::format(", {}", to_string(settings.format));
+  return text;
 }
 
 }  // namespace
@@ -102,6 +105,10 @@ void Trainer::resume() {
   plan_.load_parameters(start.parameters);
   plan_.load_statistics(start.statistics);
   plan_.load_optimizer_state(start.optimizer_state);
+  if (loss_scale_) {
+    loss_scale_ = start.loss_scale;
+    plan_.set_loss_scale(loss_scale_->value());
+  }
   epochs_done_ = start.epoch;
   step_ = start.step;
   epoch_sums_ = start.epoch_sums;
@@ -130,6 +137,9 @@ void Trainer::broadcast_start(Checkpoint& start) {
   ranks_.broadcast(std::span(&start.epoch, 1), 0);
   ranks_.broadcast(std::span(&start.step, 1), 0);
   ranks_.broadcast(std::span(&start.epoch_sums, 1), 0);
+  LossScale scale = start.loss_scale.value_or(LossScale());
+  ranks_.broadcast(std::span(&scale, 1), 0);
+  start.loss_scale = scale;
 }
 
 void Trainer::save() {
@@ -159,6 +169,7 @@ void Trainer::save() {
   checkpoint.loss = settings_.loss;
   checkpoint.train_set_sha256 = train_set_identity(train_set_);
   checkpoint.recipe = recipe(settings_);
+  checkpoint.loss_scale = loss_scale_;
   checkpoint.calibration = {ranges_.input};
   checkpoint.calibration.insert(checkpoint.calibration.end(), ranges_.layers.begin(),
                                 ranges_.layers.end());

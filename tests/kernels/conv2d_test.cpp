@@ -1,9 +1,12 @@
 // Conv2d against its twin in float64, and its gradients against finite differences.
 #include "ops/conv2d.hpp"
 
+#include <set>
+
 #include "kernels/compute_fixture.hpp"
 #include "ops/reference/conv2d.hpp"
 #include "ops/reference/layout.hpp"
+#include "ops/reference/round_operand.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -118,10 +121,20 @@ class Conv2dTest : public ComputeTest {
     return gradients;
   }
 
-  void expect_twin(const Case& c) {
+  /// Operands as they are read, so that only the sums' own rounding is left to tolerate.
+  static std::vector<double> as_read(const std::vector<float>& values, ComputeFormat format) {
+    std::vector<double> read;
+    for (const float value : values) read.push_back(reference::round_operand(value, format));
+    return read;
+  }
+
+  void expect_twin(const Case& c) { expect_twin(c, {.variant = GetParam()}); }
+  void expect_twin(const Case& c, const ConvKernels& kernels,
+                   ComputeFormat format = ComputeFormat::float32) {
     SCOPED_TRACE(describe(c));
     const Conv2dExtents& e = c.extents;
-    Conv2d conv(device(), GetParam(), c.shape);
+    Conv2d conv(device(), kernels, c.shape, format);
+    const auto operand = [&](const std::vector<float>& values) { return as_read(values, format); };
     const std::vector<float> x = random(e.x_size());
     const std::vector<float> dy = random(e.y_size());
     const std::vector<float> weight = random(e.weight_size());
@@ -132,24 +145,25 @@ class Conv2dTest : public ComputeTest {
     for (const bool relu : {false, true}) {
       const opencl::Buffer y = poisoned_map(c.shape.output);
       conv.forward(x_buffer, weight_buffer, upload_bias(bias), y, e.batch, relu);
-      EXPECT_LT(relative_error(download_map(y, c.shape.output, e.batch),
-                               reference::conv2d(e, widen(x), widen(weight), widen(bias), relu)),
-                tolerance)
+      EXPECT_LT(
+          relative_error(download_map(y, c.shape.output, e.batch),
+                         reference::conv2d(e, operand(x), operand(weight), widen(bias), relu)),
+          tolerance)
           << "forward, relu " << relu;
     }
     for (const bool mask : {false, true}) {
       const opencl::Buffer dx = poisoned_map(c.shape.input);
       conv.input_gradient(dy_buffer, weight_buffer, x_buffer, dx, e.batch, mask);
-      EXPECT_LT(relative_error(
-                    download_map(dx, c.shape.input, e.batch),
-                    reference::conv2d_input_gradient(e, widen(dy), widen(weight), widen(x), mask)),
+      EXPECT_LT(relative_error(download_map(dx, c.shape.input, e.batch),
+                               reference::conv2d_input_gradient(e, operand(dy), operand(weight),
+                                                                widen(x), mask)),
                 tolerance)
           << "input gradient, mask " << mask;
     }
     const Gradients gradients = weight_gradient(conv, c, x_buffer, dy_buffer);
-    EXPECT_LT(
-        relative_error(gradients.weight, reference::conv2d_weight_gradient(e, widen(x), widen(dy))),
-        tolerance);
+    EXPECT_LT(relative_error(gradients.weight,
+                             reference::conv2d_weight_gradient(e, operand(x), operand(dy))),
+              tolerance);
     // A bias gradient is a plain sum, which may nearly cancel: its rounding is that of the
     // magnitudes summed.
     std::vector<double> magnitudes = widen(dy);
@@ -175,6 +189,37 @@ TEST_P(Conv2dTest, MatchesTheTwinAtTheEdges) {
 
 TEST_P(Conv2dTest, MatchesTheTwinOnRandomShapes) {
   for (int i = 0; i < 3; ++i) expect_twin(random_case());
+}
+
+TEST_P(Conv2dTest, EveryCandidateMatchesTheTwin) {
+  const Case c = make_case({3, 20, 64, 13, 10, 3, 1, 1}, true);
+  std::size_t tried = 0;
+  for (const Direction direction :
+       {Direction::forward, Direction::input_gradient, Direction::weight_gradient}) {
+    std::set<std::string> names;
+    for (const ConvKernels& kernels : conv_candidates(device(), c.shape, direction)) {
+      EXPECT_TRUE(names.insert(kernels.name(direction)).second) << kernels.name(direction);
+      if (kernels.variant != GetParam()) continue;
+      SCOPED_TRACE(kernels.name(direction));
+      expect_twin(c, kernels);
+      ++tried;
+    }
+  }
+  EXPECT_GE(tried, 5u);
+}
+
+TEST_P(Conv2dTest, RefusesTilesThatItCannotHold) {
+  const Conv2dShape shape{feature_map(2, 8, 8, 16, 1), feature_map(2, 8, 8, 16, 1), 3, 1, 1};
+  for (const ConvKernels::Tile tile : {ConvKernels::Tile{9, 100}, ConvKernels::Tile{3, 17}})
+    EXPECT_THROW(Conv2d(device(), {.variant = GetParam(), .forward = tile}, shape), Error);
+}
+
+TEST_P(Conv2dTest, RoundsItsOperandsWhereAFormatAsks) {
+  for (const ComputeFormat format :
+       {ComputeFormat::tf32, ComputeFormat::bf16, ComputeFormat::fp16}) {
+    expect_twin(make_case({3, 1, 32, 12, 9, 3, 1, 1}, false), {.variant = GetParam()}, format);
+    expect_twin(make_case({3, 20, 48, 7, 9, 3, 2, 1}, true), {.variant = GetParam()}, format);
+  }
 }
 
 TEST_P(Conv2dTest, GradientsMatchFiniteDifferences) {

@@ -1,13 +1,13 @@
 // Matmul against its twin in float64, and its gradients against finite differences.
 #include "ops/matmul.hpp"
 
-#include <bit>
-#include <cstdint>
 #include <optional>
+#include <set>
 
 #include "kernels/compute_fixture.hpp"
 #include "ops/reference/layout.hpp"
 #include "ops/reference/matmul.hpp"
+#include "ops/reference/round_operand.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -24,22 +24,10 @@ struct Kernels {
 
 std::string kernels_name(const ::testing::TestParamInfo<Kernels>& kernels) {
   const auto& [variant, format, path] = kernels.param;
-  if (!path) return to_string(variant);
+  if (!path && format == ComputeFormat::float32) return to_string(variant);
+  if (!path) return fmt::format("{}_{}", to_string(variant), to_string(format));
   constexpr const char* names[] = {"async_copy", "mma", "wgmma"};
   return fmt::format("{}_{}", names[static_cast<std::size_t>(*path)], to_string(format));
-}
-
-/// A float32 value as the products read it. tf32: the nearest with 10 bits of fraction, ties away
-/// from zero; bf16: with 7 bits, ties to even (PTX ISA, cvt.rna.tf32 and cvt.rn.bf16x2).
-double as_read(float value, ComputeFormat format) {
-  if (format == ComputeFormat::float32) return value;
-  auto bits = std::bit_cast<std::uint32_t>(value);
-  if (format == ComputeFormat::tf32) {
-    bits = (bits + 0x1000u) & ~0x1FFFu;
-  } else {
-    bits = (bits + 0x7FFFu + (bits >> 16 & 1u)) & ~0xFFFFu;
-  }
-  return static_cast<double>(std::bit_cast<float>(bits));
 }
 
 class MatmulTest : public DeviceTest<Kernels> {
@@ -58,7 +46,8 @@ class MatmulTest : public DeviceTest<Kernels> {
   /// cores' sums are truncated rather than rounded.
   std::vector<double> operand(const std::vector<float>& values) const {
     std::vector<double> read;
-    for (const float value : values) read.push_back(as_read(value, GetParam().format));
+    for (const float value : values)
+      read.push_back(reference::round_operand(value, GetParam().format));
     return read;
   }
   double bound() const {
@@ -250,8 +239,7 @@ TEST_P(MatmulTest, MatchesTheTwinPastItsTiles) {
 // A driver that refuses the instructions still trains.
 TEST(MatmulFormats, FallBackToPlainKernels) {
   opencl::Device& device = testing::test_device();
-  for (const ComputeFormat format :
-       {ComputeFormat::float32, ComputeFormat::tf32, ComputeFormat::bf16}) {
+  for (const ComputeFormat format : compute_formats) {
     Matmul matmul(device, Variant::nvidia, {.in = 3, .out = 16}, format);
     const std::vector<float> ones(48, 1.0f);
     const opencl::Buffer weight = device.upload(std::span<const float>(ones));
@@ -261,14 +249,50 @@ TEST(MatmulFormats, FallBackToPlainKernels) {
   }
 }
 
+// A choice among them changes no result: measurements may differ from start to start.
+TEST(MatmulCandidates, OfCpusGiveTheSameBits) {
+  opencl::Device& device = testing::test_device();
+  const int rows = 77;
+  const MatmulShape shape{.in = 301, .out = 48};
+  const auto values = [&](std::size_t count) {
+    std::vector<float> numbers(count);
+    for (std::size_t i = 0; i < count; ++i) numbers[i] = std::sin(static_cast<float>(i) * 1.7f);
+    return device.upload(std::span<const float>(numbers));
+  };
+  const opencl::Buffer x = values(77 * 301), weight = values(301 * 48), bias = values(48),
+                       dy = values(77 * 48);
+  std::optional<std::vector<float>> forward, gradient;
+  std::set<std::string> names;
+  for (const MatmulKernels& kernels : matmul_candidates(device, ComputeFormat::float32)) {
+    EXPECT_TRUE(names.insert(kernels.name()).second) << kernels.name() << " twice";
+    if (kernels.variant != Variant::cpu) continue;
+    Matmul matmul(device, kernels, shape);
+    const opencl::Buffer y = device.allocate(dy.bytes()), dx = device.allocate(x.bytes());
+    matmul.forward(x, weight, bias, y, rows, true);
+    matmul.input_gradient(dy, weight, x, dx, rows, true);
+    const auto found = device.download<float>(y), found_gradient = device.download<float>(dx);
+    EXPECT_EQ(forward.value_or(found), found) << kernels.name();
+    EXPECT_EQ(gradient.value_or(found_gradient), found_gradient) << kernels.name();
+    forward = found;
+    gradient = found_gradient;
+  }
+  EXPECT_TRUE(forward);
+}
+
 using opencl::InstructionSet;
 
 INSTANTIATE_TEST_SUITE_P(
     Variants, MatmulTest,
     ::testing::Values(Kernels{Variant::cpu}, Kernels{Variant::gpu},
+                      Kernels{Variant::cpu, ComputeFormat::tf32},
+                      Kernels{Variant::cpu, ComputeFormat::bf16},
+                      Kernels{Variant::cpu, ComputeFormat::fp16},
+                      Kernels{Variant::gpu, ComputeFormat::fp16},
                       Kernels{Variant::nvidia, ComputeFormat::float32, InstructionSet::async_copy},
                       Kernels{Variant::nvidia, ComputeFormat::tf32, InstructionSet::mma},
                       Kernels{Variant::nvidia, ComputeFormat::bf16, InstructionSet::mma},
+                      Kernels{Variant::nvidia, ComputeFormat::fp16, InstructionSet::mma},
+                      Kernels{Variant::nvidia, ComputeFormat::fp16, InstructionSet::wgmma},
                       Kernels{Variant::nvidia, ComputeFormat::tf32, InstructionSet::wgmma},
                       Kernels{Variant::nvidia, ComputeFormat::bf16, InstructionSet::wgmma}),
     kernels_name);

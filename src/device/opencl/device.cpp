@@ -48,7 +48,7 @@ Buffer Buffer::slice(std::size_t offset, std::size_t bytes) const {
   return part;
 }
 
-Device::Device(int index) {
+Device::Device(int index, std::shared_ptr<CacheFolder> cache) : cache_(std::move(cache)) {
   const std::vector<ListedDevice> devices = enumerate();
   if (devices.empty()) {
     throw Error("no OpenCL platform on this host",

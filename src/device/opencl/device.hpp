@@ -16,6 +16,7 @@
 
 #include "device/device_info.hpp"
 #include "dovetail_kernels.hpp"
+#include "support/cache_folder.hpp"
 
 namespace dovetail::opencl {
 
@@ -101,8 +102,9 @@ const char* to_string(InstructionSet set);
 
 class Device {
  public:
-  /// Opens device `index` of list_devices(). Throws Error where there is no such device.
-  explicit Device(int index);
+  /// Opens device `index` of list_devices(). `cache`: where built programs are kept for the next
+  /// start. Throws Error where there is no such device.
+  explicit Device(int index, std::shared_ptr<CacheFolder> cache = nullptr);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -116,8 +118,15 @@ class Device {
   bool takes(InstructionSet set);
 
   /// Builds one source with -D definitions, for example {"TILE=8", "RELU=1"}; the same request is
-  /// built once. Throws Error with the compiler's log.
+  /// built once, and its binary kept in the cache. Throws Error with the compiler's log.
   Program build(const kernels::Source& source, const std::vector<std::string>& definitions = {});
+  /// How many programs came from their source, and how many from the cache.
+  struct Builds {
+    int compiled = 0;
+    int loaded = 0;
+  };
+  const Builds& builds() const { return builds_; }
+  const std::shared_ptr<CacheFolder>& cache() const { return cache_; }
 
   /// Device memory; its contents are undefined. Throws Error when there is not enough.
   Buffer allocate(std::size_t bytes);
@@ -182,8 +191,12 @@ class Device {
   void set_buffer(const Kernel& kernel, unsigned position, const Buffer& buffer);
   void set_bytes(const Kernel& kernel, unsigned position, const void* value, std::size_t bytes);
   void enqueue(const Kernel& kernel, const Range& range);
+  bool load(const CacheFolder::Label& label, const std::string& options, Program& program);
+  void compile(const kernels::Source& source, const std::string& options, Program& program);
 
   DeviceInfo info_;
+  std::shared_ptr<CacheFolder> cache_;
+  Builds builds_;
   std::unique_ptr<Handles> handles_;
   std::size_t alignment_ = 128;
   std::array<std::optional<bool>, 3> takes_;  // by InstructionSet, once known

@@ -55,7 +55,7 @@ bool Device::takes(InstructionSet set) {
     return false;
   const Probe probe = probe_of(set);
   try {
-    Device aside(info_.index);  // a launch that fails can spoil its context
+    Device aside(info_.index, cache_);  // a launch that fails can spoil its context
     known = computes(aside, probe);
     if (!*known)
       log::warn(fmt::format("{}: {} gives wrong results; another kernel does its work", info_.name,

@@ -1,9 +1,12 @@
-// Builds kernel sources for a device and hands out their kernels.
+// Builds kernel sources for a device, or loads what was built before, and hands out their kernels.
 #include <CL/cl.h>
 
 #include "device/opencl/check.hpp"
 #include "device/opencl/device.hpp"
 #include "device/opencl/handles.hpp"
+#include "device/opencl/keep_programs.hpp"
+#include "support/checksum.hpp"
+#include "support/log.hpp"
 
 namespace dovetail::opencl {
 namespace {
@@ -19,7 +22,43 @@ std::string build_log(cl_program program, cl_device_id device) {
   return text;
 }
 
+/// Empty where the driver gives none.
+std::string binary_of(cl_program program) {
+  std::size_t bytes = 0;  // of the context's one device
+  if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes, nullptr) !=
+      CL_SUCCESS)
+    return "";
+  std::string binary(bytes, '\0');
+  auto* target = reinterpret_cast<unsigned char*>(binary.data());
+  if (clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof target, &target, nullptr) != CL_SUCCESS)
+    return "";
+  return binary;
+}
+
+bool keeps_everywhere = false;
+
+bool keeps_programs(const DeviceInfo& device) {
+  return keeps_everywhere || device.platform != "Portable Computing Language";
+}
+
+std::shared_ptr<void> own_program(cl_program program) {
+  return {program, [](void* owned) { clReleaseProgram(static_cast<cl_program>(owned)); }};
+}
+
+CacheFolder::Label label_of(const DeviceInfo& device, const kernels::Source& source,
+                            const std::string& options) {
+  return {
+      .kind = "program",
+      .what = fmt::format("{} / {} / {} {}", device.platform, device.name, source.name, options),
+      .version =
+          fmt::format("{} {}", device.driver, sha256_hex(std::span<const char>(source.text)))};
+}
+
 }  // namespace
+
+void keep_programs_everywhere() {
+  keeps_everywhere = true;
+}
 
 Program Device::build(const kernels::Source& source, const std::vector<std::string>& definitions) {
   std::string options = "-cl-std=CL1.2 -cl-mad-enable";
@@ -28,21 +67,53 @@ Program Device::build(const kernels::Source& source, const std::vector<std::stri
   if (const auto built = handles_->programs.find(key); built != handles_->programs.end())
     return built->second;
 
+  Program program;
+  const CacheFolder::Label label = label_of(info_, source, options);
+  if (!cache_ || !load(label, options, program)) {
+    compile(source, options, program);
+    const std::string binary = cache_ && keeps_programs(info_)
+                                   ? binary_of(static_cast<cl_program>(program.program_.get()))
+                                   : "";
+    if (!binary.empty()) cache_->store(label, binary);
+  }
+  handles_->programs.emplace(key, program);
+  return program;
+}
+
+bool Device::load(const CacheFolder::Label& label, const std::string& options, Program& program) {
+  const CacheFolder::Entry entry = cache_->load(label);
+  if (entry.state != CacheFolder::State::sound) return false;
+  const auto* binary = reinterpret_cast<const unsigned char*>(entry.bytes.data());
+  const std::size_t bytes = entry.bytes.size();
+  cl_int status = CL_SUCCESS, binary_status = CL_SUCCESS;
+  cl_program handle = clCreateProgramWithBinary(handles_->context, 1, &handles_->device, &bytes,
+                                                &binary, &binary_status, &status);
+  if (status == CL_SUCCESS) {
+    program.program_ = own_program(handle);
+    status = clBuildProgram(handle, 1, &handles_->device, options.c_str(), nullptr, nullptr);
+  }
+  if (status != CL_SUCCESS) {
+    log::warn(fmt::format("cache {}: {} does not take its own binary back, built anew",
+                          cache_->file_of(label).string(), info_.name));
+    return false;
+  }
+  ++builds_.loaded;
+  return true;
+}
+
+void Device::compile(const kernels::Source& source, const std::string& options, Program& program) {
   const char* text = source.text.data();
   const std::size_t length = source.text.size();
   cl_int status = CL_SUCCESS;
   cl_program handle = clCreateProgramWithSource(handles_->context, 1, &text, &length, &status);
   check(status, "clCreateProgramWithSource");
-  Program program;
-  program.program_ = {handle,
-                      [](void* owned) { clReleaseProgram(static_cast<cl_program>(owned)); }};
+  program.program_ = own_program(handle);
   status = clBuildProgram(handle, 1, &handles_->device, options.c_str(), nullptr, nullptr);
   if (status != CL_SUCCESS) {
     throw Error(fmt::format("{}: kernels/{}.cl does not build with {}; the compiler says:\n{}\n",
                             info_.name, source.name, options, build_log(handle, handles_->device)));
   }
-  handles_->programs.emplace(key, program);
-  return program;
+  ++builds_.compiled;
 }
 
 Kernel Program::kernel(const kernels::Entry& entry) const {

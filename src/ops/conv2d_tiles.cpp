@@ -1,0 +1,181 @@
+// Estimates tiles, and lists the candidates for measurement.
+#include "ops/conv2d_tiles.hpp"
+
+#include <algorithm>
+
+#include "support/error.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+namespace conv_tiles {
+namespace {
+
+// ---- CPU: what one work-item keeps in its 32 vector registers ----
+
+constexpr int most_sums = 28;  // accumulators; the other registers hold the operands
+
+/// Time of one step of an inner loop that multiplies `scalars` by `vectors`, in half cycles: two
+/// products or two loads a cycle, and at least eight products in flight to hide their latency.
+int step_cost(int scalars, int vectors) {
+  return std::max({scalars * vectors, scalars + vectors, 8});
+}
+
+int vectors_of(const Layout& map) {
+  return map.channel_stride / channel_lanes % 2 == 0 ? 2 : 1;
+}
+
+}  // namespace
+
+std::vector<ConvKernels::Tile> ranked_tiles(const Conv2dShape& shape) {
+  constexpr int tile_overhead = 30;  // half cycles for its loops and addresses
+  const Layout& y = shape.output;
+  const int vectors = vectors_of(y);
+  struct Ranked {
+    long cost;
+    ConvKernels::Tile tile;
+  };
+  std::vector<Ranked> ranked;
+  for (int rows = 1; rows <= std::min(y.height, most_sums); ++rows) {
+    for (int columns = 1; columns <= y.width && rows * columns * vectors <= most_sums; ++columns) {
+      const long tiles = quotient_up(y.height, rows) * quotient_up(y.width, columns);
+      ranked.push_back({tiles * (depth(shape) * step_cost(rows * columns, vectors) + tile_overhead),
+                        {rows, columns}});
+    }
+  }
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const Ranked& a, const Ranked& b) { return a.cost < b.cost; });
+  std::vector<ConvKernels::Tile> tiles;
+  for (const Ranked& each : ranked) tiles.push_back(each.tile);
+  return tiles;
+}
+
+Conv2dShape turned(const Conv2dShape& shape) {
+  return {.input = shape.output,
+          .output = shape.input,
+          .kernel = shape.kernel,
+          .stride = 1,
+          .padding = shape.kernel - 1 - shape.padding};
+}
+
+bool turns(const Conv2dShape& shape) {
+  return shape.stride == 1 && shape.input.channel_stride % channel_lanes == 0 &&
+         shape.output.halo >= shape.gradient_halo();
+}
+
+CpuTile cpu_tile(const Conv2dShape& shape, const ConvKernels::Tile& wanted) {
+  constexpr double worth_a_work_item =
+      4e6;  // operations, so that the launch of a work-item does not count
+  const Layout& y = shape.output;
+  const ConvKernels::Tile tile = wanted.rows > 0 ? wanted : ranked_tiles(shape).front();
+  const int vectors = vectors_of(y);
+  if (tile.rows < 1 || tile.columns < 1 || tile.rows > y.height || tile.columns > y.width ||
+      tile.rows * tile.columns * vectors > most_sums) {
+    throw Error(fmt::format("convolution: a tile of {}x{} pixels", tile.rows, tile.columns));
+  }
+  const double per_image = 2.0 * depth(shape) * y.height * y.width * vectors * channel_lanes;
+  return {vectors, tile.rows, tile.columns,
+          std::clamp(static_cast<int>(worth_a_work_item / per_image), 1, y.batch)};
+}
+
+Definitions weight_tile(const Conv2dShape& shape, int vectors) {
+  const bool whole_rows = shape.input.channel_stride == shape.input.channels;
+  const int run = shape.input.channels * (whole_rows ? shape.kernel : 1);
+  const int most = most_sums / vectors;
+  const bool whole_window = depth(shape) <= most;
+  int patch = run;
+  if (!whole_window) {
+    patch = 1;
+    const auto cost = [&](int size) { return quotient_up(run, size) * step_cost(size, vectors); };
+    for (int size = 2; size <= std::min(run, most); ++size) {
+      if (cost(size) <= cost(patch)) patch = size;
+    }
+  }
+  constexpr int cached_bytes = 32768;  // of dy, in the first-level cache
+  const int row_bytes = shape.output.width * vectors * channel_lanes * 4;
+  const int blocks = quotient_up(shape.output.height * row_bytes, cached_bytes);
+  return {fmt::format("PATCH={}", patch),
+          fmt::format("PATCH_RUNS={}", whole_window ? depth(shape) / run : 1),
+          fmt::format("GRADIENT_ROWS={}", quotient_up(shape.output.height, blocks))};
+}
+
+// ---- GPU: tiles of a work-group, 4 × 4 results a work-item ----
+
+GpuTile choose_tile(long rows, int stride) {
+  const int n = stride % 64 == 0 ? 64 : stride % 32 == 0 ? 32 : 16;
+  int m = 4096 / n;
+  while (m > 16 && m / 2 >= rows) m /= 2;
+  return {m, n};
+}
+
+GpuTile gpu_tile(long rows, int stride, const ConvKernels::Tile& wanted) {
+  if (wanted.rows == 0) return choose_tile(rows, stride);
+  const GpuTile tile{wanted.rows, wanted.columns};
+  if (tile.m % 4 != 0 || tile.n % 16 != 0 || stride % tile.n != 0 || tile.threads() < 16 ||
+      tile.threads() > 256)
+    throw Error(fmt::format("convolution: a tile of {}x{}", tile.m, tile.n));
+  return tile;
+}
+
+}  // namespace conv_tiles
+
+using namespace conv_tiles;
+
+std::string ConvKernels::name(Direction direction) const {
+  const Tile& tile = direction == Direction::forward ? forward : input_gradient;
+  if (direction != Direction::weight_gradient && tile.rows > 0)
+    return fmt::format("{}, tile {}x{}", to_string(variant), tile.rows, tile.columns);
+  if (direction == Direction::weight_gradient && groups > 0)
+    return fmt::format("{}, {} groups", to_string(variant), groups);
+  return to_string(variant);
+}
+
+namespace {
+
+using Tile = ConvKernels::Tile;
+
+ConvKernels with_tile(Variant variant, Direction direction, const Tile& tile) {
+  ConvKernels kernels{.variant = variant};
+  (direction == Direction::forward ? kernels.forward : kernels.input_gradient) = tile;
+  return kernels;
+}
+
+std::vector<ConvKernels> cpu_candidates(const Conv2dShape& shape, Direction direction) {
+  constexpr std::size_t most = 2;  // each is a program to compile
+  std::vector<ConvKernels> candidates{{.variant = Variant::cpu}};
+  if (direction == Direction::weight_gradient) return candidates;
+  if (direction == Direction::input_gradient && !turns(shape)) return candidates;
+  const auto tiles = ranked_tiles(direction == Direction::forward ? shape : turned(shape));
+  for (std::size_t i = 1; i < std::min(most, tiles.size()); ++i)
+    candidates.push_back(with_tile(Variant::cpu, direction, tiles[i]));
+  return candidates;
+}
+
+std::vector<ConvKernels> gpu_candidates(const Conv2dShape& shape, Direction direction) {
+  std::vector<ConvKernels> candidates{{.variant = Variant::gpu}};
+  if (direction == Direction::weight_gradient) {
+    candidates.push_back({.variant = Variant::gpu, .groups = 2048});
+    candidates.push_back({.variant = Variant::gpu, .groups = 128});
+    return candidates;
+  }
+  const Layout& result = direction == Direction::forward ? shape.output : shape.input;
+  const GpuTile usual =
+      choose_tile(long{result.batch} * result.height * result.width, result.channel_stride);
+  if (usual.m >= 32)
+    candidates.push_back(with_tile(Variant::gpu, direction, {usual.m / 2, usual.n}));
+  if (usual.n >= 32)
+    candidates.push_back(with_tile(Variant::gpu, direction, {usual.m, usual.n / 2}));
+  return candidates;
+}
+
+}  // namespace
+
+std::vector<ConvKernels> conv_candidates(const opencl::Device& device, const Conv2dShape& shape,
+                                         Direction direction) {
+  std::vector<ConvKernels> candidates = cpu_candidates(shape, direction);
+  const std::vector<ConvKernels> gpu = gpu_candidates(shape, direction);
+  candidates.insert(device.is_cpu() ? candidates.end() : candidates.begin(), gpu.begin(),
+                    gpu.end());
+  return candidates;
+}
+
+}  // namespace dovetail

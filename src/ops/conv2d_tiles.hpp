@@ -1,0 +1,59 @@
+// How a convolution is cut into tiles: by an estimate of their time, or as a candidate asks.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "ops/conv2d.hpp"
+
+namespace dovetail::conv_tiles {
+
+using Definitions = std::vector<std::string>;
+
+inline int quotient_up(int value, int divisor) {
+  return (value + divisor - 1) / divisor;
+}
+
+inline std::size_t size(int value) {
+  return static_cast<std::size_t>(value);
+}
+
+/// Products of one result.
+inline int depth(const Conv2dShape& shape) {
+  return shape.kernel * shape.kernel * shape.input.channels;
+}
+
+/// The convolution that computes the input gradient of a stride-1 convolution from dy.
+Conv2dShape turned(const Conv2dShape& shape);
+/// Whether the input gradient is that convolution on CPUs.
+bool turns(const Conv2dShape& shape);
+
+/// CPU: what a work-item keeps in its vector registers, and the images that it goes through.
+struct CpuTile {
+  int vectors, rows, columns, images;
+};
+/// Tiles of output pixels that a work-item can hold, by their estimated time, edges included; of
+/// equal ones the smaller first.
+std::vector<ConvKernels::Tile> ranked_tiles(const Conv2dShape& shape);
+/// `wanted`: rows and columns, or 0 × 0 for those with the least estimated time. Throws Error for
+/// one that does not fit.
+CpuTile cpu_tile(const Conv2dShape& shape, const ConvKernels::Tile& wanted);
+/// The part of a window whose weight gradient one tile holds: PATCH floats of each of PATCH_RUNS
+/// stretches.
+Definitions weight_tile(const Conv2dShape& shape, int vectors);
+
+/// GPU: what a work-group computes, 4 × 4 results a work-item.
+struct GpuTile {
+  int m, n;
+  int threads() const { return m * n / 16; }
+};
+/// @param rows    extent along m; a pixel or weight row each.
+/// @param stride  channels of the result with their padding.
+GpuTile choose_tile(long rows, int stride);
+/// The tile of choose_tile, or the one that is asked for. Throws Error for one that does not fit.
+GpuTile gpu_tile(long rows, int stride, const ConvKernels::Tile& wanted);
+
+inline constexpr int usual_groups = 512;  // of the weight gradient
+
+}  // namespace dovetail::conv_tiles

@@ -1,0 +1,199 @@
+// Checks and times candidates in turns.
+#include "plan/tuner.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "support/clock.hpp"
+#include "support/error.hpp"
+#include "support/log.hpp"
+#include "support/table.hpp"
+#include "support/text.hpp"
+
+namespace dovetail::plan {
+namespace {
+
+constexpr int law = 1;                // of choosing; to be raised when what a name means changes
+constexpr double plausible_cost = 3;  // in units of the least: guesses are not that far off
+constexpr double sample_s = 0.001;    // calls are queued for so long, then waited for
+constexpr double budget_s = 0.05;     // for one candidate, about
+constexpr int least_rounds = 3, most_rounds = 9;
+constexpr double hopeless = 3;  // times the fastest of the moment: not timed again
+constexpr double hardly =
+    0.97;  // a later candidate must take less than this share of the first's time
+
+struct Timed {
+  std::size_t candidate = 0;
+  Tuner::Trial trial;
+  int calls = 1;
+  double seconds = 0;  // of a call, the least so far: whatever disturbs a sample only adds
+  double spent_s = 0;
+
+  void sample(opencl::Device& device) {
+    const Stopwatch watch;
+    for (int i = 0; i < calls; ++i) trial.enqueue();
+    device.finish();
+    const double all = watch.seconds();
+    spent_s += all;
+    seconds = seconds > 0 ? std::min(seconds, all / calls) : all / calls;
+  }
+};
+
+/// Runs it once, which compiles; nothing where its result is wrong.
+std::optional<Timed> audition(opencl::Device& device, const std::string& problem,
+                              const std::string& name, std::size_t candidate,
+                              const std::function<Tuner::Trial(std::size_t)>& prepare) {
+  std::string fault;
+  try {
+    Timed timed{.candidate = candidate, .trial = prepare(candidate)};
+    timed.trial.enqueue();
+    device.finish();
+    fault = timed.trial.fault();
+    if (fault.empty()) return timed;
+  } catch (const Error& failure) {
+    fault = failure.what();
+  }
+  log::warn(fmt::format("{}: {} is out for {}: {}", device.info().name, name, problem, fault));
+  return std::nullopt;
+}
+
+void time_in_turns(opencl::Device& device, std::vector<Timed>& all) {
+  for (Timed& timed : all) {
+    for (int i = 0; i < least_rounds; ++i) timed.sample(device);
+    timed.calls = std::clamp(static_cast<int>(sample_s / timed.seconds), 1, 1000);
+  }
+  for (int round = 0; round < most_rounds; ++round) {
+    const double fastest =
+        std::min_element(all.begin(), all.end(), [](const Timed& a, const Timed& b) {
+          return a.seconds < b.seconds;
+        })->seconds;
+    for (Timed& timed : all) {
+      if (timed.seconds > hopeless * fastest) continue;
+      if (round < least_rounds || timed.spent_s < budget_s) timed.sample(device);
+    }
+  }
+}
+
+}  // namespace
+
+const char* to_string(Tuner::Origin origin) {
+  switch (origin) {
+    case Tuner::Origin::only:
+      return "no other";
+    case Tuner::Origin::measured:
+      return "measured";
+    case Tuner::Origin::remembered:
+      return "remembered";
+    case Tuner::Origin::told:
+      return "measured by a neighbour";
+  }
+  return "?";
+}
+
+std::string Tuner::device_text() const {
+  const DeviceInfo& info = device_.info();
+  return fmt::format("{} / {} / {} units", info.platform, info.name, info.compute_units);
+}
+
+CacheFolder::Label Tuner::label(const std::string& problem) const {
+  return {.kind = "choice",
+          .what = fmt::format("{} / {}", device_text(), problem),
+          .version = fmt::format("{} {} {}", law, device_.info().driver, kernels::digest)};
+}
+
+std::size_t Tuner::choose(const std::string& problem, const std::vector<Candidate>& candidates,
+                          const std::function<Trial(std::size_t candidate)>& prepare) {
+  if (candidates.empty()) throw Error(fmt::format("nothing computes {}", problem));
+  const auto index_of = [&](const std::string& name) -> std::optional<std::size_t> {
+    const auto at = std::find_if(candidates.begin(), candidates.end(),
+                                 [&](const Candidate& each) { return each.name == name; });
+    if (at == candidates.end()) return std::nullopt;
+    return static_cast<std::size_t>(at - candidates.begin());
+  };
+  const double least =
+      std::min_element(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
+        return a.cost < b.cost;
+      })->cost;
+  std::vector<std::size_t> plausible;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].cost <= plausible_cost * least) plausible.push_back(i);
+  }
+
+  Choice choice{.problem = problem};
+  std::optional<std::size_t> chosen;
+  if (plausible.size() == 1) chosen = plausible.front();
+  if (const auto at = told_.find(problem); !chosen && at != told_.end()) {
+    chosen = index_of(at->second);
+    choice.origin = Origin::told;
+  }
+  if (!chosen && device_.cache()) {
+    const CacheFolder::Entry entry = device_.cache()->load(label(problem));
+    if (entry.state == CacheFolder::State::sound) chosen = index_of(entry.bytes);
+    choice.origin = Origin::remembered;
+  }
+  if (!chosen) {
+    choice.origin = Origin::measured;
+    chosen = measure(choice, candidates, plausible, prepare);
+    if (device_.cache()) device_.cache()->store(label(problem), candidates[*chosen].name);
+  }
+  choice.kernels = candidates[*chosen].name;
+  choices_.push_back(std::move(choice));
+  return *chosen;
+}
+
+std::size_t Tuner::measure(Choice& choice, const std::vector<Candidate>& candidates,
+                           const std::vector<std::size_t>& plausible,
+                           const std::function<Trial(std::size_t)>& prepare) {
+  std::vector<Timed> right;
+  for (const std::size_t candidate : plausible) {
+    auto timed = audition(device_, choice.problem, candidates[candidate].name, candidate, prepare);
+    if (timed) right.push_back(std::move(*timed));
+  }
+  if (right.empty()) {
+    throw Error(
+        fmt::format("{}: no kernel computes {} rightly", device_.info().name, choice.problem),
+        "Look for a newer driver, or use another device");
+  }
+  time_in_turns(device_, right);
+  const Timed* best = &right.front();
+  for (const Timed& timed : right) {
+    choice.seconds[candidates[timed.candidate].name] = timed.seconds;
+    const double bar = best == &right.front() ? hardly : 1;
+    if (timed.seconds < bar * best->seconds) best = &timed;
+  }
+  return best->candidate;
+}
+
+Json Tuner::to_json() const {
+  Json json = Json::object();
+  for (const Choice& choice : choices_) json[choice.problem] = choice.kernels;
+  return json;
+}
+
+std::string Tuner::to_text() const {
+  std::vector<std::vector<std::string>> rows;
+  for (const Choice& choice : choices_) {
+    std::vector<std::string> times;
+    for (const auto& [name, seconds] : choice.seconds)
+      times.push_back(fmt::format("{} {:.3f} ms", name, seconds * 1e3));
+    rows.push_back({choice.problem, choice.kernels, to_string(choice.origin),
+                    fmt::format("{}", fmt::join(times, "; "))});
+  }
+  return format_table({"product", "kernels", "from", "times"}, rows);
+}
+
+std::string Tuner::tell() const {
+  Json choices = Json::object();
+  for (const Choice& choice : choices_) choices[choice.problem] = choice.kernels;
+  return Json{{"device", device_text()}, {"driver", device_.info().driver}, {"choices", choices}}
+      .dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+void Tuner::listen(const std::string& told) {
+  const Json said = Json::parse(told);
+  if (said.at("device") != device_text() || said.at("driver") != device_.info().driver) return;
+  for (const auto& [problem, name] : said.at("choices").items())
+    told_[problem] = name.get<std::string>();
+}
+
+}  // namespace dovetail::plan

@@ -1,0 +1,73 @@
+// Chooses among kernels by measurement, once per device, driver, shape and format, and remembers
+// the choice.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "device/opencl/device.hpp"
+#include "support/json.hpp"
+
+namespace dovetail::plan {
+
+/// A problem is a name that says all that a choice depends on but the device: "dense 784->256, 64
+/// rows, float32, forward".
+class Tuner {
+ public:
+  /// Remembers in device.cache(), where there is one.
+  explicit Tuner(opencl::Device& device) : device_(device) {}
+
+  /// `cost`: a guess, in any unit. What is guessed to take several times as long as the best is not
+  /// measured.
+  struct Candidate {
+    std::string name;
+    double cost = 1;
+  };
+  /// A candidate on the problem's operands. `enqueue` only enqueues. `fault`, called after the
+  /// first run, holds the result against the twin: what is wrong with it, or nothing.
+  struct Trial {
+    std::function<void()> enqueue;
+    std::function<std::string()> fault;
+  };
+
+  /// The candidate to use: the fastest whose results are right, where the first one is preferred to
+  /// others that are hardly faster. A candidate that throws Error or is at fault is out, with a
+  /// line. Throws Error where none is left.
+  std::size_t choose(const std::string& problem, const std::vector<Candidate>& candidates,
+                     const std::function<Trial(std::size_t candidate)>& prepare);
+
+  enum class Origin { only, measured, remembered, told };
+  struct Choice {
+    std::string problem;
+    std::string kernels{};
+    Origin origin = Origin::only;
+    std::map<std::string, double> seconds{};  // by candidate, of those that were measured
+  };
+  /// In the order of choosing.
+  const std::vector<Choice>& choices() const { return choices_; }
+  /// {problem: kernels}, for run.jsonl.
+  Json to_json() const;
+  /// A table: problem, kernels, where the choice is from, times.
+  std::string to_text() const;
+
+  /// The choices, for a process with the same device; it need not measure then.
+  std::string tell() const;
+  void listen(const std::string& told);
+
+ private:
+  std::string device_text() const;
+  CacheFolder::Label label(const std::string& problem) const;
+  std::size_t measure(Choice& choice, const std::vector<Candidate>& candidates,
+                      const std::vector<std::size_t>& plausible,
+                      const std::function<Trial(std::size_t)>& prepare);
+
+  opencl::Device& device_;
+  std::vector<Choice> choices_;
+  std::map<std::string, std::string> told_;
+};
+
+const char* to_string(Tuner::Origin origin);
+
+}  // namespace dovetail::plan

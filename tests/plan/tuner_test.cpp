@@ -1,0 +1,214 @@
+// Choices by measurement on a real device: the faster of two, never a wrong one, and once only.
+#include "plan/tuner.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "device/test_device.hpp"
+#include "plan/conv_problem.hpp"
+#include "plan/dense_problem.hpp"
+#include "plan/fixture.hpp"
+#include "support/scratch_folder.hpp"
+
+namespace dovetail {
+namespace {
+
+using namespace testing;
+using plan::Tuner;
+using Origin = Tuner::Origin;
+
+/// A device with a cache of its own.
+struct Host {
+  explicit Host(const std::filesystem::path& folder)
+      : device(test_device_index(), std::make_shared<CacheFolder>(folder)) {}
+  opencl::Device device;
+};
+
+/// Launches of very different cost: products of one shape, once or twenty times.
+class TunerTest : public ::testing::Test {
+ protected:
+  TunerTest() : host_(scratch_ / "cache") {
+    const Variant variant = variant_for(host_.device);
+    matmul_ = std::make_shared<Matmul>(host_.device, variant, MatmulShape{.in = 256, .out = 128});
+    problem_.emplace(host_.device, MatmulShape{.in = 256, .out = 128}, 64, ComputeFormat::float32,
+                     Direction::forward);
+  }
+
+  Tuner::Trial trial(int launches) {
+    const Tuner::Trial once = problem_->trial(matmul_);
+    return {[=] {
+              for (int i = 0; i < launches; ++i) once.enqueue();
+            },
+            once.fault};
+  }
+  /// Candidate i launches `launches[i]` times.
+  std::size_t choose(Tuner& tuner, const std::vector<int>& launches,
+                     const std::string& problem = "a product") {
+    std::vector<Tuner::Candidate> candidates;
+    for (const int count : launches) candidates.push_back({fmt::format("{} launches", count)});
+    return tuner.choose(problem, candidates, [&](std::size_t i) {
+      ++prepared_;
+      return trial(launches[i]);
+    });
+  }
+
+  ScratchFolder scratch_;
+  Host host_;
+  std::shared_ptr<Matmul> matmul_;
+  std::optional<plan::DenseProblem> problem_;
+  int prepared_ = 0;
+};
+
+TEST_F(TunerTest, TakesTheFasterOneWhereverItStands) {
+  Tuner tuner(host_.device);
+  EXPECT_EQ(choose(tuner, {20, 1}, "last"), 1u);
+  EXPECT_EQ(choose(tuner, {1, 20}, "first"), 0u);
+  EXPECT_EQ(choose(tuner, {20, 1, 20}, "middle"), 1u);
+  ASSERT_EQ(tuner.choices().size(), 3u);
+  const Tuner::Choice& choice = tuner.choices().front();
+  EXPECT_EQ(choice.origin, Origin::measured);
+  EXPECT_EQ(choice.kernels, "1 launches");
+  EXPECT_GT(choice.seconds.at("20 launches"), 3 * choice.seconds.at("1 launches"));
+  EXPECT_EQ(tuner.to_json().at("first"), "1 launches");
+  EXPECT_NE(tuner.to_text().find("middle"), std::string::npos);
+}
+
+TEST_F(TunerTest, RemembersForTheNextStart) {
+  Tuner first(host_.device), second(host_.device);
+  EXPECT_EQ(choose(first, {20, 1}), 1u);
+  EXPECT_EQ(prepared_, 2);
+  EXPECT_EQ(choose(second, {20, 1}), 1u);
+  EXPECT_EQ(prepared_, 2) << "it was measured again";
+  EXPECT_EQ(second.choices().front().origin, Origin::remembered);
+  EXPECT_EQ(choose(second, {1, 20}, "another product"), 0u);
+  EXPECT_EQ(second.choices().back().origin, Origin::measured);
+}
+
+TEST_F(TunerTest, MeasuresAnewWhereTheMemoryIsDamagedOrNamesNoCandidate) {
+  Tuner tuner(host_.device);
+  choose(tuner, {20, 1});
+  for (const auto& entry : std::filesystem::directory_iterator(scratch_ / "cache"))
+    std::ofstream(entry.path(), std::ios::app) << "damage";
+  EXPECT_EQ(choose(tuner, {20, 1}), 1u);
+  EXPECT_EQ(tuner.choices().back().origin, Origin::measured);
+  EXPECT_EQ(choose(tuner, {20, 1}), 1u);
+  EXPECT_EQ(tuner.choices().back().origin, Origin::remembered);
+  EXPECT_EQ(choose(tuner, {20, 2}), 1u) << "what it remembers is no candidate";
+  EXPECT_EQ(tuner.choices().back().origin, Origin::measured);
+}
+
+TEST_F(TunerTest, AWrongResultDisqualifiesTheFastest) {
+  Tuner tuner(host_.device);
+  // The product of other operands: the dense problem's bias in the place of its input.
+  plan::DenseProblem other(host_.device, {.in = 256, .out = 128}, 64, ComputeFormat::bf16,
+                           Direction::forward);
+  ::testing::internal::CaptureStderr();
+  const std::size_t chosen =
+      tuner.choose("a product", {{"coarse operands"}, {"nothing written"}, {"twenty launches"}},
+                   [&](std::size_t i) -> Tuner::Trial {
+                     if (i == 2) return trial(20);
+                     if (i == 1) {
+                       const Tuner::Trial right = trial(1);
+                       return {[] {}, right.fault};
+                     }
+                     // Right for float32 operands, but bf16's are asked for.
+                     return other.trial(matmul_);
+                   });
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(chosen, 2u);
+  EXPECT_NE(said.find("coarse operands is out for a product"), std::string::npos) << said;
+  EXPECT_NE(said.find("nothing written is out for a product"), std::string::npos) << said;
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 2) << said;
+}
+
+TEST_F(TunerTest, KernelsThatDoNotBuildAreOutAndWithoutAnyLeftItIsAnError) {
+  Tuner tuner(host_.device);
+  const auto prepare = [&](std::size_t i) -> Tuner::Trial {
+    if (i == 0) throw Error("it does not build");
+    return trial(1);
+  };
+  EXPECT_EQ(tuner.choose("a product", {{"broken"}, {"sound"}}, prepare), 1u);
+  EXPECT_THROW(tuner.choose("another", {{"broken"}, {"broken too"}, {"too dear", 100}},
+                            [&](std::size_t) -> Tuner::Trial { throw Error("no"); }),
+               Error);
+}
+
+TEST_F(TunerTest, WhatIsGuessedToBeFarDearerIsNotTried) {
+  Tuner tuner(host_.device);
+  EXPECT_EQ(tuner.choose("a product", {{"dear", 10}, {"cheap", 1}},
+                         [&](std::size_t) -> Tuner::Trial { throw Error("it was tried"); }),
+            1u);
+  EXPECT_EQ(tuner.choices().front().origin, Origin::only);
+}
+
+TEST_F(TunerTest, ListensToANeighbourWithTheSameDevice) {
+  Tuner first(host_.device);
+  choose(first, {20, 1}, "told");
+  Host apart(scratch_ / "another cache");
+  Tuner second(apart.device);
+  second.listen(first.tell());
+  EXPECT_EQ(choose(second, {20, 1}, "told"), 1u);
+  EXPECT_EQ(second.choices().front().origin, Origin::told);
+  Json foreign = Json::parse(first.tell());
+  foreign["device"] = "another card";
+  Tuner third(apart.device);
+  third.listen(foreign.dump());
+  choose(third, {20, 1}, "told");
+  EXPECT_EQ(third.choices().front().origin, Origin::measured);
+}
+
+// The check that stands between a driver's bug and a training: each direction, each format.
+TEST_F(TunerTest, TheTwinsCheckAcceptsEveryKernelAndFindsAForeignResult) {
+  opencl::Device& device = host_.device;
+  const Conv2dShape conv{feature_map(3, 9, 7, 20, 1), feature_map(3, 9, 7, 33, 1), 3, 1, 1};
+  const MatmulShape dense{.in = 50, .out = 32};
+  for (const Direction direction :
+       {Direction::forward, Direction::input_gradient, Direction::weight_gradient}) {
+    for (const ComputeFormat format : compute_formats) {
+      SCOPED_TRACE(fmt::format("{} {}", to_string(direction), to_string(format)));
+      const auto fault = [&](auto& problem, auto kernels) {
+        const Tuner::Trial trial = problem.trial(std::move(kernels));
+        trial.enqueue();
+        return trial.fault();
+      };
+      const ComputeFormat other =
+          format == ComputeFormat::bf16 ? ComputeFormat::float32 : ComputeFormat::bf16;
+      plan::ConvProblem convolution(device, conv, format, direction);
+      plan::DenseProblem product(device, dense, 11, format, direction);
+      for (const Variant variant : {Variant::cpu, Variant::gpu}) {
+        EXPECT_EQ(fault(convolution, std::make_shared<Conv2d>(device, variant, conv, format)), "");
+        EXPECT_NE(fault(convolution, std::make_shared<Conv2d>(device, variant, conv, other)), "");
+        EXPECT_EQ(fault(product, std::make_shared<Matmul>(device, variant, dense, format)), "");
+        EXPECT_NE(fault(product, std::make_shared<Matmul>(device, variant, dense, other)), "");
+      }
+    }
+  }
+}
+
+TEST_F(TunerTest, ATunedPlanComputesTheSameGradients) {
+  const Model model = small_cnn();
+  const RandomBatch batch = random_batch(model, 8, 3);
+  const auto gradients = [&](Tuner* tuner) {
+    Plan plan(host_.device, model, statistics_for(model),
+              {.batch = 8, .training = true, .tuner = tuner});
+    plan.load_parameters(model.initial_parameters(1));
+    plan.enqueue_gradients(batch.images, batch.labels, 0);
+    return plan.gradients(plan.map_reduction().as<float>());
+  };
+  Tuner tuner(host_.device);
+  const std::vector<float> usual = gradients(nullptr), tuned = gradients(&tuner);
+  EXPECT_EQ(tuner.choices().size(), 11u);  // four layers, but for the first one's input gradient
+  if (host_.device.is_cpu()) {
+    EXPECT_EQ(tuned, usual);
+  } else {
+    ASSERT_EQ(tuned.size(), usual.size());
+    for (std::size_t i = 0; i < tuned.size(); ++i) EXPECT_NEAR(tuned[i], usual[i], 1e-3);
+  }
+}
+
+}  // namespace
+}  // namespace dovetail
