@@ -27,15 +27,15 @@ static_assert(pe == 2 * simd, "a tile of outputs is two words of the next layer'
 static_assert(simd * 4 == burst_bytes, "a word of float32 fills one burst");
 
 // Maxima of the kernels' on-chip buffers.
-constexpr int max_kernel = 7;           // rows and columns of a window
-constexpr int max_row_words = 2048;     // of one row of a map
-constexpr int max_vector_words = 2048;  // of one window
-constexpr int max_weight_words = 2048;  // simd × pe weights a layer: 1,048,576 weights
+constexpr int max_kernel = 7;            // rows and columns of a window
+constexpr int max_row_words = 2048;      // of one row of a map
+constexpr int max_vector_words = 2048;   // of one window
+constexpr int max_weight_words = 2048;   // simd × pe weights a layer: 1,048,576 weights
 constexpr int max_forward_words = 4096;  // the same where no gradient is asked for
-constexpr int max_positions = 131072;   // of all maps that one launch sums over
-constexpr int max_tiles = 64;           // 2,048 outputs
-constexpr int max_pool = 7;             // rows and columns of a pool's window
-constexpr int max_image_bytes = 65536;  // of the network's input, as uint8
+constexpr int max_positions = 131072;    // of all maps that one launch sums over
+constexpr int max_tiles = 64;            // 2,048 outputs
+constexpr int max_pool = 7;              // rows and columns of a pool's window
+constexpr int max_image_bytes = 65536;   // of the network's input, as uint8
 constexpr int max_input_channels = 4;
 
 /// A route says which element of its pool's window a gradient goes back to, or that it stops there.

@@ -85,18 +85,17 @@ TrainResult Trainer::run() {
   activity::enter("start", 0, activity::Kind::wait);  // for the lead, which reads the checkpoint
   resume();
   make_feed();
-  const std::uint64_t steps = training_steps(settings_, schedule_);
-  const bool nothing_left = step_ >= steps;
-  while (step_ < steps && train_epoch(epochs_done_)) finish_epoch(epochs_done_);
-  result_.interrupted = step_ < steps;
+  const auto epochs = static_cast<std::uint64_t>(settings_.epochs);
+  const bool nothing_left = epochs_done_ >= epochs;
+  while (epochs_done_ < epochs && train_epoch(epochs_done_)) finish_epoch(epochs_done_);
+  result_.interrupted = epochs_done_ < epochs;
   if (nothing_left) {  // the result still has its accuracies
     calibrate();
     publish();
     validate();
   }
   finish_fpga();
-  result_.epochs =
-      std::max(static_cast<int>(epochs_done_), result_.interrupted ? 0 : settings_.epochs);
+  result_.epochs = static_cast<int>(epochs_done_);
   result_.steps = step_;
   result_.weights_sha256 = weights_sha256(plan_.parameters());
   return result_;
@@ -107,10 +106,9 @@ void Trainer::finish_epoch(std::uint64_t epoch) {
   calibrate();
   publish();  // first, so that the FPGA ranks evaluate while the GPU ranks validate
   validate();
-  if (step_ == (epoch + 1) * schedule_.steps_per_epoch()) {  // else --steps ends within the epoch
-    epochs_done_ = epoch + 1;
-    epoch_sums_ = {};
-  }
+  epochs_done_ = epoch + 1;
+  // Where --steps ends within the epoch, a longer run goes on from its sums.
+  if (step_ == epochs_done_ * schedule_.steps_per_epoch()) epoch_sums_ = {};
   save();
   poll_fpga();
   if (!is_lead()) return;

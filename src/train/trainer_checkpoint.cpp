@@ -158,11 +158,11 @@ void Trainer::save() {
   checkpoint.statistics = plan_.statistics();
   checkpoint.optimizer = settings_.optimizer.kind;
   checkpoint.optimizer_state = plan_.optimizer_state();
-  checkpoint.epoch = epochs_done_;
+  checkpoint.epoch = std::min(epochs_done_, step_ / schedule_.steps_per_epoch());  // whole ones
   checkpoint.step = step_;
   checkpoint.steps_per_epoch = schedule_.steps_per_epoch();
   checkpoint.epoch_sums = epoch_sums_;
-  if (step_ == epochs_done_ * checkpoint.steps_per_epoch || step_ == timing_.last_step)
+  if (step_ <= epochs_done_ * checkpoint.steps_per_epoch)  // validated
     checkpoint.test_accuracy = result_.test_accuracy;
   checkpoint.seed = settings_.seed;
   checkpoint.batch = static_cast<std::uint64_t>(settings_.batch);

@@ -51,7 +51,7 @@ TEST_F(Usage, StepsTakeThePlaceOfEpochs) {
           {"--epochs and --steps", "one of them"});
   const auto with = [&](const char* steps) {
     return dovetail({"train", "--data", data(), "--model", "mlp", "--batch", "40", "--out", run(),
-                     "--steps", steps});
+                     "--overwrite", "--steps", steps});
   };
   refused(with("0"), unusable_arguments, {"--steps 0 trains nothing"});
   const Outcome outcome = with("2").run(patiently_s);

@@ -99,10 +99,13 @@ TEST_F(TrainerTest, EndsAfterExactlySoManySteps) {
   EXPECT_EQ(again.steps, epoch + 3);
   EXPECT_EQ(again.trained_samples, 0u);
   EXPECT_EQ(again.weights_sha256, within.weights_sha256);
-  by_steps.steps = 3 * epoch;  // does not go on within an epoch
-  if (world().size() == 1) {
-    EXPECT_THROW(train(world(), by_steps), UsageError);
-  }
+  by_steps.learning_rate.kind = ScheduleKind::constant;
+  by_steps.out = settings(1, "longer").out;
+  by_steps.resume = false;
+  train(world(), by_steps);
+  by_steps.resume = true;  // goes on within the epoch
+  by_steps.steps = 2 * epoch;
+  EXPECT_EQ(train(world(), by_steps).weights_sha256, expected.weights_sha256);
 }
 
 TEST_F(TrainerTest, ValidationWithinAnEpochIsLoggedAndChangesNothing) {
