@@ -4,9 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <map>
-#include <memory>
 
+#include "infer/emulated_cards.hpp"
 #include "infer/reference_engine.hpp"
 #include "quant/networks.hpp"
 #include "support/error.hpp"
@@ -18,19 +17,8 @@ using quant::Network;
 using quant::pack;
 using quant::WeightPack;
 
-/// Emulated cards, one a kernel family.
-class Engines : public testing::Test {
+class Engines : public dovetail::testing::EmulatedCards<4> {
  protected:
-  static void SetUpTestSuite() { fpga::use_emulated_cards(4); }
-  static void TearDownTestSuite() { cards_.clear(); }
-  static fpga::Card& card(const std::string& family) {
-    auto& card = cards_[family];
-    if (!card) {
-      card = std::make_unique<fpga::Card>(static_cast<int>(cards_.size()) - 1,
-                                          fpga::find_xclbin(family, fpga::Backend::emulated));
-    }
-    return *card;
-  }
   static Engine make_engine(const std::string& format, int max_batch) {
     const std::string family = quant::kernel_family(format);
     return Engine(card(family), family, max_batch);
@@ -39,9 +27,6 @@ class Engines : public testing::Test {
   static void expect_equals_twin(const Network& network, const std::string& format,
                                  std::size_t count, int max_batch);
   static double relative_error(const Network& network);
-
- private:
-  static inline std::map<std::string, std::unique_ptr<fpga::Card>> cards_;
 };
 
 void Engines::expect_equals_twin(const Network& network, const std::string& format,

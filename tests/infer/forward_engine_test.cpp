@@ -6,9 +6,9 @@
 
 #include <cmath>
 #include <map>
-#include <memory>
 #include <random>
 
+#include "infer/emulated_cards.hpp"
 #include "infer/gradient_engine.hpp"
 #include "infer/reference_forward.hpp"
 #include "quant/networks.hpp"
@@ -22,27 +22,13 @@ using quant::Network;
 using quant::pack;
 using quant::WeightPack;
 
-/// Emulated cards, one a kernel family.
-class ForwardEngines : public testing::Test {
+class ForwardEngines : public dovetail::testing::EmulatedCards<3> {
  protected:
-  static void SetUpTestSuite() { fpga::use_emulated_cards(3); }
-  static void TearDownTestSuite() { cards_.clear(); }
-  static fpga::Card& card(const std::string& family) {
-    auto& card = cards_[family];
-    if (!card) {
-      card = std::make_unique<fpga::Card>(static_cast<int>(cards_.size()) - 1,
-                                          fpga::find_xclbin(family, fpga::Backend::emulated));
-    }
-    return *card;
-  }
   static ForwardEngine make_engine(const std::string& format, int max_batch) {
     const std::string family = quant::kernel_family(format);
     return ForwardEngine(card(family), family, max_batch);
   }
   static double relative_error(const Network& calibrated, const std::string& format);
-
- private:
-  static inline std::map<std::string, std::unique_ptr<fpga::Card>> cards_;
 };
 
 std::vector<float> twin(const WeightPack& weights, const std::vector<std::uint8_t>& images,

@@ -6,9 +6,9 @@
 
 #include <cmath>
 #include <map>
-#include <memory>
 #include <random>
 
+#include "infer/emulated_cards.hpp"
 #include "infer/float_gradients.hpp"
 #include "infer/reference_gradients.hpp"
 #include "quant/networks.hpp"
@@ -61,31 +61,15 @@ Network small_mlp(unsigned seed) {
   return NetworkBuilder("mlp", 1, 9, 11, seed).dense(40, true).dense(33, true).build(10);
 }
 
-/// One emulated card for each family, opened when first asked for.
-class GradientEngines : public testing::Test {
+class GradientEngines : public dovetail::testing::EmulatedCards<3> {
  protected:
-  static void SetUpTestSuite() { fpga::use_emulated_cards(3); }
-  static void TearDownTestSuite() { cards_.clear(); }
-
-  static fpga::Card& card(const std::string& format) {
-    const std::string kernels = gradient_kernels(format);
-    auto& card = cards_[kernels];
-    if (!card) {
-      card = std::make_unique<fpga::Card>(static_cast<int>(cards_.size()) - 1,
-                                          fpga::find_xclbin(kernels, fpga::Backend::emulated));
-    }
-    return *card;
-  }
-
+  static fpga::Card& card_of(const std::string& format) { return card(gradient_kernels(format)); }
   static GradientSums on_card(const Network& network, const Samples& samples,
                               const GradientOptions& options) {
-    GradientEngine engine(card(options.format), options);
+    GradientEngine engine(card_of(options.format), options);
     engine.load(pack_training(network, options.format, 7));
     return engine.gradients(samples.images, samples.labels, 11);
   }
-
- private:
-  static inline std::map<std::string, std::unique_ptr<fpga::Card>> cards_;
 };
 
 void expect_equal(const GradientSums& got, const GradientSums& expected) {
@@ -219,7 +203,7 @@ TEST_F(GradientEngines, StochasticRoundingIsReproducibleAndUnbiased) {
   const Network network = small_mlp(5);
   const Samples samples = samples_for(network, 16, 8);
   const GradientOptions options{.format = "int4", .seed = 3};
-  GradientEngine engine(card("int4"), options);
+  GradientEngine engine(card_of("int4"), options);
   engine.load(pack_training(network, "int4", 1));
   const auto bias_sums = [&](std::uint64_t draw) {
     return engine.gradients(samples.images, samples.labels, draw).parameters.back().value.values;
@@ -244,11 +228,11 @@ TEST_F(GradientEngines, ErrorFeedbackGivesLaterWhatRoundingTook) {
   const Network network = small_mlp(5);
   const Samples samples = samples_for(network, 8, 8);
   GradientOptions options{.format = "int4", .stochastic = false};
-  GradientEngine exact_engine(card("int4"), options);
+  GradientEngine exact_engine(card_of("int4"), options);
   options.quantise_sums = true;
-  GradientEngine rounded_engine(card("int4"), options);
+  GradientEngine rounded_engine(card_of("int4"), options);
   options.error_feedback = true;
-  GradientEngine fed_engine(card("int4"), options);
+  GradientEngine fed_engine(card_of("int4"), options);
   for (GradientEngine* engine : {&exact_engine, &rounded_engine, &fed_engine})
     engine->load(pack_training(network, "int4", 1));
   const auto total = [&](GradientEngine& engine) {
@@ -274,7 +258,7 @@ TEST_F(GradientEngines, ErrorFeedbackGivesLaterWhatRoundingTook) {
 TEST_F(GradientEngines, SaysWhatIsWrong) {
   const Network network = small_mlp(1);
   const Samples samples = samples_for(network, 2, 1);
-  GradientEngine engine(card("int8"), {.format = "int8"});
+  GradientEngine engine(card_of("int8"), {.format = "int8"});
   EXPECT_THROW(engine.gradients(samples.images, samples.labels, 0), Error);
   EXPECT_THROW(engine.load(pack_training(network, "int6", 1)), Error);
   EXPECT_THROW(engine.load(pack_training(network, "bfp8", 1)), Error);
@@ -282,13 +266,13 @@ TEST_F(GradientEngines, SaysWhatIsWrong) {
   EXPECT_THROW(engine.gradients(samples.images, std::vector<std::int32_t>{1}, 0), Error);
   EXPECT_THROW(engine.gradients(samples.images, std::vector<std::int32_t>{1, 10}, 0), Error);
   EXPECT_EQ(engine.gradients({}, {}, 0).samples, 0U);
-  EXPECT_THROW(GradientEngine(card("int8"), {.error_feedback = true}), UsageError);
-  EXPECT_THROW(GradientEngine(card("int8"), {.max_batch = 0}), UsageError);
-  EXPECT_THROW(GradientEngine(card("int8"), {.format = "float32"}), UsageError);
+  EXPECT_THROW(GradientEngine(card_of("int8"), {.error_feedback = true}), UsageError);
+  EXPECT_THROW(GradientEngine(card_of("int8"), {.max_batch = 0}), UsageError);
+  EXPECT_THROW(GradientEngine(card_of("int8"), {.format = "float32"}), UsageError);
 }
 
 TEST_F(GradientEngines, TakesNewWeightsAndOtherShapes) {
-  GradientEngine engine(card("int8"), {.format = "int8"});
+  GradientEngine engine(card_of("int8"), {.format = "int8"});
   ReferenceGradients twin({.format = "int8"});
   for (const Network& network : {small_mlp(1), small_mlp(2), strided(1), small_mlp(1)}) {
     const Samples samples = samples_for(network, 4, 9);
