@@ -81,7 +81,7 @@ Network norms_folded(Network network) {
   return network;
 }
 
-class ForwardFormats : public ForwardEngines, public testing::WithParamInterface<const char*> {};
+class ForwardFormats : public ForwardEngines, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(ForwardFormats, EqualsTheTwinBitForBit) {
   const unsigned seed = std::random_device{}();
@@ -115,7 +115,7 @@ TEST_P(ForwardFormats, AnImagesLogitsDoNotDependOnItsNeighbours) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, ForwardFormats,
-                         testing::Values("fixed8", "fixed16", "bfp8", "bfp4", "int6", "int12"),
+                         ::testing::Values("fixed8", "fixed16", "bfp8", "bfp4", "int6", "int12"),
                          [](const auto& format) { return std::string(format.param); });
 
 /// Mean |engine − float| over the logits' standard deviation, on images that calibration did not

@@ -99,7 +99,7 @@ double cosine(const GradientSums& got, const std::vector<Values>& expected) {
   return dot / std::sqrt(a * b);
 }
 
-class EveryFormat : public GradientEngines, public testing::WithParamInterface<const char*> {};
+class EveryFormat : public GradientEngines, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(EveryFormat, EqualsTheTwinBitForBit) {
   const unsigned seed = std::random_device{}();
@@ -121,8 +121,8 @@ TEST_P(EveryFormat, EqualsTheTwinBitForBit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat,
-                         testing::Values("int8", "int6", "int4", "fixed8", "fixed16", "int12",
-                                         "bfp8", "bfp5", "bfp4"),
+                         ::testing::Values("int8", "int6", "int4", "fixed8", "fixed16", "int12",
+                                           "bfp8", "bfp5", "bfp4"),
                          [](const auto& format) { return std::string(format.param); });
 
 TEST_F(GradientEngines, CnnEqualsItsTwinBitForBit) {
