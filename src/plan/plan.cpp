@@ -211,9 +211,7 @@ opencl::Mapping Plan::map_reduction() {
 }
 
 bool Plan::gradients_are_finite(std::span<const float> reduction) const {
-  const auto gradients = reduction.first(arena_.elements());
-  return std::all_of(gradients.begin(), gradients.end(),
-                     [](float value) { return std::isfinite(value); });
+  return all_finite(reduction.first(arena_.elements()));
 }
 
 bool Plan::emulates_format() const {
