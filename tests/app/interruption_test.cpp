@@ -70,7 +70,7 @@ TEST_F(Interruption, ASignalToAnyRankStopsAllWithACheckpointAndTheDocumentedCode
 }
 
 TEST_F(Interruption, AnInterruptedSlurmJobIsQueuedAgainAndThenResumes) {
-  // No Slurm here: a script in its place writes down what it was asked.
+  // A script in the place of Slurm's own writes down what it was asked.
   const fs::path bin = folder() / "bin", asked = folder() / "asked";
   fs::create_directories(bin);
   replace_file_text(bin / "scontrol",
@@ -80,11 +80,13 @@ TEST_F(Interruption, AnInterruptedSlurmJobIsQueuedAgainAndThenResumes) {
   for (const Words& more : {long_run(), ranks()})
     words.insert(words.end(), more.begin(), more.end());
   const auto job = [&](const Words& launcher) {
-    return dovetail_job(has_card() ? 3 : 2, words, launcher)
+    // Set for the rank itself: mpirun puts its own folder first, where a real scontrol may lie.
+    Words in_rank{"env", "PATH=" + bin.string() + ":" + std::getenv("PATH")};
+    in_rank.insert(in_rank.end(), launcher.begin(), launcher.end());
+    return dovetail_job(has_card() ? 3 : 2, words, in_rank)
         .with("SLURM_JOB_ID", "4711")
         .with("OMPI_MCA_ras", "^slurm")
-        .with("OMPI_MCA_plm", "^slurm")
-        .with("PATH", bin.string() + ":" + std::getenv("PATH"));
+        .with("OMPI_MCA_plm", "^slurm");
   };
   const Outcome first = job(once("slurm", "epoch", 1, "kill -USR1 $$")).run(job_limit_s);
   EXPECT_EQ(first.exit_code, interrupted) << first.text();
