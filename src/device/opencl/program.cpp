@@ -1,6 +1,9 @@
 // Builds kernel sources for a device, or loads what was built before, and hands out their kernels.
 #include <CL/cl.h>
 
+#include <chrono>
+#include <thread>
+
 #include "device/opencl/check.hpp"
 #include "device/opencl/device.hpp"
 #include "device/opencl/handles.hpp"
@@ -20,6 +23,13 @@ std::string build_log(cl_program program, cl_device_id device) {
   clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, bytes, text.data(), nullptr);
   while (!text.empty() && (text.back() == '\0' || text.back() == '\n')) text.pop_back();
   return text;
+}
+
+/// Where processes build the same program at the same time, PoCL 3.1 may fail one of them for the
+/// files of its cache that another one is writing: without a word of the compiler's. (Seen with 24
+/// processes and an empty cache, about one in 30.)
+bool names_an_error(const std::string& log) {
+  return log.find("error") != std::string::npos;
 }
 
 /// Empty where the driver gives none.
@@ -102,16 +112,22 @@ bool Device::load(const CacheFolder::Label& label, const std::string& options, P
 }
 
 void Device::compile(const kernels::Source& source, const std::string& options, Program& program) {
+  constexpr int tries = 5;
   const char* text = source.text.data();
   const std::size_t length = source.text.size();
-  cl_int status = CL_SUCCESS;
-  cl_program handle = clCreateProgramWithSource(handles_->context, 1, &text, &length, &status);
-  check(status, "clCreateProgramWithSource");
-  program.program_ = own_program(handle);
-  status = clBuildProgram(handle, 1, &handles_->device, options.c_str(), nullptr, nullptr);
-  if (status != CL_SUCCESS) {
-    throw Error(fmt::format("{}: kernels/{}.cl does not build with {}; the compiler says:\n{}\n",
-                            info_.name, source.name, options, build_log(handle, handles_->device)));
+  for (int attempt = 1;; ++attempt) {
+    cl_int status = CL_SUCCESS;
+    cl_program handle = clCreateProgramWithSource(handles_->context, 1, &text, &length, &status);
+    check(status, "clCreateProgramWithSource");
+    program.program_ = own_program(handle);
+    status = clBuildProgram(handle, 1, &handles_->device, options.c_str(), nullptr, nullptr);
+    if (status == CL_SUCCESS) break;
+    const std::string log = build_log(handle, handles_->device);
+    if (attempt == tries || names_an_error(log)) {
+      throw Error(fmt::format("{}: kernels/{}.cl does not build with {}; the compiler says:\n{}\n",
+                              info_.name, source.name, options, log));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100 * attempt));
   }
   ++builds_.compiled;
 }
