@@ -22,6 +22,7 @@ not done again. Ends with results.json, table.md and plot.svg in the folder of t
   --data DIR          the data set; made where it is missing (default: data/fashion-mnist)
   --wrong-data DIR    the same with 10 % of the training labels wrong; made where it is missing (default: DATA-wrong)
   --out DIR           where the runs go (default: runs/boost-ablation)
+  --add-to FILE       skip the runs that this results.json of an earlier call holds, and keep them in the new one
   --list              print the rows that would run, and do nothing
 
 DOVETAIL=FILE                   the program (default: build/release/dovetail)
@@ -85,12 +86,12 @@ END
 patterns=()
 seeds=5 steps=1407 validate_every=50 gpus=0 stop_after=0 list=false
 parallel=$((($(nproc) + 1) / 2))
-shards=data/fashion-mnist wrong_shards='' out=runs/boost-ablation
+shards=data/fashion-mnist wrong_shards='' out=runs/boost-ablation earlier=''
 while (($# > 0)); do
   case "$1" in
     --help | -h) usage; exit 0 ;;
     --list) list=true; shift; continue ;;
-    --rows | --seeds | --steps | --validate-every | --parallel | --gpus | --stop-after | --data | --wrong-data | --out) ;;
+    --rows | --seeds | --steps | --validate-every | --parallel | --gpus | --stop-after | --data | --wrong-data | --out | --add-to) ;;
     *) usage >&2; exit 2 ;;
   esac
   if (($# < 2)); then usage >&2; exit 2; fi
@@ -102,6 +103,7 @@ while (($# > 0)); do
     --data) shards=$(realpath -m "$2") ;;
     --wrong-data) wrong_shards=$(realpath -m "$2") ;;
     --out) out=$(realpath -m "$2") ;;
+    --add-to) earlier=$(realpath -m "$2") ;;
   esac
   case "$1" in
     --seeds) seeds=$2 ;;
@@ -140,9 +142,10 @@ chosen_rows() {
   done
 }
 
-# is_done FOLDER: a run of this many steps ended there.
+# is_done ROW SEED: a run of this many steps ended, here or in the earlier results.
 is_done() {
-  local summary="$1/summary.json"
+  local summary="$out/$1/$2/summary.json"
+  if [[ "$known" == *"<$1 $2>"* ]]; then return 0; fi
   grep -Eqs "^  \"steps\": $steps,?\$" "$summary" || return 1
   ! grep -Eq '^  "status":' "$summary" || grep -Eq '^  "status": "done"' "$summary"
 }
@@ -152,7 +155,7 @@ open_runs() {
   local row weight data fpga options seed
   while read -r _ row _ weight data fpga _ options; do
     for ((seed = 1; seed <= seeds; ++seed)); do
-      if ! is_done "$out/$row/$seed"; then echo "$weight $row $seed $data $fpga $options"; fi
+      if ! is_done "$row" "$seed"; then echo "$weight $row $seed $data $fpga $options"; fi
     done
   done <<<"$rows" | sort -k1,1nr -s
 }
@@ -193,7 +196,7 @@ await_one() {
   local pid=0 code=0
   wait -n -p pid "${!slot_of[@]}" || code=$?
   done_runs=$((done_runs + 1))
-  if ((code == 0)) && is_done "$out/${run_of[$pid]}"; then
+  if ((code == 0)) && is_done "${run_of[$pid]%/*}" "${run_of[$pid]#*/}"; then
     say "$done_runs/$open ${run_of[$pid]}, after $SECONDS s"
   else
     say "$done_runs/$open ${run_of[$pid]} FAILED, see $out/${run_of[$pid]}/log.txt"
@@ -239,6 +242,8 @@ run_all() {
 main() {
   rows=$(chosen_rows)
   [[ -n "$rows" ]] || { say "${0##*/}: no row matches ${patterns[*]}" >&2; exit 2; }
+  known=''
+  if [[ -n "$earlier" ]]; then known=$(python3 "$report" list "$earlier" | sed 's/.*/<&>/') || die "cannot read $earlier"; fi
   runs=$(open_runs)
   open=$(grep -c . <<<"$runs" || true)
   done_runs=0
@@ -257,7 +262,7 @@ main() {
   table >"$out/rows.txt"
 
   run_all
-  python3 "$report" collect "$out" --steps "$steps" --json "$out/results.json"
+  python3 "$report" collect "$out" --steps "$steps" --json "$out/results.json" ${earlier:+--add-to "$earlier"}
   python3 "$report" draw "$out/results.json" --table "$out/table.md" --plot "$out/plot.svg"
   say "$(cat "$out/table.md")"
   say "Results: $out/results.json, table.md, plot.svg"

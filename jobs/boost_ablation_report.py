@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes one JSON file of the runs of jobs/boost-ablation.sh, and a table and a plot of that file.
 
-    boost_ablation_report.py collect RUNS --json FILE [--steps N]
+    boost_ablation_report.py collect RUNS --json FILE [--steps N] [--add-to FILE]
+    boost_ablation_report.py list FILE
     boost_ablation_report.py draw FILE [--table FILE.md] [--plot FILE.svg]
 
 Needs Python's standard library alone. Intervals are 95 % confidence intervals of the mean (Student's t); a gain is the
@@ -74,6 +75,7 @@ def read_rows(runs_folder):
 
 
 def collect(runs_folder, steps):
+    """The done runs of so many steps (None: of any number), row by row."""
     rows = []
     for row in read_rows(runs_folder):
         folders = [f for f in (runs_folder / row["row"]).glob("*") if f.name.isdigit()]
@@ -81,9 +83,20 @@ def collect(runs_folder, steps):
         row["runs"] = [run for run in found if run and (steps is None or run["steps"] == steps)]
         if row["runs"]:
             rows.append(row)
-    if not rows:
-        sys.exit(f"{runs_folder}: no run is done" + (f" that has {steps} steps" if steps else ""))
     return {"threshold": THRESHOLD, "rows": rows}
+
+
+def add(earlier, results, names):
+    """All rows and seeds of both, in the order of names; where both have a run, the newer one. Of a row that is run with
+    other options now, the earlier runs are left out."""
+    rows = {row["row"]: row for row in earlier["rows"]}
+    for row in results["rows"]:
+        old = rows.get(row["row"])
+        if old and old["options"] == row["options"]:
+            runs = {run["seed"]: run for run in old["runs"] + row["runs"]}
+            row["runs"] = [runs[seed] for seed in sorted(runs)]
+        rows[row["row"]] = row
+    return {"threshold": THRESHOLD, "rows": [rows[name] for name in names if name in rows]}
 
 
 def compact(results):
@@ -248,15 +261,29 @@ def main():
     collecting.add_argument("runs", type=pathlib.Path)
     collecting.add_argument("--json", type=pathlib.Path, required=True)
     collecting.add_argument("--steps", type=int, help="only runs of so many steps")
+    collecting.add_argument("--add-to", type=pathlib.Path, help="keep the runs of this file of earlier results, too")
+    listing = commands.add_parser("list", help="prints ROW SEED of each run in that file")
+    listing.add_argument("json", type=pathlib.Path)
     drawing = commands.add_parser("draw", help="makes a table and a plot of that file")
     drawing.add_argument("json", type=pathlib.Path)
     drawing.add_argument("--table", type=pathlib.Path)
     drawing.add_argument("--plot", type=pathlib.Path)
     arguments = parser.parse_args()
     if arguments.command == "collect":
-        arguments.json.write_text(compact(collect(arguments.runs, arguments.steps)))
+        results = collect(arguments.runs, arguments.steps)
+        if arguments.add_to:
+            names = [row["row"] for row in read_rows(arguments.runs)]
+            results = add(json.loads(arguments.add_to.read_text()), results, names)
+        if not results["rows"]:
+            sys.exit(f"{arguments.runs}: no run is done" + (f" that has {arguments.steps} steps" if arguments.steps else ""))
+        arguments.json.write_text(compact(results))
         return
     results = json.loads(arguments.json.read_text())
+    if arguments.command == "list":
+        for row in results["rows"]:
+            for run in row["runs"]:
+                print(row["row"], run["seed"])
+        return
     if arguments.table:
         arguments.table.write_text(table(results))
     if arguments.plot:

@@ -24,7 +24,7 @@ END
 # Both rows, one seed, five steps.
 ablation() {
   "$repository/jobs/boost-ablation.sh" --rows "${rows[0]}" --rows "${rows[1]}" --seeds 1 --steps 5 --validate-every 2 \
-    --parallel 1 --data "$scratch/data" --out "$scratch/runs"
+    --parallel 1 --data "$scratch/data" --out "$scratch/runs" "$@"
 }
 
 ablation
@@ -55,6 +55,19 @@ rm "$scratch/runs/${rows[0]}/1/summary.json"
 [[ "$(ablation)" == *"; 1 runs to do"* ]]
 weights() { grep -o '"weights_sha256": "[0-9a-f]*"'; }
 [[ "$(weights <"$scratch/runs/results.json")" == "$(weights <<<"$before")" ]]
+
+# Earlier results stand for the runs themselves, and are kept.
+[[ "$(ablation --out "$scratch/elsewhere" --add-to "$scratch/runs/results.json")" == *"; 0 runs to do"* ]]
+cmp "$scratch/elsewhere/results.json" "$scratch/runs/results.json"
+python3 - "$scratch/runs/results.json" "$scratch/part.json" <<'END'
+import json, sys
+results = json.load(open(sys.argv[1]))
+del results["rows"][0]
+json.dump(results, open(sys.argv[2], "w"))
+END
+rm -r "$scratch/elsewhere"
+[[ "$(ablation --out "$scratch/elsewhere" --add-to "$scratch/part.json")" == *"; 1 runs to do"* ]]
+[[ "$(weights <"$scratch/elsewhere/results.json")" == "$(weights <<<"$before")" ]]
 
 # A run that fails is named, and what is done is collected all the same.
 rm "$scratch/runs/results.json" "$scratch/runs/${rows[1]}/1/summary.json" "$scratch"/data-wrong/train-*.h5
