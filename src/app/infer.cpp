@@ -58,7 +58,7 @@ bool parse(const Arguments& arguments, InferOptions& options) {
   options.cache.add_to(line);
   options.placement.add_to(line,
                            "ranks that infer in float32; all of them where that is the format",
-                           "ranks that infer in int8; all of them where that is the format");
+                           "ranks that infer on cards; all of them where the format is not float32");
   for (const char* name : {"checkpoint", "data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
   if (options.format != "float32" && !quant::is_inference_format(options.format)) {
