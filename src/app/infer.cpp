@@ -56,9 +56,9 @@ bool parse(const Arguments& arguments, InferOptions& options) {
            "how low precision chooses the activations' ranges: max, percentile or mse");
   line.add("out", out, "the file to write, such as predictions.h5");
   options.cache.add_to(line);
-  options.placement.add_to(line,
-                           "ranks that infer in float32; all of them where that is the format",
-                           "ranks that infer on cards; all of them where the format is not float32");
+  options.placement.add_to(
+      line, "ranks that infer in float32; all of them where that is the format",
+      "ranks that infer on cards; all of them where the format is not float32");
   for (const char* name : {"checkpoint", "data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
   if (options.format != "float32" && !quant::is_inference_format(options.format)) {
