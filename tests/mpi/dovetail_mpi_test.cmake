@@ -19,6 +19,7 @@ function(dovetail_mpi_run name)
   if(NOT RUN_TIMEOUT)
     set(RUN_TIMEOUT 60)
   endif()
+  math(EXPR RUN_TIMEOUT "${RUN_TIMEOUT} * ${DOVETAIL_TEST_PATIENCE}")
   # The watchdog inside speaks before ctest loses patience.
   math(EXPR ctest_timeout "${RUN_TIMEOUT} + 10")
   foreach(ranks IN LISTS RUN_RANKS)

@@ -1,26 +1,25 @@
-// What the emulated card costs by itself: a launch and a transfer, printed, and held far from
-// useless.
+// What the emulated card costs by itself, launches and transfers: a benchmark, to be run by hand on
+// a quiet machine. No figure of an FPGA.
+#include <cstdio>
+#include <vector>
+
 #include "hls/card_fixture.hpp"
 #include "support/clock.hpp"
 
 namespace dovetail::fpga {
 namespace {
 
-TEST(CardSpeed, LaunchesInMicroseconds) {
-  Card card(0, fixture_xclbin());
+void time_launches(Card& card) {
   VectorAddition addition(card, 16);
   for (int i = 0; i < 100; ++i) addition.run();
   const int launches = 5000;
   const Stopwatch watch;
   for (int i = 0; i < launches; ++i) addition.run();
-  const double mean_us = watch.seconds() / launches * 1e6;
-  std::printf("mean launch %.1f us\n", mean_us);
-  EXPECT_LT(mean_us, 200);  // the machine may be busy; quiet it is below 20
+  std::printf("mean launch %.1f us\n", watch.seconds() / launches * 1e6);
 }
 
-TEST(CardSpeed, TransfersGigabytesPerSecond) {
-  Card card(0, fixture_xclbin());
-  Kernel vadd = card.kernel("vadd");
+void time_transfers(Card& card) {
+  const Kernel vadd = card.kernel("vadd");
   std::vector<char> data(std::size_t{16} << 20, 1);
   Buffer buffer = card.allocate(data.size(), vadd, 0);
   const int rounds = 20;
@@ -33,8 +32,15 @@ TEST(CardSpeed, TransfersGigabytesPerSecond) {
   const double written = rate([&] { buffer.write(data.data(), data.size()); });
   const double read = rate([&] { buffer.read(data.data(), data.size()); });
   std::printf("write %.1f GB/s, read %.1f GB/s, host copies included\n", written, read);
-  EXPECT_GT(std::min(written, read), 0.2);
 }
 
 }  // namespace
 }  // namespace dovetail::fpga
+
+int main() {
+  using namespace dovetail::fpga;
+  use_emulated_cards(1);
+  Card card(0, fixture_xclbin());
+  time_launches(card);
+  time_transfers(card);
+}
