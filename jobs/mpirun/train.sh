@@ -5,16 +5,23 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 usage() {
   cat <<END
-Usage: jobs/mpirun/train.sh [HOSTS] [MORE_OPTIONS...]
+Usage: jobs/mpirun/train.sh [--dry-run] [HOSTS] [MORE_OPTIONS...]
 
-Trains \`cnn\` on Fashion-MNIST over the hosts of a host file, 8 GPU ranks and 2 FPGA ranks; edit it for your cluster.
-Build and make the shards first (jobs/quickstart.sh does both).
+Trains \`cnn\` on Fashion-MNIST over the hosts of a host file. jobs/site.env, or the file that DOVETAIL_SITE names, says
+how many nodes and devices there are, and the options of mpirun. Build and make the shards first (jobs/quickstart.sh
+does both). Every host sees this folder at the same path (NFS, Lustre …), or has a copy of it there.
 
+  --dry-run       print the command
   HOSTS           a host file of Open MPI (default: jobs/mpirun/hosts)
   MORE_OPTIONS    go to \`dovetail train\`
 END
 }
 
+dry_run=
+if [[ "${1:-}" == --dry-run ]]; then
+  dry_run="echo"
+  shift
+fi
 case "${1:-}" in
   --help | -h) usage; exit 0 ;;
   -*) usage >&2; exit 2 ;;
@@ -22,8 +29,11 @@ esac
 hosts=${1:-jobs/mpirun/hosts}
 if (($# > 0)); then shift; fi
 
-# Every host sees this folder at the same path (NFS, Lustre …), or has a copy of it there.
-# Ranks of a host are not bound to cores: a rank drives a device and reads ahead in threads.
-exec mpirun --hostfile "$hosts" --map-by slot --bind-to none build/release/dovetail train \
-  --data data/fashion-mnist --model cnn --batch 1024 --epochs 3 --gpu-ranks 8 --fpga-ranks 2 \
-  --out runs/hosts "$@"
+# shellcheck source=jobs/launch.sh
+source jobs/launch.sh
+read_site
+prepare_node
+count_ranks "$gpu_nodes" "$fpga_nodes"
+set_training runs/hosts "$@"
+set_mpirun_options
+exec $dry_run mpirun --hostfile "$hosts" -n $((gpu_ranks + fpga_ranks)) "${mpirun_options[@]}" "${training[@]}"

@@ -1,0 +1,94 @@
+# How the scripts in jobs/mpirun and jobs/slurm start a job at this site. Sourced from the repository's root, not run.
+# shellcheck shell=bash
+
+die() {
+  printf '%s: %s\n' "${job_script:-${0##*/}}" "$*" >&2
+  exit 1
+}
+
+# read_site: the settings of DOVETAIL_SITE, or of jobs/site.env.
+read_site() {
+  site=${DOVETAIL_SITE:-jobs/site.env}
+  [[ -r "$site" ]] || die "cannot read $site. Set DOVETAIL_SITE to a file like jobs/site.env"
+  # shellcheck source=jobs/site.env
+  source "$site"
+  [[ "$launcher" == mpirun || "$launcher" == srun ]] || die "$site: launcher=$launcher; known are mpirun and srun"
+}
+
+# prepare_node: what a shell on a node needs before MPI and the program run.
+prepare_node() {
+  ((${#modules[@]} == 0)) || module load "${modules[@]}"
+  if [[ -n "$xrt_setup" && -r "$xrt_setup" ]]; then
+    # shellcheck source=/dev/null
+    source "$xrt_setup" >/dev/null
+  fi
+  # Open MPI runs as root only when told twice; in a container root is the usual user.
+  if ((EUID == 0)); then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  fi
+}
+
+# count_ranks GPU_NODES FPGA_NODES: how many ranks of each role they run, in gpu_ranks and fpga_ranks.
+count_ranks() {
+  gpu_ranks=$(($1 * gpus_per_node))
+  fpga_ranks=$(($2 * cards_per_node + emulated_cards))
+  ((gpu_ranks > 0)) || die "no GPU node, so no rank would train. See gpu_nodes and gpu_feature in $site"
+}
+
+# spread GPU_NODES FPGA_NODES: "HOST RANKS" a line, from two lists of names that a space separates.
+spread() {
+  local node extra=$emulated_cards
+  for node in $1; do
+    echo "$node $((gpus_per_node + extra))"
+    extra=0
+  done
+  for node in $2; do echo "$node $cards_per_node"; done
+}
+
+# The options of mpirun at this site, in mpirun_options.
+set_mpirun_options() {
+  mpirun_options=("${mpi_options[@]}")
+  if [[ -n "$network_interface" ]]; then
+    mpirun_options+=(--mca btl_tcp_if_include "$network_interface" --mca oob_tcp_if_include "$network_interface")
+  fi
+}
+
+# set_training OUT MORE_OPTIONS...: the command of one rank, in training. What MORE_OPTIONS says goes before what stands here.
+set_training() {
+  local out=$1 option value
+  shift
+  training=(bash jobs/rank.sh "$site" train --gpu-ranks "$gpu_ranks" --fpga-ranks "$fpga_ranks")
+  if ((emulated_cards > 0)); then training+=(--fpga-backend emulated); fi
+  while read -r option value; do
+    [[ " $* " == *" $option"[\ =]* ]] || training+=("$option" "$value")
+  done <<<"--data $data
+--model cnn
+--batch 1024
+--epochs 3
+--out $out"
+  training+=("$@")
+}
+
+# Slurm's notice (#SBATCH --signal=B:USR1@120) comes to the script alone. mpirun passes on none, so Slurm itself is asked
+# to signal all processes of the job; each rank that gets it is enough.
+pass_on_notice() {
+  noticed=true
+  trap '' USR1
+  echo "Slurm's notice: the ranks are asked for a checkpoint"
+  scancel --full --signal=USR1 "$SLURM_JOB_ID"
+}
+
+# under_notice COMMAND...: runs it and waits, passing on Slurm's notice. Its exit code is the command's.
+under_notice() {
+  local code=0 job
+  noticed=false
+  trap pass_on_notice USR1
+  "$@" &
+  job=$!
+  wait "$job" || code=$?
+  if $noticed; then # which has broken off the wait
+    code=0
+    wait "$job" || code=$?
+  fi
+  return "$code"
+}

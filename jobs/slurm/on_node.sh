@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Runs a command on a node of a heterogeneous Slurm job, as ssh would: on_node.sh NODE COMMAND...
+set -euo pipefail
+node=$1
+shift
+for ((group = 0; group < SLURM_HET_SIZE; group++)); do
+  nodes=SLURM_JOB_NODELIST_HET_GROUP_$group
+  if scontrol show hostnames "${!nodes}" | grep -qxF "$node"; then
+    exec srun --het-group="$group" --nodelist="$node" --nodes=1 --ntasks=1 --overlap --kill-on-bad-exit=1 sh -c "$*"
+  fi
+done
+echo "on_node.sh: $node is in no component of job $SLURM_JOB_ID" >&2
+exit 1
