@@ -69,18 +69,19 @@ set_training() {
   training+=("$@")
 }
 
-# Slurm's notice (#SBATCH --signal=B:USR1@120) comes to the script alone. mpirun passes on none, so Slurm itself is asked
-# to signal all processes of the job; each rank that gets it is enough.
+# Slurm's notice (#SBATCH --signal=B:USR1@120) comes to the script alone. srun passes it on to its tasks; mpirun passes on
+# none, but its children do: ranks of this node, and the srun that started its daemons, which tell their ranks. One rank
+# that gets it is enough.
 pass_on_notice() {
   noticed=true
-  trap '' USR1
   echo "Slurm's notice: the ranks are asked for a checkpoint"
-  scancel --full --signal=USR1 "$SLURM_JOB_ID"
+  pkill -USR1 --parent "$job" || true
+  kill -USR1 "$job" || true
 }
 
 # under_notice COMMAND...: runs it and waits, passing on Slurm's notice. Its exit code is the command's.
 under_notice() {
-  local code=0 job
+  local code=0
   noticed=false
   trap pass_on_notice USR1
   "$@" &

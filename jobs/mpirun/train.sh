@@ -36,4 +36,5 @@ prepare_node
 count_ranks "$gpu_nodes" "$fpga_nodes"
 set_training runs/hosts "$@"
 set_mpirun_options
+if ((emulated_cards > 0)); then mpirun_options+=(--oversubscribe); fi
 exec $dry_run mpirun --hostfile "$hosts" -n $((gpu_ranks + fpga_ranks)) "${mpirun_options[@]}" "${training[@]}"

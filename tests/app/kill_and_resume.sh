@@ -19,22 +19,9 @@ fail() {
   exit 1
 }
 
-bytes() {
-  local value
-  for value; do printf %b "\\0$(printf %03o "$value")"; done
-}
-# Noise with the classes 0 to 9 in turn: whether it can be learnt does not matter here.
-make_split() { # SPLIT SAMPLES
-  local i
-  { bytes 0 0 8 3 0 0 $(($2 / 256)) $(($2 % 256)) 0 0 0 28 0 0 0 28 && head -c $(($2 * 784)) /dev/urandom; } \
-    >"$scratch/images"
-  { bytes 0 0 8 1 0 0 $(($2 / 256)) $(($2 % 256)) && for ((i = 0; i < $2; i++)); do bytes $((i % 10)); done; } \
-    >"$scratch/labels"
-  "$program" shard --format idx --images "$scratch/images" --labels "$scratch/labels" --split "$1" --out "$scratch/data" \
-    >"$scratch/output"
-}
-make_split train 600
-make_split test 200
+# shellcheck source=tests/app/noise_shards.sh
+source "$(dirname "${BASH_SOURCE[0]}")/noise_shards.sh"
+noise_shards "$program" "$scratch/data" 600 200
 
 # train FOLDER OPTIONS...: as a shell's child of its own, so that it can be killed.
 train() {

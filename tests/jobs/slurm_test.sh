@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Submits the scripts in jobs/slurm to a real Slurm of two nodes on this machine: slurm_test.sh PROGRAM HAS_CARD
+set -euo pipefail
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+program=$(realpath "$1") has_card=$2
+# shellcheck source=tests/jobs/slurm_cluster.sh
+source "$repository/tests/jobs/slurm_cluster.sh"
+# shellcheck source=tests/app/noise_shards.sh
+source "$repository/tests/app/noise_shards.sh"
+reason=$(why_no_cluster)
+if [[ -n "$reason" ]]; then
+  echo "skipped: $reason"
+  exit 77
+fi
+
+scratch=$(mktemp -d)
+end() {
+  local code=$?
+  stop_cluster || true
+  rm -rf "$scratch"
+  exit "$code"
+}
+trap end EXIT
+job=none
+fail() {
+  printf 'FAILED: %s\n' "$*" >&2
+  tail -n 40 "dovetail-$job.log" "$scratch"/cluster/*.log >&2 || true
+  exit 1
+}
+
+# A copy of jobs/ to submit from, whose site is this cluster.
+mkdir "$scratch/checkout"
+cd "$scratch/checkout"
+cp -r "$repository/jobs" jobs
+noise_shards "$program" data 600 200
+export DOVETAIL_SITE=$scratch/site.env
+# site LINES...: what the next jobs find there.
+site() {
+  {
+    echo "source jobs/site.env; program='$program'; data=data; network_interface=lo; gpus_per_node=1; cards_per_node=1"
+    printf '%s\n' "$@"
+  } >"$DOVETAIL_SITE"
+}
+
+# submit KIND: queues a job of about two seconds, whose number is then in `job`.
+submit() {
+  local answer
+  answer=$(jobs/slurm/submit.sh "$1" -- --model mlp --batch 20 --epochs 12 --lr-schedule constant --checkpoint-steps 20)
+  job=${answer##* }
+}
+state() { squeue --noheader --states=all --jobs="$job" --format=%T | head -n 1; }
+# until SECONDS COMMAND...
+until_true() {
+  local tries=$(($1 * 10))
+  shift
+  until "$@"; do
+    ((--tries > 0)) || fail "waited in vain for '$*'; job $job is $(state)"
+    sleep 0.1
+  done
+}
+is_over() { [[ $(state) =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]; }
+has_epoch() { grep -qs '"epoch",' "runs/slurm-$job/run.jsonl"; }
+# finished: waits for the job and leaves its weights' checksum in `weights`.
+finished() {
+  until_true 60 is_over
+  [[ $(state) == COMPLETED ]] || fail "job $job is $(state)"
+  grep -q '"status": "done"' "runs/slurm-$job/summary.json" || fail "the summary of job $job"
+  weights=$(sed -n 's/.*"weights_sha256": "\(.*\)".*/\1/p' "runs/slurm-$job/summary.json")
+}
+# interrupt: what `--signal=B:USR1@120` does two minutes before the time is up.
+interrupt() {
+  until_true 30 has_epoch
+  scancel --batch --signal=USR1 "$job"
+}
+eligible_again() { [[ $(squeue --noheader --jobs="$job" --format='%T %r' | sort -u) == "PENDING None" ]]; }
+requeued() {
+  grep -q "Slurm's notice" "dovetail-$job.log" || fail "the notice has not come"
+  grep -q "stopping after step" "dovetail-$job.log" || fail "no rank has stopped for the notice"
+  grep -q "job $job is queued again" "dovetail-$job.log" || fail "the job is not queued again"
+  grep -q "resuming after" "dovetail-$job.log" || fail "the job has begun anew"
+}
+hosts_of() { grep -o '"host": "[^"]*"' "runs/slurm-$job/summary.json" | sort -u | cut -d '"' -f 4 | xargs; }
+
+start_cluster "$scratch/cluster"
+
+echo "One partition, a GPU rank on each of two nodes"
+site gpu_nodes=2 gpu_feature=
+submit train
+finished
+[[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
+expected=$weights
+
+echo "The same, interrupted and queued again"
+submit train
+interrupt
+finished
+requeued
+[[ $weights == "$expected" ]] || fail "the interrupted job ended with other weights"
+
+((has_card)) || exit 0
+echo "One partition, nodes told apart by feature"
+site gpu_nodes=1 fpga_nodes=1
+submit train
+finished
+grep -A2 '"role": "fpga"' "runs/slurm-$job/summary.json" >/dev/null || fail "no FPGA rank"
+[[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
+expected=$weights
+
+echo "A heterogeneous job of two partitions, interrupted and queued again"
+submit hetjob
+interrupt
+# Slurm's backfill scheduler, which alone starts heterogeneous jobs, looks at them again when something has changed; on
+# this quiet cluster nothing does.
+until_true 30 eligible_again
+scontrol reconfigure
+finished
+requeued
+[[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
+[[ $weights == "$expected" ]] || fail "the heterogeneous job ended with other weights"
