@@ -47,7 +47,7 @@ spread() {
 
 # The options of mpirun at this site, in mpirun_options.
 set_mpirun_options() {
-  mpirun_options=("${mpi_options[@]}")
+  mpirun_options=("${mpi_options[@]}" --mca odls_base_sigkill_timeout "$sigkill_timeout_s")
   if [[ -n "$network_interface" ]]; then
     mpirun_options+=(--mca btl_tcp_if_include "$network_interface" --mca oob_tcp_if_include "$network_interface")
   fi
@@ -73,23 +73,43 @@ set_training() {
 # none, but its children do: ranks of this node, and the srun that started its daemons, which tell their ranks. One rank
 # that gets it is enough.
 pass_on_notice() {
-  noticed=true
-  echo "Slurm's notice: the ranks are asked for a checkpoint"
+  again=true
+  echo "SIGUSR1: the ranks are asked for a checkpoint"
   pkill -USR1 --parent "$job" || true
   kill -USR1 "$job" || true
 }
 
-# under_notice COMMAND...: runs it and waits, passing on Slurm's notice. Its exit code is the command's.
-under_notice() {
-  local code=0
-  noticed=false
-  trap pass_on_notice USR1
+# mpirun waits a quarter of an hour for the daemon of a host that is cut off. Ends it once this host's ranks are gone.
+end_with_ranks() {
+  local name seen=false gone=0
+  name=$(basename "$program")
+  while kill -0 "$job" 2>/dev/null; do
+    sleep 1
+    if pgrep --parent "$job" --exact "${name:0:15}" >/dev/null; then
+      seen=true gone=0
+    elif $seen && ((++gone > 2 * sigkill_timeout_s + 5)); then
+      echo "mpirun still waits although its ranks here have ended: a host is cut off, and is left alone" >&2
+      kill -KILL "$job"
+    fi
+  done
+}
+
+# run_job COMMAND...: runs a launcher and waits for it; SIGUSR1, SIGTERM and SIGINT reach it. Its exit code is the launcher's.
+run_job() {
+  local code=0 watcher
+  again=false
   "$@" &
   job=$!
+  trap pass_on_notice USR1
+  trap 'again=true; kill -TERM "$job"' TERM
+  trap 'again=true' INT # the launcher has it too, from the terminal
+  end_with_ranks &
+  watcher=$!
   wait "$job" || code=$?
-  if $noticed; then # which has broken off the wait
-    code=0
+  while $again; do # a signal has broken off the wait
+    again=false code=0
     wait "$job" || code=$?
-  fi
+  done
+  kill "$watcher" 2>/dev/null || true
   return "$code"
 }

@@ -12,6 +12,7 @@ fpga_packages=(libxrt-dev libxrt1 uuid-dev)                # Xilinx XRT; not in 
 data_packages=(dataset-fashion-mnist)
 test_packages=(libgtest-dev libgmock-dev python3-h5py)
 oracle_packages=(verilator libsystemc-dev)               # Verilog units and fixed point against tools not of our making
+cluster_packages=(slurmctld slurmd slurm-client munge iproute2 procps)   # clusters on one machine, for CI as root
 
 is_installed() {
   [[ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]

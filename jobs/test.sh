@@ -32,7 +32,11 @@ cd "$root"
 source jobs/steps.sh
 
 say "== Packages"
-ensure_packages "${build_packages[@]}" "${test_packages[@]}" -- "${oracle_packages[@]}" "${fpga_packages[@]}" "${data_packages[@]}"
+more_packages=()
+# Daemons of a cluster are nothing to install unasked on anyone's machine.
+if [[ "${CI:-}" == true ]]; then more_packages+=("${cluster_packages[@]}"); fi
+ensure_packages "${build_packages[@]}" "${test_packages[@]}" -- "${oracle_packages[@]}" "${fpga_packages[@]}" "${data_packages[@]}" \
+  "${more_packages[@]}"
 
 say "== Build"
 options=(-DDOVETAIL_TESTS=ON)

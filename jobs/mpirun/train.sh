@@ -17,9 +17,9 @@ does both). Every host sees this folder at the same path (NFS, Lustre …), or h
 END
 }
 
-dry_run=
+dry_run=false
 if [[ "${1:-}" == --dry-run ]]; then
-  dry_run="echo"
+  dry_run=true
   shift
 fi
 case "${1:-}" in
@@ -37,4 +37,5 @@ count_ranks "$gpu_nodes" "$fpga_nodes"
 set_training runs/hosts "$@"
 set_mpirun_options
 if ((emulated_cards > 0)); then mpirun_options+=(--oversubscribe); fi
-exec $dry_run mpirun --hostfile "$hosts" -n $((gpu_ranks + fpga_ranks)) "${mpirun_options[@]}" "${training[@]}"
+command=(mpirun --hostfile "$hosts" -n $((gpu_ranks + fpga_ranks)) "${mpirun_options[@]}" "${training[@]}")
+if $dry_run; then echo "${command[*]}"; else run_job "${command[@]}"; fi

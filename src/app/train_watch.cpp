@@ -2,8 +2,11 @@
 #include "app/train_watch.hpp"
 
 #include <cstdlib>
+#include <iterator>
+#include <sstream>
 
 #include "support/log.hpp"
+#include "support/network_probe.hpp"
 #include "support/text.hpp"
 
 namespace dovetail::app {
@@ -16,9 +19,14 @@ TrainWatch::TrainWatch(Communicator& world, const Placement& placement,
   settings.timeout_s = stall_timeout_s;
   settings.folder = run_folder_ / ".ranks";
   const std::vector<ProcessId> processes = world.all_gather(this_process());
+  const auto addresses = world.all_gather_text(fmt::format("{}", fmt::join(own_addresses(), " ")));
   for (std::size_t rank = 0; rank < processes.size(); ++rank) {
     const RankPlacement& placed = placement.ranks[rank];
-    settings.ranks.push_back({placed.host, placed.device.name, processes[rank]});
+    std::istringstream words(addresses[rank]);
+    settings.ranks.push_back({placed.host,
+                              placed.device.name,
+                              processes[rank],
+                              {std::istream_iterator<std::string>(words), {}}});
   }
   settings.end = [folder = run_folder_](const std::string& line) {
     mark_failed(folder, line);

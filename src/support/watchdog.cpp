@@ -5,6 +5,7 @@
 #include <chrono>
 #include <optional>
 
+#include "support/network_probe.hpp"
 #include "support/stop_signal.hpp"
 #include "support/text.hpp"
 
@@ -20,6 +21,8 @@ constexpr duration<double> gone_for{0.35};
 constexpr duration<double> turn{1.5};  // of one survivor after the other to speak
 constexpr double pause_s = 1.5;        // more than a loaded host lets this thread wait
 constexpr double hurry_s = 10;         // that a wait may take once SIGTERM has come
+constexpr double farewell_s = 10;      // for the launcher to end this rank once another has spoken
+constexpr double answer_s = 2;         // for a host to answer over the network
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -59,8 +62,7 @@ Watchdog::~Watchdog() {
   }
   wake_.notify_all();
   thread_.join();
-  mine_.leaving = true;
-  writer_.write(mine_);
+  leave_word();
 }
 
 void Watchdog::watch() {
@@ -147,7 +149,7 @@ void Watchdog::judge_myself() {
                     name(static_cast<std::size_t>(settings_.rank)), place(mine_), mine_.seconds));
   }
   if (mine_.kind != activity::Kind::wait) return;
-  if (StopSignal::must_hurry() && mine_.seconds > hurry_s) {
+  if (StopSignal::must_hurry() && mine_.seconds > hurry_s && !another_leaves()) {
     end(fmt::format("{}: asked to end by SIGTERM, but {} has not returned for {:.0f} s",
                     name(static_cast<std::size_t>(settings_.rank)), place(mine_), mine_.seconds));
   }
@@ -155,6 +157,8 @@ void Watchdog::judge_myself() {
   const double patience_s =
       settings_.timeout_s + 2 * beat_s_.count() + settings_.rank * turn.count();
   if (mine_.seconds < patience_s) return;
+  const double longer_s = std::min(farewell_s, 2 * settings_.timeout_s);
+  if (mine_.seconds < patience_s + longer_s && another_leaves()) return;
   const std::string who = culprit();
   if (!who.empty()) {
     end(fmt::format("{}; {} waits in {} for {:.0f} s", who,
@@ -162,7 +166,7 @@ void Watchdog::judge_myself() {
   }
 }
 
-std::string Watchdog::culprit() const {
+std::string Watchdog::culprit() {
   const double silence_s = std::max(settings_.timeout_s / 2, 3 * beat_s_.count());
   std::vector<std::string> unheard;
   for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
@@ -182,14 +186,55 @@ std::string Watchdog::culprit() const {
     return fmt::format("{}: {} has not returned for {:.0f} s", name(rank), place(*sign),
                        sign->seconds);
   }
+  leave_word();  // the network may take a while to answer, and this rank ends either way
+  const std::string cut = cut_off();
+  if (!cut.empty()) return cut;
   if (!unheard.empty()) return fmt::format("no word from the ranks {}", fmt::join(unheard, ", "));
   return "all ranks wait for each other: the network between them may be down";
 }
 
-void Watchdog::end(const std::string& line) {
-  // The others need not miss this rank: it says itself what is wrong.
+bool Watchdog::another_leaves() const {
+  for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
+    if (rank == static_cast<std::size_t>(settings_.rank)) continue;
+    const auto sign = read_sign(settings_.folder, static_cast<int>(rank));
+    if (sign && sign->leaving) return true;
+  }
+  return false;
+}
+
+std::string Watchdog::cut_off() const {
+  std::vector<std::size_t> first_ranks;  // of each host
+  std::vector<std::vector<std::string>> hosts;
+  std::size_t mine = 0;
+  for (std::size_t rank = 0; rank < settings_.ranks.size(); ++rank) {
+    const auto seen = std::find_if(first_ranks.begin(), first_ranks.end(), [&](std::size_t first) {
+      return settings_.ranks[first].host == settings_.ranks[rank].host;
+    });
+    if (rank == static_cast<std::size_t>(settings_.rank))
+      mine = static_cast<std::size_t>(seen - first_ranks.begin());
+    if (seen != first_ranks.end()) continue;
+    first_ranks.push_back(rank);
+    hosts.push_back(settings_.ranks[rank].addresses);
+  }
+  const std::vector<std::size_t> cut = cut_off_hosts(
+      hosts, mine, [](const auto& addresses) { return which_answer(addresses, answer_s); });
+  if (cut.empty()) return "";
+  if (cut.front() == mine) {
+    return fmt::format("{} is cut off: no other host answers over the network",
+                       name(first_ranks[mine]));
+  }
+  std::vector<std::string> names;
+  for (const std::size_t host : cut) names.push_back(name(first_ranks[host]));
+  return fmt::format("{} is cut off: no answer over the network", fmt::join(names, ", "));
+}
+
+void Watchdog::leave_word() {
   mine_.leaving = true;
   writer_.write(mine_);
+}
+
+void Watchdog::end(const std::string& line) {
+  leave_word();  // the others need not miss this rank: it says itself what is wrong
   ended_ = true;
   settings_.end(line);
 }

@@ -3,7 +3,8 @@
 // Each rank's watchdog watches its own rank's activity and leaves signs of life in a folder that
 // the ranks share. A rank whose own work does not return speaks for itself. A rank that waits for
 // others looks at their signs: it names one that gives none any more (stopped, its host hung), and
-// goes on waiting as long as another rank gets on with its work. Ranks of the same host also see
+// goes on waiting as long as another rank gets on with its work. Where all wait for each other, it
+// asks over the network which host is cut off. Ranks of the same host also see
 // when a process is gone, within a second, whatever the launcher does about it.
 #pragma once
 
@@ -24,6 +25,7 @@ struct WatchedRank {
   std::string host;
   std::string device;
   ProcessId process;
+  std::vector<std::string> addresses{};  // of its host: own_addresses() there
 };
 
 struct WatchdogSettings {
@@ -61,7 +63,13 @@ class Watchdog {
   void look_at_signs();
   void judge_myself();
   /// Who keeps this rank waiting, or nothing while somebody is at work.
-  std::string culprit() const;
+  std::string culprit();
+  /// Whose host cannot be reached any more, or nothing.
+  std::string cut_off() const;
+  /// Whether another rank has said why the job ends, or is done.
+  bool another_leaves() const;
+  /// Tells the others that this rank ends, and says itself why.
+  void leave_word();
   void end(const std::string& line);
   std::string name(std::size_t rank) const;
 

@@ -70,7 +70,8 @@ check_syntax() {
     opening=$(sed -n '/^#!/!{p;q}' "$script")
     [[ "$opening" == "# "* ]] || fail "$script does not open with a sentence"
   done
-  for script in jobs/quickstart.sh jobs/test.sh jobs/boost-ablation.sh jobs/mpirun/train.sh .ci/run; do
+  for script in jobs/quickstart.sh jobs/test.sh jobs/boost-ablation.sh jobs/mpirun/train.sh jobs/rank.sh \
+    jobs/slurm/submit.sh jobs/slurm/on_node.sh .ci/run; do
     [[ -x "$repository/$script" ]] || fail "$script is not executable"
   done
 }
@@ -89,7 +90,7 @@ check_lint() {
 
 check_help_and_refusal() {
   local script
-  for script in quickstart test boost-ablation mpirun/train; do
+  for script in quickstart test boost-ablation mpirun/train slurm/submit; do
     expect_exit 0 "$checkout/jobs/$script.sh" --help
     expect_text "Usage: jobs/$script.sh"
     expect_exit 2 "$checkout/jobs/$script.sh" --no-such-option
@@ -138,6 +139,30 @@ check_test_from_another_folder() {
   expect_text "-R shards"
   expect_exit 0 env CI=true "$checkout/jobs/test.sh" --dry-run
   expect_text "-DDOVETAIL_WERROR=ON"
+}
+
+check_sites() {
+  # submitted OPTIONS...: the sbatch command, from another folder.
+  submitted() { expect_exit 0 "$checkout/jobs/slurm/submit.sh" --dry-run "$@"; }
+  submitted train --time=5 -- --epochs 7
+  expect_text "sbatch --constraint=gpu --nodes=2 --time=5 jobs/slurm/train.sbatch --epochs 7"
+  expect_exit 1 "$checkout/jobs/slurm/submit.sh" --dry-run hetjob
+  expect_text "fpga_nodes=0: submit train"
+
+  export DOVETAIL_SITE=jobs/sites/alveo.env
+  submitted train
+  expect_text "--account=project_4711 --constraint=[gpu*2&fpga*1] --nodes=3"
+  submitted hetjob --time=5 -- --epochs 7
+  expect_text "--partition=accelerated --nodes=2 --gpus-per-node=4 --time=5 : "
+  expect_text " : --account=project_4711 --partition=fpga --nodes=1 --gres=fpga:2 jobs/slurm/hetjob.sbatch --epochs 7"
+
+  export DOVETAIL_SITE=jobs/sites/without-cards.env
+  expect_exit 0 "$checkout/jobs/mpirun/train.sh" --dry-run jobs/mpirun/hosts --epochs 7 --batch=64
+  expect_text "--hostfile jobs/mpirun/hosts -n 9 "
+  expect_text "train --gpu-ranks 8 --fpga-ranks 1 --fpga-backend emulated"
+  expect_text "--model cnn --out runs/hosts --epochs 7 --batch=64" # and no second --epochs or --batch
+  DOVETAIL_SITE=missing.env expect_exit 1 "$checkout/jobs/mpirun/train.sh" --dry-run
+  expect_text "cannot read missing.env"
 }
 
 check_missing_images() {

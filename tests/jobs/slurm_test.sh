@@ -38,7 +38,7 @@ export DOVETAIL_SITE=$scratch/site.env
 # site LINES...: what the next jobs find there.
 site() {
   {
-    echo "source jobs/site.env; program='$program'; data=data; network_interface=lo; gpus_per_node=1; cards_per_node=1"
+    echo "source jobs/site.env; program='$program'; data=data; network_interface=lo; gpus_per_node=1; cards_per_node=1; sigkill_timeout_s=1"
     printf '%s\n' "$@"
   } >"$DOVETAIL_SITE"
 }
@@ -46,7 +46,7 @@ site() {
 # submit KIND: queues a job of about two seconds, whose number is then in `job`.
 submit() {
   local answer
-  answer=$(jobs/slurm/submit.sh "$1" -- --model mlp --batch 20 --epochs 12 --lr-schedule constant --checkpoint-steps 20)
+  answer=$(jobs/slurm/submit.sh "$1" -- --model mlp --batch 20 --epochs 8 --lr-schedule constant)
   job=${answer##* }
 }
 state() { squeue --noheader --states=all --jobs="$job" --format=%T | head -n 1; }
@@ -75,7 +75,7 @@ interrupt() {
 }
 eligible_again() { [[ $(squeue --noheader --jobs="$job" --format='%T %r' | sort -u) == "PENDING None" ]]; }
 requeued() {
-  grep -q "Slurm's notice" "dovetail-$job.log" || fail "the notice has not come"
+  grep -q "SIGUSR1: the ranks" "dovetail-$job.log" || fail "the notice has not come"
   grep -q "stopping after step" "dovetail-$job.log" || fail "no rank has stopped for the notice"
   grep -q "job $job is queued again" "dovetail-$job.log" || fail "the job is not queued again"
   grep -q "resuming after" "dovetail-$job.log" || fail "the job has begun anew"
