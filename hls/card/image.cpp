@@ -22,7 +22,8 @@ Section section_of(const axlf* xclbin, axlf_section_kind kind, const char* name)
   const axlf_section_header* header = ::xclbin::get_axlf_section(xclbin, kind);
   if (header == nullptr)
     throw Refusal(EINVAL, std::string("the xclbin has no ") + name + " section");
-  if (header->m_sectionOffset + header->m_sectionSize > xclbin->m_header.m_length) {
+  const std::uint64_t bytes = xclbin->m_header.m_length;
+  if (header->m_sectionOffset > bytes || header->m_sectionSize > bytes - header->m_sectionOffset) {
     throw Refusal(EINVAL, std::string("the xclbin is shorter than its ") + name + " section");
   }
   return {reinterpret_cast<const char*>(xclbin) + header->m_sectionOffset, header->m_sectionSize};
