@@ -81,11 +81,10 @@ pass_on_notice() {
 
 # mpirun waits a quarter of an hour for the daemon of a host that is cut off. Ends it once this host's ranks are gone.
 end_with_ranks() {
-  local name seen=false gone=0
-  name=$(basename "$program")
+  local seen=false gone=0
   while kill -0 "$job" 2>/dev/null; do
     sleep 1
-    if pgrep --parent "$job" --exact "${name:0:15}" >/dev/null; then
+    if pgrep --parent "$job" --list-name | grep -qvE ' (srun|ssh|orted)$'; then
       seen=true gone=0
     elif $seen && ((++gone > 2 * sigkill_timeout_s + 5)); then
       echo "mpirun still waits although its ranks here have ended: a host is cut off, and is left alone" >&2

@@ -8,4 +8,4 @@ shift
 source jobs/launch.sh
 read_site
 prepare_node
-exec "$program" "$@"
+exec "${program[@]}" "$@"
