@@ -76,5 +76,7 @@ template <typename... Lambdas>
 struct Overloaded : Lambdas... {
   using Lambdas::operator()...;
 };
+template <typename... Lambdas>
+Overloaded(Lambdas...) -> Overloaded<Lambdas...>;  // which clang 14 does not deduce by itself
 
 }  // namespace dovetail
