@@ -38,7 +38,7 @@ std::vector<Entry> entries(const Section& section, std::size_t first, const char
     throw Refusal(EINVAL, std::string("the xclbin's ") + name + " section is damaged");
   }
   std::vector<Entry> result(static_cast<std::size_t>(count));
-  std::memcpy(result.data(), section.data + first, result.size() * sizeof(Entry));
+  if (count > 0) std::memcpy(result.data(), section.data + first, result.size() * sizeof(Entry));
   return result;
 }
 

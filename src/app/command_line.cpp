@@ -40,6 +40,16 @@ void validate(boost::any& result, const std::vector<std::string>& given, Natural
 
 constexpr const char* see_help = "See `dovetail <command> --help`";
 
+/// Boost 1.74 never ends to compose its message about a wrong value that holds one of the message's
+/// own placeholders.
+void refuse_placeholders(const std::string& text, const std::string& where) {
+  for (const char* placeholder :
+       {"%value%", "%option%", "%canonical_option%", "%original_token%", "%prefix%"}) {
+    if (text.find(placeholder) != std::string::npos)
+      throw UsageError(fmt::format("{} holds {}", where, placeholder), "Write it differently");
+  }
+}
+
 void read_config(const std::string& path, const options::options_description& description,
                  options::variables_map& values) {
   std::ifstream file(path);
@@ -47,8 +57,11 @@ void read_config(const std::string& path, const options::options_description& de
     throw UsageError(fmt::format("cannot open the configuration file {}", path),
                      "Give a file that can be read, or leave --config out");
   }
+  std::stringstream text;
+  text << file.rdbuf();
+  refuse_placeholders(text.str(), "the configuration file " + path);
   try {
-    options::store(options::parse_config_file(file, description), values);
+    options::store(options::parse_config_file(text, description), values);
   } catch (const options::error& failure) {
     throw UsageError(fmt::format("the configuration file {}: {}", path, failure.what()), see_help);
   }
@@ -109,6 +122,8 @@ void CommandLine::require(const std::string& name) {
 
 bool CommandLine::parse(const std::vector<std::string>& arguments) {
   options::variables_map values;
+  for (const std::string& argument : arguments)
+    refuse_placeholders(argument, "the argument " + argument);
   try {
     options::command_line_parser parser(arguments);
     // Guessing an abbreviation hides a misspelling, and another option in a later version may take
