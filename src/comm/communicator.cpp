@@ -3,9 +3,9 @@
 #include "comm/communicator.hpp"
 
 #include <algorithm>
-#include <exception>
 #include <map>
 
+#include "comm/handle.hpp"
 #include "comm/operation.hpp"
 #include "support/checksum.hpp"
 
@@ -29,22 +29,6 @@ std::string processor_name() {
 }
 
 }  // namespace
-
-struct Communicator::Handle {
-  MPI_Comm comm = MPI_COMM_NULL;
-
-  explicit Handle(MPI_Comm owned) : comm(owned) {
-    MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
-  }
-  ~Handle() {
-    int stopped = 0;
-    MPI_Finalized(&stopped);
-    // Freeing is collective: after a failure the others may not come.
-    if (!stopped && std::uncaught_exceptions() == 0) MPI_Comm_free(&comm);
-  }
-  Handle(const Handle&) = delete;
-  Handle& operator=(const Handle&) = delete;
-};
 
 Communicator::Communicator(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {
   int size = 1;
@@ -152,6 +136,12 @@ Request Communicator::start_receive(void* data, std::size_t bytes, int source, i
   });
   request.operation_->expected_bytes = bytes;
   return request;
+}
+
+void Communicator::move_on() const {
+  int there = 0;
+  check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, handle_->comm, &there, MPI_STATUS_IGNORE),
+            "MPI_Iprobe");
 }
 
 std::vector<int> Communicator::ranks_with_other_bits(std::span<const float> values) const {

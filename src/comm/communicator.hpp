@@ -134,6 +134,9 @@ class Communicator {
     return start_receive(bytes.data(), bytes.size(), source, tag);
   }
 
+  /// Gives MPI a moment to move whatever is under way, as every test of a request does.
+  void move_on() const;
+
   /// Compares checksums over all ranks: the ranks whose values have other bits than those of most
   /// ranks, where the lower rank counts in a tie. Empty when all are equal. Collective, with the
   /// same result on every rank.
@@ -144,6 +147,7 @@ class Communicator {
   void expect_same_bits(std::span<const float> values, const std::string& what) const;
 
  private:
+  friend class SharedWindow;
   enum class Reduction { sum, max };
   struct Handle;
 

@@ -10,11 +10,14 @@
 #include <vector>
 
 #include "device/opencl/device.hpp"
+#include "device/opencl/hosted_buffer.hpp"
 #include "model/model.hpp"
 #include "model/optimizer.hpp"
+#include "ops/accumulate.hpp"
 #include "ops/loss.hpp"
 #include "ops/update.hpp"
 #include "plan/arena.hpp"
+#include "plan/buckets.hpp"
 #include "plan/lowering.hpp"
 #include "plan/operation.hpp"
 #include "plan/tuner.hpp"
@@ -29,7 +32,8 @@ struct InputStatistics {
 };
 
 struct PlanOptions {
-  int batch = 1;          // capacity; a step may bring fewer samples
+  int batch = 1;          // capacity of a pass; it may bring fewer samples
+  int passes = 1;         // most passes of a step: a power of two
   bool training = false;  // gradients and optimiser state are allocated
   LossKind loss = LossKind::cross_entropy;
   OptimizerSettings optimizer{};
@@ -37,6 +41,9 @@ struct PlanOptions {
   std::optional<Variant> variant{};  // by default the one for the device, or the tuner's choice
   ComputeFormat format = ComputeFormat::float32;  // of the operands of products
   plan::Tuner* tuner = nullptr;                   // chooses kernels by measurement
+  std::size_t bucket_bytes = 0;                   // of gradients that are handed over; 0: all
+  /// Memory for the host's side of the reduction, as of HostedBuffer; Plan::reduction_elements.
+  std::span<float> reduction_memory{};
 };
 
 namespace plan {
@@ -70,6 +77,14 @@ class Plan {
   Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
        const PlanOptions& options);
 
+  /// Of the reduction that such a plan will have: whoever provides its memory must know before.
+  struct ReductionSize {
+    std::size_t gradients = 0, all = 0;  // floats
+    std::vector<plan::Bucket> buckets;   // as buckets()
+  };
+  static ReductionSize reduction_size(const opencl::Device& device, const Model& model,
+                                      const PlanOptions& options);
+
   const Model& model() const { return model_; }
   /// Whether operands are rounded to the format by passes of their own, where the device has no
   /// instructions for it.
@@ -96,8 +111,26 @@ class Plan {
   /// losses); empty: all 1.
   void enqueue_gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
                          std::uint64_t first_sample, std::span<const float> weights = {});
-  /// Waits for them and shows all that has to be summed over the ranks: gradients (times the loss
-  /// scale), batch statistics, loss and counts.
+  /// The same for a step of several passes, the next `sizes[i]` samples each (0 to the capacity; a
+  /// power of two of them), whose sums are added up by pairs of neighbours: the first with the
+  /// second, the third with the fourth, then the pairs, and so on.
+  /// @param hand_over each bucket begins its way to the host when it is finished, while the
+  /// backward pass goes on. All must be returned before anything else is done.
+  void enqueue_step(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
+                    std::uint64_t first_sample, std::span<const float> weights,
+                    std::span<const std::size_t> sizes, bool hand_over);
+  /// The reduction's ranges in the order in which they are handed over: gradients from the last
+  /// layer's on, then batch statistics, loss and counts, which the last bucket holds alone.
+  const std::vector<plan::Bucket>& buckets() const { return buckets_; }
+  bool bucket_arrived(std::size_t bucket);
+  void await_bucket(std::size_t bucket);
+  /// The reduction in the host; only buckets that have arrived, by bucket_arrived or await_bucket,
+  /// may be touched.
+  std::span<float> reduction() const { return memory_.host(); }
+  /// Hands a bucket back to the device, for the update.
+  void return_bucket(std::size_t bucket) { memory_.give_back(bucket); }
+  /// Waits for what was not handed over and shows all that has to be summed over the ranks:
+  /// gradients (times the loss scale), batch statistics, loss and counts.
   opencl::Mapping map_reduction();
   /// Sets this rank's votes in a mapped reduction; without that there are none.
   void vote(std::span<float> reduction, const StepVotes& votes) const;
@@ -141,6 +174,11 @@ class Plan {
   Ranges output_ranges(std::span<const std::uint8_t> images, std::size_t count);
 
  private:
+  /// What a pass reads from the host.
+  struct Inputs {
+    opencl::Buffer images, labels, targets, row_weights;
+  };
+
   struct Norm {
     plan::NormStatistics statistics;
     std::size_t running = 0;  // index of the mean in Model::statistics(); the variance follows it
@@ -161,6 +199,15 @@ class Plan {
   Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
        const PlanOptions& options, const plan::Lowered& lowered);
   void make_edges(const plan::Lowered& lowered);
+  static plan::Arena arena_of(std::size_t alignment, const Model& model,
+                              const plan::Lowered& lowered);
+  /// The batch norms' statistics and the loss's lie behind the gradients, with which they are
+  /// summed over the ranks. Adds the places to `norms`, returns the loss's.
+  static std::size_t reserve_statistics(const Model& model, plan::Arena& reduction,
+                                        std::vector<Norm>& norms);
+  static std::vector<plan::Bucket> buckets_of(const plan::Arena& arena, std::size_t all,
+                                              const plan::Lowered& lowered,
+                                              std::size_t bucket_bytes);
   void make_slots(const plan::Lowered& lowered);
   void make_operations(const plan::Lowered& lowered);
   /// `norm_index` counts the batch norms that were made before.
@@ -179,11 +226,25 @@ class Plan {
   /// The step of the quantised activation `layer`; an empty one where the law is binary.
   plan::DeviceParameter step_of(const layer::QuantisedActivation& activation, std::size_t layer);
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
-  void forward(const plan::Pass& pass);
-  void upload_weights(std::span<const float> weights, std::size_t count);
+  void upload(Inputs& inputs, std::span<const std::uint8_t> images,
+              std::span<const std::int32_t> labels, std::span<const float> weights);
+  void forward(const plan::Pass& pass, const Inputs& inputs);
+  /// Forward and loss; the gradient of the logits is then there.
+  void forward_and_loss(const plan::Pass& pass, const Inputs& inputs, bool weighed);
+  /// All of one pass; without samples its gradients are zeros.
+  void enqueue_pass(const plan::Pass& pass, const Inputs& inputs, bool weighed, std::size_t number,
+                    std::size_t passes, bool hand_over);
+  /// The batch statistics of a pass as sums over its samples, on the device.
+  void weigh_batch_statistics(std::size_t samples);
+  /// Adds the partial sums of all passes before the last one, `number`, within a bucket.
+  void add_partial_sums(std::size_t number, std::size_t bucket);
+  void make_partial_sums(std::size_t passes);
+  /// Of an arrived reduction, once: batch statistics become sums, votes none.
+  void finish_statistics(std::span<float> reduction);
+  void upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count);
   /// The directions in which a layer with weights will be used.
   std::vector<Direction> directions_of(const plan::Edge& in) const;
-  void write_targets(std::span<const std::int32_t> labels);
+  void write_targets(Inputs& inputs, std::span<const std::int32_t> labels);
   /// Visits `images` in pieces of at most the capacity: body(first, count).
   template <typename Body>
   void in_batches(std::span<const std::uint8_t> images, std::size_t count, Body&& body);
@@ -196,13 +257,21 @@ class Plan {
   plan::Arena arena_;
   std::size_t reduction_elements_ = 0;
   std::size_t statistics_offset_ = 0;
+  opencl::HostedBuffer memory_;  // of the reduction
   opencl::Buffer parameters_, reduction_, gradients_;
+  std::vector<plan::Bucket> buckets_;
+  bool statistics_are_sums_ = false;                          // weigh_batch_statistics was enqueued
+  std::vector<opencl::Buffer> partial_sums_;                  // of 1, 2, 4 … passes
+  std::vector<std::vector<opencl::Buffer>> partial_buckets_;  // their parts, by bucket
+  std::vector<opencl::Buffer> bucket_buffers_;                // parts of the reduction
+  std::optional<Accumulate> accumulate_;  // made when a step first has several passes
   std::vector<opencl::Buffer> state_;
   std::vector<Parameter> running_;
   std::vector<Norm> norms_;
   std::vector<Step> steps_;
 
-  opencl::Buffer images_, labels_, targets_, loss_statistics_, row_weights_;
+  std::vector<Inputs> inputs_;  // by pass
+  opencl::Buffer loss_statistics_;
   std::vector<float> target_rows_;
   std::vector<plan::Edge> edges_;
   NormaliseInput normalise_;

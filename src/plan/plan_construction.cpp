@@ -41,35 +41,42 @@ void Plan::make_edges(const plan::Lowered& lowered) {
     edges_[i].value = device_.allocate_zeroed(edges_[i].layout.bytes());
     if (options_.training) edges_[i].gradient = device_.allocate_zeroed(edges_[i].layout.bytes());
   }
-  images_ = device_.allocate(extent(options_.batch * model_.input().size()));
-  labels_ = device_.allocate(extent(options_.batch) * sizeof(std::int32_t));
+  inputs_.resize(extent(options_.passes));
+  for (Inputs& inputs : inputs_) {
+    inputs.images = device_.allocate(extent(options_.batch * model_.input().size()));
+    inputs.labels = device_.allocate(extent(options_.batch) * sizeof(std::int32_t));
+  }
 }
 
-void Plan::make_slots(const plan::Lowered& lowered) {
-  for (const ParameterSpec& spec : model_.parameters()) {
+plan::Arena Plan::arena_of(std::size_t alignment, const Model& model,
+                           const plan::Lowered& lowered) {
+  plan::Arena arena(alignment);
+  for (const ParameterSpec& spec : model.parameters()) {
     const auto at = std::find_if(
         lowered.steps.begin(), lowered.steps.end(),
         [&](const plan::Step& step) { return step.layer == spec.layer && !step.strip_halo; });
     const Layout& in = lowered.layouts[extent(static_cast<int>(at - lowered.steps.begin()))];
-    const PlacedLayer& placed = model_.layers()[spec.layer];
+    const PlacedLayer& placed = model.layers()[spec.layer];
     const std::size_t out_stride = extent(round_up(placed.out.channels, channel_lanes));
     if (std::holds_alternative<layer::QuantisedActivation>(placed.layer)) {
-      arena_.add(spec, 1, plan::vector_index(1));
+      arena.add(spec, 1, plan::vector_index(1));
     } else if (spec.shape.size() == 1) {
-      arena_.add(spec, out_stride, plan::vector_index(placed.out.channels));
+      arena.add(spec, out_stride, plan::vector_index(placed.out.channels));
     } else if (const auto* conv = std::get_if<layer::Conv2d>(&placed.layer)) {
-      arena_.add(spec, extent(conv->kernel * conv->kernel * in.channels) * out_stride,
-                 plan::conv_weight_index(conv->out, in.channels, conv->kernel));
+      arena.add(spec, extent(conv->kernel * conv->kernel * in.channels) * out_stride,
+                plan::conv_weight_index(conv->out, in.channels, conv->kernel));
     } else {
-      arena_.add(spec, extent(in.image_stride()) * out_stride,
-                 plan::dense_weight_index(placed.out.channels, in));
+      arena.add(spec, extent(in.image_stride()) * out_stride,
+                plan::dense_weight_index(placed.out.channels, in));
     }
   }
-  // Behind the gradients: the batch norms' statistics and the loss's, which are summed over the
-  // ranks with them.
-  plan::Arena reduction = arena_;
-  for (std::size_t i = 0; i < model_.statistics().size(); ++i) {
-    const PlacedLayer& placed = model_.layers()[model_.statistics()[i].layer];
+  return arena;
+}
+
+std::size_t Plan::reserve_statistics(const Model& model, plan::Arena& reduction,
+                                     std::vector<Norm>& norms) {
+  for (std::size_t i = 0; i < model.statistics().size(); ++i) {
+    const PlacedLayer& placed = model.layers()[model.statistics()[i].layer];
     const auto* norm = std::get_if<layer::BatchNorm>(&placed.layer);
     if (!norm) continue;
     const std::size_t stride = extent(round_up(placed.out.channels, channel_lanes));
@@ -80,13 +87,51 @@ void Plan::make_slots(const plan::Lowered& lowered) {
     entry.samples_per_image = extent(placed.out.height * placed.out.width);
     entry.momentum = norm->momentum;
     entry.running = i++;  // the variance follows
-    norms_.push_back(entry);
+    norms.push_back(entry);
   }
-  statistics_offset_ = reduction.reserve(statistics_elements);
+  return reduction.reserve(statistics_elements);
+}
+
+std::vector<plan::Bucket> Plan::buckets_of(const plan::Arena& arena, std::size_t all,
+                                           const plan::Lowered& lowered, std::size_t bucket_bytes) {
+  std::vector<std::size_t> finished;
+  for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
+    std::size_t first = arena.elements();
+    for (const Slot& slot : arena.slots()) {
+      if (i == 0 || slot.spec.layer > lowered.steps[i - 1].last_layer())
+        first = std::min(first, slot.offset);
+    }
+    finished.push_back(first);
+  }
+  constexpr std::size_t page_elements = 1024;
+  std::vector<plan::Bucket> buckets =
+      plan::make_buckets(finished, arena.elements(), bucket_bytes / sizeof(float), page_elements);
+  buckets.push_back({arena.elements(), all, 0});
+  return buckets;
+}
+
+Plan::ReductionSize Plan::reduction_size(const opencl::Device& device, const Model& model,
+                                         const PlanOptions& options) {
+  const plan::Lowered lowered = plan::lower(model, options.batch);
+  const plan::Arena arena = arena_of(device.alignment(), model, lowered);
+  plan::Arena reduction = arena;
+  std::vector<Norm> norms;
+  reserve_statistics(model, reduction, norms);
+  return {arena.elements(), reduction.elements(),
+          buckets_of(arena, reduction.elements(), lowered, options.bucket_bytes)};
+}
+
+void Plan::make_slots(const plan::Lowered& lowered) {
+  arena_ = arena_of(device_.alignment(), model_, lowered);
+  plan::Arena reduction = arena_;
+  statistics_offset_ = reserve_statistics(model_, reduction, norms_);
   reduction_elements_ = reduction.elements();
+  buckets_ = buckets_of(arena_, reduction_elements_, lowered, options_.bucket_bytes);
 
   parameters_ = device_.allocate_zeroed(arena_.elements() * sizeof(float));
-  reduction_ = device_.allocate_zeroed(reduction_elements_ * sizeof(float));
+  memory_ = opencl::HostedBuffer(device_, reduction_elements_ * sizeof(float),
+                                 std::as_writable_bytes(options_.reduction_memory));
+  reduction_ = memory_.buffer();
   gradients_ = reduction_.slice(0, arena_.elements() * sizeof(float));
   for (Norm& norm : norms_) {
     const std::size_t bytes =
@@ -248,7 +293,7 @@ void Plan::make_loss() {
     cross_entropy_.emplace(device_, variant_, model_.classes(), columns);
   } else {
     squared_error_.emplace(device_, variant_, model_.classes(), columns);
-    targets_ = device_.allocate_zeroed(logits.bytes());
+    for (Inputs& inputs : inputs_) inputs.targets = device_.allocate_zeroed(logits.bytes());
     target_rows_.resize(logits.size());
   }
 }

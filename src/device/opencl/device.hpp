@@ -43,6 +43,7 @@ class Buffer {
 
  private:
   friend class Device;
+  friend class HostedBuffer;
   std::shared_ptr<void> memory_;  // cl_mem
   std::shared_ptr<void>
       whole_;  // of a part: the allocation it lies in, since OpenCL knows no parts of parts
@@ -174,6 +175,7 @@ class Device {
   void finish();
 
  private:
+  friend class HostedBuffer;
   struct Handles;
 
   template <typename T>

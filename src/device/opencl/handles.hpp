@@ -16,6 +16,7 @@ struct Device::Handles {
   cl_device_id device = nullptr;
   cl_context context = nullptr;
   cl_command_queue queue = nullptr;
+  cl_command_queue transfers = nullptr;  // beside the kernels; made when first used
   std::map<std::string, Program> programs;  // by source name and options
 
   Handles(cl_platform_id platform, cl_device_id chosen) : device(chosen) {
@@ -30,9 +31,19 @@ struct Device::Handles {
   }
   ~Handles() {
     programs.clear();
-    clFinish(queue);
-    clReleaseCommandQueue(queue);
+    for (cl_command_queue each : {transfers, queue}) {
+      if (!each) continue;
+      clFinish(each);
+      clReleaseCommandQueue(each);
+    }
     clReleaseContext(context);
+  }
+  cl_command_queue transfer_queue() {
+    if (transfers) return transfers;
+    cl_int status = CL_SUCCESS;
+    transfers = clCreateCommandQueue(context, device, 0, &status);
+    check(status, "clCreateCommandQueue");
+    return transfers;
   }
   Handles(const Handles&) = delete;
   Handles& operator=(const Handles&) = delete;

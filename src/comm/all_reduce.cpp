@@ -1,0 +1,149 @@
+// A part's way: ready in all ranks of the group, summed slice by slice, exchanged between groups,
+// written to all ranks of the group.
+#include "comm/all_reduce.hpp"
+
+#include <atomic>
+#include <cstring>
+
+#include "comm/all_reduce_state.hpp"
+#include "comm/polite_wait.hpp"
+#include "support/error.hpp"
+
+namespace dovetail {
+
+AllReduce::~AllReduce() = default;
+
+int AllReduce::groups() const {
+  return layout_->groups;
+}
+
+void AllReduce::scale_feedback(float factor) {
+  for (float& value : residual_) value *= factor;
+}
+
+std::size_t AllReduce::parts() const {
+  return parts_.size();
+}
+
+namespace {
+
+/// The counter of a part in a rank's flags.
+std::atomic_ref<std::uint64_t> counter(const SharedWindow& window, std::size_t rank,
+                                       std::size_t part, bool of_sums) {
+  static_assert(std::atomic_ref<std::uint64_t>::is_always_lock_free, "shared between processes");
+  std::byte* at = window.segment(static_cast<int>(rank)).data() +
+                  (2 * part + (of_sums ? 1 : 0)) * AllReduce::line;
+  return std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(at));
+}
+
+}  // namespace
+
+void AllReduce::start(std::size_t number) {
+  Part& part = parts_.at(number);
+  if (part.stage != Part::Stage::idle) throw Error("an all-reduce of a part that is under way");
+  ++part.round;
+  part.stage = Part::Stage::waiting_ready;
+  if (window_)
+    counter(*window_, layout_->local(), number, false).store(part.round, std::memory_order_release);
+  advance(part);
+}
+
+bool AllReduce::all_ready(const Part& part) const {
+  for (std::size_t rank = 0; window_ && rank < layout_->locals(); ++rank) {
+    if (counter(*window_, rank, part.number, false).load(std::memory_order_acquire) < part.round)
+      return false;
+  }
+  return true;
+}
+
+bool AllReduce::all_summed(const Part& part) const {
+  for (std::size_t rank = 0; window_ && rank < layout_->summing; ++rank) {
+    if (counter(*window_, rank, part.number, true).load(std::memory_order_acquire) < part.round)
+      return false;
+  }
+  return true;
+}
+
+void AllReduce::advance(Part& part) {
+  using Stage = Part::Stage;
+  if (part.stage == Stage::waiting_ready) {
+    if (layout_->sums()) {
+      if (!all_ready(part)) return;
+      sum_in_group(part);
+      if (layout_->groups > 1) {
+        scatter(part);
+        part.stage = Stage::scattering;
+      } else {
+        publish(part);
+        part.stage = Stage::waiting_summed;
+      }
+    } else {
+      part.stage = Stage::waiting_summed;
+    }
+  }
+  const auto all_sent = [&] {
+    for (Request& request : part.requests) {
+      if (!request.test()) return false;
+    }
+    return true;
+  };
+  if (part.stage == Stage::scattering) {
+    if (!all_sent()) return;
+    add_and_gather(part);
+    part.stage = Stage::gathering;
+  }
+  if (part.stage == Stage::gathering) {
+    if (!all_sent()) return;
+    take_gathered(part);
+    publish(part);
+    part.stage = Stage::waiting_summed;
+  }
+  if (part.stage == Stage::waiting_summed && all_summed(part)) part.stage = Stage::idle;
+}
+
+/// Nobody else touches this slice in any rank's memory until it is published.
+void AllReduce::sum_in_group(Part& part) {
+  if (layout_->locals() == 1 || part.slice.count == 0) return;
+  std::vector<const float*> values;
+  for (std::size_t rank = 0; rank < layout_->locals(); ++rank) {
+    values.push_back(reinterpret_cast<const float*>(
+                         window_->segment(static_cast<int>(rank)).data() + layout_->flag_bytes) +
+                     part.slice.begin);
+  }
+  tree_sum(values, part.slice.count, memory_.data() + part.slice.begin);
+}
+
+void AllReduce::publish(Part& part) {
+  if (!window_) return;
+  for (std::size_t rank = 0; rank < layout_->locals(); ++rank) {
+    if (rank == layout_->local() || part.slice.count == 0) continue;
+    auto* theirs = reinterpret_cast<float*>(window_->segment(static_cast<int>(rank)).data() +
+                                            layout_->flag_bytes);
+    std::memcpy(theirs + part.slice.begin, memory_.data() + part.slice.begin,
+                part.slice.count * sizeof(float));
+  }
+  counter(*window_, layout_->local(), part.number, true)
+      .store(part.round, std::memory_order_release);
+}
+
+bool AllReduce::progress() {
+  bool idle = true;
+  for (Part& part : parts_) {
+    if (part.stage == Part::Stage::idle) continue;
+    advance(part);
+    idle = idle && part.stage == Part::Stage::idle;
+  }
+  // What else is under way in MPI must not wait for the sums.
+  if (!idle) layout_->ranks.move_on();
+  return idle;
+}
+
+bool AllReduce::done(std::size_t part) const {
+  return parts_.at(part).stage == Part::Stage::idle;
+}
+
+void AllReduce::wait() {
+  wait_politely([this] { return progress(); });
+}
+
+}  // namespace dovetail

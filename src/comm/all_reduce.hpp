@@ -1,0 +1,102 @@
+// Sums gradients over ranks, part by part, while their owner goes on computing.
+//
+// Ranks of one host share a window of memory: each adds up its slice of a part straight from the
+// memory of the others. Between hosts the sums of slices travel as messages, perhaps compressed.
+// Sums are taken in a fixed tree, so their bits depend neither on timing nor on how a vector is cut
+// into parts. Not thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "comm/gradient_codec.hpp"
+#include "comm/shared_window.hpp"
+
+namespace dovetail {
+
+/// Elements [begin, begin + count) of AllReduce::memory(), summed together.
+struct ReductionPart {
+  std::size_t begin = 0, count = 0;
+  bool may_compress = true;
+};
+
+struct AllReduceOptions {
+  Compression compression = Compression::none;  // of what groups of ranks send each other
+  /// The tree over the ranks is that of tree_sum, however they lie on hosts: then the sum over 2^k
+  /// ranks is the same when each of them brings the tree's sum of more than one.
+  bool fixed_tree = false;
+  /// Consecutive ranks that share a window; by default those of each host. 1: all travels as
+  /// messages.
+  std::optional<int> ranks_per_group{};
+};
+
+class AllReduce {
+ public:
+  static constexpr std::size_t line = 64;  // bytes that cores exchange at once
+
+  /// Collective. All ranks give the same parts, which don't overlap.
+  AllReduce(const Communicator& ranks, std::vector<ReductionPart> parts,
+            const AllReduceOptions& options = {});
+  ~AllReduce();
+  AllReduce(const AllReduce&) = delete;
+  AllReduce& operator=(const AllReduce&) = delete;
+
+  /// Where this rank's values lie and their sums appear; aligned to 4096 bytes, zero at first.
+  std::span<float> memory() const { return memory_; }
+  std::size_t parts() const;
+
+  /// Begins to sum a part, whose values lie in memory() and must be left alone until done. All
+  /// ranks start the same parts equally often, in any order.
+  void start(std::size_t part);
+  /// Moves what is under way; never waits. True when nothing is. A part is done only when all ranks
+  /// have called this often enough.
+  bool progress();
+  bool done(std::size_t part) const;
+  /// Until all that was started is done.
+  void wait();
+
+  /// Where gradients are `factor` times as large from now on: so are the errors fed back.
+  void scale_feedback(float factor);
+
+  int groups() const;
+  std::uint64_t sent_bytes() const { return sent_bytes_; }  // in messages
+
+ private:
+  struct Part;
+  struct Layout;
+  void make_groups(const AllReduceOptions& options);
+  void make_memory(std::size_t elements);
+  void make_slices();
+  void advance(Part& part);
+  bool all_ready(const Part& part) const;
+  bool all_summed(const Part& part) const;
+  void sum_in_group(Part& part);
+  /// This rank's piece for a group as it travels, with the feedback of earlier errors.
+  std::span<const std::byte> coded(Part& part, std::size_t group);
+  void exchange(Part& part, std::size_t group, std::span<const std::byte> code,
+                std::span<std::byte> answer, int tag);
+  void scatter(Part& part);
+  void add_and_gather(Part& part);
+  void take_gathered(Part& part);
+  void publish(Part& part);
+
+  std::unique_ptr<Layout> layout_;
+  std::vector<Part> parts_;
+  std::unique_ptr<SharedWindow> window_;
+  std::unique_ptr<float, void (*)(void*)> own_memory_{nullptr, nullptr};  // without a window
+  std::span<float> memory_;
+  std::vector<float> residual_;  // by element, where compressed
+  Compression compression_ = Compression::none;
+  std::uint64_t sent_bytes_ = 0;
+};
+
+/// result[i] = the sum of values[r][i] over all r, where n summands are the sum of the first
+/// ⌈n/2⌉ plus that of the others, each by this same law. `result` may be one of the values.
+void tree_sum(std::span<const float* const> values, std::size_t count, float* result);
+
+}  // namespace dovetail

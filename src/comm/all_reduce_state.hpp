@@ -1,0 +1,46 @@
+// What an AllReduce holds. Only its .cpp files include it.
+#pragma once
+
+#include <vector>
+
+#include "comm/all_reduce.hpp"
+#include "comm/request.hpp"
+
+namespace dovetail {
+
+/// Where a part is on its way, and what it needs there.
+struct AllReduce::Part {
+  struct Span {
+    std::size_t begin = 0, count = 0;
+  };
+  enum class Stage { idle, waiting_ready, scattering, gathering, waiting_summed };
+
+  ReductionPart of;
+  std::size_t number = 0;
+  Stage stage = Stage::idle;
+  std::uint64_t round = 0;
+  Compression compression = Compression::none;
+  Span slice{};                // this rank's, where it sums one
+  std::vector<Span> pieces{};  // of the slice, by group
+  std::vector<Request> requests{};
+  std::vector<std::vector<std::byte>> outgoing{}, incoming{};  // codes, by group
+  std::vector<std::vector<float>> summands{};                  // by group
+};
+
+/// Who shares memory with whom.
+struct AllReduce::Layout {
+  const Communicator& ranks;
+  std::optional<Communicator> group{};   // ranks that share a window
+  std::optional<Communicator> across{};  // ranks that sum the same slice, one a group
+  int groups = 1;
+  std::size_t summing = 1;  // ranks of each group that sum a slice
+  std::size_t elements = 0, flag_bytes = 0;
+
+  explicit Layout(const Communicator& r) : ranks(r) {}
+  std::size_t local() const { return static_cast<std::size_t>(group->rank()); }
+  std::size_t locals() const { return static_cast<std::size_t>(group->size()); }
+  std::size_t mine() const { return static_cast<std::size_t>(across->rank()); }
+  bool sums() const { return local() < summing; }
+};
+
+}  // namespace dovetail

@@ -1,0 +1,161 @@
+// Enqueues training steps: passes, their sums, and buckets that go out when they are finished.
+#include <algorithm>
+#include <bit>
+
+#include "plan/plan.hpp"
+#include "support/error.hpp"
+
+namespace dovetail {
+
+using plan::Bucket;
+using plan::Edge;
+using plan::Pass;
+
+void Plan::write_targets(Inputs& inputs, std::span<const std::int32_t> labels) {
+  const std::size_t columns = extent(edges_.back().layout.image_stride());
+  std::fill(target_rows_.begin(), target_rows_.end(), 0.0f);
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    target_rows_[i * columns + static_cast<std::size_t>(labels[i])] = 1;
+  device_.write(inputs.targets, target_rows_.data(), labels.size() * columns * sizeof(float));
+}
+
+void Plan::upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count) {
+  if (!weigh_rows_) weigh_rows_.emplace(device_, variant_, edges_.back().layout.image_stride());
+  if (!inputs.row_weights)
+    inputs.row_weights = device_.allocate(extent(options_.batch) * sizeof(float));
+  std::vector<float> scaled(count, loss_scale_);  // without weights: all 1
+  for (std::size_t i = 0; i < weights.size(); ++i) scaled[i] *= weights[i];
+  device_.write(inputs.row_weights, scaled.data(), scaled.size() * sizeof(float));
+}
+
+void Plan::upload(Inputs& inputs, std::span<const std::uint8_t> images,
+                  std::span<const std::int32_t> labels, std::span<const float> weights) {
+  if (labels.size() > extent(options_.batch)) {
+    throw Error(fmt::format("a step of {} samples exceeds the plan's batch of {}", labels.size(),
+                            options_.batch));
+  }
+  if (labels.empty()) return;
+  device_.write(inputs.images, images.data(), labels.size() * extent(model_.input().size()));
+  if (cross_entropy_) {
+    device_.write(inputs.labels, labels.data(), labels.size_bytes());
+  } else {
+    write_targets(inputs, labels);
+  }
+  if (!weights.empty() || loss_scale_ != 1) upload_weights(inputs, weights, labels.size());
+}
+
+void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed) {
+  forward(pass, inputs);
+  const Edge& logits = edges_.back();
+  if (cross_entropy_) {
+    cross_entropy_->forward_backward(logits.value, inputs.labels, logits.gradient, loss_statistics_,
+                                     pass.batch);
+  } else {
+    squared_error_->forward_backward(logits.value, inputs.targets, logits.gradient,
+                                     loss_statistics_, pass.batch);
+  }
+  if (weighed) weigh_rows_->run(logits.gradient, inputs.row_weights, pass.batch);
+}
+
+void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
+                             std::span<const std::int32_t> labels, std::uint64_t first_sample,
+                             std::span<const float> weights) {
+  const std::size_t size = labels.size();
+  enqueue_step(images, labels, first_sample, weights, std::span(&size, 1), false);
+}
+
+void Plan::enqueue_step(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
+                        std::uint64_t first_sample, std::span<const float> weights,
+                        std::span<const std::size_t> sizes, bool hand_over) {
+  if (!std::has_single_bit(sizes.size()) || sizes.size() > inputs_.size()) {
+    throw Error(fmt::format("a step of {} passes where a power of two up to {} can be",
+                            sizes.size(), inputs_.size()));
+  }
+  if (sizes.size() > 1) make_partial_sums(sizes.size());
+  // All copies before the first launch: a copy waits for what was enqueued before it.
+  const std::size_t image_bytes = extent(model_.input().size());
+  std::size_t first = 0;
+  for (std::size_t pass = 0; pass < sizes.size(); ++pass) {
+    const std::size_t size = std::min(sizes[pass], labels.size() - first);
+    upload(inputs_[pass], images.subspan(first * image_bytes, size * image_bytes),
+           labels.subspan(first, size), weights.empty() ? weights : weights.subspan(first, size));
+    first += size;
+  }
+  if (first != labels.size())
+    throw Error(fmt::format("passes of {} samples, not of {}", first, labels.size()));
+  statistics_are_sums_ = sizes.size() > 1;
+  const bool weighed = !weights.empty() || loss_scale_ != 1;
+  first = 0;
+  for (std::size_t pass = 0; pass < sizes.size(); ++pass) {
+    enqueue_pass({.batch = static_cast<int>(sizes[pass]),
+                  .training = true,
+                  .seed = options_.seed,
+                  .first_sample = first_sample + first},
+                 inputs_[pass], weighed, pass, sizes.size(), hand_over);
+    first += sizes[pass];
+  }
+  device_.flush();
+}
+
+void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, std::size_t number,
+                        std::size_t passes, bool hand_over) {
+  const bool is_last = number + 1 == passes;
+  std::size_t next = 0;  // bucket
+  const auto finish = [&](std::size_t operation) {
+    for (; next < buckets_.size() && buckets_[next].after >= operation; ++next) {
+      if (!is_last) continue;
+      const Bucket& bucket = buckets_[next];
+      if (passes > 1) add_partial_sums(number, next);
+      if (hand_over) memory_.hand_over(bucket.begin * sizeof(float), bucket.size() * sizeof(float));
+    }
+  };
+  if (pass.batch == 0) {
+    device_.fill_zero(reduction_);
+  } else {
+    forward_and_loss(pass, inputs, weighed);
+    for (std::size_t i = operations_.size(); i-- > 0;) {
+      operations_[i]->backward(pass, i > 0);
+      if (i > 0) finish(i);
+    }
+    if (passes > 1) weigh_batch_statistics(extent(pass.batch));
+  }
+  finish(0);
+  if (is_last) return;
+  std::size_t level = 0;
+  for (; (number >> level & 1u) != 0; ++level) accumulate_->add(partial_sums_[level], reduction_);
+  device_.copy(reduction_, partial_sums_[level], reduction_.bytes());
+}
+
+void Plan::weigh_batch_statistics(std::size_t samples) {
+  const auto weight = static_cast<float>(samples);
+  for (const Norm& norm : norms_) {
+    const float count = weight * static_cast<float>(norm.samples_per_image);
+    const float unbias = count > 1 ? count / (count - 1) : 1;
+    accumulate_->scale(norm.statistics.batch_mean, weight);
+    accumulate_->scale(norm.statistics.batch_variance, weight * unbias);
+  }
+}
+
+void Plan::add_partial_sums(std::size_t number, std::size_t bucket) {
+  // The last pass completes all pairs.
+  for (std::size_t level = 0; (number >> level & 1u) != 0; ++level)
+    accumulate_->add(partial_buckets_[level][bucket], bucket_buffers_[bucket]);
+}
+
+void Plan::make_partial_sums(std::size_t passes) {
+  if (!accumulate_) accumulate_.emplace(device_, variant_);
+  const auto levels = static_cast<std::size_t>(std::countr_zero(passes));
+  const auto cut = [&](const opencl::Buffer& whole) {
+    std::vector<opencl::Buffer> parts;
+    for (const Bucket& bucket : buckets_)
+      parts.push_back(whole.slice(bucket.begin * sizeof(float), bucket.size() * sizeof(float)));
+    return parts;
+  };
+  if (bucket_buffers_.empty()) bucket_buffers_ = cut(reduction_);
+  while (partial_sums_.size() < levels) {
+    partial_sums_.push_back(device_.allocate(reduction_.bytes()));
+    partial_buckets_.push_back(cut(partial_sums_.back()));
+  }
+}
+
+}  // namespace dovetail
