@@ -102,6 +102,7 @@ void log_start(const Job& job, const plan::Tuner& tuner, RunLog& log) {
                       {"steps", by_steps ? Json(settings.steps) : Json(nullptr)},
                       {"batch", settings.batch},
                       {"seed", settings.seed},
+                      {"chunks", settings.chunks},
                       {"resume", settings.resume},
                       {"kernels", tuner.to_json()},
                       {"placement", to_json(job.placement)}});
@@ -130,14 +131,18 @@ int train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>&
   std::optional<TrainWatch> watch(std::in_place, job.world, job.placement, settings.out,
                                   job.options.run.stall_timeout_s);
   const TrainResult result = watch->guard([&] {
+    std::unique_ptr<AllReduce> all_reduce =
+        Trainer::make_all_reduce(gpu_ranks, device, settings, job.model, train_set.samples());
     const auto trainer = make_host_by_host(gpu_ranks, tuner, [&] {
       return std::make_unique<Trainer>(gpu_ranks, device, settings, job.model, train_set,
                                        job.test_set, publisher ? &*publisher : nullptr,
-                                       log ? &*log : nullptr, &tuner);
+                                       log ? &*log : nullptr, &tuner, std::move(all_reduce));
     });
     if (log) log_start(job, tuner, *log);
     TrainResult trained = trainer->run();
-    job.my_report = report(job, trainer->samples(), trainer->phases().to_json()).dump();
+    Json mine = report(job, trainer->samples(), trainer->phases().to_json());
+    mine["communication"] = trainer->communication();
+    job.my_report = mine.dump();
     return trained;
   });
   watch.reset();  // from here on ranks may leave
@@ -232,6 +237,11 @@ int train(Communicator& world, const Arguments& arguments) {
   expect(settings.batch >= static_cast<int>(gpus.size()),
          fmt::format("--batch {} is smaller than the {} GPU ranks", settings.batch, gpus.size()),
          "Give every GPU rank at least one sample a step");
+  expect(
+      settings.chunks == 0 || gpus.size() <= settings.chunks,
+      fmt::format("--deterministic cuts a batch into {} chunks, which are too few for {} GPU ranks",
+                  settings.chunks, gpus.size()),
+      "Give --chunks a larger power of two, and the same on every number of ranks");
   const bool has_fpga = gpus.size() < static_cast<std::size_t>(world.size());
   expect(has_fpga || !settings.boost.needs_fpga(), "no FPGA rank boosts the training",
          "Give --fpga-ranks 1, or select with --select random or --select-format float32");

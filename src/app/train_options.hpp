@@ -7,6 +7,7 @@
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
 #include "app/placement_options.hpp"
+#include "app/reduce_options.hpp"
 #include "app/run_options.hpp"
 #include "train/trainer.hpp"
 
@@ -16,6 +17,7 @@ struct TrainOptions {
   TrainSettings settings;
   PlacementOptions placement;
   RunOptions run;
+  ReduceOptions reduce;
   CacheOption cache;
   bool stochastic = true;       // rounding of contributed gradients; else to nearest
   bool error_feedback = false;  // of contributed gradients

@@ -144,6 +144,7 @@ class Plan {
   /// underflow in fp16. Whoever sees them outside of a reduction sees them unscaled; the same on
   /// all ranks whose reductions are added.
   void set_loss_scale(float scale) { loss_scale_ = scale; }
+  float loss_scale() const { return loss_scale_; }
   /// Whether no gradient of a mapped reduction has left the format's range.
   bool gradients_are_finite(std::span<const float> reduction) const;
   /// The gradients in a mapped reduction, in canonical layouts, one parameter after the other.

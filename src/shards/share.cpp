@@ -2,6 +2,7 @@
 #include "shards/share.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "support/error.hpp"
@@ -41,6 +42,17 @@ Share share(std::size_t count, std::size_t rank, std::span<const double> weights
   };
   const std::size_t begin = end_at(before);
   return {begin, end_at(before + weights[rank]) - begin};
+}
+
+Share chunks_of(std::size_t chunks, std::size_t rank, std::size_t ranks) {
+  check_rank(rank, ranks);
+  if (!std::has_single_bit(chunks) || ranks > chunks)
+    throw Error(fmt::format("{} chunks of a batch for {} ranks", chunks, ranks));
+  if (ranks == 1) return {0, chunks};
+  const std::size_t left = (ranks + 1) / 2, half = chunks / 2;
+  if (rank < left) return chunks_of(half, rank, left);
+  const Share right = chunks_of(half, rank - left, ranks - left);
+  return {half + right.begin, right.count};
 }
 
 }  // namespace dovetail

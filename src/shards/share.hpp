@@ -21,4 +21,10 @@ Share share(std::size_t count, std::size_t rank, std::size_t ranks);
 /// its exact proportion. Throws Error where a weight is negative or not finite, or all are zero.
 Share share(std::size_t count, std::size_t rank, std::span<const double> weights);
 
+/// Chunks of a global batch that are one rank's, where 2^k chunks go to at most as many ranks: the
+/// first ⌈ranks / 2⌉ ranks get the first half of them, by this same law. So each rank has a whole
+/// branch of the tree that comm's tree_sum adds the ranks in, and the sum over all chunks does not
+/// depend on the number of ranks. Throws Error where there are more ranks than chunks.
+Share chunks_of(std::size_t chunks, std::size_t rank, std::size_t ranks);
+
 }  // namespace dovetail

@@ -67,6 +67,10 @@ std::string content_sha256(const Checkpoint& checkpoint) {
   sum.update(checkpoint.recipe.data(), checkpoint.recipe.size());
   const std::string position = position_text(checkpoint);
   sum.update(position.data(), position.size());
+  if (checkpoint.chunks > 0) {
+    const std::string chunks = fmt::format(" {} chunks", checkpoint.chunks);
+    sum.update(chunks.data(), chunks.size());
+  }
   if (checkpoint.loss_scale) {
     const std::string scale =
         fmt::format("{} {}", checkpoint.loss_scale->value(), checkpoint.loss_scale->steps());
@@ -131,6 +135,7 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
   integer("step", checkpoint.step);
   integer("seed", checkpoint.seed);
   integer("batch", checkpoint.batch);
+  if (checkpoint.chunks > 0) integer("chunks", checkpoint.chunks);
   file.write_attribute("/", "optimizer", std::string(to_string(checkpoint.optimizer)));
   file.write_attribute("/", "loss", std::string(to_string(checkpoint.loss)));
   file.write_attribute("/", "train_set_sha256", checkpoint.train_set_sha256);
@@ -185,6 +190,8 @@ Checkpoint read_content(const hdf5::File& file) {
   checkpoint.step = static_cast<std::uint64_t>(integer("step"));
   checkpoint.seed = static_cast<std::uint64_t>(integer("seed"));
   checkpoint.batch = static_cast<std::uint64_t>(integer("batch"));
+  if (file.has_attribute("/", "chunks"))
+    checkpoint.chunks = static_cast<std::uint64_t>(integer("chunks"));
   checkpoint.optimizer = parse_optimizer(file.read_attribute<std::string>("/", "optimizer"));
   checkpoint.loss = parse_loss(file.read_attribute<std::string>("/", "loss"));
   checkpoint.train_set_sha256 = file.read_attribute<std::string>("/", "train_set_sha256");

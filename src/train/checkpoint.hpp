@@ -31,7 +31,8 @@ struct Checkpoint {
   StepStatistics epoch_sums;              // of the steps done in the epoch under way
   std::optional<double> test_accuracy{};  // of these weights in float32, where it was measured
   std::uint64_t seed = 0;
-  std::uint64_t batch = 0;  // global
+  std::uint64_t batch = 0;   // global
+  std::uint64_t chunks = 0;  // that it was cut into, whatever the number of ranks; 0: one a rank
   LossKind loss = LossKind::cross_entropy;
   std::string train_set_sha256;           // train_set_identity() of the data set
   std::string recipe;                     // how the optimiser was driven, for people; may be empty

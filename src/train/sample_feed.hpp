@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "comm/communicator.hpp"
 #include "shards/prefetcher.hpp"
@@ -21,6 +22,8 @@ class SampleFeed {
   virtual void next(std::uint64_t step, Batch& batch) = 0;
   /// Of the losses of the latest batch's samples; empty: all 1.
   virtual std::span<const float> weights() const { return {}; }
+  /// Samples of the latest batch that are computed together, one number a pass.
+  virtual std::vector<std::size_t> passes(const Batch& batch) const { return {batch.size()}; }
   /// Numbers the latest batch's first sample within the training: it picks dropout masks.
   virtual std::uint64_t first_sample() const = 0;
 };
@@ -28,14 +31,19 @@ class SampleFeed {
 /// Every sample once an epoch, in the epoch's order.
 class OrderedFeed : public SampleFeed {
  public:
-  /// Steps [first, last).
+  /// Steps [first, last). `chunks`: a power of two that each step's samples are cut into, whatever
+  /// the number of ranks; each rank takes whole ones (chunks_of). 0: no such cuts.
   OrderedFeed(const Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
-              std::uint64_t first, std::uint64_t last);
+              std::uint64_t first, std::uint64_t last, std::size_t chunks = 0);
   void next(std::uint64_t step, Batch& batch) override;
+  std::vector<std::size_t> passes(const Batch& batch) const override;
   std::uint64_t first_sample() const override { return first_sample_; }
 
  private:
-  std::uint64_t samples_;
+  StepSchedule schedule_;
+  std::size_t chunks_;
+  Share mine_;  // of the chunks
+  std::uint64_t step_ = 0;
   std::uint64_t first_sample_ = 0;
   Prefetcher prefetcher_;
 };

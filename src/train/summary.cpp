@@ -115,6 +115,26 @@ Json fpga_summary(const TrainSettings& settings, const TrainResult& result,
       {"backend", backend}};
 }
 
+/// How gradients were summed, and how much of it the backward pass hid, over all GPU ranks.
+Json communication_summary(const TrainSettings& settings, const TrainResult& result,
+                           const RankReports& ranks) {
+  double total = 0, exposed = 0;
+  for (const Json& rank : ranks) {
+    if (!rank.contains("communication")) continue;
+    total += rank["communication"]["seconds"].get<double>();
+    exposed += rank["communication"]["exposed_seconds"].get<double>();
+  }
+  return {{"overlap", settings.overlap && !settings.boost.contributes()},
+          {"buckets", result.buckets},
+          {"bucket_bytes", settings.bucket_bytes},
+          {"compression", to_string(settings.compression)},
+          {"groups", result.groups},
+          {"chunks", settings.chunks},
+          {"seconds", total},
+          {"exposed_seconds", exposed},
+          {"hidden", total > 0 ? Json(1 - exposed / total) : Json(nullptr)}};
+}
+
 }  // namespace
 
 Json make_summary(const TrainSettings& settings, const TrainResult& result,
@@ -141,6 +161,7 @@ Json make_summary(const TrainSettings& settings, const TrainResult& result,
           {"training_seconds", result.training_s},
           {"wall_seconds", wall_s},
           {"weights_sha256", result.weights_sha256},
+          {"communication", communication_summary(settings, result, ranks)},
           {"ranks", ranks},
           {"fpga", fpga_summary(settings, result, backend)}};
 }

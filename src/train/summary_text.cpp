@@ -26,6 +26,16 @@ std::string shares_text(const Json& seconds) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+std::string communication_text(const Json& communication) {
+  const double total = communication["seconds"].get<double>();
+  const double exposed = communication["exposed_seconds"].get<double>();
+  if (total == 0) return "";
+  return fmt::format(
+      "             sums over the ranks took {:.1f} s, {:.0f} % of it hidden behind the backward "
+      "pass\n",
+      total, 100 * (1 - exposed / total));
+}
+
 std::string ranks_text(const Json& ranks) {
   std::string text;
   for (const Json& rank : ranks) {
@@ -34,6 +44,8 @@ std::string ranks_text(const Json& ranks) {
         rank["rank"].get<int>(), rank["role"].get<std::string>(), rank["device"].get<std::string>(),
         rank["host"].get<std::string>(), rank["samples"].get<std::uint64_t>(),
         format_bytes(rank["peak_memory_bytes"].get<double>()), shares_text(rank["seconds"]));
+    if (ranks.size() > 1 && rank.contains("communication"))
+      text += communication_text(rank["communication"]);
   }
   return text;
 }

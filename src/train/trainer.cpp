@@ -22,18 +22,13 @@ constexpr std::size_t validation_samples = 2048;  // read at once
 constexpr std::uint64_t steps_per_poll = 8;
 constexpr std::uint64_t steps_per_event = 50;  // of a "step" line in run.jsonl
 
-PlanOptions plan_options(const TrainSettings& settings, const ShardReader& train_set, int ranks,
-                         plan::Tuner* tuner) {
-  // Room for the whole batch: should all FPGA ranks retire, their share comes back.
-  const std::size_t batch = std::min(static_cast<std::size_t>(settings.batch), train_set.samples());
-  const auto count = static_cast<std::size_t>(ranks);
-  return {.batch = static_cast<int>((batch + count - 1) / count),
-          .training = true,
-          .loss = settings.loss,
-          .optimizer = settings.optimizer,
-          .seed = settings.seed,
-          .format = settings.format,
-          .tuner = tuner};
+PlanOptions full_plan_options(const TrainSettings& settings, std::size_t train_samples,
+                              const Communicator& ranks, plan::Tuner* tuner,
+                              AllReduce& all_reduce) {
+  PlanOptions options = Trainer::plan_options(settings, train_samples, ranks);
+  options.tuner = settings.chunks > 0 ? nullptr : tuner;
+  options.reduction_memory = all_reduce.memory();
+  return options;
 }
 
 }  // namespace
@@ -51,7 +46,8 @@ std::uint64_t training_steps(const TrainSettings& settings, const StepSchedule& 
 
 Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
                  const Model& model, ShardReader& train_set, ShardReader& test_set,
-                 Publisher* publisher, RunLog* log, plan::Tuner* tuner)
+                 Publisher* publisher, RunLog* log, plan::Tuner* tuner,
+                 std::unique_ptr<AllReduce> all_reduce)
     : ranks_(gpu_ranks),
       settings_(settings),
       model_(model),
@@ -60,8 +56,14 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
       publisher_(publisher),
       log_(log),
       schedule_(step_schedule(settings, train_set.samples())),
+      all_reduce_(all_reduce
+                      ? std::move(all_reduce)
+                      : make_all_reduce(gpu_ranks, device, settings, model, train_set.samples())),
       plan_(device, model, input_statistics(train_set),
-            plan_options(settings, train_set, gpu_ranks.size(), tuner)) {
+            full_plan_options(settings, train_set.samples(), gpu_ranks, tuner, *all_reduce_)),
+      exchange_(plan_, *all_reduce_, settings.overlap) {
+  result_.buckets = plan_.buckets().size();
+  result_.groups = all_reduce_->groups();
   if (settings.format == ComputeFormat::fp16) loss_scale_.emplace();
   result_.emulates_format = plan_.emulates_format();
   if (tuner) result_.kernels = tuner->to_json();
@@ -167,7 +169,7 @@ StepStatistics Trainer::train_step(Batch& batch) {
   feed_->next(step_, batch);
   phases_.input_s += phase.restart();
   activity::enter("compute", step_ + 1);
-  plan_.enqueue_gradients(batch.images, batch.labels, feed_->first_sample(), feed_->weights());
+  enqueue_step(batch, !settings_.boost.contributes());
   phases_.compute_s += phase.restart();
   samples_ += batch.size();
   const StepStatistics done = reduce_and_update(step_, batch);
@@ -184,51 +186,6 @@ void Trainer::log_step(std::uint64_t epoch, const StepStatistics& done, double r
                        {"loss", done.loss_sum / done.samples},
                        {"learning_rate", settings_.learning_rate.at(step_ - 1)},
                        {"samples_per_second", rate}});
-}
-
-StepStatistics Trainer::reduce_and_update(std::uint64_t step, const Batch& batch) {
-  Stopwatch phase;
-  StepStatistics statistics;
-  bool accepted = true;
-  {
-    std::optional<opencl::Mapping> mapping = plan_.map_reduction();
-    phases_.compute_s += phase.restart();
-    if (contribution_) {
-      activity::enter("boost", step + 1, activity::Kind::wait);
-      contribution_->add_to(mapping, step);
-    }
-    phases_.boost_s += phase.restart();
-    const std::span<float> reduction = mapping->as<float>();
-    plan_.vote(reduction, my_votes());
-    activity::enter("all-reduce", step + 1, activity::Kind::wait);
-    if (ranks_.size() > 1) ranks_.all_reduce_sum(reduction);
-    activity::enter("update", step + 1);
-    statistics = plan_.step_statistics(reduction);
-    // Gradients that leave fp16's range are what the loss scale is for.
-    const bool overflowed = loss_scale_ && !plan_.gradients_are_finite(reduction);
-    if (overflowed ? !std::isfinite(statistics.loss_sum) : !Plan::all_finite(reduction))
-      fail_not_finite(step, batch, mapping);
-    plan_.update_running_statistics(reduction, statistics.normalised);
-    accepted = accept(!overflowed);
-    phases_.reduce_s += phase.restart();
-  }
-  if (accepted) plan_.enqueue_update(settings_.learning_rate.at(step), statistics, step + 1);
-  if (loss_scale_) plan_.set_loss_scale(loss_scale_->value());
-  phases_.update_s += phase.restart();
-  return statistics;
-}
-
-bool Trainer::accept(bool in_range) {
-  if (!loss_scale_) return true;
-  const bool accepted = loss_scale_->after(in_range);
-  result_.skipped_steps = loss_scale_->skipped();
-  if (loss_scale_->is_exhausted()) {
-    throw Error(fmt::format("the gradients leave fp16's range in step {} and in every one before, "
-                            "down to a loss scale of {}",
-                            step_ + 1, LossScale::least),
-                "Train in bf16. " + remedy_with_checkpoint());
-  }
-  return accepted;
 }
 
 void Trainer::validate() {

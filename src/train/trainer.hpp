@@ -9,12 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "comm/all_reduce.hpp"
 #include "comm/communicator.hpp"
 #include "device/opencl/device.hpp"
 #include "model/learning_rate.hpp"
 #include "model/loss_scale.hpp"
 #include "model/model.hpp"
 #include "model/optimizer.hpp"
+#include "plan/gradient_exchange.hpp"
 #include "plan/plan.hpp"
 #include "shards/shard_reader.hpp"
 #include "support/clock.hpp"
@@ -52,6 +54,15 @@ struct TrainSettings {
   bool resume = false;
   std::string rank_name;  // of this rank among all of the job, for messages: "rank 3 on node7"
 
+  // ---- sums over the ranks
+  std::size_t bucket_bytes = std::size_t{1} << 20;  // of gradients that are summed together
+  bool overlap = true;                              // they go out while the backward pass runs
+  /// Chunks that each global batch is cut into, whatever the number of ranks, so that the weights
+  /// don't depend on it; a power of two, at least the number of ranks. 0: one a rank.
+  std::size_t chunks = 0;
+  Compression compression = Compression::none;  // of what hosts send each other
+  std::optional<int> ranks_per_group{};         // that share memory; by default those of a host
+
   // ---- checkpoints, beside that at each epoch's end
   std::uint64_t checkpoint_steps = 0;  // one each so many steps; 0: none
   double checkpoint_minutes = 0;       // one each so many minutes; 0: none
@@ -77,6 +88,8 @@ struct TrainResult {
   std::vector<std::string> retired;  // FPGA ranks, each with the reason
   bool emulates_format = false;      // operands are rounded by passes of their own
   std::uint64_t skipped_steps = 0;   // whose gradients left fp16's range
+  std::size_t buckets = 0;           // that gradients are summed in
+  int groups = 1;                    // of ranks that share memory
   Json kernels = Json::object();     // chosen by measurement, by product
 };
 
@@ -98,11 +111,23 @@ std::string train_set_identity(const ShardReader& reader);
 class Trainer {
  public:
   /// Every GPU rank makes one. `log` exists on the lead rank alone, and `publisher` there too where
-  /// there are FPGA ranks. `tuner`: chooses kernels by measurement. Throws Error when the device
+  /// there are FPGA ranks. `tuner`: chooses kernels by measurement, unless the settings cut batches
+  /// into chunks: other kernels would give other bits. `all_reduce`: as make_all_reduce makes it;
+  /// without one it is made here, and all ranks must be here together. Throws Error when the device
   /// lacks memory or a kernel does not build.
   Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
           const Model& model, ShardReader& train_set, ShardReader& test_set, Publisher* publisher,
-          RunLog* log, plan::Tuner* tuner = nullptr);
+          RunLog* log, plan::Tuner* tuner = nullptr,
+          std::unique_ptr<AllReduce> all_reduce = nullptr);
+  /// Collective over the GPU ranks.
+  static std::unique_ptr<AllReduce> make_all_reduce(const Communicator& gpu_ranks,
+                                                    const opencl::Device& device,
+                                                    const TrainSettings& settings,
+                                                    const Model& model, std::size_t train_samples);
+
+  /// Of this rank's plan, without what is chosen or allocated for it.
+  static PlanOptions plan_options(const TrainSettings& settings, std::size_t train_samples,
+                                  const Communicator& gpu_ranks);
 
   /// Trains to the end, or until a signal asks a rank to stop (support/stop_signal.hpp): then all
   /// ranks finish the step under way, and a checkpoint is written. Collective over the GPU ranks.
@@ -110,6 +135,7 @@ class Trainer {
 
   const TrainPhases& phases() const { return phases_; }
   std::uint64_t samples() const { return samples_; }  // trained on by this rank
+  Json communication() const;                         // of this rank, for its report
 
  private:
   void resume();
@@ -131,11 +157,14 @@ class Trainer {
   void finish_epoch(std::uint64_t epoch);
   StepStatistics train_step(Batch& batch);
   void log_step(std::uint64_t epoch, const StepStatistics& done, double rate);
+  void enqueue_step(const Batch& batch, bool hand_over);
   StepStatistics reduce_and_update(std::uint64_t step, const Batch& batch);
-  /// Throws Error naming the layer, the step and the ranks that NaN or an infinity came from, and
-  /// the checkpoint from before. Collective; computes this rank's gradients again.
-  [[noreturn]] void fail_not_finite(std::uint64_t step, const Batch& batch,
-                                    std::optional<opencl::Mapping>& reduction);
+  /// All ranks' sums: what FPGA ranks contribute included.
+  std::span<float> summed_reduction(std::uint64_t step);
+  /// Throws Error naming the layer (`what`, of the sum), the step and the ranks that NaN or an
+  /// infinity came from, and the checkpoint from before. Collective; computes this rank's gradients
+  /// again.
+  [[noreturn]] void fail_not_finite(std::uint64_t step, const Batch& batch, std::string what);
   std::string remedy_with_checkpoint() const;
   std::string my_name() const;
 
@@ -170,7 +199,9 @@ class Trainer {
   Publisher* publisher_;
   RunLog* log_;
   StepSchedule schedule_;
+  std::unique_ptr<AllReduce> all_reduce_;  // its memory is the plan's
   Plan plan_;
+  GradientExchange exchange_;
   std::optional<LossScale> loss_scale_;  // in fp16
   TrainPhases phases_;
   TrainResult result_;

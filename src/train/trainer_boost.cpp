@@ -58,7 +58,7 @@ void Trainer::make_feed() {
   timing_ = boost_timing(settings_, schedule_, step_);
   if (!boost.any()) {
     feed_ = std::make_unique<OrderedFeed>(ranks_, train_set_, schedule_, timing_.first_step,
-                                          timing_.last_step);
+                                          timing_.last_step, settings_.chunks);
     return;
   }
   const auto poll = [this] { take_from_fpga(); };

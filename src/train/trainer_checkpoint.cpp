@@ -63,6 +63,14 @@ void Trainer::expect_same_training(const Checkpoint& start,
   expect(start.batch == static_cast<std::uint64_t>(settings_.batch) && start.seed == settings_.seed,
          fmt::format("was trained with --batch {} --seed {}", start.batch, start.seed),
          "Resume with the same batch and seed");
+  const auto chunks_text = [](std::uint64_t chunks) {
+    return chunks > 0 ? fmt::format("--deterministic --chunks {}", chunks)
+                      : std::string("without --deterministic");
+  };
+  expect(start.chunks == settings_.chunks,
+         fmt::format("was trained {}", start.chunks > 0 ? "with " + chunks_text(start.chunks)
+                                                        : chunks_text(start.chunks)),
+         "Resume in the same way: other sums would change the weights");
   const std::uint64_t each = schedule_.steps_per_epoch();
   const std::uint64_t so_far = start.step - std::min(start.step, start.epoch * each);
   const bool known = start.steps_per_epoch != 0;  // else it is of an epoch's end
@@ -166,6 +174,7 @@ void Trainer::save() {
     checkpoint.test_accuracy = result_.test_accuracy;
   checkpoint.seed = settings_.seed;
   checkpoint.batch = static_cast<std::uint64_t>(settings_.batch);
+  checkpoint.chunks = settings_.chunks;
   checkpoint.loss = settings_.loss;
   checkpoint.train_set_sha256 = train_set_identity(train_set_);
   checkpoint.recipe = recipe(settings_);

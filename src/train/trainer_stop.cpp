@@ -83,15 +83,10 @@ void Trainer::expect_sound_weights() {
   }
 }
 
-void Trainer::fail_not_finite(std::uint64_t step, const Batch& batch,
-                              std::optional<opencl::Mapping>& reduction) {
-  std::string what = plan_.first_not_finite(reduction->as<float>());
+void Trainer::fail_not_finite(std::uint64_t step, const Batch& batch, std::string what) {
   // The sum does not tell whose it was. Nothing was updated yet, so each rank gets its own again.
-  reduction.reset();
-  plan_.enqueue_gradients(batch.images, batch.labels, feed_->first_sample(), feed_->weights());
-  reduction.emplace(plan_.map_reduction());
-  const std::string mine = plan_.first_not_finite(reduction->as<float>());
-  reduction.reset();
+  enqueue_step(batch, false);
+  const std::string mine = plan_.first_not_finite(plan_.map_reduction().as<float>());
   std::vector<std::string> sources;
   for (const std::string& name : ranks_.all_gather_text(mine.empty() ? "" : my_name())) {
     if (!name.empty()) sources.push_back(name);

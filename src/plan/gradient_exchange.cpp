@@ -1,0 +1,100 @@
+// Looks after the device and the other ranks in turns.
+#include "plan/gradient_exchange.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "support/activity.hpp"
+#include "support/clock.hpp"
+
+namespace dovetail {
+namespace {
+
+// While the device computes and sums are under way: a CPU device wants its cores for itself.
+constexpr std::chrono::microseconds nap{50};
+
+}  // namespace
+
+std::vector<ReductionPart> GradientExchange::parts(const std::vector<plan::Bucket>& buckets) {
+  std::vector<ReductionPart> parts;
+  for (const plan::Bucket& bucket : buckets) parts.push_back({bucket.begin, bucket.size(), true});
+  parts.back().may_compress = false;  // losses, counts, votes
+  return parts;
+}
+
+GradientExchange::GradientExchange(Plan& plan, AllReduce& reduce, bool overlap)
+    : plan_(plan), reduce_(reduce), overlap_(overlap) {}
+
+std::span<float> GradientExchange::sum(std::uint64_t step, const StepVotes& votes, Timing& timing) {
+  const std::size_t buckets = plan_.buckets().size();
+  Stopwatch phase;
+  Stopwatch busy;  // while parts are under way
+  bool is_busy = false;
+  const auto start = [&](std::size_t part) {
+    if (!is_busy) busy.restart();
+    is_busy = true;
+    reduce_.start(part);
+  };
+  const auto settled = [&] {
+    if (is_busy && reduce_.progress()) {
+      time_.total_s += busy.seconds();
+      is_busy = false;
+    }
+    return !is_busy;
+  };
+  for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
+    while (true) {
+      if (settled() || !overlap_) {  // there is nothing else to do
+        plan_.await_bucket(bucket);
+        break;
+      }
+      if (plan_.bucket_arrived(bucket)) break;
+      std::this_thread::sleep_for(nap);
+    }
+    if (bucket + 1 == buckets) plan_.vote(plan_.reduction(), votes);
+    if (overlap_ && bucket + 1 < buckets) start(bucket);
+  }
+  timing.compute_s += phase.restart();
+  activity::enter("all-reduce", step, activity::Kind::wait);
+  for (std::size_t bucket = overlap_ ? buckets - 1 : 0; bucket < buckets; ++bucket) start(bucket);
+  reduce_.wait();
+  time_.total_s += busy.seconds();
+  const double exposed = phase.seconds();
+  time_.exposed_s += exposed;
+  timing.reduce_s += exposed;
+  return plan_.reduction();
+}
+
+std::optional<opencl::Mapping>& GradientExchange::map() {
+  mapping_.emplace(plan_.map_reduction());
+  return mapping_;
+}
+
+std::span<float> GradientExchange::sum_mapped(std::uint64_t step, const StepVotes& votes,
+                                              Timing& timing) {
+  const std::span<float> mapped = mapping_->as<float>(), memory = reduce_.memory();
+  plan_.vote(mapped, votes);
+  activity::enter("all-reduce", step, activity::Kind::wait);
+  const Stopwatch watch;
+  const bool elsewhere = mapped.data() != memory.data();
+  if (elsewhere) std::copy(mapped.begin(), mapped.end(), memory.begin());
+  for (std::size_t part = 0; part < reduce_.parts(); ++part) reduce_.start(part);
+  reduce_.wait();
+  if (elsewhere) std::copy(memory.begin(), memory.end(), mapped.begin());
+  timing.reduce_s += watch.seconds();
+  time_.total_s += watch.seconds();
+  time_.exposed_s += watch.seconds();
+  return mapped;
+}
+
+void GradientExchange::give_back() {
+  if (mapping_) {
+    mapping_.reset();
+    return;
+  }
+  for (std::size_t bucket = 0; bucket < plan_.buckets().size(); ++bucket)
+    plan_.return_bucket(bucket);
+}
+
+}  // namespace dovetail

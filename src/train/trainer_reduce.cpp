@@ -1,0 +1,116 @@
+// A step's gradients: enqueued, summed over the ranks, checked, applied.
+#include <algorithm>
+#include <cmath>
+
+#include "shards/share.hpp"
+#include "support/activity.hpp"
+#include "support/clock.hpp"
+#include "support/error.hpp"
+#include "support/text.hpp"
+#include "train/trainer.hpp"
+
+namespace dovetail {
+
+PlanOptions Trainer::plan_options(const TrainSettings& settings, std::size_t train_samples,
+                                  const Communicator& ranks) {
+  // Room for the whole batch: should all FPGA ranks retire, their share comes back.
+  const std::size_t batch = std::min(static_cast<std::size_t>(settings.batch), train_samples);
+  const auto rank = static_cast<std::size_t>(ranks.rank());
+  const auto count = static_cast<std::size_t>(ranks.size());
+  const std::size_t cuts = settings.chunks > 0 ? settings.chunks : count;
+  const std::size_t passes =
+      settings.chunks > 0 ? chunks_of(settings.chunks, rank, count).count : 1;
+  return {.batch = static_cast<int>((batch + cuts - 1) / cuts),
+          .passes = static_cast<int>(passes),
+          .training = true,
+          .loss = settings.loss,
+          .optimizer = settings.optimizer,
+          .seed = settings.seed,
+          .format = settings.format,
+          .bucket_bytes = settings.bucket_bytes};
+}
+
+std::unique_ptr<AllReduce> Trainer::make_all_reduce(const Communicator& gpu_ranks,
+                                                    const opencl::Device& device,
+                                                    const TrainSettings& settings,
+                                                    const Model& model, std::size_t train_samples) {
+  const auto size =
+      Plan::reduction_size(device, model, plan_options(settings, train_samples, gpu_ranks));
+  return std::make_unique<AllReduce>(gpu_ranks, GradientExchange::parts(size.buckets),
+                                     AllReduceOptions{.compression = settings.compression,
+                                                      .fixed_tree = settings.chunks > 0,
+                                                      .ranks_per_group = settings.ranks_per_group});
+}
+
+void Trainer::enqueue_step(const Batch& batch, bool hand_over) {
+  plan_.enqueue_step(batch.images, batch.labels, feed_->first_sample(), feed_->weights(),
+                     feed_->passes(batch), hand_over);
+}
+
+std::span<float> Trainer::summed_reduction(std::uint64_t step) {
+  GradientExchange::Timing timing;
+  std::span<float> reduction;
+  if (!settings_.boost.contributes()) {
+    reduction = exchange_.sum(step + 1, my_votes(), timing);
+  } else {
+    // Contributions are taken in late, when all of the gradients are there.
+    Stopwatch phase;
+    std::optional<opencl::Mapping>& mapping = exchange_.map();
+    timing.compute_s += phase.restart();
+    if (contribution_) {
+      activity::enter("boost", step + 1, activity::Kind::wait);
+      contribution_->add_to(mapping, step);
+    }
+    phases_.boost_s += phase.restart();
+    reduction = exchange_.sum_mapped(step + 1, my_votes(), timing);
+  }
+  phases_.compute_s += timing.compute_s;
+  phases_.reduce_s += timing.reduce_s;
+  return reduction;
+}
+
+StepStatistics Trainer::reduce_and_update(std::uint64_t step, const Batch& batch) {
+  const std::span<float> reduction = summed_reduction(step);
+  Stopwatch phase;
+  activity::enter("update", step + 1);
+  const StepStatistics statistics = plan_.step_statistics(reduction);
+  // Gradients that leave fp16's range are what the loss scale is for.
+  const bool overflowed = loss_scale_ && !plan_.gradients_are_finite(reduction);
+  if (overflowed ? !std::isfinite(statistics.loss_sum) : !Plan::all_finite(reduction)) {
+    std::string what = plan_.first_not_finite(reduction);
+    exchange_.give_back();
+    fail_not_finite(step, batch, std::move(what));
+  }
+  plan_.update_running_statistics(reduction, statistics.normalised);
+  exchange_.give_back();
+  if (accept(!overflowed))
+    plan_.enqueue_update(settings_.learning_rate.at(step), statistics, step + 1);
+  if (loss_scale_ && loss_scale_->value() != plan_.loss_scale()) {
+    all_reduce_->scale_feedback(loss_scale_->value() / plan_.loss_scale());
+    plan_.set_loss_scale(loss_scale_->value());
+  }
+  phases_.update_s += phase.restart();
+  return statistics;
+}
+
+bool Trainer::accept(bool in_range) {
+  if (!loss_scale_) return true;
+  const bool accepted = loss_scale_->after(in_range);
+  result_.skipped_steps = loss_scale_->skipped();
+  if (loss_scale_->is_exhausted()) {
+    throw Error(fmt::format("the gradients leave fp16's range in step {} and in every one before, "
+                            "down to a loss scale of {}",
+                            step_ + 1, LossScale::least),
+                "Train in bf16. " + remedy_with_checkpoint());
+  }
+  return accepted;
+}
+
+Json Trainer::communication() const {
+  const CommunicationTime& time = exchange_.time();
+  return {{"seconds", time.total_s},
+          {"exposed_seconds", time.exposed_s},
+          {"sent_bytes", all_reduce_->sent_bytes()}};
+}
+
+}  // namespace dovetail
