@@ -1,6 +1,7 @@
 // Shares cover every sample exactly once, in order, and are as even as the weights ask.
 #include "shards/share.hpp"
 
+#include <bit>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -53,7 +54,28 @@ TEST(Share, FollowsWeights) {
   EXPECT_EQ(share(100, 1, std::vector<double>{3, 1}), (Share{75, 25}));
 }
 
+TEST(Share, ChunksOfARankAreABranchOfTheTree) {
+  for (const std::size_t chunks : {1U, 2U, 4U, 8U, 32U}) {
+    for (std::size_t ranks = 1; ranks <= chunks; ++ranks) {
+      std::size_t next = 0;
+      for (std::size_t rank = 0; rank < ranks; ++rank) {
+        const Share mine = chunks_of(chunks, rank, ranks);
+        EXPECT_EQ(mine.begin, next);
+        EXPECT_TRUE(std::has_single_bit(mine.count));
+        EXPECT_EQ(mine.begin % mine.count, 0u);
+        next += mine.count;
+      }
+      EXPECT_EQ(next, chunks);
+    }
+  }
+  EXPECT_EQ(chunks_of(4, 2, 3), (Share{2, 2}));  // as tree_sum adds three: (0 + 1) + 2
+  EXPECT_EQ(chunks_of(8, 1, 2), (Share{4, 4}));
+}
+
 TEST(Share, RefusesNonsense) {
+  EXPECT_THROW(chunks_of(4, 0, 5), Error);
+  EXPECT_THROW(chunks_of(6, 0, 2), Error);
+  EXPECT_THROW(chunks_of(0, 0, 1), Error);
   EXPECT_THROW(share(10, 3, 3), Error);
   EXPECT_THROW(share(10, 0, std::vector<double>{}), Error);
   EXPECT_THROW(share(10, 0, std::vector<double>{0, 0}), Error);

@@ -1,0 +1,75 @@
+// Parts of a buffer that go to the host and back while the device goes on.
+#include "device/opencl/hosted_buffer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "device/test_device.hpp"
+#include "support/error.hpp"
+
+namespace dovetail::opencl {
+namespace {
+
+using dovetail::testing::test_device;
+
+constexpr std::size_t part_floats = 4096, parts = 4;
+
+constexpr kernels::Source adding{"adding", R"(
+kernel void add(global float* values, float summand) { values[get_global_id(0)] += summand; })"};
+constexpr kernels::Entry add_entry{&adding, "add"};
+
+TEST(HostedBuffer, PartsArriveAndReturnWhileOthersAreComputed) {
+  Device& device = test_device();
+  const Kernel add = device.build(adding).kernel(add_entry);
+  HostedBuffer hosted(device, parts * part_floats * sizeof(float));
+  std::vector<Buffer> slices;
+  for (std::size_t i = 0; i < parts; ++i) {
+    slices.push_back(
+        hosted.buffer().slice(i * part_floats * sizeof(float), part_floats * sizeof(float)));
+  }
+  std::vector<float> expected(parts * part_floats, 0.0f);
+  for (int round = 1; round <= 5; ++round) {
+    for (std::size_t i = 0; i < parts; ++i) {
+      device.launch(add, {{part_floats, 1, 1}, {64, 1, 1}}, slices[i], static_cast<float>(i + 1));
+      EXPECT_EQ(hosted.hand_over(i * part_floats * sizeof(float), part_floats * sizeof(float)), i);
+    }
+    device.flush();
+    for (std::size_t i = 0; i < parts; ++i) {
+      hosted.await(i);
+      EXPECT_TRUE(hosted.arrived(i));
+      for (std::size_t j = i * part_floats; j < (i + 1) * part_floats; ++j) {
+        expected[j] += static_cast<float>(i + 1);
+        ASSERT_EQ(hosted.host()[j], expected[j]) << j << " in round " << round;
+        expected[j] = hosted.host()[j] = 2 * expected[j] + static_cast<float>(j % 7);
+      }
+    }
+    for (std::size_t i = parts; i-- > 0;) hosted.give_back(i);
+    ASSERT_EQ(device.download<float>(hosted.buffer()), expected);
+  }
+}
+
+TEST(HostedBuffer, BeginsWithZerosAndMayEndWithPartsInTheHost) {
+  Device& device = test_device();
+  HostedBuffer hosted(device, 4096);
+  EXPECT_EQ(device.download<float>(hosted.buffer()), std::vector<float>(1024, 0.0f));
+  hosted.hand_over(0, 2048);
+  hosted = HostedBuffer(device, 8192);
+  hosted.hand_over(4096, 4096);
+  hosted.await(0);
+  EXPECT_EQ(hosted.host()[2000], 0.0f);
+}
+
+TEST(HostedBuffer, RefusesPartsBeyondItsEndAndTwoReturns) {
+  HostedBuffer hosted(test_device(), 4096);
+  EXPECT_THROW(hosted.hand_over(4096, 4), Error);
+  EXPECT_THROW(hosted.hand_over(0, 0), Error);
+  hosted.hand_over(0, 1024);
+  hosted.hand_over(1024, 1024);
+  hosted.give_back(0);
+  EXPECT_THROW(hosted.give_back(0), Error);
+  hosted.give_back(1);
+}
+
+}  // namespace
+}  // namespace dovetail::opencl

@@ -1,0 +1,154 @@
+// Steps of several passes, and gradients that go out in buckets.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "plan/fixture.hpp"
+#include "plan/plan.hpp"
+#include "support/error.hpp"
+
+namespace dovetail {
+namespace {
+
+using namespace testing;
+
+PlanOptions options(std::size_t bucket_bytes) {
+  return {.batch = 6,
+          .passes = 4,
+          .training = true,
+          .optimizer = {.kind = OptimizerKind::adam},
+          .seed = 5,
+          .bucket_bytes = bucket_bytes};
+}
+
+Plan make_plan(const Model& model, std::size_t bucket_bytes) {
+  Plan plan(test_device(), model, statistics_for(model), options(bucket_bytes));
+  plan.load_parameters(model.initial_parameters(1));
+  plan.load_statistics(model.initial_statistics());
+  return plan;
+}
+
+std::vector<float> copy(std::span<const float> values) {
+  return {values.begin(), values.end()};
+}
+
+/// The host's view of a handed over step; gives it back.
+std::vector<float> handed_over(Plan& plan) {
+  for (std::size_t bucket = 0; bucket < plan.buckets().size(); ++bucket) plan.await_bucket(bucket);
+  const std::vector<float> values = copy(plan.reduction());
+  for (std::size_t bucket = 0; bucket < plan.buckets().size(); ++bucket) plan.return_bucket(bucket);
+  return values;
+}
+
+void expect_same_bits(const std::vector<float>& actual, const std::vector<float>& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  EXPECT_EQ(std::memcmp(actual.data(), expected.data(), actual.size() * sizeof(float)), 0);
+}
+
+TEST(PlanStep, BucketsHoldWhatOneMappingHolds) {
+  for (const Model& model : {small_cnn(), mixed_model(), normalised_model()}) {
+    const RandomBatch batch = random_batch(model, 6, 21);
+    for (const std::size_t bucket_bytes : {0U, 1U << 10, 1U << 12, 1U << 20}) {
+      Plan plan = make_plan(model, bucket_bytes);
+      plan.enqueue_gradients(batch.images, batch.labels, 0);
+      const std::vector<float> expected = copy(plan.map_reduction().as<float>());
+      const std::size_t size = batch.labels.size();
+      for (int round = 0; round < 3; ++round) {
+        plan.enqueue_step(batch.images, batch.labels, 0, {}, std::span(&size, 1), true);
+        expect_same_bits(handed_over(plan), expected);
+      }
+      if (bucket_bytes == 1U << 10) {
+        EXPECT_GE(plan.buckets().size(), 5u);
+      }
+    }
+  }
+}
+
+TEST(PlanStep, PassesAreAddedByPairsOfNeighbours) {
+  for (const Model& model : {small_cnn(), normalised_model()}) {
+    const RandomBatch batch = random_batch(model, 15, 22);
+    const std::vector<std::size_t> sizes{5, 4, 6, 0};
+    const std::size_t image = batch.images.size() / batch.labels.size();
+    Plan plan = make_plan(model, 1 << 12);
+    std::vector<std::vector<float>> alone;
+    std::size_t first = 0;
+    for (const std::size_t size : sizes) {
+      plan.enqueue_gradients(std::span(batch.images).subspan(first * image, size * image),
+                             std::span(batch.labels).subspan(first, size), first);
+      alone.push_back(copy(plan.map_reduction().as<float>()));
+      first += size;
+    }
+    std::vector<float> expected(alone[0].size());
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      expected[i] = (alone[0][i] + alone[1][i]) + (alone[2][i] + alone[3][i]);
+    for (const bool hand_over : {true, false, true}) {
+      plan.enqueue_step(batch.images, batch.labels, 0, {}, sizes, hand_over);
+      expect_same_bits(hand_over ? handed_over(plan) : copy(plan.map_reduction().as<float>()),
+                       expected);
+    }
+    const StepStatistics sums = plan.step_statistics(expected);
+    EXPECT_EQ(sums.samples, 15);
+    EXPECT_EQ(sums.normalised, 15);
+  }
+}
+
+TEST(PlanStep, TheUpdateSeesWhatTheHostWrote) {
+  const Model model = small_cnn();
+  const RandomBatch batch = random_batch(model, 6, 23);
+  std::vector<std::vector<Parameter>> results;
+  for (const bool hand_over : {false, true}) {
+    Plan plan = make_plan(model, 1 << 12);
+    for (std::uint64_t step = 1; step <= 3; ++step) {
+      const std::size_t size = 6;
+      plan.enqueue_step(batch.images, batch.labels, 0, {}, std::span(&size, 1), hand_over);
+      const auto change = [](std::span<float> values) {
+        for (float& value : values) value *= 3;
+      };
+      StepStatistics statistics;
+      if (hand_over) {
+        for (std::size_t i = 0; i < plan.buckets().size(); ++i) plan.await_bucket(i);
+        change(plan.reduction());
+        statistics = plan.step_statistics(plan.reduction());
+        for (std::size_t i = 0; i < plan.buckets().size(); ++i) plan.return_bucket(i);
+      } else {
+        const opencl::Mapping mapping = plan.map_reduction();
+        change(mapping.as<float>());
+        statistics = plan.step_statistics(mapping.as<float>());
+      }
+      EXPECT_EQ(statistics.samples, 18);
+      plan.enqueue_update(0.01f, statistics, step);
+    }
+    results.push_back(plan.parameters());
+  }
+  for (std::size_t i = 0; i < results[0].size(); ++i)
+    EXPECT_EQ(results[0][i].value.values, results[1][i].value.values);
+}
+
+TEST(PlanStep, MemoryFromOutsideHasTheSizeThatWasForetold) {
+  for (const Model& model : {mixed_model(), normalised_model()}) {
+    PlanOptions with = options(1 << 12);
+    const auto size = Plan::reduction_size(test_device(), model, with);
+    std::vector<float> storage(size.all + 1024);
+    auto* begin = reinterpret_cast<float*>(
+        (reinterpret_cast<std::uintptr_t>(storage.data()) + 4095) / 4096 * 4096);
+    with.reduction_memory = {begin, size.all};
+    Plan plan(test_device(), model, statistics_for(model), with);
+    EXPECT_EQ(plan.reduction().data(), begin);
+    EXPECT_EQ(plan.buckets(), size.buckets);
+    EXPECT_EQ(plan.buckets().back().begin, size.gradients);
+    EXPECT_EQ(plan.buckets().back().end, size.all);
+  }
+}
+
+TEST(PlanStep, RefusesPassesThatItHasNoRoomFor) {
+  const Model model = small_cnn();
+  const RandomBatch batch = random_batch(model, 6, 24);
+  Plan plan = make_plan(model, 0);
+  for (const std::vector<std::size_t>& sizes :
+       {std::vector<std::size_t>{2, 2, 2}, {1, 1, 1, 1, 1, 1, 0, 0}, {3, 2}, {}}) {
+    EXPECT_THROW(plan.enqueue_step(batch.images, batch.labels, 0, {}, sizes, false), Error);
+  }
+}
+
+}  // namespace
+}  // namespace dovetail
