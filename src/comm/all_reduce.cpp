@@ -7,6 +7,7 @@
 
 #include "comm/all_reduce_state.hpp"
 #include "comm/polite_wait.hpp"
+#include "comm/workers.hpp"
 #include "support/error.hpp"
 
 namespace dovetail {
@@ -101,26 +102,39 @@ void AllReduce::advance(Part& part) {
   if (part.stage == Stage::waiting_summed && all_summed(part)) part.stage = Stage::idle;
 }
 
+std::vector<float*> AllReduce::group_values(std::size_t begin) const {
+  if (!window_) return {memory_.data() + begin};
+  std::vector<float*> values;
+  for (std::size_t rank = 0; rank < layout_->locals(); ++rank) {
+    values.push_back(reinterpret_cast<float*>(window_->segment(static_cast<int>(rank)).data() +
+                                              layout_->flag_bytes) +
+                     begin);
+  }
+  return values;
+}
+
 /// Nobody else touches this slice in any rank's memory until it is published.
 void AllReduce::sum_in_group(Part& part) {
-  if (layout_->locals() == 1 || part.slice.count == 0) return;
-  std::vector<const float*> values;
-  for (std::size_t rank = 0; rank < layout_->locals(); ++rank) {
-    values.push_back(reinterpret_cast<const float*>(
-                         window_->segment(static_cast<int>(rank)).data() + layout_->flag_bytes) +
-                     part.slice.begin);
-  }
-  tree_sum(values, part.slice.count, memory_.data() + part.slice.begin);
+  if (layout_->locals() == 1) return;
+  workers_->split(part.slice.count, [&](std::size_t first, std::size_t count) {
+    const std::vector<float*> values = group_values(part.slice.begin + first);
+    const std::vector<const float*> summands(values.begin(), values.end());
+    float* mine = values[layout_->local()];
+    // Where no other group adds anything, these are the sums.
+    tree_sum(summands, count,
+             layout_->groups == 1 ? std::span<float* const>(values) : std::span(&mine, 1));
+  });
 }
 
 void AllReduce::publish(Part& part) {
   if (!window_) return;
-  for (std::size_t rank = 0; rank < layout_->locals(); ++rank) {
-    if (rank == layout_->local() || part.slice.count == 0) continue;
-    auto* theirs = reinterpret_cast<float*>(window_->segment(static_cast<int>(rank)).data() +
-                                            layout_->flag_bytes);
-    std::memcpy(theirs + part.slice.begin, memory_.data() + part.slice.begin,
-                part.slice.count * sizeof(float));
+  if (layout_->groups > 1) {
+    const std::vector<float*> values = group_values(part.slice.begin);
+    const float* mine = values[layout_->local()];
+    for (float* theirs : values) {
+      if (theirs != mine && part.slice.count > 0)
+        std::memcpy(theirs, mine, part.slice.count * sizeof(float));
+    }
   }
   counter(*window_, layout_->local(), part.number, true)
       .store(part.round, std::memory_order_release);
@@ -142,8 +156,12 @@ bool AllReduce::done(std::size_t part) const {
   return parts_.at(part).stage == Part::Stage::idle;
 }
 
-void AllReduce::wait() {
-  wait_politely([this] { return progress(); });
+void AllReduce::wait(const std::function<void()>& meanwhile) {
+  wait_politely([&] {
+    const bool idle = progress();
+    if (meanwhile) meanwhile();
+    return idle;
+  });
 }
 
 }  // namespace dovetail

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -18,6 +19,8 @@
 #include "comm/shared_window.hpp"
 
 namespace dovetail {
+
+class Workers;
 
 /// Elements [begin, begin + count) of AllReduce::memory(), summed together.
 struct ReductionPart {
@@ -33,6 +36,7 @@ struct AllReduceOptions {
   /// Consecutive ranks that share a window; by default those of each host. 1: all travels as
   /// messages.
   std::optional<int> ranks_per_group{};
+  int threads = 1;  // that add up large slices; for hosts whose cores are not the devices
 };
 
 class AllReduce {
@@ -57,8 +61,8 @@ class AllReduce {
   /// have called this often enough.
   bool progress();
   bool done(std::size_t part) const;
-  /// Until all that was started is done.
-  void wait();
+  /// Until all that was started is done. `meanwhile` is called between two looks at it.
+  void wait(const std::function<void()>& meanwhile = {});
 
   /// Where gradients are `factor` times as large from now on: so are the errors fed back.
   void scale_feedback(float factor);
@@ -69,6 +73,8 @@ class AllReduce {
  private:
   struct Part;
   struct Layout;
+  /// The group's values at a place of the memory, by rank.
+  std::vector<float*> group_values(std::size_t begin) const;
   void make_groups(const AllReduceOptions& options);
   void make_memory(std::size_t elements);
   void make_slices();
@@ -93,10 +99,12 @@ class AllReduce {
   std::vector<float> residual_;  // by element, where compressed
   Compression compression_ = Compression::none;
   std::uint64_t sent_bytes_ = 0;
+  std::unique_ptr<Workers> workers_;
 };
 
-/// result[i] = the sum of values[r][i] over all r, where n summands are the sum of the first
-/// ⌈n/2⌉ plus that of the others, each by this same law. `result` may be one of the values.
-void tree_sum(std::span<const float* const> values, std::size_t count, float* result);
+/// Each results[k][i] = the sum of values[r][i] over all r, where n summands are the sum of the
+/// first ⌈n/2⌉ plus that of the others, each by this same law. Results may be values.
+void tree_sum(std::span<const float* const> values, std::size_t count,
+              std::span<float* const> results);
 
 }  // namespace dovetail

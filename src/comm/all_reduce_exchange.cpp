@@ -55,7 +55,7 @@ void AllReduce::add_and_gather(Part& part) {
       decode(part.compression, part.incoming[group], part.summands[group]);
     summands.push_back(group == mine ? sum : part.summands[group].data());
   }
-  tree_sum(summands, piece.count, sum);
+  tree_sum(summands, piece.count, std::span(&sum, 1));
   const std::span<const std::byte> code = coded(part, mine);
   part.requests.clear();
   for (std::size_t group = 0; group < part.pieces.size(); ++group) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "comm/all_reduce_state.hpp"
+#include "comm/workers.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
@@ -59,7 +60,9 @@ std::vector<int> alone(std::size_t ranks) {
 
 AllReduce::AllReduce(const Communicator& ranks, std::vector<ReductionPart> parts,
                      const AllReduceOptions& options)
-    : layout_(std::make_unique<Layout>(ranks)), compression_(options.compression) {
+    : layout_(std::make_unique<Layout>(ranks)),
+      compression_(options.compression),
+      workers_(std::make_unique<Workers>(options.threads)) {
   for (const ReductionPart& part : parts) {
     parts_.push_back({.of = part,
                       .number = parts_.size(),

@@ -31,12 +31,13 @@ void sum_block(std::span<const float* const> values, std::size_t first, std::siz
 
 }  // namespace
 
-void tree_sum(std::span<const float* const> values, std::size_t count, float* result) {
+void tree_sum(std::span<const float* const> values, std::size_t count,
+              std::span<float* const> results) {
   Block sum;
   for (std::size_t first = 0; first < count; first += block) {
     const std::size_t size = std::min(block, count - first);
     sum_block(values, first, size, sum.data());
-    std::memcpy(result + first, sum.data(), size * sizeof(float));
+    for (float* result : results) std::memcpy(result + first, sum.data(), size * sizeof(float));
   }
 }
 

@@ -12,7 +12,7 @@ namespace dovetail {
 namespace {
 
 // While the device computes and sums are under way: a CPU device wants its cores for itself.
-constexpr std::chrono::microseconds nap{50};
+constexpr std::chrono::microseconds nap_on_cpu{200}, nap_elsewhere{20};
 
 }  // namespace
 
@@ -28,6 +28,9 @@ GradientExchange::GradientExchange(Plan& plan, AllReduce& reduce, bool overlap)
 
 std::span<float> GradientExchange::sum(std::uint64_t step, const StepVotes& votes, Timing& timing) {
   const std::size_t buckets = plan_.buckets().size();
+  const auto nap = plan_.keeps_reduction() ? nap_elsewhere : nap_on_cpu;
+  is_returned_.assign(buckets, false);
+  started_ = 0;
   Stopwatch phase;
   Stopwatch busy;  // while parts are under way
   bool is_busy = false;
@@ -35,12 +38,13 @@ std::span<float> GradientExchange::sum(std::uint64_t step, const StepVotes& vote
     if (!is_busy) busy.restart();
     is_busy = true;
     reduce_.start(part);
+    started_ = part + 1;
   };
   const auto settled = [&] {
-    if (is_busy && reduce_.progress()) {
-      time_.total_s += busy.seconds();
-      is_busy = false;
-    }
+    if (!is_busy) return true;
+    is_busy = !reduce_.progress();
+    if (!is_busy) time_.total_s += busy.seconds();
+    return_done();
     return !is_busy;
   };
   for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
@@ -59,7 +63,7 @@ std::span<float> GradientExchange::sum(std::uint64_t step, const StepVotes& vote
   timing.compute_s += phase.restart();
   activity::enter("all-reduce", step, activity::Kind::wait);
   for (std::size_t bucket = overlap_ ? buckets - 1 : 0; bucket < buckets; ++bucket) start(bucket);
-  reduce_.wait();
+  reduce_.wait([this] { return_done(); });
   const double exposed = phase.seconds();
   time_.total_s += exposed;
   time_.exposed_s += exposed;
@@ -90,13 +94,24 @@ std::span<float> GradientExchange::sum_mapped(std::uint64_t step, const StepVote
   return mapped;
 }
 
+void GradientExchange::return_done() {
+  if (!plan_.keeps_reduction()) return;
+  // The last one ends the round.
+  for (std::size_t bucket = 0; bucket + 1 < started_; ++bucket) {
+    if (is_returned_[bucket] || !reduce_.done(bucket)) continue;
+    plan_.return_bucket(bucket);
+    is_returned_[bucket] = true;
+  }
+}
+
 void GradientExchange::give_back() {
   if (mapping_) {
     mapping_.reset();
     return;
   }
-  for (std::size_t bucket = 0; bucket < plan_.buckets().size(); ++bucket)
-    plan_.return_bucket(bucket);
+  for (std::size_t bucket = 0; bucket < plan_.buckets().size(); ++bucket) {
+    if (!is_returned_[bucket]) plan_.return_bucket(bucket);
+  }
 }
 
 }  // namespace dovetail

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "comm/all_reduce.hpp"
 #include "plan/plan.hpp"
@@ -44,13 +45,17 @@ class GradientExchange {
   void give_back();
 
   const CommunicationTime& time() const { return time_; }
-  AllReduce& all_reduce() { return reduce_; }
 
  private:
+  /// Where the host keeps what it read, sums go back to the device as they come.
+  void return_done();
+
   Plan& plan_;
   AllReduce& reduce_;
   bool overlap_;
   CommunicationTime time_;
+  std::size_t started_ = 0;        // buckets
+  std::vector<bool> is_returned_;  // by bucket
   std::optional<opencl::Mapping> mapping_;
 };
 

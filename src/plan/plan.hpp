@@ -44,6 +44,8 @@ struct PlanOptions {
   std::size_t bucket_bytes = 0;                   // of gradients that are handed over; 0: all
   /// Memory for the host's side of the reduction, as of HostedBuffer; Plan::reduction_elements.
   std::span<float> reduction_memory{};
+  /// How the reduction goes there; by default the device's way.
+  std::optional<opencl::HostedBuffer::Way> reduction_way{};
 };
 
 namespace plan {
@@ -127,6 +129,8 @@ class Plan {
   /// The reduction in the host; only buckets that have arrived, by bucket_arrived or await_bucket,
   /// may be touched.
   std::span<float> reduction() const { return memory_.host(); }
+  /// Whether reduction() may still be read when its buckets are returned.
+  bool keeps_reduction() const { return memory_.is_copied(); }
   /// Hands a bucket back to the device, for the update.
   void return_bucket(std::size_t bucket) { memory_.give_back(bucket); }
   /// Waits for what was not handed over and shows all that has to be summed over the ranks:

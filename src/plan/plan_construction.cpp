@@ -129,8 +129,11 @@ void Plan::make_slots(const plan::Lowered& lowered) {
   buckets_ = buckets_of(arena_, reduction_elements_, lowered, options_.bucket_bytes);
 
   parameters_ = device_.allocate_zeroed(arena_.elements() * sizeof(float));
-  memory_ = opencl::HostedBuffer(device_, reduction_elements_ * sizeof(float),
-                                 std::as_writable_bytes(options_.reduction_memory));
+  using Way = opencl::HostedBuffer::Way;
+  memory_ = opencl::HostedBuffer(
+      device_, reduction_elements_ * sizeof(float),
+      std::as_writable_bytes(options_.reduction_memory),
+      options_.reduction_way.value_or(device_.is_cpu() ? Way::map : Way::copy));
   reduction_ = memory_.buffer();
   gradients_ = reduction_.slice(0, arena_.elements() * sizeof(float));
   for (Norm& norm : norms_) {

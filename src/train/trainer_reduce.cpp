@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "comm/cores.hpp"
 #include "shards/share.hpp"
 #include "support/activity.hpp"
 #include "support/clock.hpp"
@@ -36,10 +37,14 @@ std::unique_ptr<AllReduce> Trainer::make_all_reduce(const Communicator& gpu_rank
                                                     const Model& model, std::size_t train_samples) {
   const auto size =
       Plan::reduction_size(device, model, plan_options(settings, train_samples, gpu_ranks));
-  return std::make_unique<AllReduce>(gpu_ranks, GradientExchange::parts(size.buckets),
-                                     AllReduceOptions{.compression = settings.compression,
-                                                      .fixed_tree = settings.chunks > 0,
-                                                      .ranks_per_group = settings.ranks_per_group});
+  // A CPU device wants its cores for itself.
+  const int cores = static_cast<int>(available_cores().size()) / gpu_ranks.local_size();
+  return std::make_unique<AllReduce>(
+      gpu_ranks, GradientExchange::parts(size.buckets),
+      AllReduceOptions{.compression = settings.compression,
+                       .fixed_tree = settings.chunks > 0,
+                       .ranks_per_group = settings.ranks_per_group,
+                       .threads = device.is_cpu() ? 1 : std::clamp(cores / 2, 1, 4)});
 }
 
 void Trainer::enqueue_step(const Batch& batch, bool hand_over) {

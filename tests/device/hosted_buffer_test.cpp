@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <cstdint>
+#include <string>
+#include <vector>
 
 #include "device/test_device.hpp"
 #include "support/error.hpp"
@@ -19,10 +21,20 @@ constexpr kernels::Source adding{"adding", R"(
 kernel void add(global float* values, float summand) { values[get_global_id(0)] += summand; })"};
 constexpr kernels::Entry add_entry{&adding, "add"};
 
-TEST(HostedBuffer, PartsArriveAndReturnWhileOthersAreComputed) {
+/// Both ways, whatever the device.
+class HostedBufferTest : public ::testing::TestWithParam<HostedBuffer::Way> {};
+INSTANTIATE_TEST_SUITE_P(Ways, HostedBufferTest,
+                         ::testing::Values(HostedBuffer::Way::map, HostedBuffer::Way::copy),
+                         [](const auto& each) {
+                           return std::string(each.param == HostedBuffer::Way::map ? "map"
+                                                                                   : "copy");
+                         });
+
+TEST_P(HostedBufferTest, PartsArriveAndReturnWhileOthersAreComputed) {
   Device& device = test_device();
   const Kernel add = device.build(adding).kernel(add_entry);
-  HostedBuffer hosted(device, parts * part_floats * sizeof(float));
+  HostedBuffer hosted(device, parts * part_floats * sizeof(float), {}, GetParam());
+  EXPECT_EQ(hosted.is_copied(), GetParam() == HostedBuffer::Way::copy);
   std::vector<Buffer> slices;
   for (std::size_t i = 0; i < parts; ++i) {
     slices.push_back(
@@ -49,19 +61,35 @@ TEST(HostedBuffer, PartsArriveAndReturnWhileOthersAreComputed) {
   }
 }
 
-TEST(HostedBuffer, BeginsWithZerosAndMayEndWithPartsInTheHost) {
+TEST_P(HostedBufferTest, BeginsWithZerosAndMayEndWithPartsInTheHost) {
   Device& device = test_device();
-  HostedBuffer hosted(device, 4096);
+  HostedBuffer hosted(device, 4096, {}, GetParam());
   EXPECT_EQ(device.download<float>(hosted.buffer()), std::vector<float>(1024, 0.0f));
   hosted.hand_over(0, 2048);
-  hosted = HostedBuffer(device, 8192);
+  hosted = HostedBuffer(device, 8192, {}, GetParam());
   hosted.hand_over(4096, 4096);
   hosted.await(0);
   EXPECT_EQ(hosted.host()[2000], 0.0f);
 }
 
-TEST(HostedBuffer, RefusesPartsBeyondItsEndAndTwoReturns) {
-  HostedBuffer hosted(test_device(), 4096);
+TEST_P(HostedBufferTest, UsesTheMemoryThatItIsGiven) {
+  Device& device = test_device();
+  std::vector<float> storage(3 * 1024);
+  auto* begin = reinterpret_cast<std::byte*>(
+      (reinterpret_cast<std::uintptr_t>(storage.data()) + 4095) / 4096 * 4096);
+  HostedBuffer hosted(device, 4096, {begin, 4096}, GetParam());
+  const std::vector<float> values(1024, 3.0f);
+  device.write(hosted.buffer(), values.data(), 4096);
+  hosted.hand_over(0, 4096);
+  hosted.await(0);
+  EXPECT_EQ(reinterpret_cast<std::byte*>(hosted.host().data()), begin);
+  EXPECT_EQ(hosted.host()[1023], 3.0f);
+  hosted.give_back(0);
+  EXPECT_THROW(HostedBuffer(device, 8192, {begin, 4096}, GetParam()), Error);
+}
+
+TEST_P(HostedBufferTest, RefusesPartsBeyondItsEndAndTwoReturns) {
+  HostedBuffer hosted(test_device(), 4096, {}, GetParam());
   EXPECT_THROW(hosted.hand_over(4096, 4), Error);
   EXPECT_THROW(hosted.hand_over(0, 0), Error);
   hosted.hand_over(0, 1024);

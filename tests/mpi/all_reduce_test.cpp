@@ -96,6 +96,18 @@ TEST(AllReduceTest, SmallVectorsAndThoseOfNoElements) {
   }
 }
 
+TEST(AllReduceTest, LargeSlicesAreSharedByThreads) {
+  constexpr std::size_t count = 1200007;
+  AllReduce reduce(world(), {{0, count}}, {.threads = 3});
+  for (std::uint64_t round = 1; round <= 2; ++round) {
+    const auto mine = values_of(world().rank(), count, round);
+    std::copy(mine.begin(), mine.end(), reduce.memory().begin());
+    reduce.start(0);
+    reduce.wait();
+    EXPECT_TRUE(same_bits(reduce.memory(), twin(count, round)));
+  }
+}
+
 TEST(AllReduceTest, GroupsAreAsAskedFor) {
   EXPECT_EQ(AllReduce(world(), {{0, 5}}).groups(), 1);
   EXPECT_EQ(AllReduce(world(), {{0, 5}}, {.ranks_per_group = 1}).groups(), world().size());
@@ -110,20 +122,24 @@ TEST(AllReduceTest, TheTreeOfEightIsThatOfTwoRanksWithFourEach) {
   for (int i = 0; i < 8; ++i) values.push_back(values_of(i, count, 5));
   for (const auto& each : values) all.push_back(each.data());
   std::vector<float> expected(count);
-  tree_sum(all, count, expected.data());
+  float* target = expected.data();
+  tree_sum(all, count, std::span(&target, 1));
   std::vector<std::vector<float>> two(2, std::vector<float>(count)), four(4, two[0]);
   for (std::size_t i = 0; i < 2; ++i) {
-    tree_sum(std::span(all).subspan(4 * i, 4), count, two[i].data());
+    target = two[i].data();
+    tree_sum(std::span(all).subspan(4 * i, 4), count, std::span(&target, 1));
     halves.push_back(two[i].data());
   }
   for (std::size_t i = 0; i < 4; ++i) {
-    tree_sum(std::span(all).subspan(2 * i, 2), count, four[i].data());
+    target = four[i].data();
+    tree_sum(std::span(all).subspan(2 * i, 2), count, std::span(&target, 1));
     quarters.push_back(four[i].data());
   }
   std::vector<float> sum(count);
-  tree_sum(halves, count, sum.data());
+  target = sum.data();
+  tree_sum(halves, count, std::span(&target, 1));
   EXPECT_TRUE(same_bits(sum, expected));
-  tree_sum(quarters, count, sum.data());
+  tree_sum(quarters, count, std::span(&target, 1));
   EXPECT_TRUE(same_bits(sum, expected));
 }
 

@@ -12,17 +12,20 @@ namespace {
 
 using namespace testing;
 
-PlanOptions options(std::size_t bucket_bytes) {
+using Way = opencl::HostedBuffer::Way;
+
+PlanOptions options(std::size_t bucket_bytes, Way way = Way::map) {
   return {.batch = 6,
           .passes = 4,
           .training = true,
           .optimizer = {.kind = OptimizerKind::adam},
           .seed = 5,
-          .bucket_bytes = bucket_bytes};
+          .bucket_bytes = bucket_bytes,
+          .reduction_way = way};
 }
 
-Plan make_plan(const Model& model, std::size_t bucket_bytes) {
-  Plan plan(test_device(), model, statistics_for(model), options(bucket_bytes));
+Plan make_plan(const Model& model, std::size_t bucket_bytes, Way way = Way::map) {
+  Plan plan(test_device(), model, statistics_for(model), options(bucket_bytes, way));
   plan.load_parameters(model.initial_parameters(1));
   plan.load_statistics(model.initial_statistics());
   return plan;
@@ -49,7 +52,7 @@ TEST(PlanStep, BucketsHoldWhatOneMappingHolds) {
   for (const Model& model : {small_cnn(), mixed_model(), normalised_model()}) {
     const RandomBatch batch = random_batch(model, 6, 21);
     for (const std::size_t bucket_bytes : {0U, 1U << 10, 1U << 12, 1U << 20}) {
-      Plan plan = make_plan(model, bucket_bytes);
+      Plan plan = make_plan(model, bucket_bytes, bucket_bytes == 1U << 12 ? Way::copy : Way::map);
       plan.enqueue_gradients(batch.images, batch.labels, 0);
       const std::vector<float> expected = copy(plan.map_reduction().as<float>());
       const std::size_t size = batch.labels.size();
@@ -96,8 +99,10 @@ TEST(PlanStep, TheUpdateSeesWhatTheHostWrote) {
   const Model model = small_cnn();
   const RandomBatch batch = random_batch(model, 6, 23);
   std::vector<std::vector<Parameter>> results;
-  for (const bool hand_over : {false, true}) {
-    Plan plan = make_plan(model, 1 << 12);
+  for (const int kind : {0, 1, 2}) {
+    const bool hand_over = kind > 0;
+    Plan plan = make_plan(model, 1 << 12, kind == 2 ? Way::copy : Way::map);
+    EXPECT_EQ(plan.keeps_reduction(), kind == 2);
     for (std::uint64_t step = 1; step <= 3; ++step) {
       const std::size_t size = 6;
       plan.enqueue_step(batch.images, batch.labels, 0, {}, std::span(&size, 1), hand_over);
@@ -120,8 +125,11 @@ TEST(PlanStep, TheUpdateSeesWhatTheHostWrote) {
     }
     results.push_back(plan.parameters());
   }
-  for (std::size_t i = 0; i < results[0].size(); ++i)
-    EXPECT_EQ(results[0][i].value.values, results[1][i].value.values);
+  for (const int other : {1, 2}) {
+    for (std::size_t i = 0; i < results[0].size(); ++i)
+      EXPECT_EQ(results[0][i].value.values,
+                results[static_cast<std::size_t>(other)][i].value.values);
+  }
 }
 
 TEST(PlanStep, MemoryFromOutsideHasTheSizeThatWasForetold) {

@@ -36,14 +36,16 @@ struct HostedBuffer::State {
   };
 
   Device& device;
+  Way way;
   Buffer buffer{};
   std::unique_ptr<std::byte, Free> own{};
   std::span<std::byte> host{};
-  cl_mem pinned = nullptr;  // what the host's memory is known to the driver as
+  cl_mem pinned = nullptr;   // what the host's memory is known to the driver as
+  bool is_prepared = false;  // for copies
   std::vector<Part> parts{};
   std::size_t given_back = 0;
 
-  explicit State(Device& d) : device(d) {}
+  State(Device& d, Way w) : device(d), way(w) {}
   ~State();
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -63,7 +65,7 @@ HostedBuffer::State::~State() {
       clEnqueueUnmapMemObject(queue(), memory_of(buffer.memory_), part.mapped, 0, nullptr, nullptr);
   }
   if (device.handles_->transfers) clFinish(device.handles_->transfers);
-  if (own || device.is_cpu()) clFinish(queue());  // its memory goes
+  if (way == Way::map) clFinish(queue());  // its memory may go
   if (pinned) {
     clEnqueueUnmapMemObject(queue(), pinned, host.data(), 0, nullptr, nullptr);
     clFinish(queue());
@@ -71,21 +73,32 @@ HostedBuffer::State::~State() {
   }
 }
 
-/// Devices of their own memory copy from and to pinned host memory.
+/// Copies fly faster from and to memory that the driver has pinned. Where it cannot pin what was
+/// given they take that as it is.
 void HostedBuffer::State::pin() {
-  if (pinned) return;
-  cl_int status = CL_SUCCESS;
+  if (is_prepared) return;
+  is_prepared = true;
   const bool given = !host.empty();
-  pinned =
-      clCreateBuffer(device.handles_->context,
-                     CL_MEM_READ_WRITE | static_cast<cl_mem_flags>(given ? CL_MEM_USE_HOST_PTR
-                                                                         : CL_MEM_ALLOC_HOST_PTR),
-                     buffer.bytes(), given ? host.data() : nullptr, &status);
-  check(status, "clCreateBuffer");
-  void* address = clEnqueueMapBuffer(queue(), pinned, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0,
-                                     buffer.bytes(), 0, nullptr, nullptr, &status);
-  check(status, "clEnqueueMapBuffer");
-  host = {static_cast<std::byte*>(address), buffer.bytes()};
+  const cl_mem_flags source = given ? CL_MEM_USE_HOST_PTR : CL_MEM_ALLOC_HOST_PTR;
+  cl_int status = CL_SUCCESS;
+  cl_mem memory = clCreateBuffer(device.handles_->context, CL_MEM_READ_WRITE | source,
+                                 buffer.bytes(), given ? host.data() : nullptr, &status);
+  void* address = nullptr;
+  if (status == CL_SUCCESS) {
+    address = clEnqueueMapBuffer(queue(), memory, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0,
+                                 buffer.bytes(), 0, nullptr, nullptr, &status);
+    if (status != CL_SUCCESS || (given && address != host.data())) {
+      if (status == CL_SUCCESS)
+        clEnqueueUnmapMemObject(queue(), memory, address, 0, nullptr, nullptr);
+      clReleaseMemObject(memory);
+      if (!given) check(status, "clEnqueueMapBuffer");
+      return;
+    }
+    pinned = memory;
+    host = {static_cast<std::byte*>(address), buffer.bytes()};
+  } else if (!given) {
+    check(status, "clCreateBuffer");
+  }
 }
 
 void HostedBuffer::State::map(Part& part) {
@@ -125,11 +138,14 @@ void HostedBuffer::State::write(Part& part) {
 }
 
 HostedBuffer::HostedBuffer(Device& device, std::size_t bytes, std::span<std::byte> host)
-    : state_(std::make_unique<State>(device)) {
+    : HostedBuffer(device, bytes, host, device.is_cpu() ? Way::map : Way::copy) {}
+
+HostedBuffer::HostedBuffer(Device& device, std::size_t bytes, std::span<std::byte> host, Way way)
+    : state_(std::make_unique<State>(device, way)) {
   if (!host.empty() && host.size() < bytes)
     throw Error(fmt::format("{} bytes of host memory for a buffer of {}", host.size(), bytes));
   state_->host = host;
-  if (!device.is_cpu()) {
+  if (way == Way::copy) {
     state_->buffer = device.allocate_zeroed(bytes);
     return;
   }
@@ -158,6 +174,10 @@ const Buffer& HostedBuffer::buffer() const {
   return state_->buffer;
 }
 
+bool HostedBuffer::is_copied() const {
+  return state_->way == Way::copy;
+}
+
 std::span<float> HostedBuffer::host() const {
   return {reinterpret_cast<float*>(state_->host.data()), state_->buffer.bytes() / sizeof(float)};
 }
@@ -168,7 +188,7 @@ std::size_t HostedBuffer::hand_over(std::size_t offset, std::size_t bytes) {
                             offset, state_->buffer.bytes()));
   }
   State::Part part{.offset = offset, .bytes = bytes};
-  if (state_->device.is_cpu()) {
+  if (state_->way == Way::map) {
     state_->map(part);
   } else {
     state_->read(part);

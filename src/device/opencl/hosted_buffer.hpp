@@ -17,15 +17,21 @@ namespace dovetail::opencl {
 /// enqueued; await them; read and write their places in the host; give them back.
 class HostedBuffer {
  public:
+  enum class Way { map, copy };
+
   HostedBuffer();
   /// Zeroed. `host`: memory to use, aligned to 4096 bytes, which must outlive this; by default its
-  /// own, which other devices than CPUs allocate when a part is first handed over.
+  /// own, allocated when a part is first handed over where it is copied.
   HostedBuffer(Device& device, std::size_t bytes, std::span<std::byte> host = {});
+  /// The same by one of the two ways, whatever the device.
+  HostedBuffer(Device& device, std::size_t bytes, std::span<std::byte> host, Way way);
   ~HostedBuffer();
   HostedBuffer(HostedBuffer&&) noexcept;
   HostedBuffer& operator=(HostedBuffer&&) noexcept;
 
   const Buffer& buffer() const;
+  /// Whether the host's side keeps its values when a part is given back.
+  bool is_copied() const;
 
   /// Enqueues the way of bytes [offset, offset + bytes) to the host, behind all that is enqueued
   /// now, and returns the part's number: 0 for the first since all parts were given back. Kernels
