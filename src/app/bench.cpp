@@ -1,4 +1,5 @@
 // `dovetail bench`: measures operations, steps and links, for people and as JSON.
+#include <algorithm>
 #include <filesystem>
 
 #include "app/bench_card.hpp"
@@ -7,9 +8,11 @@
 #include "app/commands.hpp"
 #include "app/job.hpp"
 #include "app/placement_options.hpp"
+#include "bench/all_reduce.hpp"
 #include "bench/link.hpp"
 #include "bench/operations.hpp"
 #include "bench/training.hpp"
+#include "comm/cores.hpp"
 #include "device/opencl/keep_programs.hpp"
 #include "model/zoo.hpp"
 #include "ops/matmul_products.hpp"
@@ -30,6 +33,8 @@ struct BenchOptions {
   std::string variant;
   std::string format = "float32";
   std::string json;
+  double bucket_mb = 4;
+  std::string reduce = "hosts", compression = "none";
   std::vector<std::string> shapes;
   CacheOption cache;
   bench::StepOptions step;
@@ -291,7 +296,13 @@ void bench_link(const Bench& bench) {
 void bench_allreduce(const Bench& bench) {
   expect_peers(bench.world, "allreduce");
   const std::vector<std::size_t> sizes(message_sizes.begin() + 3, message_sizes.end());
-  const auto reductions = bench::all_reduces(bench.world, bench.device, sizes);
+  const int cores = static_cast<int>(available_cores().size()) / bench.world.local_size();
+  AllReduceOptions options{.compression = parse_compression(bench.options.compression),
+                           .threads = bench.device.is_cpu() ? 1 : std::clamp(cores / 2, 1, 4)};
+  if (bench.options.reduce == "flat") options.ranks_per_group = 1;
+  const auto part = static_cast<std::size_t>(bench.options.bucket_mb * (1 << 20));
+  const auto reductions =
+      bench::all_reduces(bench.world, bench.device, sizes, part > 0 ? part : sizes.back(), options);
   Json json = Json::array();
   std::vector<std::vector<std::string>> rows;
   for (const auto& reduction : reductions) {
@@ -301,15 +312,23 @@ void bench_allreduce(const Bench& bench) {
                          bytes / timing.median_s / 1e9);
     };
     json.push_back({{"bytes", reduction.bytes},
+                    {"parts", reduction.parts},
                     {"device_to_device", to_json(reduction.device_to_device)},
-                    {"host_to_host", to_json(reduction.host_to_host)}});
-    rows.push_back(
-        {format_bytes(bytes), cell(reduction.device_to_device), cell(reduction.host_to_host)});
+                    {"staged", to_json(reduction.staged)},
+                    {"host_to_host", to_json(reduction.host_to_host)},
+                    {"speedup", reduction.speedup()}});
+    rows.push_back({format_bytes(bytes), cell(reduction.device_to_device), cell(reduction.staged),
+                    fmt::format("{:.2f}", reduction.speedup()), cell(reduction.host_to_host)});
   }
-  bench.write(format_table({"gradients", "device to device", "host to host"}, rows),
+  bench.write(format_table({"gradients", "device to device", "staged MPI_Allreduce",
+                            "times as long", "MPI_Allreduce of host memory"},
+                           rows),
               {{"benchmark", "allreduce"},
                {"device", bench.device.info().name},
                {"ranks", bench.world.size()},
+               {"groups", reductions.front().groups},
+               {"compression", bench.options.compression},
+               {"threads", options.threads},
                {"sizes", json}});
 }
 
@@ -362,6 +381,9 @@ int bench_job(Communicator& world, const Arguments& arguments) {
   line.add("format", options.format,
            "gemm (--variant nvidia), train, tune: operands in float32, tf32, bf16 or fp16; infer: "
            "float32, or a format of the FPGA ranks such as int8 or w1a1");
+  line.add("bucket-mb", options.bucket_mb, "allreduce: MiB of the parts that travel at a time");
+  line.add("reduce", options.reduce, "allreduce: hosts (shared memory) or flat (messages)");
+  line.add("compress", options.compression, "allreduce: of messages: none, bf16, fp16 or int8");
   options.cache.add_to(line);
   line.add("json", options.json, "write the result as JSON; `-` is standard output");
   placement.add_to(line, "ranks that are measured; all of them", "none are measured");
@@ -376,6 +398,10 @@ int bench_job(Communicator& world, const Arguments& arguments) {
         fmt::format("--batch {} is smaller than the {} ranks", options.step.batch, world.size()),
         "Give every rank at least one sample a step");
   }
+  if (options.reduce != "hosts" && options.reduce != "flat")
+    throw UsageError(fmt::format("unknown --reduce '{}'", options.reduce), "Known: hosts, flat");
+  if (!(options.bucket_mb >= 0))
+    throw UsageError(fmt::format("--bucket-mb {} is no size", options.bucket_mb), "Give MiB");
   if (options.data != "random") options.step.data = options.data;
   if (options.json == "-") log::keep_output_for_document();
   if (benchmark.run == bench_infer && options.format != "float32") {

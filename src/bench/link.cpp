@@ -1,4 +1,4 @@
-// Ping-pong and all-reduce over MPI.
+// Ping-pong over MPI.
 #include "bench/link.hpp"
 
 #include <algorithm>
@@ -75,53 +75,6 @@ std::vector<Message> ping_pong(const Communicator& ranks, int peer,
     ranks.barrier();
   }
   return messages;
-}
-
-std::vector<Reduction> all_reduces(const Communicator& ranks, opencl::Device& device,
-                                   const std::vector<std::size_t>& sizes) {
-  const opencl::Kernel copy =
-      device.build(kernels::ceiling, {"VALUE=float"}).kernel(kernels::ceiling_::copy);
-  std::vector<Reduction> reductions;
-  for (const std::size_t bytes : sizes) {
-    const std::size_t count = std::max<std::size_t>(bytes / sizeof(float) / 256, 1) * 256;
-    const opencl::Range range{{count, 1, 1}, {256, 1, 1}};
-    const std::vector<float> ones(count, 1.0f);
-    const opencl::Buffer source = device.upload<float>(ones);
-    const opencl::Buffer gradients = device.allocate(source.bytes());
-    const opencl::Buffer target = device.allocate(source.bytes());
-    const auto from_device_to_device = [&] {
-      device.launch(copy, range, source, gradients);
-      device.finish();
-      const Stopwatch watch;
-      {
-        opencl::Mapping mapping = device.map(gradients, opencl::Access::read_write);
-        ranks.all_reduce_sum(mapping.as<float>());
-      }
-      device.launch(copy, range, gradients, target);
-      device.finish();
-      return watch.seconds();
-    };
-    std::vector<float> host(count, 0.0f);
-    const auto from_host_to_host = [&] {
-      const Stopwatch watch;
-      ranks.all_reduce_sum(host);
-      return watch.seconds();
-    };
-    const auto sample = [&](const std::function<double()>& once) {
-      once();
-      std::vector<double> seconds(static_cast<std::size_t>(repetitions(ranks, once())));
-      for (double& value : seconds) value = once();
-      return spread(std::move(seconds));
-    };
-    reductions.push_back(
-        {count * sizeof(float), sample(from_device_to_device), sample(from_host_to_host)});
-    for (const float value : device.download<float>(target)) {
-      if (value == static_cast<float>(ranks.size())) continue;
-      throw Error(fmt::format("an all-reduce over {} ranks gave {}", ranks.size(), value),
-                  "Look for faulty memory, network or MPI library");
-    }
-  }
-  return reductions;
 }
 
 }  // namespace dovetail::bench

@@ -1,5 +1,4 @@
-// Benchmarks of the network between ranks: latency and bandwidth of a link, and all-reduce of
-// device buffers.
+// Benchmark of the network between ranks: latency and bandwidth of a link.
 #pragma once
 
 #include <cstddef>
@@ -31,17 +30,5 @@ LinkModel fit(const std::vector<Message>& messages);
 /// 0's, others get an empty list.
 std::vector<Message> ping_pong(const Communicator& ranks, int peer,
                                const std::vector<std::size_t>& sizes);
-
-/// One size of an all-reduce from device buffers to device buffers: written by a kernel before,
-/// read by a kernel behind.
-struct Reduction {
-  std::size_t bytes = 0;
-  Timing device_to_device;
-  Timing host_to_host;  // the same sum of host memory alone
-};
-
-/// Collective. Throws Error where a sum is wrong.
-std::vector<Reduction> all_reduces(const Communicator& ranks, opencl::Device& device,
-                                   const std::vector<std::size_t>& sizes);
 
 }  // namespace dovetail::bench

@@ -96,6 +96,12 @@ template Request Communicator::start_all_reduce(std::span<std::int32_t>, Reducti
 template Request Communicator::start_all_reduce(std::span<std::int64_t>, Reduction) const;
 template Request Communicator::start_all_reduce(std::span<std::uint64_t>, Reduction) const;
 
+void Communicator::all_reduce_sum_at_once(std::span<float> values) const {
+  check_mpi(MPI_Allreduce(MPI_IN_PLACE, values.data(), mpi_count(values.size()), MPI_FLOAT, MPI_SUM,
+                          handle_->comm),
+            "MPI_Allreduce");
+}
+
 Request Communicator::start_all_gather(const void* value, void* values, std::size_t bytes) const {
   return Request::begin("MPI_Iallgather", [&](MPI_Request* handle) {
     return MPI_Iallgather(value, mpi_count(bytes), MPI_BYTE, values, mpi_count(bytes), MPI_BYTE,

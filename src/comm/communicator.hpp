@@ -89,6 +89,8 @@ class Communicator {
   Request iall_reduce_sum(R&& values) const {
     return start_all_reduce(std::span(values), Reduction::sum);
   }
+  /// The same by MPI_Allreduce, which burns its core while it waits: what others are compared with.
+  void all_reduce_sum_at_once(std::span<float> values) const;
   template <Reducible T>
   T all_reduce_sum(T value) const {
     all_reduce_sum(std::span(&value, 1));

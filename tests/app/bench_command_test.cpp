@@ -73,12 +73,30 @@ TEST(BenchCommand, MeasuresTheLinkBetweenTwoRanks) {
   for (const Json& message : link.at("messages")) expect_timing(message.at("one_way"));
 }
 
+TEST(BenchCommand, MeasuresSumsFromDeviceToDeviceAgainstStagedOnes) {
+  const Json json = document(dovetail_job(2, {"bench", "allreduce", "--reduce", "flat",
+                                              "--compress", "int8", "--json", "-"})
+                                 .run(120 * patience));
+  EXPECT_EQ(json.at("groups"), 2);
+  EXPECT_EQ(json.at("compression"), "int8");
+  ASSERT_GE(json.at("sizes").size(), 3u);
+  for (const Json& size : json.at("sizes")) {
+    for (const char* way : {"device_to_device", "staged", "host_to_host"})
+      expect_timing(size.at(way));
+    EXPECT_NEAR(size.at("speedup").get<double>(),
+                size.at("staged").at("median_s").get<double>() /
+                    size.at("device_to_device").at("median_s").get<double>(),
+                1e-6);
+  }
+}
+
 TEST(BenchCommand, RefusesWhatItCannotMeasure) {
   for (const testing::Words& words :
        {testing::Words{"bench"}, testing::Words{"bench", "nonsense"},
         testing::Words{"bench", "gemm", "--shape", "64x64"}, testing::Words{"bench", "link"},
         testing::Words{"bench", "train", "--batch", "0"},
         testing::Words{"bench", "conv", "--variant", "fpga"},
+        testing::Words{"bench", "gemm", "--reduce", "nonsense"},
         testing::Words{"bench", "gemm", "--format", "int3"},
         testing::Words{"bench", "infer", "--format", "nonsense"},
         testing::Words{"bench", "gemm", "--variant", "gpu", "--format", "tf32"}}) {
