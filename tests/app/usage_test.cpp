@@ -46,6 +46,19 @@ TEST_F(Usage, OptionsWithoutEffectAreRefused) {
           {"--step-factor", "--lr-schedule cosine"});
 }
 
+TEST_F(Usage, SumsOverTheRanksThatCannotBe) {
+  refused(dovetail(train({"--chunks", "8"})), unusable_arguments, {"--chunks", "--deterministic"});
+  refused(dovetail(train({"--deterministic", "--chunks", "3"})), unusable_arguments,
+          {"--chunks 3", "power of two"});
+  refused(dovetail(train({"--deterministic", "--compress", "int8"})), unusable_arguments,
+          {"--deterministic with --compress int8"});
+  refused(dovetail(train({"--deterministic", "--boost-select", "1/3"})), unusable_arguments,
+          {"--deterministic with --boost"});
+  refused(dovetail(train({"--compress", "int4"})), unusable_arguments, {"--compress 'int4'"});
+  refused(dovetail(train({"--reduce", "ring"})), unusable_arguments, {"--reduce 'ring'"});
+  refused(dovetail(train({"--bucket-mb", "-1"})), unusable_arguments, {"--bucket-mb -1"});
+}
+
 TEST_F(Usage, StepsTakeThePlaceOfEpochs) {
   refused(dovetail(train({"--steps", "5"})), unusable_arguments,
           {"--epochs and --steps", "one of them"});

@@ -23,20 +23,22 @@ Json example(const std::vector<std::string>& formats = {"int8"}) {
                         {.version = 1407, .format = 2, .samples = 100, .correct = 60}};
   result.pack_bytes = {400000, 200000, 50000};
   if (formats.size() == 1) result.evaluations.resize(2);
-  const RankReports ranks = {{{"rank", 0},
-                              {"role", "gpu"},
-                              {"device", "d0"},
-                              {"host", "h"},
-                              {"samples", 90000},
-                              {"peak_memory_bytes", 1048576},
-                              {"seconds", {{"compute", 30.0}, {"reduce", 10.0}, {"poll", 0.01}}}},
-                             {{"rank", 1},
-                              {"role", "fpga"},
-                              {"device", "d1"},
-                              {"host", "h"},
-                              {"samples", 200},
-                              {"peak_memory_bytes", 1048576},
-                              {"seconds", {{"idle", 5.0}}}}};
+  const RankReports ranks = {
+      {{"rank", 0},
+       {"role", "gpu"},
+       {"device", "d0"},
+       {"host", "h"},
+       {"samples", 90000},
+       {"peak_memory_bytes", 1048576},
+       {"seconds", {{"compute", 30.0}, {"reduce", 10.0}, {"poll", 0.01}}},
+       {"communication", {{"seconds", 40.0}, {"exposed_seconds", 10.0}, {"sent_bytes", 0}}}},
+      {{"rank", 1},
+       {"role", "fpga"},
+       {"device", "d1"},
+       {"host", "h"},
+       {"samples", 200},
+       {"peak_memory_bytes", 1048576},
+       {"seconds", {{"idle", 5.0}}}}};
   return make_summary(settings, result, ranks, "emulated", 75);
 }
 
@@ -52,6 +54,20 @@ TEST(Summary, HasTheContractsKeys) {
   }
   EXPECT_DOUBLE_EQ(summary["samples_per_second"].get<double>(), 3000);
   EXPECT_DOUBLE_EQ(summary["fpga"]["accuracy"].get<double>(), 0.9);
+}
+
+TEST(Summary, SaysHowMuchOfTheCommunicationWasHidden) {
+  const Json summary = example();
+  const Json& communication = summary.at("communication");
+  EXPECT_EQ(communication.at("seconds"), 40);
+  EXPECT_EQ(communication.at("exposed_seconds"), 10);
+  EXPECT_DOUBLE_EQ(communication.at("hidden").get<double>(), 0.75);
+  EXPECT_EQ(communication.at("compression"), "none");
+  EXPECT_EQ(communication.at("chunks"), 0);
+  EXPECT_NE(
+      summary_text(summary, "runs/x")
+          .find("sums over the ranks took 40.0 s, 75 % of it hidden behind the backward pass"),
+      std::string::npos);
 }
 
 TEST(Summary, AListOfFormatsEndsInATableAndTheSmallestWithinReach) {
