@@ -16,7 +16,7 @@ struct Device::Handles {
   cl_device_id device = nullptr;
   cl_context context = nullptr;
   cl_command_queue queue = nullptr;
-  cl_command_queue transfers = nullptr;  // beside the kernels; made when first used
+  cl_command_queue transfers = nullptr;     // beside the kernels; made when first used
   std::map<std::string, Program> programs;  // by source name and options
 
   Handles(cl_platform_id platform, cl_device_id chosen) : device(chosen) {
