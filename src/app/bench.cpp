@@ -6,6 +6,7 @@
 #include "app/cache_option.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
+#include "app/input_options.hpp"
 #include "app/job.hpp"
 #include "app/placement_options.hpp"
 #include "bench/all_reduce.hpp"
@@ -32,6 +33,7 @@ struct BenchOptions {
   std::string model = "cnn";
   std::string variant;
   std::string format = "float32";
+  std::string place = "auto";
   std::string json;
   double bucket_mb = 4;
   std::string reduce = "hosts", compression = "none";
@@ -130,6 +132,7 @@ Json describe(const Bench& bench, const char* benchmark, const bench::Ceilings& 
           {"ranks", bench.world.size()},
           {"model", bench.options.model},
           {"data", bench.options.data},
+          {"data_on_device", bench.options.step.on_device},
           {"format", to_string(bench.options.step.format)},
           {"batch", bench.options.step.batch}};
 }
@@ -373,6 +376,7 @@ int bench_job(Communicator& world, const Arguments& arguments) {
            "gemm: ROWSxINxOUT, conv: INxOUTxEXTENTxBATCH; may be repeated");
   line.add("model", options.model, fmt::format("one of: {}", fmt::join(model_names(), ", ")));
   line.add("data", options.data, "train: a data set's folder, or random");
+  line.add("data-place", options.place, fmt::format("train: {}", data_place_help));
   line.add("batch", options.step.batch, "train, infer, tune: samples of one step over all ranks");
   line.add("seconds", options.step.seconds, "train, infer: time to measure for, about");
   line.add(
@@ -413,6 +417,9 @@ int bench_job(Communicator& world, const Arguments& arguments) {
   placement.fpga_ranks = 0;
   const Placement placed = place_job(world, placement);
   opencl::Device device(placed.mine().device.index, options.cache.folder());
+  const DataPlace place = parse_data_place(options.place);
+  options.step.on_device =
+      place == DataPlace::device || (place == DataPlace::automatic && !device.is_cpu());
   benchmark.run({world, device, options});
   return 0;
 }

@@ -239,6 +239,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
            "when a card fails: retire its rank and train on, or abort");
   qat.add_to(line);
   add_boost(line, typed);
+  options.input.add_to(line);
   options.reduce.add_to(line);
   options.run.add_to(line);
   options.cache.add_to(line);
@@ -266,6 +267,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
     typed.fpga_formats = settings.quantisation ? settings.quantisation->format : "int8";
   settings.fpga_formats = parse_list(typed.fpga_formats);
   settings.boost = boost_settings(typed, settings.fpga_formats.front());
+  options.input.apply(settings);
   options.reduce.apply(settings);
   options.stochastic = typed.rounding == "stochastic";
   options.error_feedback = typed.feedback;

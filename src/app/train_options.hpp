@@ -6,6 +6,7 @@
 #include "app/cache_option.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
+#include "app/input_options.hpp"
 #include "app/placement_options.hpp"
 #include "app/reduce_options.hpp"
 #include "app/run_options.hpp"
@@ -18,6 +19,7 @@ struct TrainOptions {
   PlacementOptions placement;
   RunOptions run;
   ReduceOptions reduce;
+  InputOptions input;
   CacheOption cache;
   bool stochastic = true;       // rounding of contributed gradients; else to nearest
   bool error_feedback = false;  // of contributed gradients

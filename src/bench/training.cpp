@@ -18,18 +18,21 @@ constexpr int warm_up_steps = 5;
 /// Hands out batches: a data set's through the prefetcher, or one of random images again and again.
 class Input {
  public:
-  Input(const Communicator& ranks, const Model& model, const StepOptions& options) {
+  Input(const Communicator& ranks, Plan& plan, const StepOptions& options) {
+    const Model& model = plan.model();
     const Share mine =
         share(static_cast<std::size_t>(options.batch), static_cast<std::size_t>(ranks.rank()),
               static_cast<std::size_t>(ranks.size()));
     if (options.data) {
       reader_.emplace(*options.data, "train", ReaderOptions{.seed = options.seed});
+      if (options.on_device) upload(plan);
       const std::size_t batch = static_cast<std::size_t>(options.batch);
       const std::size_t steps = std::max<std::size_t>(1, reader_->samples() / batch);
       prefetcher_.emplace(*reader_, [=](std::size_t step) {
         return Range{.epoch = static_cast<std::int64_t>(step / steps),
                      .begin = step % steps * batch + mine.begin,
-                     .count = mine.count};
+                     .count = mine.count,
+                     .images = !options.on_device};
       });
       return;
     }
@@ -39,6 +42,12 @@ class Input {
     for (auto& value : batch_.images) value = static_cast<std::uint8_t>(random.below(256));
     for (auto& label : batch_.labels)
       label = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(model.classes())));
+    if (!options.on_device) return;
+    plan.hold_images(mine.count);
+    plan.write_images(0, batch_.images);
+    batch_.range.images = false;
+    for (std::size_t i = 0; i < mine.count; ++i)
+      batch_.numbers.push_back(static_cast<std::int32_t>(i));
   }
 
   const Batch& next() {
@@ -47,6 +56,15 @@ class Input {
   }
 
  private:
+  void upload(Plan& plan) {
+    constexpr std::size_t piece = 4096;
+    plan.hold_images(reader_->samples());
+    for (std::size_t first = 0; first < reader_->samples(); first += piece) {
+      reader_->read({.begin = first, .count = std::min(piece, reader_->samples() - first)}, batch_);
+      plan.write_images(first, batch_.images);
+    }
+  }
+
   Batch batch_;
   std::optional<ShardReader> reader_;
   std::optional<Prefetcher> prefetcher_;
@@ -102,15 +120,22 @@ std::unique_ptr<Plan> training_plan(plan::Tuner& tuner, opencl::Device& device, 
 
 StepTiming time_training(Communicator& ranks, opencl::Device& device, Plan& plan,
                          const StepOptions& options) {
-  Input input(ranks, plan.model(), options);
+  Input input(ranks, plan, options);
   Parts parts;
   LossScale scale(options.format == ComputeFormat::fp16 ? LossScale::first : 1);
   const auto step = [&](std::uint64_t number) {
     Stopwatch whole, phase;
     const Batch& batch = input.next();
     parts.input.push_back(phase.restart());
-    plan.enqueue_gradients(batch.images, batch.labels,
-                           number * static_cast<std::uint64_t>(options.batch));
+    StepSamples samples{.labels = batch.labels,
+                        .first = number * static_cast<std::uint64_t>(options.batch)};
+    if (batch.range.images) {
+      samples.images = batch.images;
+    } else {
+      samples.numbers = batch.numbers;
+    }
+    const std::size_t size = batch.size();
+    plan.enqueue_step(samples, std::span(&size, 1), false);
     StepStatistics statistics;
     bool accepted = true;
     {

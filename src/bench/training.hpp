@@ -28,6 +28,7 @@ struct StepOptions {
   int steps = 0;                                // 0: as many as fit `seconds`
   double seconds = 5;                           // of measured steps, about
   std::optional<std::filesystem::path> data{};  // none: random images in memory
+  bool on_device = false;                       // training images stay there
   std::uint64_t seed = 1;
   ComputeFormat format = ComputeFormat::float32;  // of training
   std::optional<Variant> variant{};               // of training: these kernels, unmeasured

@@ -1,4 +1,4 @@
-// Elementwise operations of feature maps: ReLU, dropout, and the network's input.
+// Elementwise operations of feature maps: ReLU and dropout.
 #pragma once
 
 #include <cstdint>
@@ -60,28 +60,6 @@ class Dropout {
   float scale_;
   std::uint32_t stream_;
   opencl::Kernel dropout_;
-};
-
-/// uint8 images [batch, channels, height, width] → normalised float32 feature maps: (x / 255 −
-/// mean[c]) / deviation[c]; rounded to int8 as numeric::quantised_input_table says where asked to.
-class NormaliseInput {
- public:
-  enum class Rounding { none, int8 };
-  /// mean and deviation hold one value a channel, the deviations above 0; the layout is an
-  /// input_map, its channel_stride its channels. Throws Error otherwise.
-  NormaliseInput(opencl::Device& device, Variant variant, const Layout& layout,
-                 const std::vector<float>& mean, const std::vector<float>& deviation,
-                 Rounding rounding = Rounding::none);
-  void forward(const opencl::Buffer& images, const opencl::Buffer& y, int batch);
-
- private:
-  opencl::Device& device_;
-  int capacity_;
-  Lines lines_;
-  opencl::Buffer table_;  // [channels, 256], where it rounds
-  opencl::Buffer scale_;
-  opencl::Buffer shift_;
-  opencl::Kernel forward_;
 };
 
 }  // namespace dovetail

@@ -103,7 +103,7 @@ void Plan::initialise_steps(std::span<const std::uint8_t> images, std::size_t co
   if (steps_.empty()) return;
   const Pass pass{.batch = static_cast<int>(count), .training = true};
   upload_input(images, count);
-  normalise_.forward(inputs_.front().images, edges_.front().value, pass.batch);
+  normalise_.forward(inputs_.front().source, edges_.front().value, pass.batch);
   for (const auto& operation : operations_) {
     const auto step = std::find_if(steps_.begin(), steps_.end(), [&](const Step& candidate) {
       return candidate.layer == operation->last_layer();
@@ -126,11 +126,18 @@ void Plan::initialise_steps(std::span<const std::uint8_t> images, std::size_t co
 }
 
 void Plan::upload_input(std::span<const std::uint8_t> images, std::size_t count) {
-  device_.write(inputs_.front().images, images.data(), count * extent(model_.input().size()));
+  Inputs& inputs = inputs_.front();
+  device_.write(inputs.images, images.data(), count * extent(model_.input().size()));
+  inputs.source = {inputs.images, {}};
 }
 
 void Plan::forward(const Pass& pass, const Inputs& inputs) {
-  normalise_.forward(inputs.images, edges_.front().value, pass.batch);
+  opencl::Buffer& input = edges_.front().value;
+  if (pass.training) {
+    normalise_.forward_augmented(inputs.source, input, pass.batch, pass.seed, pass.first_sample);
+  } else {
+    normalise_.forward(inputs.source, input, pass.batch);
+  }
   for (const auto& operation : operations_) operation->forward(pass);
 }
 

@@ -15,6 +15,7 @@
 #include "model/optimizer.hpp"
 #include "ops/accumulate.hpp"
 #include "ops/loss.hpp"
+#include "ops/normalise_input.hpp"
 #include "ops/update.hpp"
 #include "plan/arena.hpp"
 #include "plan/buckets.hpp"
@@ -40,6 +41,7 @@ struct PlanOptions {
   std::uint64_t seed = 0;            // of the dropout masks
   std::optional<Variant> variant{};  // by default the one for the device, or the tuner's choice
   ComputeFormat format = ComputeFormat::float32;  // of the operands of products
+  Augmentation augmentation{};                    // of the images of training steps
   plan::Tuner* tuner = nullptr;                   // chooses kernels by measurement
   std::size_t bucket_bytes = 0;                   // of gradients that are handed over; 0: all
   /// Memory for the host's side of the reduction, as of HostedBuffer; Plan::reduction_elements.
@@ -70,6 +72,16 @@ struct StepStatistics {
   double samples = 0;
   double normalised = 0;  // of these samples the batch norms' statistics are
   StepVotes votes{};
+};
+
+/// This rank's samples of a step.
+struct StepSamples {
+  std::span<const std::uint8_t> images{};   // [count, channels, height, width]; or instead
+  std::span<const std::int32_t> numbers{};  // [count], of images that the plan holds
+  std::span<const std::int32_t> labels{};   // [count]: 0 to the capacity of a pass
+  std::span<const float> weights{};  // [count], of their gradients, not their losses; empty: all 1
+  std::uint64_t first = 0;  // numbers the first of them within the training, for dropout and
+                            // augmentation
 };
 
 class Plan {
@@ -106,11 +118,17 @@ class Plan {
   /// section 2.1) for `count` images (1 to the capacity), front to back with batch statistics.
   void initialise_steps(std::span<const std::uint8_t> images, std::size_t count);
 
+  // ---- images
+  /// Makes room for the images of a data set, which then stay on the device. Throws Error when it
+  /// lacks memory.
+  void hold_images(std::size_t samples);
+  /// Those of sample `first` and the ones after it.
+  void write_images(std::size_t first, std::span<const std::uint8_t> images);
+  bool holds_images() const { return held_samples_ > 0; }
+
   // ---- training
   /// Enqueues forward, loss and backward of `labels.size()` samples (0 to the capacity). Gradients
-  /// are sums over the samples. `first_sample` numbers the first of them within the training; it
-  /// picks the dropout masks. `weights`, one a sample, multiply the samples' gradients (not their
-  /// losses); empty: all 1.
+  /// are sums over the samples. The arguments are those of StepSamples.
   void enqueue_gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
                          std::uint64_t first_sample, std::span<const float> weights = {});
   /// The same for a step of several passes, the next `sizes[i]` samples each (0 to the capacity; a
@@ -118,9 +136,7 @@ class Plan {
   /// second, the third with the fourth, then the pairs, and so on.
   /// @param hand_over each bucket begins its way to the host when it is finished, while the
   /// backward pass goes on. All must be returned before anything else is done.
-  void enqueue_step(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
-                    std::uint64_t first_sample, std::span<const float> weights,
-                    std::span<const std::size_t> sizes, bool hand_over);
+  void enqueue_step(const StepSamples& samples, std::span<const std::size_t> sizes, bool hand_over);
   /// The reduction's ranges in the order in which they are handed over: gradients from the last
   /// layer's on, then batch statistics, loss and counts, which the last bucket holds alone.
   const std::vector<plan::Bucket>& buckets() const { return buckets_; }
@@ -181,7 +197,8 @@ class Plan {
  private:
   /// What a pass reads from the host.
   struct Inputs {
-    opencl::Buffer images, labels, targets, row_weights;
+    opencl::Buffer images, numbers, labels, targets, row_weights;
+    ImageSource source;  // images, or those held that numbers say
   };
 
   struct Norm {
@@ -231,8 +248,7 @@ class Plan {
   /// The step of the quantised activation `layer`; an empty one where the law is binary.
   plan::DeviceParameter step_of(const layer::QuantisedActivation& activation, std::size_t layer);
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
-  void upload(Inputs& inputs, std::span<const std::uint8_t> images,
-              std::span<const std::int32_t> labels, std::span<const float> weights);
+  void upload(Inputs& inputs, const StepSamples& samples);
   void forward(const plan::Pass& pass, const Inputs& inputs);
   /// Forward and loss; the gradient of the logits is then there.
   void forward_and_loss(const plan::Pass& pass, const Inputs& inputs, bool weighed);
@@ -277,6 +293,8 @@ class Plan {
 
   std::vector<Inputs> inputs_;  // by pass
   opencl::Buffer loss_statistics_;
+  opencl::Buffer held_images_;  // uint8 [held_samples_, channels, height, width]
+  std::size_t held_samples_ = 0;
   std::vector<float> target_rows_;
   std::vector<plan::Edge> edges_;
   NormaliseInput normalise_;

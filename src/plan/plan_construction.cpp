@@ -25,7 +25,8 @@ Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& in
       arena_(device.alignment()),
       normalise_(
           device, variant_, lowered.layouts.front(), input.mean, input.deviation,
-          model.quantisation() ? NormaliseInput::Rounding::int8 : NormaliseInput::Rounding::none) {
+          model.quantisation() ? NormaliseInput::Rounding::int8 : NormaliseInput::Rounding::none,
+          options.augmentation) {
   make_edges(lowered);
   make_slots(lowered);
   make_operations(lowered);

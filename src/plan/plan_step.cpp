@@ -28,20 +28,44 @@ void Plan::upload_weights(Inputs& inputs, std::span<const float> weights, std::s
   device_.write(inputs.row_weights, scaled.data(), scaled.size() * sizeof(float));
 }
 
-void Plan::upload(Inputs& inputs, std::span<const std::uint8_t> images,
-                  std::span<const std::int32_t> labels, std::span<const float> weights) {
+void Plan::hold_images(std::size_t samples) {
+  held_images_ = device_.allocate(samples * extent(model_.input().size()));
+  held_samples_ = samples;
+  for (Inputs& inputs : inputs_)
+    inputs.numbers = device_.allocate(extent(options_.batch) * sizeof(std::int32_t));
+}
+
+void Plan::write_images(std::size_t first, std::span<const std::uint8_t> images) {
+  device_.write(held_images_, images.data(), images.size(), first * extent(model_.input().size()));
+}
+
+void Plan::upload(Inputs& inputs, const StepSamples& samples) {
+  const std::span<const std::int32_t> labels = samples.labels, numbers = samples.numbers;
   if (labels.size() > extent(options_.batch)) {
     throw Error(fmt::format("a step of {} samples exceeds the plan's batch of {}", labels.size(),
                             options_.batch));
   }
   if (labels.empty()) return;
-  device_.write(inputs.images, images.data(), labels.size() * extent(model_.input().size()));
+  if (!numbers.empty()) {
+    const auto [least, most] = std::ranges::minmax(numbers);
+    if (least < 0 || static_cast<std::size_t>(most) >= held_samples_) {
+      throw Error(fmt::format("samples {} to {} of the {} on the device were asked for", least,
+                              most, held_samples_));
+    }
+    device_.write(inputs.numbers, numbers.data(), numbers.size_bytes());
+    inputs.source = {held_images_, inputs.numbers};
+  } else {
+    device_.write(inputs.images, samples.images.data(),
+                  labels.size() * extent(model_.input().size()));
+    inputs.source = {inputs.images, {}};
+  }
   if (cross_entropy_) {
     device_.write(inputs.labels, labels.data(), labels.size_bytes());
   } else {
     write_targets(inputs, labels);
   }
-  if (!weights.empty() || loss_scale_ != 1) upload_weights(inputs, weights, labels.size());
+  if (!samples.weights.empty() || loss_scale_ != 1)
+    upload_weights(inputs, samples.weights, labels.size());
 }
 
 void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed) {
@@ -61,12 +85,12 @@ void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
                              std::span<const std::int32_t> labels, std::uint64_t first_sample,
                              std::span<const float> weights) {
   const std::size_t size = labels.size();
-  enqueue_step(images, labels, first_sample, weights, std::span(&size, 1), false);
+  enqueue_step({.images = images, .labels = labels, .weights = weights, .first = first_sample},
+               std::span(&size, 1), false);
 }
 
-void Plan::enqueue_step(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
-                        std::uint64_t first_sample, std::span<const float> weights,
-                        std::span<const std::size_t> sizes, bool hand_over) {
+void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t> sizes,
+                        bool hand_over) {
   if (!std::has_single_bit(sizes.size()) || sizes.size() > inputs_.size()) {
     throw Error(fmt::format("a step of {} passes where a power of two up to {} can be",
                             sizes.size(), inputs_.size()));
@@ -76,21 +100,26 @@ void Plan::enqueue_step(std::span<const std::uint8_t> images, std::span<const st
   const std::size_t image_bytes = extent(model_.input().size());
   std::size_t first = 0;
   for (std::size_t pass = 0; pass < sizes.size(); ++pass) {
-    const std::size_t size = std::min(sizes[pass], labels.size() - first);
-    upload(inputs_[pass], images.subspan(first * image_bytes, size * image_bytes),
-           labels.subspan(first, size), weights.empty() ? weights : weights.subspan(first, size));
+    const std::size_t size = std::min(sizes[pass], samples.labels.size() - first);
+    const auto piece = [&](const auto& values, std::size_t each) {
+      return values.empty() ? values : values.subspan(first * each, size * each);
+    };
+    upload(inputs_[pass], {.images = piece(samples.images, image_bytes),
+                           .numbers = piece(samples.numbers, 1),
+                           .labels = piece(samples.labels, 1),
+                           .weights = piece(samples.weights, 1)});
     first += size;
   }
-  if (first != labels.size())
-    throw Error(fmt::format("passes of {} samples, not of {}", first, labels.size()));
+  if (first != samples.labels.size())
+    throw Error(fmt::format("passes of {} samples, not of {}", first, samples.labels.size()));
   statistics_are_sums_ = sizes.size() > 1;
-  const bool weighed = !weights.empty() || loss_scale_ != 1;
+  const bool weighed = !samples.weights.empty() || loss_scale_ != 1;
   first = 0;
   for (std::size_t pass = 0; pass < sizes.size(); ++pass) {
     enqueue_pass({.batch = static_cast<int>(sizes[pass]),
                   .training = true,
                   .seed = options_.seed,
-                  .first_sample = first_sample + first},
+                  .first_sample = samples.first + first},
                  inputs_[pass], weighed, pass, sizes.size(), hand_over);
     first += sizes[pass];
   }

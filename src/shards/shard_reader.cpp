@@ -48,12 +48,14 @@ void ShardReader::read(const Range& range, Batch& batch) {
   }
   const std::size_t bytes = manifest_.shape.bytes();
   batch.range = range;
-  batch.images.resize(range.count * bytes);
+  batch.images.resize(range.images ? range.count * bytes : 0);
   batch.labels.resize(range.count);
+  batch.numbers.resize(range.count);
   for (std::size_t i = 0; i < range.count; ++i) {
     const std::size_t position = range.begin + (range.picks.empty() ? i : range.picks[i]);
     const std::size_t sample = range.epoch == Range::in_order ? position : (*order_)[position];
-    std::memcpy(&batch.images[i * bytes], store_->image(sample), bytes);
+    if (range.images) std::memcpy(&batch.images[i * bytes], store_->image(sample), bytes);
+    batch.numbers[i] = static_cast<std::int32_t>(sample);
     batch.labels[i] = store_->label(sample);
   }
 }

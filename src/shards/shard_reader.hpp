@@ -20,20 +20,22 @@ namespace dovetail {
 
 /// `count` positions from `begin` of an epoch's order, or, with in_order as the epoch, of the data
 /// set as it lies. With `picks`, which are `count` then, not the first ones but those at begin +
-/// picks[i]; one may be picked more than once.
+/// picks[i]; one may be picked more than once. Without `images`, labels and numbers alone are read.
 struct Range {
   static constexpr std::int64_t in_order = -1;
   std::int64_t epoch = in_order;
   std::size_t begin = 0;
   std::size_t count = 0;
   std::vector<std::uint32_t> picks{};
+  bool images = true;
   bool operator==(const Range&) const = default;
 };
 
 struct Batch {
-  Range range;                       // what was asked for
-  std::vector<std::uint8_t> images;  // [count, channels, height, width]
-  std::vector<std::int32_t> labels;  // [count]
+  Range range;                        // what was asked for
+  std::vector<std::uint8_t> images;   // [count, channels, height, width], or none
+  std::vector<std::int32_t> labels;   // [count]
+  std::vector<std::int32_t> numbers;  // [count]: where the samples lie in the split
 
   std::size_t size() const { return labels.size(); }
 };

@@ -26,7 +26,7 @@ std::uint64_t seed_of(std::uint64_t seed, std::uint64_t step) {
 BoostSelection::BoostSelection(Communicator& ranks, ShardReader& reader,
                                const StepSchedule& schedule, const BoostTiming& timing,
                                const BoostSettings& settings, std::uint64_t seed,
-                               std::optional<Lead> lead, ScoreHere score_here)
+                               std::optional<Lead> lead, ScoreHere score_here, bool images)
     : ranks_(ranks),
       reader_(reader),
       schedule_(schedule),
@@ -34,7 +34,8 @@ BoostSelection::BoostSelection(Communicator& ranks, ShardReader& reader,
       settings_(settings),
       seed_(seed),
       lead_(std::move(lead)),
-      score_here_(std::move(score_here)) {
+      score_here_(std::move(score_here)),
+      images_(images) {
   if (timing_.lookahead() == 0) return;
   prefetcher_.emplace(reader, timing_.lookahead());
   const std::uint64_t open = std::min(timing_.first_step + timing_.lookahead(), timing_.last_step);
@@ -167,7 +168,8 @@ BoostSelection::MyPart BoostSelection::my_part(std::uint64_t step,
   MyPart part{.range = {.epoch = static_cast<std::int64_t>(plan.epoch),
                         .begin = plan.pool.begin,
                         .count = mine.count,
-                        .picks = cut(picks)},
+                        .picks = cut(picks),
+                        .images = images_},
               .weights = cut(weights),
               .first_sample = plan.epoch * schedule_.samples + plan.pool.begin + mine.begin};
   if (settings_.select != SelectKind::importance) part.weights.clear();

@@ -46,9 +46,10 @@ class BoostSelection : public SampleFeed {
                                                      std::span<const std::int32_t> labels)>;
 
   /// @param score_here null unless the GPU ranks score the pools themselves.
+  /// @param images whether batches bring theirs: else labels and numbers alone.
   BoostSelection(Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
                  const BoostTiming& timing, const BoostSettings& settings, std::uint64_t seed,
-                 std::optional<Lead> lead, ScoreHere score_here);
+                 std::optional<Lead> lead, ScoreHere score_here, bool images = true);
 
   /// Collective over the GPU ranks.
   void next(std::uint64_t step, Batch& batch) override;
@@ -85,6 +86,7 @@ class BoostSelection : public SampleFeed {
   std::uint64_t seed_;
   std::optional<Lead> lead_;
   ScoreHere score_here_;
+  bool images_;
 
   std::vector<float> pool_losses_;  // scored by the GPU ranks: of the step to decide on
   std::deque<Decision> decisions_;  // begun, oldest first

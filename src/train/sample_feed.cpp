@@ -15,7 +15,7 @@ Share share_of_chunks(std::size_t count, const Share& mine, std::size_t chunks) 
 
 OrderedFeed::OrderedFeed(const Communicator& ranks, ShardReader& reader,
                          const StepSchedule& schedule, std::uint64_t first, std::uint64_t last,
-                         std::size_t chunks)
+                         std::size_t chunks, bool images)
     : schedule_(schedule),
       chunks_(chunks),
       mine_(chunks == 0 ? Share{}
@@ -32,7 +32,8 @@ OrderedFeed::OrderedFeed(const Communicator& ranks, ShardReader& reader,
                                                    : share_of_chunks(plan.pool.count, mine, chunks);
                     return Range{.epoch = static_cast<std::int64_t>(plan.epoch),
                                  .begin = plan.pool.begin + part.begin,
-                                 .count = part.count};
+                                 .count = part.count,
+                                 .images = images};
                   }) {}
 
 void OrderedFeed::next(std::uint64_t step, Batch& batch) {

@@ -32,9 +32,10 @@ class SampleFeed {
 class OrderedFeed : public SampleFeed {
  public:
   /// Steps [first, last). `chunks`: a power of two that each step's samples are cut into, whatever
-  /// the number of ranks; each rank takes whole ones (chunks_of). 0: no such cuts.
+  /// the number of ranks; each rank takes whole ones (chunks_of). 0: no such cuts. Without
+  /// `images`, labels and numbers alone are read.
   OrderedFeed(const Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
-              std::uint64_t first, std::uint64_t last, std::size_t chunks = 0);
+              std::uint64_t first, std::uint64_t last, std::size_t chunks = 0, bool images = true);
   void next(std::uint64_t step, Batch& batch) override;
   std::vector<std::size_t> passes(const Batch& batch) const override;
   std::uint64_t first_sample() const override { return first_sample_; }

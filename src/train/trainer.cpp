@@ -49,6 +49,7 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
                  Publisher* publisher, RunLog* log, plan::Tuner* tuner,
                  std::unique_ptr<AllReduce> all_reduce)
     : ranks_(gpu_ranks),
+      device_(device),
       settings_(settings),
       model_(model),
       train_set_(train_set),
@@ -86,6 +87,7 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
 TrainResult Trainer::run() {
   activity::enter("start", 0, activity::Kind::wait);  // for the lead, which reads the checkpoint
   resume();
+  hold_images();
   make_feed();
   const auto epochs = static_cast<std::uint64_t>(settings_.epochs);
   const bool nothing_left = epochs_done_ >= epochs;

@@ -32,6 +32,13 @@
 
 namespace dovetail {
 
+/// Where a GPU rank keeps the images that it trains on.
+enum class DataPlace {
+  automatic,  // on the device where it is no CPU and they take an eighth of its memory at most
+  device,     // uploaded once; steps then name samples
+  host        // each step uploads its own
+};
+
 struct TrainSettings {
   std::filesystem::path data;
   std::filesystem::path out;
@@ -51,6 +58,8 @@ struct TrainSettings {
   double within_points = 1;  // of the float32 accuracy: the summary names the smallest such format
   BoostSettings boost;
   ComputeFormat format = ComputeFormat::float32;  // of the operands of products
+  Augmentation augmentation;                      // of the images that GPU ranks train on
+  DataPlace data_place = DataPlace::automatic;
   bool resume = false;
   std::string rank_name;  // of this rank among all of the job, for messages: "rank 3 on node7"
 
@@ -90,6 +99,7 @@ struct TrainResult {
   std::uint64_t skipped_steps = 0;   // whose gradients left fp16's range
   std::size_t buckets = 0;           // that gradients are summed in
   int groups = 1;                    // of ranks that share memory
+  bool data_on_device = false;       // the images stay there
   Json kernels = Json::object();     // chosen by measurement, by product
 };
 
@@ -146,6 +156,8 @@ class Trainer {
   void broadcast_start(Checkpoint& start);
   /// Sets up the boosts (trainer_boost.cpp) and the feed of samples.
   void make_feed();
+  /// Uploads the train split where it is to stay on the device.
+  void hold_images();
   /// Lead rank: sends weights and progress to the FPGA ranks, where a boost is due for them.
   void publish_for_boost();
   void log_boost(std::uint64_t epoch);
@@ -192,6 +204,7 @@ class Trainer {
   bool is_lead() const { return ranks_.rank() == 0; }
 
   Communicator& ranks_;
+  opencl::Device& device_;
   TrainSettings settings_;
   Model model_;
   ShardReader& train_set_;

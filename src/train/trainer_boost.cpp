@@ -16,6 +16,7 @@ namespace dovetail {
 namespace {
 
 constexpr std::size_t calibration_samples = 1024;  // the first of the train split's shards
+constexpr std::size_t piece_samples = 4096;        // uploaded at once
 constexpr std::uint64_t steps_per_progress = 4;    // where scores are computed ahead
 
 /// Float32 weights for gradients: one parameter after the other.
@@ -48,6 +49,23 @@ BoostTiming boost_timing(const TrainSettings& settings, const StepSchedule& sche
           .wait = settings.boost.wait};
 }
 
+void Trainer::hold_images() {
+  const std::size_t bytes = train_set_.samples() * train_set_.manifest().shape.bytes();
+  const bool fits = train_set_.in_memory() && bytes <= device_.info().memory_bytes / 8;
+  const bool wanted = settings_.data_place == DataPlace::device ||
+                      (settings_.data_place == DataPlace::automatic && !device_.is_cpu() && fits);
+  if (!wanted) return;
+  activity::enter("upload", step_);
+  plan_.hold_images(train_set_.samples());
+  Batch batch;
+  for (std::size_t first = 0; first < train_set_.samples(); first += batch.size()) {
+    train_set_.read(
+        {.begin = first, .count = std::min(piece_samples, train_set_.samples() - first)}, batch);
+    plan_.write_images(first, batch.images);
+  }
+  result_.data_on_device = true;
+}
+
 void Trainer::make_feed() {
   const Share mine =
       share(std::min(calibration_samples, train_set_.samples()),
@@ -57,8 +75,9 @@ void Trainer::make_feed() {
   const BoostSettings& boost = settings_.boost;
   timing_ = boost_timing(settings_, schedule_, step_);
   if (!boost.any()) {
-    feed_ = std::make_unique<OrderedFeed>(ranks_, train_set_, schedule_, timing_.first_step,
-                                          timing_.last_step, settings_.chunks);
+    feed_ =
+        std::make_unique<OrderedFeed>(ranks_, train_set_, schedule_, timing_.first_step,
+                                      timing_.last_step, settings_.chunks, !plan_.holds_images());
     return;
   }
   const auto poll = [this] { take_from_fpga(); };
@@ -86,7 +105,8 @@ void Trainer::make_feed() {
     };
   }
   feed_ = std::make_unique<BoostSelection>(ranks_, train_set_, schedule_, feed_timing, boost,
-                                           settings_.seed, std::move(lead), std::move(score_here));
+                                           settings_.seed, std::move(lead), std::move(score_here),
+                                           !plan_.holds_images());
 }
 
 void Trainer::publish_for_boost() {

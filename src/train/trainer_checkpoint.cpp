@@ -44,6 +44,8 @@ std::string recipe(const TrainSettings& settings) {
   text += fmt::format(", weight decay {}", optimizer.weight_decay);
   if (settings.format != ComputeFormat::float32)
     text += fmt::format(", {}", to_string(settings.format));
+  if (settings.augmentation.any())
+    text += fmt::format(", augmented by {}", to_string(settings.augmentation));
   return text;
 }
 

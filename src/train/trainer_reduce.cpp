@@ -28,6 +28,7 @@ PlanOptions Trainer::plan_options(const TrainSettings& settings, std::size_t tra
           .optimizer = settings.optimizer,
           .seed = settings.seed,
           .format = settings.format,
+          .augmentation = settings.augmentation,
           .bucket_bytes = settings.bucket_bytes};
 }
 
@@ -48,8 +49,14 @@ std::unique_ptr<AllReduce> Trainer::make_all_reduce(const Communicator& gpu_rank
 }
 
 void Trainer::enqueue_step(const Batch& batch, bool hand_over) {
-  plan_.enqueue_step(batch.images, batch.labels, feed_->first_sample(), feed_->weights(),
-                     feed_->passes(batch), hand_over);
+  StepSamples samples{
+      .labels = batch.labels, .weights = feed_->weights(), .first = feed_->first_sample()};
+  if (batch.range.images) {
+    samples.images = batch.images;
+  } else {
+    samples.numbers = batch.numbers;
+  }
+  plan_.enqueue_step(samples, feed_->passes(batch), hand_over);
 }
 
 std::span<float> Trainer::summed_reduction(std::uint64_t step) {

@@ -1,4 +1,4 @@
-// ReLU, dropout and the input's normalisation against their twins.
+// ReLU and dropout against their twins.
 #include "ops/activation.hpp"
 
 #include <limits>
@@ -160,41 +160,6 @@ TEST_P(ActivationTest, DropoutRefusesAProbabilityOfOne) {
   EXPECT_THROW(
       Dropout(test_device(), GetParam(), layout, std::numeric_limits<float>::quiet_NaN(), 0),
       Error);
-}
-
-TEST_P(ActivationTest, NormalisedInputIsTheTwin) {
-  Random random(8);
-  std::vector<Layout> inputs = {input_map(3, 28, 28, 1, 1), input_map(3, 32, 32, 3, 1),
-                                input_map(2, 28, 28, 1)};
-  for (int i = 0; i < 4; ++i) {
-    inputs.push_back(input_map(random.integer(1, 4), random.integer(1, 33), random.integer(1, 33),
-                               random.integer(1, 4), random.integer(0, 2)));
-  }
-  for (const Layout& layout : inputs) {
-    const int batch = random.integer(1, layout.batch);
-    std::vector<std::uint8_t> images(elements(layout, batch));
-    for (std::uint8_t& pixel : images) pixel = static_cast<std::uint8_t>(random.integer(0, 255));
-    std::vector<float> mean;
-    std::vector<float> deviation;
-    for (int c = 0; c < layout.channels; ++c) {
-      mean.push_back(0.2f + 0.1f * static_cast<float>(c));
-      deviation.push_back(0.35f - 0.05f * static_cast<float>(c));
-    }
-    NormaliseInput normalise(test_device(), GetParam(), layout, mean, deviation);
-    const opencl::Buffer y = poisoned(layout.size());
-    normalise.forward(test_device().upload(std::span<const std::uint8_t>(images)), y, batch);
-    const std::vector<double> expected = reference::normalise_input<double>(
-        images, static_cast<std::size_t>(layout.height * layout.width), {mean.begin(), mean.end()},
-        {deviation.begin(), deviation.end()});
-    EXPECT_LT(relative_error(download_map(layout, batch, y), expected), 1e-6);
-  }
-}
-
-TEST_P(ActivationTest, NormaliseRefusesAChannelThatNeverChanges) {
-  const Layout layout = input_map(1, 4, 4, 1);
-  EXPECT_THROW(NormaliseInput(test_device(), GetParam(), layout, {0.5f}, {0.0f}), Error);
-  EXPECT_THROW(NormaliseInput(test_device(), GetParam(), layout, {0.5f, 0.5f}, {1.0f, 1.0f}),
-               Error);
 }
 
 TEST(ActivationTwin, PhiloxGivesThePublishedWords) {

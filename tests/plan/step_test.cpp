@@ -57,7 +57,8 @@ TEST(PlanStep, BucketsHoldWhatOneMappingHolds) {
       const std::vector<float> expected = copy(plan.map_reduction().as<float>());
       const std::size_t size = batch.labels.size();
       for (int round = 0; round < 3; ++round) {
-        plan.enqueue_step(batch.images, batch.labels, 0, {}, std::span(&size, 1), true);
+        plan.enqueue_step({.images = batch.images, .labels = batch.labels}, std::span(&size, 1),
+                          true);
         expect_same_bits(handed_over(plan), expected);
       }
       if (bucket_bytes == 1U << 10) {
@@ -85,7 +86,7 @@ TEST(PlanStep, PassesAreAddedByPairsOfNeighbours) {
     for (std::size_t i = 0; i < expected.size(); ++i)
       expected[i] = (alone[0][i] + alone[1][i]) + (alone[2][i] + alone[3][i]);
     for (const bool hand_over : {true, false, true}) {
-      plan.enqueue_step(batch.images, batch.labels, 0, {}, sizes, hand_over);
+      plan.enqueue_step({.images = batch.images, .labels = batch.labels}, sizes, hand_over);
       expect_same_bits(hand_over ? handed_over(plan) : copy(plan.map_reduction().as<float>()),
                        expected);
     }
@@ -105,7 +106,8 @@ TEST(PlanStep, TheUpdateSeesWhatTheHostWrote) {
     EXPECT_EQ(plan.keeps_reduction(), kind == 2);
     for (std::uint64_t step = 1; step <= 3; ++step) {
       const std::size_t size = 6;
-      plan.enqueue_step(batch.images, batch.labels, 0, {}, std::span(&size, 1), hand_over);
+      plan.enqueue_step({.images = batch.images, .labels = batch.labels}, std::span(&size, 1),
+                        hand_over);
       const auto change = [](std::span<float> values) {
         for (float& value : values) value *= 3;
       };
@@ -154,7 +156,8 @@ TEST(PlanStep, RefusesPassesThatItHasNoRoomFor) {
   Plan plan = make_plan(model, 0);
   for (const std::vector<std::size_t>& sizes :
        {std::vector<std::size_t>{2, 2, 2}, {1, 1, 1, 1, 1, 1, 0, 0}, {3, 2}, {}}) {
-    EXPECT_THROW(plan.enqueue_step(batch.images, batch.labels, 0, {}, sizes, false), Error);
+    EXPECT_THROW(plan.enqueue_step({.images = batch.images, .labels = batch.labels}, sizes, false),
+                 Error);
   }
 }
 

@@ -69,6 +69,31 @@ TEST_F(TrainerTest, LearnsAndRepeatsItself) {
   EXPECT_GT(first.test_accuracy, 0.8);
 }
 
+TEST_F(TrainerTest, WhereTheImagesAreKeptChangesNothing) {
+  for (const char* augmentation : {"none", "crop=2,flip,erase=3"}) {
+    TrainSettings host = settings(2, "host"), device = settings(2, "device");
+    host.augmentation = device.augmentation = parse_augmentation(augmentation);
+    host.data_place = DataPlace::host;
+    device.data_place = DataPlace::device;
+    const TrainResult expected = train(world(), host);
+    const TrainResult held = train(world(), device);
+    EXPECT_FALSE(expected.data_on_device);
+    EXPECT_TRUE(held.data_on_device);
+    EXPECT_EQ(held.weights_sha256, expected.weights_sha256);
+  }
+}
+
+TEST_F(TrainerTest, AugmentationDoesNotDependOnTheNumberOfRanks) {
+  TrainSettings together = settings(1, "together"), alone = settings(1, "alone");
+  together.augmentation = alone.augmentation = parse_augmentation("crop=2,flip,erase=3");
+  const TrainResult result = train(world(), together);
+  std::optional<Communicator> lead =
+      world().split(world().is_lead() ? std::optional(0) : std::nullopt, 0);
+  if (!lead) return;
+  EXPECT_NEAR(result.train_loss, train(*lead, alone).train_loss, 1e-5);
+  EXPECT_LT(relative_difference(parameters_of(together), parameters_of(alone)), 1e-5);
+}
+
 TEST_F(TrainerTest, StoppingAndResumingChangesNothing) {
   const TrainResult expected = train(world(), settings(3, "whole"));
   TrainSettings stopped = settings(1, "stopped");

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "ops/augmentation.hpp"
+
 namespace dovetail::reference {
 
 template <typename T>
@@ -76,6 +78,47 @@ std::vector<T> normalise_input(const std::vector<std::uint8_t>& images, std::siz
   for (std::size_t i = 0; i < images.size(); ++i) {
     const std::size_t c = i / pixels % mean.size();
     y[i] = (static_cast<T>(images[i]) / 255 - mean[c]) / deviation[c];
+  }
+  return y;
+}
+
+/// What Augmentation does to raw images [batch, channels, height, width]: shifted and mirrored
+/// pixels, and -1 where they are erased.
+inline std::vector<int> augment(const std::vector<std::uint8_t>& images,
+                                const std::array<std::size_t, 4>& shape,
+                                const Augmentation& augmentation, std::uint64_t seed,
+                                std::uint64_t first_sample) {
+  const auto [batch, channels, height, width] = shape;
+  const auto low = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
+  const auto below = [](std::uint32_t word, std::uint64_t bound) {
+    return static_cast<int>(word * bound >> 32);
+  };
+  const int rows = static_cast<int>(height), columns = static_cast<int>(width);
+  std::vector<int> y(images.size());
+  for (std::size_t n = 0; n < batch; ++n) {
+    const std::uint64_t sample = first_sample + n;
+    const auto words =
+        philox({low(sample), low(sample >> 32), 0, 0xFFFFFFFFu}, {low(seed), low(seed >> 32)});
+    const auto choices = static_cast<std::uint64_t>(2 * augmentation.crop + 1);
+    const int dy = below(words[0], choices) - augmentation.crop;
+    const int dx = below(words[1], choices) - augmentation.crop;
+    const bool mirrored = augmentation.flip && words[2] >= 0x80000000u;
+    const int top = below(words[3] & 0xFFFF0000u, height) - augmentation.erase / 2;
+    const int left = below(words[3] << 16, width) - augmentation.erase / 2;
+    for (std::size_t c = 0; c < channels; ++c)
+      for (int row = 0; row < rows; ++row)
+        for (int column = 0; column < columns; ++column) {
+          const int from_row = row + dy;
+          const int from = (mirrored ? columns - 1 - column : column) + dx;
+          const bool inside = from_row >= 0 && from_row < rows && from >= 0 && from < columns;
+          const std::size_t image = (n * channels + c) * height;
+          const auto at = [&](int r, int q) {
+            return (image + static_cast<std::size_t>(r)) * width + static_cast<std::size_t>(q);
+          };
+          const bool erased = row >= top && row < top + augmentation.erase && column >= left &&
+                              column < left + augmentation.erase;
+          y[at(row, column)] = erased ? -1 : inside ? images[at(from_row, from)] : 0;
+        }
   }
   return y;
 }

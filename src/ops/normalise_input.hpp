@@ -1,0 +1,56 @@
+// From the data set's pixels to the network's input.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "device/opencl/device.hpp"
+#include "ops/augmentation.hpp"
+#include "ops/lines.hpp"
+#include "ops/variant.hpp"
+#include "tensor/layout.hpp"
+
+namespace dovetail {
+
+/// Where the images of a batch lie on the device.
+struct ImageSource {
+  opencl::Buffer pixels;   // uint8 [samples, channels, height, width]
+  opencl::Buffer samples;  // int32 [batch]: image n is number samples[n]; without it, number n
+};
+
+/// uint8 images → normalised float32 feature maps: (x / 255 − mean[c]) / deviation[c]; rounded to
+/// int8 as numeric::quantised_input_table says where asked to.
+class NormaliseInput {
+ public:
+  enum class Rounding { none, int8 };
+  /// mean and deviation hold one value a channel, the deviations above 0; the layout is an
+  /// input_map, its channel_stride its channels. Throws Error otherwise.
+  NormaliseInput(opencl::Device& device, Variant variant, const Layout& layout,
+                 const std::vector<float>& mean, const std::vector<float>& deviation,
+                 Rounding rounding = Rounding::none, const Augmentation& augmentation = {});
+  void forward(const ImageSource& images, const opencl::Buffer& y, int batch);
+  /// The same, augmented; `first_sample` numbers image 0 of this batch within the training.
+  void forward_augmented(const ImageSource& images, const opencl::Buffer& y, int batch,
+                         std::uint64_t seed, std::uint64_t first_sample);
+
+ private:
+  /// Built when first asked for.
+  const opencl::Kernel& kernel(bool gathers, bool augments);
+  template <typename... Draws>
+  void launch(const ImageSource& images, const opencl::Buffer& y, const opencl::Range& range,
+              const Lines& lines, const Draws&... draws);
+
+  opencl::Device& device_;
+  int channels_;
+  int capacity_;
+  Augmentation augmentation_;
+  Lines lines_;           // merged where the feature map has no halo
+  Lines true_lines_;      // one a row of an image, which augmentation needs
+  opencl::Buffer table_;  // [channels, 256], where it rounds
+  opencl::Buffer scale_;
+  opencl::Buffer shift_;
+  std::array<std::array<opencl::Kernel, 2>, 2> kernels_;  // [gathers][augments]
+};
+
+}  // namespace dovetail
