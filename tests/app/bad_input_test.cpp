@@ -38,6 +38,11 @@ TEST_F(BadInput, UnknownWordsAreRefused) {
   refused(dovetail(train({"--format", "fp12"})), unusable_arguments, {"'fp12'", "float32"});
   refused(dovetail(train({"--fpga-format", "int8,int17"})), unusable_arguments,
           {"'int17'", "int8"});
+  refused(dovetail(train({"--augment", "turn"})), unusable_arguments, {"'turn'", "flip"});
+  refused(dovetail(train({"--augment", "crop=0"})), unusable_arguments, {"'crop=0'", "pixels"});
+  refused(dovetail(train({"--augment", "flip", "--boost", "1/4"})), unusable_arguments,
+          {"--augment with --boost", "plain images"});
+  refused(dovetail(train({"--data-place", "tape"})), unusable_arguments, {"'tape'", "device"});
   refused(dovetail(train({"--boost-select", "1/0"})), unusable_arguments, {"no fraction"});
   refused(dovetail(train({"--boost-select", "2"})), unusable_arguments, {"outside (0, 1]"});
   refused(dovetail(train({"--boost-select", "1/3", "--select", "best"})), unusable_arguments,
