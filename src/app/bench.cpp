@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "app/bench_card.hpp"
+#include "app/bench_scaling.hpp"
 #include "app/cache_option.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
@@ -40,6 +41,7 @@ struct BenchOptions {
   std::vector<std::string> shapes;
   CacheOption cache;
   bench::StepOptions step;
+  ScalingOptions scaling;
 };
 
 void write_result(const BenchOptions& options, const std::string& text, const Json& json) {
@@ -335,6 +337,18 @@ void bench_allreduce(const Bench& bench) {
                {"sizes", json}});
 }
 
+/// Steps on more ranks than there are.
+void bench_many_ranks(const Bench& bench) {
+  const BenchOptions& options = bench.options;
+  ScalingReport report =
+      bench_scaling(bench.world, bench.device, make_bench_model(options), options.step.batch,
+                    options.step.seconds, options.step.format, options.scaling);
+  report.json["benchmark"] = "scaling";
+  report.json["device"] = bench.device.info().name;
+  report.json["model"] = options.model;
+  bench.write(report.text, report.json);
+}
+
 struct Benchmark {
   const char* name;
   const char* summary;
@@ -349,6 +363,7 @@ const std::vector<Benchmark> benchmarks{
     {"tune", "chooses a model's kernels by measurement and keeps them in the cache", bench_tune},
     {"link", "latency and bandwidth between ranks (under mpirun)", bench_link},
     {"allreduce", "sums of device buffers over ranks (under mpirun)", bench_allreduce},
+    {"scaling", "steps on more ranks than there are, simulated", bench_many_ranks},
 };
 
 std::string names_of_benchmarks() {
@@ -370,8 +385,9 @@ const Benchmark& find_benchmark(const Arguments& arguments) {
 int bench_job(Communicator& world, const Arguments& arguments) {
   BenchOptions options;
   PlacementOptions placement;
-  CommandLine line("usage: dovetail bench gemm|conv|train|infer|tune|link|allreduce [options]",
-                   "Medians, spread and shares of the device's own ceilings.");
+  CommandLine line(
+      "usage: dovetail bench gemm|conv|train|infer|tune|link|allreduce|scaling [options]",
+      "Medians, spread and shares of the device's own ceilings.");
   line.add("shape", options.shapes,
            "gemm: ROWSxINxOUT, conv: INxOUTxEXTENTxBATCH; may be repeated");
   line.add("model", options.model, fmt::format("one of: {}", fmt::join(model_names(), ", ")));
@@ -389,6 +405,7 @@ int bench_job(Communicator& world, const Arguments& arguments) {
   line.add("reduce", options.reduce, "allreduce: hosts (shared memory) or flat (messages)");
   line.add("compress", options.compression, "allreduce: of messages: none, bf16, fp16 or int8");
   options.cache.add_to(line);
+  options.scaling.add_to(line);
   line.add("json", options.json, "write the result as JSON; `-` is standard output");
   placement.add_to(line, "ranks that are measured; all of them", "none are measured");
   if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {

@@ -5,6 +5,7 @@
 
 #include "bench/link.hpp"
 #include "bench/operations.hpp"
+#include "bench/scaling.hpp"
 #include "bench/training.hpp"
 #include "model/zoo.hpp"
 #include "support/error.hpp"
@@ -53,6 +54,93 @@ TEST(ModelWork, CountsTheProductsOfTheZoo) {
   const double dense = 3136.0 * 128 + 128 * 10;
   EXPECT_DOUBLE_EQ(cnn.forward, 2 * (conv1 + conv2 + dense));
   EXPECT_DOUBLE_EQ(cnn.backward, 2 * conv1 + 4 * (conv2 + dense));
+}
+
+StepProfile even_profile() {
+  return {.compute = {{32, 0.010}, {64, 0.018}},
+          .jitter = {1.0},
+          .bucket_bytes = {4'000'000, 1'000'000},
+          .bucket_ready = {0.5, 1.0},
+          .update_s = 0.001,
+          .in_host = {}};
+}
+
+TEST(StepProfile, GoesLinearlyBetweenAndBeyondWhatWasMeasured) {
+  const StepProfile profile = even_profile();
+  EXPECT_DOUBLE_EQ(profile.compute_s(32), 0.010);
+  EXPECT_DOUBLE_EQ(profile.compute_s(48), 0.014);
+  EXPECT_DOUBLE_EQ(profile.compute_s(16), 0.006);
+  EXPECT_DOUBLE_EQ(profile.compute_s(128), 0.034);
+  StepProfile three = profile;
+  three.compute.push_back({128, 0.018});
+  EXPECT_DOUBLE_EQ(three.compute_s(96), 0.018);
+  EXPECT_DOUBLE_EQ(three.compute_s(64), 0.018);
+  EXPECT_THROW(StepProfile{}.compute_s(1), Error);
+}
+
+TEST(Simulation, OneRankComputesAndUpdates) {
+  const SimulatedStep step = simulate(even_profile(), {}, {.samples_per_rank = 64}, 1);
+  EXPECT_NEAR(step.compute_s, 0.018, 1e-12);
+  EXPECT_EQ(step.imbalance_s, 0);
+  EXPECT_EQ(step.exposed_s, 0);
+  EXPECT_NEAR(step.step_s, 0.019, 1e-12);
+  EXPECT_EQ(step.bound, "update");
+}
+
+TEST(Simulation, BucketsQueueForTheNetwork) {
+  // Two hosts: each bucket travels twice by half: its bytes at 1 GB/s, and two latencies.
+  const Network network{.latency_s = 1e-4, .bytes_per_s = 1e9, .gap_s = 1e-5};
+  const Scale scale{.ranks = 2, .ranks_per_host = 1, .samples_per_rank = 64};
+  SimulatedStep step = simulate(even_profile(), network, scale, 1);
+  // The first is ready at 9 ms and done at 13.2 ms, before the second one's 18 ms, 1.2 ms more.
+  EXPECT_NEAR(step.exposed_s, 0.0012, 1e-12);
+  EXPECT_NEAR(step.latency_s, 4e-4, 1e-12);
+  EXPECT_NEAR(step.transfer_s, 5e-3, 1e-12);
+  EXPECT_EQ(step.bound, "bandwidth");
+  // A tenth of the bandwidth: the first one is done at 49.2 ms, the second one 10.2 ms later.
+  Network slow = network;
+  slow.bytes_per_s = 1e8;
+  step = simulate(even_profile(), slow, scale, 1);
+  EXPECT_NEAR(step.exposed_s, 0.009 + 0.0402 + 0.0102 - 0.018, 1e-12);
+  // 1,024 hosts: messages one after the other.
+  step = simulate(even_profile(), network, {1024, 1, 64}, 1);
+  EXPECT_NEAR(step.latency_s, 2 * 2 * (1e-4 + 1022 * 1e-5), 1e-12);
+  EXPECT_EQ(step.bound, "latency");
+}
+
+TEST(Simulation, RanksOfAHostSumInItsMemory) {
+  StepProfile profile = even_profile();
+  profile.in_host = {.latency_s = 1e-5, .bytes_per_s = 2e9};
+  const Network network{.latency_s = 1e-4, .bytes_per_s = 1e9, .gap_s = 1e-4};
+  const SimulatedStep four = simulate(profile, network, {4, 4, 64}, 1);
+  EXPECT_NEAR(four.in_host_s, 2e-5 + 2.5e-3, 1e-12);
+  EXPECT_EQ(four.latency_s, 0);
+  const SimulatedStep eight = simulate(profile, network, {8, 4, 64}, 1);
+  EXPECT_NEAR(eight.in_host_s, four.in_host_s, 1e-15);
+  EXPECT_NEAR(eight.latency_s, 2 * 2 * 1e-4, 1e-12);
+}
+
+TEST(Simulation, TheSlowestRankIsWaitedFor) {
+  StepProfile profile = even_profile();
+  profile.jitter = {0.9, 1.1};
+  const Network fast{.latency_s = 0, .bytes_per_s = 1e18, .gap_s = 0};
+  const SimulatedStep two = simulate(profile, fast, {2, 1, 64}, 3, 20000);
+  // One of two is slow in three steps of four.
+  EXPECT_NEAR(two.compute_s, 0.018, 2e-5);
+  EXPECT_NEAR(two.compute_s + two.imbalance_s, 0.018 * (0.75 * 1.1 + 0.25 * 0.9), 3e-5);
+  const SimulatedStep many = simulate(profile, fast, {64, 1, 64}, 3, 2000);
+  EXPECT_NEAR(many.compute_s + many.imbalance_s, 0.018 * 1.1, 1e-9);
+  EXPECT_EQ(many.bound, "imbalance");
+}
+
+TEST(Network, IsReadAsTyped) {
+  const Network two = parse_network("1.5:25");
+  EXPECT_DOUBLE_EQ(two.latency_s, 1.5e-6);
+  EXPECT_DOUBLE_EQ(two.bytes_per_s, 25e9);
+  EXPECT_DOUBLE_EQ(two.gap_s, 1.5e-6);
+  EXPECT_DOUBLE_EQ(parse_network("1:2:0.25").gap_s, 0.25e-6);
+  for (const char* text : {"", "1", "1:", ":1", "1:2:3:4", "fast", "1:-2", "1:2x", "0:1"})
+    EXPECT_THROW(parse_network(text), UsageError) << text;
 }
 
 TEST(Shapes, AreReadAsTyped) {

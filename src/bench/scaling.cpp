@@ -1,0 +1,128 @@
+// The simulation: ranks draw compute times, buckets queue for the network.
+#include "bench/scaling.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "support/error.hpp"
+#include "support/random.hpp"
+#include "support/text.hpp"
+
+namespace dovetail::bench {
+namespace {
+
+std::optional<double> positive_number(const std::string& text) {
+  std::size_t used = 0;
+  try {
+    const double value = std::stod(text, &used);
+    if (used == text.size() && std::isfinite(value) && value > 0) return value;
+  } catch (const std::exception&) {
+  }
+  return std::nullopt;
+}
+
+/// The sum of one bucket, in seconds, by cause.
+struct Communication {
+  double latency_s = 0, transfer_s = 0, in_host_s = 0;
+  double total() const { return latency_s + transfer_s + in_host_s; }
+};
+
+Communication communication_of(double bytes, const StepProfile& profile, const Network& network,
+                               const Scale& scale) {
+  Communication result;
+  if (std::min(scale.ranks, scale.ranks_per_host) > 1)
+    result.in_host_s = profile.in_host.latency_s + bytes / profile.in_host.bytes_per_s;
+  const int hosts = scale.hosts();
+  if (hosts == 1) return result;
+  // Twice: pieces to whoever adds them up, sums back.
+  result.latency_s = 2 * (network.latency_s + (hosts - 2) * network.gap_s);
+  result.transfer_s = 2 * (hosts - 1.0) / hosts * bytes / network.bytes_per_s;
+  return result;
+}
+
+}  // namespace
+
+Network parse_network(const std::string& text) {
+  const auto refuse = [&]() -> double {
+    throw UsageError(fmt::format("'{}' is no network", text),
+                     "Give microseconds of latency and GB/s, such as 1.5:25, and perhaps the "
+                     "microseconds between messages, such as 1.5:25:0.3");
+  };
+  std::vector<double> numbers;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t colon = std::min(text.find(':', begin), text.size());
+    const auto number = positive_number(text.substr(begin, colon - begin));
+    numbers.push_back(number ? *number : refuse());
+    begin = colon + 1;
+  }
+  if (numbers.size() != 2 && numbers.size() != 3) refuse();
+  return {.latency_s = numbers[0] * 1e-6,
+          .bytes_per_s = numbers[1] * 1e9,
+          .gap_s = (numbers.size() == 3 ? numbers[2] : numbers[0]) * 1e-6};
+}
+
+double StepProfile::compute_s(double samples) const {
+  if (compute.empty()) throw Error("a step profile without compute times");
+  if (compute.size() == 1) return compute.front().second * samples / compute.front().first;
+  // The two measured neighbours, or the two at the end.
+  auto right =
+      std::lower_bound(compute.begin() + 1, compute.end() - 1, samples,
+                       [](const auto& measured, double wanted) { return measured.first < wanted; });
+  const auto left = right - 1;
+  const double slope = (right->second - left->second) / (right->first - left->first);
+  return std::max(0.0, left->second + slope * (samples - left->first));
+}
+
+SimulatedStep simulate(const StepProfile& profile, const Network& network, const Scale& scale,
+                       std::uint64_t seed, int steps) {
+  SimulatedStep result;
+  SplitMix64 random(seed);
+  const double mean_s = profile.compute_s(scale.samples_per_rank);
+  std::vector<Communication> sums;
+  for (const std::size_t bytes : profile.bucket_bytes) {
+    sums.push_back(communication_of(static_cast<double>(bytes), profile, network, scale));
+    result.latency_s += sums.back().latency_s;
+    result.transfer_s += sums.back().transfer_s;
+    result.in_host_s += sums.back().in_host_s;
+  }
+  double in_all_s = 0, slowest_s = 0, exposed_s = 0;
+  for (int step = 0; step < steps; ++step) {
+    double sum = 0, slowest = 0;
+    for (int rank = 0; rank < scale.ranks; ++rank) {
+      const double drawn =
+          profile.jitter.empty() ? 1 : profile.jitter[random.below(profile.jitter.size())];
+      sum += drawn;
+      slowest = std::max(slowest, drawn);
+    }
+    slowest *= mean_s;
+    double free_at = 0;  // the network
+    for (std::size_t bucket = 0; bucket < sums.size(); ++bucket)
+      free_at = std::max(free_at, slowest * profile.bucket_ready[bucket]) + sums[bucket].total();
+    in_all_s += mean_s * sum / scale.ranks;
+    slowest_s += slowest;
+    exposed_s += scale.ranks > 1 ? std::max(0.0, free_at - slowest) : 0;
+  }
+  result.compute_s = in_all_s / steps;
+  result.imbalance_s = slowest_s / steps - result.compute_s;
+  result.exposed_s = exposed_s / steps;
+  result.update_s = profile.update_s;
+  result.step_s = result.compute_s + result.imbalance_s + result.exposed_s + result.update_s;
+
+  const double all = result.latency_s + result.transfer_s + result.in_host_s;
+  const auto exposed_part = [&](double part) {
+    return all > 0 ? part / all * result.exposed_s : 0;
+  };
+  const std::vector<std::pair<double, const char*>> costs{
+      {exposed_part(result.latency_s), "latency"},
+      {exposed_part(result.transfer_s), "bandwidth"},
+      {exposed_part(result.in_host_s), "the host's memory"},
+      {result.imbalance_s, "imbalance"},
+      {result.update_s, "update"}};
+  result.bound = std::max_element(costs.begin(), costs.end(), [](const auto& a, const auto& b) {
+                   return a.first < b.first;
+                 })->second;
+  return result;
+}
+
+}  // namespace dovetail::bench

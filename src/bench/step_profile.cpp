@@ -1,0 +1,219 @@
+// Times backward passes bucket by bucket, sums, updates, and whole steps.
+#include "bench/step_profile.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "plan/gradient_exchange.hpp"
+#include "support/clock.hpp"
+#include "support/random.hpp"
+
+namespace dovetail::bench {
+namespace {
+
+constexpr std::size_t warm_up = 5;
+constexpr std::size_t samples_kept = 100;  // compute times of a rank that the jitter is of
+
+/// A plan with random images, and its sums over the ranks.
+class Steps {
+ public:
+  Steps(Communicator& ranks, plan::Tuner& tuner, opencl::Device& device, const Model& model,
+        const ProfileOptions& options, int samples)
+      : ranks_(ranks), device_(device) {
+    const auto channels = static_cast<std::size_t>(model.input().channels);
+    const InputStatistics statistics{std::vector<float>(channels, 0.5f),
+                                     std::vector<float>(channels, 0.25f)};
+    PlanOptions plan{.batch = samples,
+                     .training = true,
+                     .seed = options.seed,
+                     .format = options.format,
+                     .tuner = &tuner,
+                     .bucket_bytes = options.bucket_bytes};
+    const auto size = Plan::reduction_size(device, model, plan);
+    reduce_.emplace(ranks, GradientExchange::parts(size.buckets));
+    plan.reduction_memory = reduce_->memory();
+    plan_.emplace(device, model, statistics, plan);
+    plan_->load_parameters(model.initial_parameters(options.seed));
+    plan_->load_statistics(model.initial_statistics());
+    exchange_.emplace(*plan_, *reduce_, true);
+    SplitMix64 random(options.seed + static_cast<std::uint64_t>(ranks.rank()));
+    images_.resize(static_cast<std::size_t>(samples) *
+                   static_cast<std::size_t>(model.input().size()));
+    labels_.resize(static_cast<std::size_t>(samples));
+    for (auto& value : images_) value = static_cast<std::uint8_t>(random.below(256));
+    for (auto& label : labels_)
+      label = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(model.classes())));
+  }
+
+  /// Seconds after which each bucket is in the host; the update's behind them.
+  std::vector<double> buckets_alone(double& update_s) {
+    ranks_.barrier();
+    const Stopwatch watch;
+    enqueue();
+    std::vector<double> seconds;
+    for (std::size_t bucket = 0; bucket < plan_->buckets().size(); ++bucket) {
+      plan_->await_bucket(bucket);
+      seconds.push_back(watch.seconds());
+    }
+    const Stopwatch update;
+    const StepStatistics statistics = plan_->step_statistics(plan_->reduction());
+    for (std::size_t bucket = 0; bucket < plan_->buckets().size(); ++bucket)
+      plan_->return_bucket(bucket);
+    finish(statistics);
+    device_.finish();
+    update_s = update.seconds();
+    return seconds;
+  }
+
+  /// A whole step as in training; how much of it was exposed communication.
+  double whole() {
+    enqueue();
+    GradientExchange::Timing timing;
+    const StepStatistics statistics = plan_->step_statistics(exchange_->sum(step_ + 1, {}, timing));
+    exchange_->give_back();
+    finish(statistics);
+    return timing.reduce_s;
+  }
+
+  std::vector<std::size_t> bucket_bytes() const {
+    std::vector<std::size_t> bytes;
+    for (const plan::Bucket& bucket : plan_->buckets())
+      bytes.push_back(bucket.size() * sizeof(float));
+    return bytes;
+  }
+
+ private:
+  void enqueue() {
+    const std::size_t size = labels_.size();
+    plan_->enqueue_step({.images = images_, .labels = labels_}, std::span(&size, 1), true);
+  }
+  void finish(const StepStatistics& statistics) {
+    plan_->enqueue_update(1e-6f, statistics, ++step_);  // random labels: stay where the net is
+  }
+
+  Communicator& ranks_;
+  opencl::Device& device_;
+  std::optional<AllReduce> reduce_;
+  std::optional<Plan> plan_;
+  std::optional<GradientExchange> exchange_;
+  std::vector<std::uint8_t> images_;
+  std::vector<std::int32_t> labels_;
+  std::uint64_t step_ = 0;
+};
+
+/// How often something of `one_s` fits `seconds`: the same on every rank.
+std::size_t repetitions(const Communicator& ranks, double seconds, double one_s) {
+  const double slowest = ranks.all_reduce_max(one_s);
+  return static_cast<std::size_t>(std::clamp(seconds / slowest, 10.0, 10000.0));
+}
+
+/// Bucket arrivals and updates of steps without communication.
+struct Alone {
+  std::vector<double> compute_s, update_s;
+  std::vector<double> ready;  // sums over the steps, of compute
+};
+
+Alone measure_alone(const Communicator& ranks, Steps& steps, double seconds) {
+  Alone alone;
+  double update = 0, last = 0;
+  for (std::size_t i = 0; i < warm_up; ++i) last = steps.buckets_alone(update).back() + update;
+  const std::size_t count = std::max(samples_kept, repetitions(ranks, seconds, last));
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::vector<double> arrivals = steps.buckets_alone(update);
+    alone.compute_s.push_back(arrivals.back());
+    alone.update_s.push_back(update);
+    alone.ready.resize(arrivals.size());
+    for (std::size_t bucket = 0; bucket < arrivals.size(); ++bucket)
+      alone.ready[bucket] += arrivals[bucket] / arrivals.back() / static_cast<double>(count);
+  }
+  return alone;
+}
+
+double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+/// Compute times of all ranks, each over its own mean.
+std::vector<double> jitter_of(const Communicator& ranks, const std::vector<double>& compute_s) {
+  std::array<double, samples_kept> mine{};
+  const double its_mean = mean(compute_s);
+  for (std::size_t i = 0; i < samples_kept; ++i)
+    mine[i] = compute_s[i * compute_s.size() / samples_kept] / its_mean;
+  std::vector<double> all;
+  for (const auto& rank : ranks.all_gather(mine)) all.insert(all.end(), rank.begin(), rank.end());
+  return all;
+}
+
+/// Sums of host memory over the ranks, fitted.
+LinkModel fit_sums(const Communicator& ranks, double seconds) {
+  const std::vector<std::size_t> sizes{1 << 10, 1 << 14, 1 << 18, 1 << 22};
+  std::vector<ReductionPart> parts;
+  std::size_t begin = 0;
+  for (const std::size_t bytes : sizes) {
+    parts.push_back({begin, bytes / sizeof(float), true});
+    begin += bytes / sizeof(float);
+  }
+  AllReduce reduce(ranks, parts);
+  std::vector<Message> messages;
+  for (std::size_t part = 0; part < parts.size(); ++part) {
+    const auto once = [&] {
+      ranks.barrier();
+      const Stopwatch watch;
+      reduce.start(part);
+      reduce.wait();
+      return watch.seconds();
+    };
+    once();
+    std::vector<double> measured;
+    const std::size_t count =
+        repetitions(ranks, seconds / static_cast<double>(parts.size()), once());
+    for (std::size_t i = 0; i < count; ++i) measured.push_back(once());
+    // The slowest rank's is the sum's.
+    messages.push_back({sizes[part], spread({ranks.all_reduce_max(spread(measured).median_s)})});
+  }
+  return fit(messages);
+}
+
+}  // namespace
+
+MeasuredProfile profile_steps(Communicator& ranks, plan::Tuner& tuner, opencl::Device& device,
+                              const Model& model, const ProfileOptions& options) {
+  MeasuredProfile result;
+  StepProfile& profile = result.profile;
+  const auto over_ranks = [&](double value) { return ranks.all_reduce_sum(value) / ranks.size(); };
+  for (std::size_t i = 0; i < options.samples_per_rank.size(); ++i) {
+    const int samples = options.samples_per_rank[i];
+    Steps steps(ranks, tuner, device, model, options, samples);
+    const Alone alone = measure_alone(ranks, steps, options.seconds / 2);
+    profile.compute.emplace_back(samples, over_ranks(mean(alone.compute_s)));
+    if (i > 0) continue;
+    profile.jitter = jitter_of(ranks, alone.compute_s);
+    profile.bucket_bytes = steps.bucket_bytes();
+    profile.bucket_ready = alone.ready;
+    for (double& ready : profile.bucket_ready) ready = over_ranks(ready);
+    profile.update_s = over_ranks(spread(alone.update_s).median_s);
+
+    for (std::size_t step = 0; step < warm_up; ++step) steps.whole();
+    const Stopwatch one;
+    steps.whole();
+    const std::size_t count = repetitions(ranks, options.seconds / 2, one.seconds());
+    std::vector<double> whole;
+    ranks.barrier();
+    for (std::size_t step = 0; step < count; ++step) {
+      const Stopwatch watch;
+      result.exposed_s += steps.whole() / static_cast<double>(count);
+      whole.push_back(watch.seconds());
+    }
+    device.finish();
+    result.step = spread(whole);
+    result.step_mean_s = over_ranks(mean(whole));
+    result.exposed_s = over_ranks(result.exposed_s);
+  }
+  std::sort(profile.compute.begin(), profile.compute.end());
+  if (ranks.size() > 1) profile.in_host = fit_sums(ranks, 1);
+  return result;
+}
+
+}  // namespace dovetail::bench
