@@ -119,6 +119,13 @@ ScalingReport bench_scaling(Communicator& ranks, opencl::Device& device, const M
                      "Give a larger batch, or --scaling weak");
   }
   const int here = ranks.size();
+  const int per_host = options.ranks_per_host > 0 ? options.ranks_per_host : ranks.local_size();
+  if (per_host > 1 && ranks.local_size() == 1) {
+    throw UsageError(fmt::format("--ranks-per-host {}: how fast ranks of a host add up their "
+                                 "gradients is unknown, since there is one",
+                                 per_host),
+                     "Start two ranks or more under mpirun");
+  }
   plan::Tuner tuner(device);
   const bench::MeasuredProfile measured =
       bench::profile_steps(ranks, tuner, device, model,
@@ -127,7 +134,6 @@ ScalingReport bench_scaling(Communicator& ranks, opencl::Device& device, const M
                             .bucket_bytes = static_cast<std::size_t>(options.bucket_mb * (1 << 20)),
                             .format = format});
   const UsedNetwork used = network_of(ranks, options);
-  const int per_host = options.ranks_per_host > 0 ? options.ranks_per_host : ranks.local_size();
   const auto simulate = [&](int count, int on_a_host) {
     return bench::simulate(measured.profile, used.network,
                            {.ranks = count,

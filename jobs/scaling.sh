@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Trains for a few steps on growing numbers of ranks, and tabulates and draws speed-up, efficiency and where the time goes.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage() {
+  cat <<END
+Usage: jobs/scaling.sh [options] [-- MORE_OPTIONS...]
+
+Runs \`dovetail train\` with each number of GPU ranks, in turns, and ends with results.json, table.md and plot.svg in the
+folder of the runs; beside each measured point stands what \`dovetail bench scaling\` simulates for it, from what the ranks
+of one host measure of compute and of sums. On CPU devices give each rank one core: POCL_MAX_PTHREAD_COUNT=1. jobs/site.env, or the file that DOVETAIL_SITE names,
+has the options of mpirun.
+What is done already is not done again.
+
+  --ranks LIST      GPU ranks, such as 1,2,4 (default: 1,2)
+  --hosts LIST      hosts that they are spread over, a number for each of --ranks, or one for all (default: 1)
+  --hostfile FILE   hosts, as Open MPI reads them; wanted where there is more than one
+  --scaling LIST    weak (each rank keeps its samples), strong (all share them), or both (default: weak,strong)
+  --batch N         samples of a step: of a rank in weak scaling, of all in strong (default: 128)
+  --model NAME      (default: cnn)
+  --steps N         of a run (default: 300)
+  --repeat N        runs of each point, whose median counts (default: 3)
+  --simulate LIST   numbers of ranks to predict as well (default: none)
+  --data DIR        (default: the site's)
+  --out DIR         where the runs go (default: runs/scaling)
+  MORE_OPTIONS      go to \`dovetail train\`, such as --format tf32
+
+DOVETAIL=FILE       the program (default: the site's)
+END
+}
+
+# shellcheck source=jobs/launch.sh
+source jobs/launch.sh
+read_site # data and program, too
+
+ranks=1,2 hosts=1 hostfile='' scaling=weak,strong batch=128 model=cnn steps=300 repeat=3 simulate='' out=runs/scaling
+while (($# > 0)); do
+  case "$1" in
+    --help | -h) usage; exit 0 ;;
+    --) shift; break ;;
+    --ranks | --hosts | --hostfile | --scaling | --batch | --model | --steps | --repeat | --simulate | --data | --out) ;;
+    *) usage >&2; exit 2 ;;
+  esac
+  if (($# < 2)); then usage >&2; exit 2; fi
+  case "$1" in
+    --ranks | --hosts | --simulate)
+      [[ "$2" =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] ||
+        { echo "${0##*/}: $1 $2 is no list of numbers above 0" >&2; exit 2; } ;;
+    --batch | --steps | --repeat)
+      [[ "$2" =~ ^[1-9][0-9]*$ ]] || { echo "${0##*/}: $1 $2 is no whole number above 0" >&2; exit 2; } ;;
+    --scaling)
+      [[ "$2" =~ ^(weak|strong)(,(weak|strong))?$ ]] ||
+        { echo "${0##*/}: --scaling $2; known are weak and strong" >&2; exit 2; } ;;
+  esac
+  printf -v "${1#--}" %s "$2"
+  shift 2
+done
+more=("$@")
+if [[ -n "${DOVETAIL:-}" ]]; then program=("$DOVETAIL"); fi
+command -v "${program[0]}" >/dev/null || die "no program at ${program[0]}. Build it (jobs/quickstart.sh), or set DOVETAIL"
+[[ -r "$data/manifest.json" ]] || die "no data set in $data. Make one (jobs/quickstart.sh, dovetail shard), or give --data"
+prepare_node
+set_mpirun_options
+
+IFS=, read -ra rank_counts <<<"$ranks"
+IFS=, read -ra host_counts <<<"$hosts"
+if ((${#host_counts[@]} == 1)); then
+  for ((i = 1; i < ${#rank_counts[@]}; ++i)); do host_counts+=("${host_counts[0]}"); done
+fi
+((${#host_counts[@]} == ${#rank_counts[@]})) || die "--hosts has ${#host_counts[@]} numbers, --ranks ${#rank_counts[@]}"
+
+# launch RANKS HOSTS WORDS...: the program on so many ranks, spread evenly.
+launch() {
+  local count=$1 on=$2
+  shift 2
+  local where=(--oversubscribe)
+  ((count % on == 0)) || die "$count ranks cannot be spread evenly over $on hosts"
+  if ((on > 1)); then
+    [[ -r "$hostfile" ]] || die "$on hosts: give a --hostfile"
+    where=(--hostfile "$hostfile" --map-by "ppr:$((count / on)):node")
+  fi
+  # Later options win: --map-by of the site's is for jobs over all of its nodes.
+  mpirun -n "$count" "${mpirun_options[@]}" "${where[@]}" "${program[@]}" "$@"
+}
+
+samples() { if [[ "$1" == weak ]]; then echo $((batch * $2)); else echo "$batch"; fi; }
+
+is_done() { grep -Eqs '^  "status": "done"' "$1/summary.json" && grep -Eqs "^  \"steps\": $steps,?\$" "$1/summary.json"; }
+
+mkdir -p "$out"
+for ((turn = 1; turn <= repeat; ++turn)); do
+  for kind in ${scaling//,/ }; do
+    for i in "${!rank_counts[@]}"; do
+      count=${rank_counts[i]} on=${host_counts[i]}
+      folder=$out/$kind/$count-on-$on/$turn
+      if is_done "$folder"; then continue; fi
+      rm -rf "$folder"
+      mkdir -p "$folder"
+      echo "$kind, $count ranks on $on hosts, run $turn"
+      launch "$count" "$on" train --data "$data" --model "$model" --batch "$(samples "$kind" "$count")" --steps "$steps" \
+        --gpu-ranks "$count" --fpga-ranks 0 --out "$folder" "${more[@]}" >"$folder/log.txt" 2>&1 ||
+        die "failed, see $folder/log.txt"
+    done
+  done
+done
+
+# to_simulate KIND: numbers of ranks; in strong scaling those that have a sample each.
+to_simulate() {
+  local number list=()
+  for number in ${ranks//,/ } ${simulate//,/ }; do
+    if [[ "$1" == weak ]] || ((number <= batch)); then list+=("$number"); fi
+  done
+  (IFS=,; echo "${list[*]}")
+}
+
+# What the simulation makes of it, from what the ranks of one full host measure.
+per_host=$(((rank_counts[-1] + host_counts[-1] - 1) / host_counts[-1]))
+for kind in ${scaling//,/ }; do
+  launch "$per_host" 1 bench scaling --model "$model" --batch "$(samples "$kind" "$per_host")" --scaling "$kind" \
+    --simulate "$(to_simulate "$kind")" --seconds 5 --json "$out/simulated-$kind.json" >"$out/simulated-$kind.txt" 2>&1 ||
+    die "the simulation failed, see $out/simulated-$kind.txt"
+done
+
+python3 jobs/scaling_report.py collect "$out" --json "$out/results.json"
+python3 jobs/scaling_report.py draw "$out/results.json" --table "$out/table.md" --plot "$out/plot.svg"
+cat "$out/table.md"
+echo "Results: $out/results.json, table.md, plot.svg"
