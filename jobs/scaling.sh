@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains for a few steps on growing numbers of ranks, and tabulates and draws speed-up, efficiency and where the time goes.
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
@@ -53,11 +54,13 @@ while (($# > 0)); do
       [[ "$2" =~ ^(weak|strong)(,(weak|strong))?$ ]] ||
         { echo "${0##*/}: --scaling $2; known are weak and strong" >&2; exit 2; } ;;
   esac
-  printf -v "${1#--}" %s "$2"
+  value=$2
+  case "$1" in --hostfile | --data | --out) [[ "$value" == /* ]] || value=$caller/$value ;; esac
+  printf -v "${1#--}" %s "$value"
   shift 2
 done
 more=("$@")
-if [[ -n "${DOVETAIL:-}" ]]; then program=("$DOVETAIL"); fi
+if [[ -n "${DOVETAIL:-}" ]]; then program=("$(cd "$caller" && realpath "$DOVETAIL")"); fi
 command -v "${program[0]}" >/dev/null || die "no program at ${program[0]}. Build it (jobs/quickstart.sh), or set DOVETAIL"
 [[ -r "$data/manifest.json" ]] || die "no data set in $data. Make one (jobs/quickstart.sh, dovetail shard), or give --data"
 prepare_node
