@@ -16,7 +16,7 @@ struct ProfileOptions {
 
 struct MeasuredProfile {
   StepProfile profile;
-  Timing step;           // whole steps on these ranks, sums overlapped as in training
+  Timing step;  // whole steps on these ranks, sums overlapped as in training
   double step_mean_s = 0;
   double exposed_s = 0;  // of communication in such a step, in the mean
 };
