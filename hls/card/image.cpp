@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -91,33 +92,39 @@ KernelLibrary load_library(const axlf* xclbin) {
   return KernelLibrary(bitstream.data, bitstream.bytes);
 }
 
+/// The loader knows libraries by their paths, and one that is closed may stay loaded: while a
+/// kernel hangs in it, or a thread that ran it has not ended yet. Its file's number is soon another
+/// file's, so each load spells the path in its own way: `/` and `/.` are the digits of a count.
+std::string path_never_used_before(int file) {
+  static std::atomic<std::uint64_t> loads{0};
+  std::string path = "/proc/self/fd";
+  for (std::uint64_t rest = ++loads; rest > 0; rest /= 2) path += rest % 2 == 1 ? "/." : "/";
+  return path + "/" + std::to_string(file);
+}
+
 }  // namespace
 
-KernelLibrary::KernelLibrary(const char* elf, std::size_t bytes)
-    : file_(::memfd_create("kernels", MFD_CLOEXEC)) {
+KernelLibrary::KernelLibrary(const char* elf, std::size_t bytes) {
+  const int file = ::memfd_create("kernels", MFD_CLOEXEC);
   std::size_t written = 0;
-  while (file_ >= 0 && written < bytes) {
-    const ssize_t step = ::write(file_, elf + written, bytes - written);
+  while (file >= 0 && written < bytes) {
+    const ssize_t step = ::write(file, elf + written, bytes - written);
     if (step <= 0) break;
     written += static_cast<std::size_t>(step);
   }
-  // The file stays open while the library is loaded: the loader knows libraries by path, and the
-  // path is its number.
-  if (written == bytes)
-    library_ = ::dlopen(("/proc/self/fd/" + std::to_string(file_)).c_str(), RTLD_NOW | RTLD_LOCAL);
+  const bool whole = file >= 0 && written == bytes;
+  if (whole) library_ = ::dlopen(path_never_used_before(file).c_str(), RTLD_NOW | RTLD_LOCAL);
+  const char* const reason = whole ? ::dlerror() : "no memory for them";
+  if (file >= 0) ::close(file);
   if (library_ == nullptr) {
-    const char* reason = written == bytes ? ::dlerror() : "no memory for them";
-    const std::string problem =
-        std::string("cannot load the kernels: ") + (reason != nullptr ? reason : "?");
-    if (file_ >= 0) ::close(file_);
-    throw Refusal(EINVAL, problem);
+    throw Refusal(EINVAL,
+                  std::string("cannot load the kernels: ") + (reason != nullptr ? reason : "?"));
   }
   table_ = static_cast<const KernelTable*>(::dlsym(library_, "dovetail_kernels"));
 }
 
 KernelLibrary::~KernelLibrary() {
   ::dlclose(library_);
-  ::close(file_);
 }
 
 const KernelEntry* KernelLibrary::kernel(const std::string& name) const {

@@ -26,7 +26,6 @@ class KernelLibrary {
   const KernelEntry* kernel(const std::string& name) const;
 
  private:
-  int file_ = -1;
   void* library_ = nullptr;
   const KernelTable* table_ = nullptr;
 };
