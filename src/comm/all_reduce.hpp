@@ -66,6 +66,13 @@ class AllReduce {
 
   /// Where gradients are `factor` times as large from now on: so are the errors fed back.
   void scale_feedback(float factor);
+  /// What compression has lost so far and later sums make up for: [groups(), memory().size()] at
+  /// rank 0, empty elsewhere, and everywhere where nothing is compressed. Collective, while nothing
+  /// is under way.
+  std::vector<float> gather_feedback() const;
+  /// Takes up what gather_feedback() gave, from rank 0. Collective. It must be of as many groups
+  /// and elements, cut into the same parts.
+  void scatter_feedback(std::span<const float> all);
 
   int groups() const;
   std::uint64_t sent_bytes() const { return sent_bytes_; }  // in messages
@@ -73,6 +80,8 @@ class AllReduce {
  private:
   struct Part;
   struct Layout;
+  /// What `local` of a group sums of all the parts that are compressed.
+  std::vector<ReductionPart> compressed_slices(std::size_t local) const;
   /// The group's values at a place of the memory, by rank.
   std::vector<float*> group_values(std::size_t begin) const;
   void make_groups(const AllReduceOptions& options);

@@ -14,7 +14,6 @@ namespace dovetail {
 namespace {
 
 constexpr std::size_t page = 4096;
-constexpr std::size_t line_elements = AllReduce::line / sizeof(float);
 
 std::size_t pages(std::size_t bytes) {
   return (bytes + page - 1) / page * page;
@@ -124,27 +123,15 @@ void AllReduce::make_memory(std::size_t elements) {
   memory_ = {reinterpret_cast<float*>(values), elements};
 }
 
-namespace {
-
-/// Part `index` of `parts` of a span, cut at multiples of a cache line.
-template <typename Span>
-Span cut(const Span& whole, std::size_t index, std::size_t parts) {
-  const auto place = [&](std::size_t i) {
-    return i == parts ? whole.count : whole.count * i / parts / line_elements * line_elements;
-  };
-  return {whole.begin + place(index), place(index + 1) - place(index)};
-}
-
-}  // namespace
-
 void AllReduce::make_slices() {
   const Layout& layout = *layout_;
   const auto groups = static_cast<std::size_t>(layout.groups);
   for (Part& part : parts_) {
     if (!layout.sums()) continue;
-    part.slice = cut(Part::Span{part.of.begin, part.of.count}, layout.local(), layout.summing);
+    part.slice =
+        cut_at_lines(Part::Span{part.of.begin, part.of.count}, layout.local(), layout.summing);
     for (std::size_t group = 0; group < groups; ++group)
-      part.pieces.push_back(cut(part.slice, group, groups));
+      part.pieces.push_back(cut_at_lines(part.slice, group, groups));
     if (groups == 1) continue;
     part.summands.resize(groups);
     const bool is_coded = part.compression != Compression::none;

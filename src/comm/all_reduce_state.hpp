@@ -43,4 +43,14 @@ struct AllReduce::Layout {
   bool sums() const { return local() < summing; }
 };
 
+/// Part `index` of `parts` of a span, cut at multiples of a cache line.
+template <typename Span>
+Span cut_at_lines(const Span& whole, std::size_t index, std::size_t parts) {
+  constexpr std::size_t line_elements = AllReduce::line / sizeof(float);
+  const auto place = [&](std::size_t i) {
+    return i == parts ? whole.count : whole.count * i / parts / line_elements * line_elements;
+  };
+  return {whole.begin + place(index), place(index + 1) - place(index)};
+}
+
 }  // namespace dovetail

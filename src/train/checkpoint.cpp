@@ -76,6 +76,11 @@ std::string content_sha256(const Checkpoint& checkpoint) {
         fmt::format("{} {}", checkpoint.loss_scale->value(), checkpoint.loss_scale->steps());
     sum.update(scale.data(), scale.size());
   }
+  if (const auto& errors = checkpoint.compression_errors) {
+    const std::string origin = fmt::format("{} in {} groups", errors->compression, errors->groups);
+    sum.update(origin.data(), origin.size());
+    sum.update(errors->values.data(), errors->values.size() * sizeof(float));
+  }
   const auto add = [&](const std::vector<Parameter>& parameters) {
     for (const Parameter& parameter : parameters) {
       sum.update(parameter.value.values.data(), parameter.value.values.size() * sizeof(float));
@@ -115,6 +120,19 @@ void read_position(const hdf5::File& file, Checkpoint& checkpoint) {
     checkpoint.test_accuracy = file.read_attribute<double>("/", "test_accuracy");
 }
 
+void write_compression_errors(hdf5::File& file, const CompressionErrors& errors) {
+  file.write("/compression_errors", {errors.groups, errors.values.size() / errors.groups},
+             errors.values, {.chunk_rows = 1, .fletcher32 = true});
+  file.write_attribute("/", "compression", errors.compression);
+}
+
+std::optional<CompressionErrors> read_compression_errors(const hdf5::File& file) {
+  if (!file.exists("/compression_errors")) return std::nullopt;
+  return CompressionErrors{.compression = file.read_attribute<std::string>("/", "compression"),
+                           .groups = file.dataset("/compression_errors").rows(),
+                           .values = file.read<float>("/compression_errors")};
+}
+
 void write_content(const std::filesystem::path& path, const Checkpoint& checkpoint) {
   hdf5::File file = hdf5::File::create_sealable(path);
   const auto integer = [&](const char* name, std::uint64_t value) {
@@ -145,6 +163,7 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
     integer("loss_scale_steps", checkpoint.loss_scale->steps());
     file.write("/loss_scale", {1}, std::vector<float>{checkpoint.loss_scale->value()});
   }
+  if (checkpoint.compression_errors) write_compression_errors(file, *checkpoint.compression_errors);
   file.write("/input/mean", {checkpoint.input_statistics.mean.size()},
              checkpoint.input_statistics.mean);
   file.write("/input/standard_deviation", {checkpoint.input_statistics.deviation.size()},
@@ -202,6 +221,7 @@ Checkpoint read_content(const hdf5::File& file) {
     checkpoint.loss_scale.emplace(file.read<float>("/loss_scale").at(0),
                                   static_cast<std::uint64_t>(integer("loss_scale_steps")));
   }
+  checkpoint.compression_errors = read_compression_errors(file);
   checkpoint.input_statistics.mean = file.read<float>("/input/mean");
   checkpoint.input_statistics.deviation = file.read<float>("/input/standard_deviation");
   const Model model = model_of(checkpoint);

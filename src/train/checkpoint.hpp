@@ -15,6 +15,13 @@
 
 namespace dovetail {
 
+/// What compressed sums have lost and still have to make up for (AllReduce::gather_feedback()).
+struct CompressionErrors {
+  std::string compression;
+  std::uint64_t groups = 0;
+  std::vector<float> values;  // [groups, elements]
+};
+
 struct Checkpoint {
   std::string model;
   std::optional<Quantisation> quantisation{};  // where training was aware of it
@@ -37,6 +44,7 @@ struct Checkpoint {
   std::string train_set_sha256;           // train_set_identity() of the data set
   std::string recipe;                     // how the optimiser was driven, for people; may be empty
   std::optional<LossScale> loss_scale{};  // where training had one; without its count of skipped
+  std::optional<CompressionErrors> compression_errors{};  // where sums were compressed
   std::vector<float>
       calibration;  // Plan::Ranges: the input's, then one a layer; empty when never calibrated
   std::vector<std::int64_t> histograms;  // [layers, Histogram::bins], or none

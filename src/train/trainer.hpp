@@ -200,6 +200,7 @@ class Trainer {
   void collect(const std::vector<quant::Evaluation>& evaluations);
   void note_retired();
   void finish_fpga();
+  void take_up_errors(const Checkpoint& start);
   void save();
   bool is_lead() const { return ranks_.rank() == 0; }
 

@@ -115,6 +115,7 @@ void Trainer::resume() {
   plan_.load_parameters(start.parameters);
   plan_.load_statistics(start.statistics);
   plan_.load_optimizer_state(start.optimizer_state);
+  if (settings_.resume) take_up_errors(start);
   if (loss_scale_) {
     loss_scale_ = start.loss_scale;
     plan_.set_loss_scale(loss_scale_->value());
@@ -152,9 +153,30 @@ void Trainer::broadcast_start(Checkpoint& start) {
   start.loss_scale = scale;
 }
 
+void Trainer::take_up_errors(const Checkpoint& start) {
+  if (settings_.compression == Compression::none) return;
+  std::vector<float> values;
+  if (is_lead() && start.compression_errors) {
+    const CompressionErrors& errors = *start.compression_errors;
+    const auto groups = static_cast<std::uint64_t>(all_reduce_->groups());
+    if (errors.compression == to_string(settings_.compression) && errors.groups == groups &&
+        errors.values.size() == groups * all_reduce_->memory().size()) {
+      values = errors.values;
+    } else {
+      log::note(fmt::format(
+          "resuming with {} between {} hosts; what {} between {} lost is not made up for",
+          to_string(settings_.compression), groups, errors.compression, errors.groups));
+    }
+  }
+  std::uint32_t known = values.empty() ? 0 : 1;
+  ranks_.broadcast(std::span(&known, 1), 0);
+  if (known == 1) all_reduce_->scatter_feedback(values);
+}
+
 void Trainer::save() {
   checkpoint_step_ = step_;
   since_checkpoint_.restart();
+  std::vector<float> errors = all_reduce_->gather_feedback();
   if (!is_lead()) return;
   const PhaseTimer timer(phases_.checkpoint_s);
   activity::enter("checkpoint", step_);
@@ -181,6 +203,11 @@ void Trainer::save() {
   checkpoint.train_set_sha256 = train_set_identity(train_set_);
   checkpoint.recipe = recipe(settings_);
   checkpoint.loss_scale = loss_scale_;
+  if (!errors.empty()) {
+    checkpoint.compression_errors = {.compression = std::string(to_string(settings_.compression)),
+                                     .groups = static_cast<std::uint64_t>(all_reduce_->groups()),
+                                     .values = std::move(errors)};
+  }
   checkpoint.calibration = {ranges_.input};
   checkpoint.calibration.insert(checkpoint.calibration.end(), ranges_.layers.begin(),
                                 ranges_.layers.end());

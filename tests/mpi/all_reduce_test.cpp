@@ -192,6 +192,41 @@ TEST_P(CompressedTest, ErrorsAreFedBackSoThatRunningSumsDoNotDrift) {
   }
 }
 
+TEST_P(CompressedTest, GathersTheErrorsAndGoesOnFromThem) {
+  constexpr std::size_t count = 5003, exact = 7;
+  for (const int ranks_per_group : {1, 2, 3}) {
+    const auto make = [&] {
+      return std::make_unique<AllReduce>(
+          world(),
+          std::vector<ReductionPart>{{exact, 900}, {0, exact, false}, {exact + 900, count - 907}},
+          AllReduceOptions{.compression = GetParam(), .ranks_per_group = ranks_per_group});
+    };
+    const auto sum = [&](AllReduce& reduce, std::uint64_t round) {
+      const auto mine = values_of(world().rank(), count, round);
+      std::copy(mine.begin(), mine.end(), reduce.memory().begin());
+      for (std::size_t part = 0; part < reduce.parts(); ++part) reduce.start(part);
+      reduce.wait();
+      return std::vector<float>(reduce.memory().begin(), reduce.memory().end());
+    };
+    const auto whole = make(), before = make(), after = make(), forgetful = make();
+    for (const std::uint64_t round : {1, 2, 3}) {
+      sum(*whole, round);
+      sum(*before, round);
+    }
+    const std::vector<float> errors = before->gather_feedback();
+    const bool travels = whole->groups() > 1;
+    const auto groups = static_cast<std::size_t>(whole->groups());
+    EXPECT_EQ(errors.size(), world().is_lead() && travels ? groups * count : 0);
+    after->scatter_feedback(errors);
+    for (const std::uint64_t round : {4, 5}) {
+      const auto expected = sum(*whole, round);
+      EXPECT_TRUE(same_bits(sum(*after, round), expected)) << "round " << round;
+      EXPECT_EQ(same_bits(sum(*forgetful, round), expected), !travels) << "round " << round;
+    }
+    EXPECT_TRUE(same_bits(after->gather_feedback(), whole->gather_feedback()));
+  }
+}
+
 TEST_P(CompressedTest, TakesFewerBytesAndFindsWhatIsNotFinite) {
   constexpr std::size_t count = 4096;
   AllReduce plain(world(), {{0, count}}, {.ranks_per_group = 1});

@@ -173,5 +173,22 @@ TEST_F(SumsTest, CompressedGradientsTrainAsWell) {
   }
 }
 
+TEST_F(SumsTest, CompressedRunsGoOnAsIfNeverStopped) {
+  for (const int ranks_per_group : {1, 2}) {
+    TrainSettings whole = settings("cnn", fmt::format("compressed{}", ranks_per_group));
+    whole.compression = Compression::int8;
+    whole.ranks_per_group = ranks_per_group;
+    const std::string expected = train(world(), whole).weights_sha256;
+    TrainSettings cut = settings("cnn", fmt::format("compressed{}cut", ranks_per_group));
+    cut.compression = whole.compression;
+    cut.ranks_per_group = ranks_per_group;
+    cut.steps = 5;
+    train(world(), cut);
+    cut.steps = 12;
+    cut.resume = true;
+    EXPECT_EQ(train(world(), cut).weights_sha256, expected);
+  }
+}
+
 }  // namespace
 }  // namespace dovetail
