@@ -79,9 +79,10 @@ pass_on_notice() {
   kill -USR1 "$job" || true
 }
 
-# mpirun waits a quarter of an hour for the daemon of a host that is cut off. Ends it once this host's ranks are gone.
+# mpirun waits for ever for a daemon that ended before it reported, and a quarter of an hour for the one of a host that is cut
+# off. Ends it where no rank of this host has started in time, and once they all are gone. `ranks_here` says whether it has any.
 end_with_ranks() {
-  local seen=false gone=0
+  local seen=false gone=0 waited=0
   while kill -0 "$job" 2>/dev/null; do
     sleep 1
     if pgrep --parent "$job" --list-name | grep -qvE ' (srun|ssh|orted)$'; then
@@ -89,9 +90,15 @@ end_with_ranks() {
     elif $seen && ((++gone > 2 * sigkill_timeout_s + 5)); then
       echo "mpirun still waits although its ranks here have ended: a host is cut off, and is left alone" >&2
       kill -KILL "$job"
+    elif ! $seen && $ranks_here && ((++waited > start_timeout_s)); then
+      echo "mpirun has started no rank in $start_timeout_s s: the daemon of some host does not report. See that orted runs on\
+ every host (ssh HOST orted --version) and reaches this one over ${network_interface:-the network}" >&2
+      kill -KILL "$job"
     fi
   done
 }
+
+ranks_here=false
 
 # run_job COMMAND...: runs a launcher and waits for it; SIGUSR1, SIGTERM and SIGINT reach it. Its exit code is the launcher's.
 run_job() {

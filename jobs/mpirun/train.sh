@@ -37,5 +37,6 @@ count_ranks "$gpu_nodes" "$fpga_nodes"
 set_training runs/hosts "$@"
 set_mpirun_options
 if ((emulated_cards > 0)); then mpirun_options+=(--oversubscribe); fi
+if grep -qwE "localhost|$(uname -n)|$(uname -n | cut -d. -f1)" "$hosts"; then ranks_here=true; fi
 command=(mpirun --hostfile "$hosts" -n $((gpu_ranks + fpga_ranks)) "${mpirun_options[@]}" "${training[@]}")
 if $dry_run; then echo "${command[*]}"; else run_job "${command[@]}"; fi

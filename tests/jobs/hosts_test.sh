@@ -84,3 +84,16 @@ for number; do
   train "cut-$number" --resume || fail "the resumed run ended with $?"
   [[ $(weights_of "cut-$number") == "$expected" ]] || fail "the resumed run ended with other weights"
 done
+
+# A host whose daemon ends before it reports: mpirun alone would wait for ever.
+cat >"$scratch/absent" <<END
+#!/usr/bin/env bash
+[[ \$1 == host4 ]] || exec "$scratch/on_host" "\$@"
+END
+chmod +x "$scratch/absent"
+sed -i "s:plm_rsh_agent '[^']*':plm_rsh_agent '$scratch/absent':" "$DOVETAIL_SITE"
+echo 'start_timeout_s=5' >>"$DOVETAIL_SITE"
+SECONDS=0
+if train absent; then fail "the job ended well without host4"; fi
+grep "mpirun has started no rank in 5 s" "$scratch/output" || fail "no line says that a daemon does not report"
+echo "host4 absent: the job ended after $SECONDS s"
