@@ -37,7 +37,7 @@ printf 'host%s slots=1\n' 1 2 3 4 >"$scratch/hosts"
 export DOVETAIL_SITE=$scratch/site.env
 cat >"$DOVETAIL_SITE" <<END
 source jobs/site.env
-program='$program' data='$scratch/data' gpu_nodes=4 gpus_per_node=1 network_interface=eth0 sigkill_timeout_s=1
+program='$program' data='$scratch/data' gpu_nodes=4 gpus_per_node=1 network_interface=eth0 sigkill_timeout_s=1 start_timeout_s=30
 mpi_options+=(--mca btl tcp,self --mca plm_rsh_agent '$scratch/on_host' --mca plm_rsh_no_tree_spawn 1)
 mpi_options+=(--mca ras ^slurm --mca plm rsh)
 END
@@ -81,7 +81,11 @@ for number; do
     [[ -z $(ranks_on "$other") ]] || fail "host$other still runs a rank"
   done
   connect "$number"
-  train "cut-$number" --resume || fail "the resumed run ended with $?"
+  # The first daemon on a host that is back sometimes ends at once (Open MPI 4.1, about once in twenty, not understood).
+  if ! train "cut-$number" --resume; then
+    grep "mpirun has started no rank" "$scratch/output" || fail "the resumed run ended badly"
+    train "cut-$number" --resume || fail "the resumed run ended with $?, and so did the one before it"
+  fi
   [[ $(weights_of "cut-$number") == "$expected" ]] || fail "the resumed run ended with other weights"
 done
 
@@ -92,7 +96,7 @@ cat >"$scratch/absent" <<END
 END
 chmod +x "$scratch/absent"
 sed -i "s:plm_rsh_agent '[^']*':plm_rsh_agent '$scratch/absent':" "$DOVETAIL_SITE"
-echo 'start_timeout_s=5' >>"$DOVETAIL_SITE"
+sed -i 's:start_timeout_s=30:start_timeout_s=5:' "$DOVETAIL_SITE"
 SECONDS=0
 if train absent; then fail "the job ended well without host4"; fi
 grep "mpirun has started no rank in 5 s" "$scratch/output" || fail "no line says that a daemon does not report"
