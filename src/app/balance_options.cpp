@@ -11,9 +11,10 @@
 namespace dovetail::app {
 
 void BalanceOptions::add_to(CommandLine& line) {
-  line.add("balance", balance,
-           "shares of the batch among the GPU ranks: equal; 3:1, one number a GPU rank; or auto: by "
-           "measured speed, so that runs differ in their last bits");
+  line.add(
+      "balance", balance,
+      "shares of the batch among the GPU ranks: equal; 3:1, one number a GPU rank; or auto: by "
+      "measured speed, so that runs differ in their last bits");
 }
 
 void BalanceOptions::apply(TrainSettings& settings) const {
@@ -36,9 +37,10 @@ int repeats_of(int rank) {
                      "Give 1:3 to have rank 1 compute all gradients three times, or unset it");
   }
   if (rank != slow) return 1;
-  log::warn(fmt::format("dovetail train: rank {} computes its gradients {} times, as "
-                        "DOVETAIL_SLOW_RANK says",
-                        rank, repeats));
+  log::warn(
+      fmt::format("dovetail train: rank {} computes its gradients {} times, as "
+                  "DOVETAIL_SLOW_RANK says",
+                  rank, repeats));
   return repeats;
 }
 

@@ -240,7 +240,9 @@ class Plan {
   void make_operations(const plan::Lowered& lowered);
   void make_numbers();
   void lower_again();
-  int tuned_batch() const { return options_.tuned_batch > 0 ? options_.tuned_batch : options_.batch; }
+  int tuned_batch() const {
+    return options_.tuned_batch > 0 ? options_.tuned_batch : options_.batch;
+  }
   /// `norm_index` counts the batch norms that were made before.
   std::unique_ptr<plan::Operation> make_convolution(const plan::Step& step, plan::Edge& in,
                                                     plan::Edge& out);

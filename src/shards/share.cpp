@@ -56,8 +56,7 @@ Share chunks_of(std::size_t chunks, std::size_t rank, std::size_t ranks) {
   return {half + right.begin, right.count};
 }
 
-Shares::Shares(std::vector<double> weights)
-    : ranks_(weights.size()), weights_(std::move(weights)) {
+Shares::Shares(std::vector<double> weights) : ranks_(weights.size()), weights_(std::move(weights)) {
   share(0, 0, weights_);  // checks them
 }
 

@@ -17,7 +17,8 @@ namespace {
 
 std::vector<std::size_t> even_counts(std::size_t batch, std::size_t ranks) {
   std::vector<std::size_t> counts;
-  for (std::size_t rank = 0; rank < ranks; ++rank) counts.push_back(share(batch, rank, ranks).count);
+  for (std::size_t rank = 0; rank < ranks; ++rank)
+    counts.push_back(share(batch, rank, ranks).count);
   return counts;
 }
 
@@ -146,7 +147,8 @@ bool Balancer::restore(std::span<const std::size_t> counts) {
   return true;
 }
 
-void Balancer::take_back(const std::vector<std::size_t>& counts, std::span<const std::uint8_t> is_full) {
+void Balancer::take_back(const std::vector<std::size_t>& counts,
+                         std::span<const std::uint8_t> is_full) {
   restore(counts);
   for (std::size_t rank = 0; rank < counts.size(); ++rank) {
     if (is_full[rank] != 0) most_[rank] = counts[rank];

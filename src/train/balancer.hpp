@@ -79,8 +79,8 @@ class Balancer {
   std::size_t batch_;
   Shares shares_;
   std::vector<std::size_t> counts_;
-  std::vector<double> fractions_;   // of the batch, by rank, before they are whole samples
-  std::vector<std::size_t> most_;   // by rank
+  std::vector<double> fractions_;  // of the batch, by rank, before they are whole samples
+  std::vector<std::size_t> most_;  // by rank
   bool has_measured_ = false;
 };
 

@@ -26,8 +26,8 @@ std::uint64_t seed_of(std::uint64_t seed, std::uint64_t step) {
 BoostSelection::BoostSelection(Communicator& ranks, ShardReader& reader,
                                const StepSchedule& schedule, const Shares& shares,
                                const BoostTiming& timing, const BoostSettings& settings,
-                               std::uint64_t seed,
-                               std::optional<Lead> lead, ScoreHere score_here, bool images)
+                               std::uint64_t seed, std::optional<Lead> lead, ScoreHere score_here,
+                               bool images)
     : ranks_(ranks),
       reader_(reader),
       schedule_(schedule),

@@ -49,8 +49,8 @@ class BoostSelection : public SampleFeed {
   /// @param images whether batches bring theirs: else labels and numbers alone.
   BoostSelection(Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
                  const Shares& shares, const BoostTiming& timing, const BoostSettings& settings,
-                 std::uint64_t seed,
-                 std::optional<Lead> lead, ScoreHere score_here, bool images = true);
+                 std::uint64_t seed, std::optional<Lead> lead, ScoreHere score_here,
+                 bool images = true);
 
   /// Collective over the GPU ranks.
   void next(std::uint64_t step, Batch& batch) override;

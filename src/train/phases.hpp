@@ -22,12 +22,10 @@ struct TrainPhases {
       0;  // after the last epoch, for the FPGA ranks' last evaluations (lead rank)
 
   Json to_json() const {
-    return {{"input", input_s},          {"compute", compute_s},
-            {"boost", boost_s},          {"reduce", reduce_s},
-            {"update", update_s},        {"calibrate", calibrate_s},
-            {"publish", publish_s},      {"poll", poll_s},
-            {"validate", validate_s},    {"checkpoint", checkpoint_s},
-            {"balance", balance_s},      {"await_fpga", await_fpga_s}};
+    return {{"input", input_s},           {"compute", compute_s}, {"boost", boost_s},
+            {"reduce", reduce_s},         {"update", update_s},   {"calibrate", calibrate_s},
+            {"publish", publish_s},       {"poll", poll_s},       {"validate", validate_s},
+            {"checkpoint", checkpoint_s}, {"balance", balance_s}, {"await_fpga", await_fpga_s}};
   }
 };
 

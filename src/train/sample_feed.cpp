@@ -29,9 +29,9 @@ OrderedFeed::OrderedFeed(const Communicator& ranks, ShardReader& reader,
 void OrderedFeed::rebalance(std::uint64_t step, const Shares& shares) {
   prefetcher_.reset();  // what it has read ahead was cut otherwise
   prefetcher_.emplace(
-      reader_, [schedule = schedule_, shares, first = step, last = last_, rank = rank_,
-                chunks = chunks_, mine = mine_,
-                images = images_](std::size_t index) -> std::optional<Range> {
+      reader_,
+      [schedule = schedule_, shares, first = step, last = last_, rank = rank_, chunks = chunks_,
+       mine = mine_, images = images_](std::size_t index) -> std::optional<Range> {
         if (first + index >= last) return std::nullopt;
         const StepSchedule::Step plan = schedule.at(first + index);
         const Share part = chunks == 0 ? shares.of(plan.pool.count, rank)

@@ -38,8 +38,8 @@ class OrderedFeed : public SampleFeed {
   /// the number of ranks; each rank takes whole ones (chunks_of), whatever the shares. 0: no such
   /// cuts. Without `images`, labels and numbers alone are read.
   OrderedFeed(const Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
-              const Shares& shares, std::uint64_t first, std::uint64_t last,
-              std::size_t chunks = 0, bool images = true);
+              const Shares& shares, std::uint64_t first, std::uint64_t last, std::size_t chunks = 0,
+              bool images = true);
   void next(std::uint64_t step, Batch& batch) override;
   std::vector<std::size_t> passes(const Batch& batch) const override;
   std::uint64_t first_sample() const override { return first_sample_; }

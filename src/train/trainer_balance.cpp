@@ -73,10 +73,11 @@ void Trainer::rebalance() {
                           {"samples_per_second", speeds},
                           {"imbalance", imbalance(seconds)}});
   if (!has_changed) return;
-  log::note(fmt::format("step {}: shares are {} of {} samples from now on (before: {}, where the "
-                        "slowest rank computed {:.0f} % longer than the mean)",
-                        step_, counts_text(balancer_.counts()), schedule_.batch,
-                        counts_text(before), 100 * imbalance(seconds)));
+  log::note(
+      fmt::format("step {}: shares are {} of {} samples from now on (before: {}, where the "
+                  "slowest rank computed {:.0f} % longer than the mean)",
+                  step_, counts_text(balancer_.counts()), schedule_.batch, counts_text(before),
+                  100 * imbalance(seconds)));
 }
 
 bool Trainer::make_room(const std::vector<std::size_t>& before) {
@@ -106,12 +107,10 @@ bool Trainer::make_room(const std::vector<std::size_t>& before) {
 void Trainer::resume_shares(const std::vector<std::uint64_t>& shares) {
   if (shares.empty()) return;
   const std::vector<std::size_t> before = balancer_.counts();
-  const bool are_known = before.size() == shares.size() &&
-                         std::equal(before.begin(), before.end(), shares.begin());
+  const bool are_known =
+      before.size() == shares.size() && std::equal(before.begin(), before.end(), shares.begin());
   if (are_known && !balancer_.adapts()) return;
-  const auto text = [](const auto& counts) {
-    return counts_text({counts.begin(), counts.end()});
-  };
+  const auto text = [](const auto& counts) { return counts_text({counts.begin(), counts.end()}); };
   if (balancer_.adapts() && balancer_.restore(shares)) {
     make_room(before);
   } else if (is_lead()) {

@@ -23,8 +23,7 @@ PlanOptions Trainer::plan_options(const TrainSettings& settings, std::size_t tra
       settings.chunks > 0 ? chunks_of(settings.chunks, rank, count).count : 1;
   const std::size_t even = (batch + cuts - 1) / cuts;
   const Balancer balancer(settings.balance, step_schedule(settings, train_samples).batch, count);
-  const std::size_t mine =
-      balancer.shares().even() ? even : balancer.shares().largest(batch, rank);
+  const std::size_t mine = balancer.shares().even() ? even : balancer.shares().largest(batch, rank);
   return {.batch = static_cast<int>(mine),
           .passes = static_cast<int>(passes),
           .training = true,
