@@ -108,9 +108,10 @@ class Plan {
   std::size_t capacity() const { return static_cast<std::size_t>(options_.batch); }
   /// Lowers the model again for passes of so many samples, at least 1; waits for the device.
   /// Parameters, optimiser state, statistics and held images stay as they are, and so do the
-  /// choices of a tuner with a PlanOptions::tuned_batch. Not while buckets are handed over. Throws
-  /// Error when the device lacks memory; the plan then is as it was.
-  void set_capacity(std::size_t samples);
+  /// choices of a tuner with a PlanOptions::tuned_batch. Not while buckets are handed over. Returns
+  /// why it cannot be, such as a lack of memory, and then the plan is as it was; else nothing.
+  /// Throws Error where it cannot even be that.
+  std::string set_capacity(std::size_t samples);
 
   // ---- parameters, in the canonical layouts of Model::parameters() and Model::statistics()
   void load_parameters(const std::vector<Parameter>& parameters);

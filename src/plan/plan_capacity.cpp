@@ -2,19 +2,20 @@
 #include <utility>
 
 #include "plan/plan.hpp"
+#include "support/error.hpp"
 
 namespace dovetail {
 
-void Plan::set_capacity(std::size_t samples) {
-  if (samples == capacity()) return;
+std::string Plan::set_capacity(std::size_t samples) {
+  if (samples == capacity()) return "";
   const int before = std::exchange(options_.batch, static_cast<int>(samples));
   try {
     lower_again();
-    return;
-  } catch (...) {
+    return "";
+  } catch (const Error& failure) {
     options_.batch = before;
     lower_again();
-    throw;
+    return failure.what();
   }
 }
 

@@ -1,11 +1,9 @@
 // Shares of the global batch that follow the ranks' measured speeds.
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
 #include "support/activity.hpp"
 #include "support/clock.hpp"
-#include "support/error.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
 #include "train/trainer.hpp"
@@ -87,13 +85,7 @@ bool Trainer::make_room(const std::vector<std::size_t>& before) {
       std::min(static_cast<std::size_t>(settings_.batch), train_set_.samples());
   const std::size_t needed = balancer_.shares().largest(whole, rank);
   std::string failure;
-  if (needed > plan_.capacity()) {
-    try {
-      plan_.set_capacity(std::min(whole, needed + needed / 8));
-    } catch (const Error& error) {
-      failure = error.what();
-    }
-  }
+  if (needed > plan_.capacity()) failure = plan_.set_capacity(std::min(whole, needed + needed / 8));
   const std::vector<std::uint8_t> failed = ranks_.all_gather(std::uint8_t{!failure.empty()});
   if (std::ranges::none_of(failed, [](std::uint8_t each) { return each != 0; })) return true;
   if (!failure.empty()) {

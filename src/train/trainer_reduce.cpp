@@ -21,6 +21,8 @@ PlanOptions Trainer::plan_options(const TrainSettings& settings, std::size_t tra
   const std::size_t cuts = settings.chunks > 0 ? settings.chunks : count;
   const std::size_t passes =
       settings.chunks > 0 ? chunks_of(settings.chunks, rank, count).count : 1;
+  if (settings.chunks > 0 && settings.balance.kind != BalanceKind::equal)
+    throw Error("chunks of a batch have one size, whatever its shares");
   const std::size_t even = (batch + cuts - 1) / cuts;
   const Balancer balancer(settings.balance, step_schedule(settings, train_samples).batch, count);
   const std::size_t mine = balancer.shares().even() ? even : balancer.shares().largest(batch, rank);

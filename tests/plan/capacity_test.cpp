@@ -28,8 +28,9 @@ std::vector<Case> cases() {
   all.push_back({"mixed", mixed_model(), LossKind::mean_squared_error});
   all.push_back({"normalised", normalised_model()});
   for (const StepKind steps : {StepKind::learned, StepKind::fixed}) {
-    all.push_back({steps == StepKind::learned ? "learned steps" : "fixed steps",
-                   make_model("sfc", {1, 6, 6}, 10, Quantisation{.format = "w4a4", .steps = steps})});
+    all.push_back(
+        {steps == StepKind::learned ? "learned steps" : "fixed steps",
+         make_model("sfc", {1, 6, 6}, 10, Quantisation{.format = "w4a4", .steps = steps})});
   }
   return all;
 }
@@ -88,10 +89,9 @@ TEST(PlanCapacity, GrowsAndShrinksBetweenStepsWithoutAnotherBit) {
     start(changing, each.model, first);
     const std::vector<std::size_t> capacities{16, 31, 20, 40};
     for (std::size_t i = 0; i < capacities.size(); ++i) {
-      changing.set_capacity(capacities[i]);
+      EXPECT_EQ(changing.set_capacity(capacities[i]), "");
       EXPECT_EQ(changing.capacity(), capacities[i]);
-      const RandomBatch batch =
-          random_batch(each.model, capacities[i] - random() % 3, random());
+      const RandomBatch batch = random_batch(each.model, capacities[i] - random() % 3, random());
       EXPECT_EQ(step(changing, batch, i + 1), step(steady, batch, i + 1));
       EXPECT_EQ(changing.infer(first.images, first.labels.size()),
                 steady.infer(first.images, first.labels.size()));
@@ -108,16 +108,16 @@ TEST(PlanCapacity, KeepsHeldImages) {
   start(expected, of.model, all);
   plan.hold_images(24);
   plan.write_images(0, all.images);
-  plan.set_capacity(24);
+  EXPECT_EQ(plan.set_capacity(24), "");
   std::vector<std::int32_t> numbers(24);
   for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::int32_t>(i);
   const std::size_t size = numbers.size();
   plan.enqueue_step({.numbers = numbers, .labels = all.labels}, std::span(&size, 1), false);
   expected.enqueue_step({.images = all.images, .labels = all.labels}, std::span(&size, 1), false);
   const opencl::Mapping held = plan.map_reduction(), given = expected.map_reduction();
-  EXPECT_EQ(std::memcmp(held.as<float>().data(), given.as<float>().data(),
-                        held.as<float>().size_bytes()),
-            0);
+  EXPECT_EQ(
+      std::memcmp(held.as<float>().data(), given.as<float>().data(), held.as<float>().size_bytes()),
+      0);
 }
 
 TEST(PlanCapacity, ARoomThatTheDeviceLacksLeavesThePlanAsItWas) {
@@ -127,7 +127,7 @@ TEST(PlanCapacity, ARoomThatTheDeviceLacksLeavesThePlanAsItWas) {
   start(plan, of.model, batch);
   start(expected, of.model, batch);
   EXPECT_EQ(step(plan, batch, 1), step(expected, batch, 1));
-  EXPECT_THROW(plan.set_capacity(std::size_t{1} << 30), Error);
+  EXPECT_NE(plan.set_capacity(std::size_t{1} << 30), "");
   EXPECT_EQ(plan.capacity(), 16u);
   EXPECT_EQ(step(plan, batch, 2), step(expected, batch, 2));
   expect_same_plan(plan, expected);
@@ -141,7 +141,7 @@ TEST(PlanCapacity, KernelsAreChosenForTheTunedBatchAlone) {
             {.batch = 20, .training = true, .tuner = &tuner, .tuned_batch = 16});
   const std::size_t choices = tuner.choices().size();
   EXPECT_GT(choices, 5u);
-  plan.set_capacity(33);
+  EXPECT_EQ(plan.set_capacity(33), "");
   std::vector<std::string> problems;
   for (const plan::Tuner::Choice& choice : tuner.choices()) {
     EXPECT_TRUE(choice.problem.find("batch 16,") != std::string::npos ||
