@@ -116,6 +116,7 @@ void Trainer::finish_epoch(std::uint64_t epoch) {
   // Where --steps ends within the epoch, a longer run goes on from its sums.
   if (step_ == epochs_done_ * schedule_.steps_per_epoch()) epoch_sums_ = {};
   rebalance();  // a checkpoint has the shares of the next step
+  probe_steps_ = 0;
   save();
   poll_fpga();
   if (!is_lead()) return;

@@ -255,6 +255,9 @@ class Trainer {
   Pace pace_;                                // of this rank, since the last comparison
   double busy_before_ = 0;                   // seconds of phases, up to the newest step
   std::uint64_t steps_at_these_shares_ = 0;  // since this job began or changed them
+  /// Measured before the next comparison within an epoch; doubled each time, since much is learned
+  /// at first. 0, which no count of steps is: none.
+  std::uint64_t probe_steps_ = 32;
 
   BoostTiming timing_;
   std::optional<BoostArrivals> arrivals_;          // lead rank, where FPGA ranks boost

@@ -12,7 +12,6 @@ namespace dovetail {
 namespace {
 
 constexpr std::uint64_t settling_steps = 2;  // not measured: kernels, pages and queues are cold
-constexpr std::uint64_t probe_steps = 32;    // measured before the first shares within an epoch
 constexpr std::uint64_t least_steps = 4;     // that say anything
 
 std::string counts_text(const std::vector<std::size_t>& counts) {
@@ -38,7 +37,9 @@ void Trainer::measure_pace(std::size_t samples) {
   pace_.seconds += seconds;
   ++pace_.steps;
   const std::uint64_t left = epoch_end(epochs_done_) - step_;
-  if (!balancer_.has_measured() && pace_.steps == probe_steps && left >= probe_steps) rebalance();
+  if (pace_.steps != probe_steps_ || left < probe_steps_) return;
+  rebalance();
+  probe_steps_ *= 2;
 }
 
 void Trainer::rebalance() {
@@ -105,6 +106,7 @@ void Trainer::resume_shares(const std::vector<std::uint64_t>& shares) {
   const auto text = [](const auto& counts) { return counts_text({counts.begin(), counts.end()}); };
   if (balancer_.adapts() && balancer_.restore(shares)) {
     make_room(before);
+    probe_steps_ = 0;
   } else if (is_lead()) {
     log::note(fmt::format("the checkpoint's shares were {}; now they are {}", text(shares),
                           text(before)));

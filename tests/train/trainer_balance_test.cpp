@@ -335,6 +335,22 @@ TEST_F(BalanceTest, AutoTrainsWhatEqualSharesTrainWhateverItMeasures) {
   }
 }
 
+TEST_F(BalanceTest, AutoComparesSpeedsWithinItsFirstEpochToo) {
+  TrainSettings run = settings("mlp", "within");
+  run.balance = automatic();
+  run.batch = 2;  // 75 steps an epoch
+  auto pair = world().split(world().rank() < 2 ? std::optional(0) : std::nullopt, 0);
+  if (pair && pair->size() == 2) {
+    train(*pair, run);
+    std::vector<std::uint64_t> steps;
+    for (const Json& event : events(run, "balance")) steps.push_back(event.at("step"));
+    if (world().is_lead()) {
+      EXPECT_THAT(steps, ::testing::ElementsAre(34, 75, 150));
+    }
+  }
+  world().barrier();
+}
+
 TEST_F(BalanceTest, ARankThatComputesOftenerComputesTheSame) {
   for (const char* model : {"cnn", "vgg-small"}) {
     TrainSettings once = settings(model, "once"), often = settings(model, "often");
