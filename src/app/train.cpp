@@ -103,6 +103,7 @@ void log_start(const Job& job, const plan::Tuner& tuner, RunLog& log) {
                       {"batch", settings.batch},
                       {"seed", settings.seed},
                       {"chunks", settings.chunks},
+                      {"balance", to_string(settings.balance)},
                       {"resume", settings.resume},
                       {"kernels", tuner.to_json()},
                       {"placement", to_json(job.placement)}});
@@ -242,6 +243,12 @@ int train(Communicator& world, const Arguments& arguments) {
       fmt::format("--deterministic cuts a batch into {} chunks, which are too few for {} GPU ranks",
                   settings.chunks, gpus.size()),
       "Give --chunks a larger power of two, and the same on every number of ranks");
+  const std::vector<double>& ratios = settings.balance.ratios;
+  expect(ratios.empty() || ratios.size() == gpus.size(),
+         fmt::format("--balance {} is of {} GPU ranks, but there are {}",
+                     to_string(settings.balance), ratios.size(), gpus.size()),
+         "Give one number a GPU rank, in rank order");
+  settings.repeats = repeats_of(world.rank());
   const bool has_fpga = gpus.size() < static_cast<std::size_t>(world.size());
   expect(has_fpga || !settings.boost.needs_fpga(), "no FPGA rank boosts the training",
          "Give --fpga-ranks 1, or select with --select random or --select-format float32");

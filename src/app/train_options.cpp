@@ -241,6 +241,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   add_boost(line, typed);
   options.input.add_to(line);
   options.reduce.add_to(line);
+  options.balance.add_to(line);
   options.run.add_to(line);
   options.cache.add_to(line);
   options.placement.add_to(
@@ -269,6 +270,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   settings.boost = boost_settings(typed, settings.fpga_formats.front());
   options.input.apply(settings);
   options.reduce.apply(settings);
+  options.balance.apply(settings);
   options.stochastic = typed.rounding == "stochastic";
   options.error_feedback = typed.feedback;
   options.retire = typed.failure == "retire";

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "app/balance_options.hpp"
 #include "app/cache_option.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
@@ -19,6 +20,7 @@ struct TrainOptions {
   PlacementOptions placement;
   RunOptions run;
   ReduceOptions reduce;
+  BalanceOptions balance;
   InputOptions input;
   CacheOption cache;
   bool stochastic = true;       // rounding of contributed gradients; else to nearest

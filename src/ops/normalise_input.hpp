@@ -29,6 +29,8 @@ class NormaliseInput {
   NormaliseInput(opencl::Device& device, Variant variant, const Layout& layout,
                  const std::vector<float>& mean, const std::vector<float>& deviation,
                  Rounding rounding = Rounding::none, const Augmentation& augmentation = {});
+  /// Images that a feature map has room for from now on.
+  void set_capacity(int batch) { capacity_ = batch; }
   void forward(const ImageSource& images, const opencl::Buffer& y, int batch);
   /// The same, augmented; `first_sample` numbers image 0 of this batch within the training.
   void forward_augmented(const ImageSource& images, const opencl::Buffer& y, int batch,

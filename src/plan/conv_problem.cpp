@@ -152,8 +152,11 @@ std::string ConvProblem::fault() const {
                   format_);
 }
 
-std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const Conv2dShape& shape,
-                                   ComputeFormat format, const std::vector<Direction>& directions) {
+std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const Conv2dShape& room,
+                                   int batch, ComputeFormat format,
+                                   const std::vector<Direction>& directions) {
+  Conv2dShape shape = room;
+  shape.input.batch = shape.output.batch = batch;
   std::optional<ConvKernels> chosen;
   for (const Direction direction : directions) {
     const std::vector<ConvKernels> kernels = conv_candidates(device, shape, direction);
@@ -189,7 +192,7 @@ std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const C
     }
   }
   if (!chosen) throw Error("a convolution without a direction");
-  return std::make_unique<Conv2d>(device, *chosen, shape, format);
+  return std::make_unique<Conv2d>(device, *chosen, room, format);
 }
 
 }  // namespace dovetail::plan

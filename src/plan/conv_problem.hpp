@@ -9,10 +9,12 @@
 
 namespace dovetail::plan {
 
-/// The convolution with the tuner's choices for `directions`, those that will be used. All three
-/// take one family of kernels, as they share the layout of packed weights: the first's.
-std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const Conv2dShape& shape,
-                                   ComputeFormat format, const std::vector<Direction>& directions);
+/// The convolution with the tuner's choices for `directions`, those that will be used, and `batch`
+/// images, perhaps not as many as the shape has room for. All three take one family of kernels, as
+/// they share the layout of packed weights: the first's.
+std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const Conv2dShape& room,
+                                   int batch, ComputeFormat format,
+                                   const std::vector<Direction>& directions);
 
 /// Random operands of one product, and what its twin makes of them.
 class ConvProblem {

@@ -43,6 +43,7 @@ struct PlanOptions {
   ComputeFormat format = ComputeFormat::float32;  // of the operands of products
   Augmentation augmentation{};                    // of the images of training steps
   plan::Tuner* tuner = nullptr;                   // chooses kernels by measurement
+  int tuned_batch = 0;                            // samples that it chooses for; 0: batch
   std::size_t bucket_bytes = 0;                   // of gradients that are handed over; 0: all
   /// Memory for the host's side of the reduction, as of HostedBuffer; Plan::reduction_elements.
   std::span<float> reduction_memory{};
@@ -103,8 +104,14 @@ class Plan {
   /// Whether operands are rounded to the format by passes of their own, where the device has no
   /// instructions for it.
   bool emulates_format() const;
-  /// Samples of the largest step.
+  /// Samples of the largest pass.
   std::size_t capacity() const { return static_cast<std::size_t>(options_.batch); }
+  /// Lowers the model again for passes of so many samples, at least 1; waits for the device.
+  /// Parameters, optimiser state, statistics and held images stay as they are, and so do the
+  /// choices of a tuner with a PlanOptions::tuned_batch. Not while buckets are handed over. Returns
+  /// why it cannot be, such as a lack of memory, and then the plan is as it was; else nothing.
+  /// Throws Error where it cannot even be that.
+  std::string set_capacity(std::size_t samples);
 
   // ---- parameters, in the canonical layouts of Model::parameters() and Model::statistics()
   void load_parameters(const std::vector<Parameter>& parameters);
@@ -232,6 +239,11 @@ class Plan {
                                               std::size_t bucket_bytes);
   void make_slots(const plan::Lowered& lowered);
   void make_operations(const plan::Lowered& lowered);
+  void make_numbers();
+  void lower_again();
+  int tuned_batch() const {
+    return options_.tuned_batch > 0 ? options_.tuned_batch : options_.batch;
+  }
   /// `norm_index` counts the batch norms that were made before.
   std::unique_ptr<plan::Operation> make_convolution(const plan::Step& step, plan::Edge& in,
                                                     plan::Edge& out);

@@ -219,9 +219,9 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   const bool is_tuned = options_.tuner && !options_.variant;
   return std::make_unique<plan::ConvOperation>(
       in, out, step.last_layer(),
-      is_tuned
-          ? plan::tuned_conv(*options_.tuner, device_, shape, options_.format, directions_of(in))
-          : std::make_unique<Conv2d>(device_, variant_, shape, options_.format),
+      is_tuned ? plan::tuned_conv(*options_.tuner, device_, shape, tuned_batch(), options_.format,
+                                  directions_of(in))
+               : std::make_unique<Conv2d>(device_, variant_, shape, options_.format),
       weight_of(placed, matrix, conv.quantised), bias_of(placed, conv.bias));
 }
 
@@ -239,7 +239,7 @@ std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Ed
   const bool is_tuned = options_.tuner && !options_.variant;
   return std::make_unique<plan::DenseOperation>(
       in, out, step.last_layer(),
-      is_tuned ? plan::DenseProducts(*options_.tuner, device_, shape, options_.batch,
+      is_tuned ? plan::DenseProducts(*options_.tuner, device_, shape, tuned_batch(),
                                      options_.format, directions_of(in))
                : plan::DenseProducts(device_, usual, shape, options_.format),
       weight_of(placed, matrix, dense.quantised), bias_of(placed, dense.bias));

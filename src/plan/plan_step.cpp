@@ -31,6 +31,10 @@ void Plan::upload_weights(Inputs& inputs, std::span<const float> weights, std::s
 void Plan::hold_images(std::size_t samples) {
   held_images_ = device_.allocate(samples * extent(model_.input().size()));
   held_samples_ = samples;
+  make_numbers();
+}
+
+void Plan::make_numbers() {
   for (Inputs& inputs : inputs_)
     inputs.numbers = device_.allocate(extent(options_.batch) * sizeof(std::int32_t));
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "support/error.hpp"
 #include "support/text.hpp"
@@ -53,6 +54,22 @@ Share chunks_of(std::size_t chunks, std::size_t rank, std::size_t ranks) {
   if (rank < left) return chunks_of(half, rank, left);
   const Share right = chunks_of(half, rank - left, ranks - left);
   return {half + right.begin, right.count};
+}
+
+Shares::Shares(std::vector<double> weights) : ranks_(weights.size()), weights_(std::move(weights)) {
+  share(0, 0, weights_);  // checks them
+}
+
+Share Shares::of(std::size_t count, std::size_t rank) const {
+  return even() ? share(count, rank, ranks_) : share(count, rank, weights_);
+}
+
+std::size_t Shares::largest(std::size_t most, std::size_t rank) const {
+  std::size_t largest = of(most, rank).count;
+  // Rounding may give a rank one more of a sample less.
+  for (std::size_t count = 0; !even() && count < most; ++count)
+    largest = std::max(largest, of(count, rank).count);
+  return largest;
 }
 
 }  // namespace dovetail

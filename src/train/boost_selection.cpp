@@ -24,12 +24,14 @@ std::uint64_t seed_of(std::uint64_t seed, std::uint64_t step) {
 }  // namespace
 
 BoostSelection::BoostSelection(Communicator& ranks, ShardReader& reader,
-                               const StepSchedule& schedule, const BoostTiming& timing,
-                               const BoostSettings& settings, std::uint64_t seed,
-                               std::optional<Lead> lead, ScoreHere score_here, bool images)
+                               const StepSchedule& schedule, const Shares& shares,
+                               const BoostTiming& timing, const BoostSettings& settings,
+                               std::uint64_t seed, std::optional<Lead> lead, ScoreHere score_here,
+                               bool images)
     : ranks_(ranks),
       reader_(reader),
       schedule_(schedule),
+      shares_(shares),
       timing_(timing),
       settings_(settings),
       seed_(seed),
@@ -115,8 +117,7 @@ std::optional<BoostArrivals::Scores> BoostSelection::scores_for(std::uint64_t st
 
 std::vector<float> BoostSelection::score_pool(std::uint64_t step) {
   const StepSchedule::Step plan = schedule_.at(step);
-  const Share mine = share(plan.pool.count, static_cast<std::size_t>(ranks_.rank()),
-                           static_cast<std::size_t>(ranks_.size()));
+  const Share mine = shares_.of(plan.pool.count, static_cast<std::size_t>(ranks_.rank()));
   Batch batch;
   reader_.read({.epoch = static_cast<std::int64_t>(plan.epoch),
                 .begin = plan.pool.begin + mine.begin,
@@ -159,8 +160,7 @@ BoostSelection::MyPart BoostSelection::my_part(std::uint64_t step,
     picks.push_back(static_cast<std::uint32_t>(plan.pool.count + i));
     weights.push_back(1.0f);
   }
-  const Share mine = share(picks.size(), static_cast<std::size_t>(ranks_.rank()),
-                           static_cast<std::size_t>(ranks_.size()));
+  const Share mine = shares_.of(picks.size(), static_cast<std::size_t>(ranks_.rank()));
   const auto cut = [&](const auto& values) {
     const auto begin = values.begin() + static_cast<std::ptrdiff_t>(mine.begin);
     return std::vector(begin, begin + static_cast<std::ptrdiff_t>(mine.count));

@@ -48,13 +48,17 @@ class BoostSelection : public SampleFeed {
   /// @param score_here null unless the GPU ranks score the pools themselves.
   /// @param images whether batches bring theirs: else labels and numbers alone.
   BoostSelection(Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
-                 const BoostTiming& timing, const BoostSettings& settings, std::uint64_t seed,
-                 std::optional<Lead> lead, ScoreHere score_here, bool images = true);
+                 const Shares& shares, const BoostTiming& timing, const BoostSettings& settings,
+                 std::uint64_t seed, std::optional<Lead> lead, ScoreHere score_here,
+                 bool images = true);
 
   /// Collective over the GPU ranks.
   void next(std::uint64_t step, Batch& batch) override;
   std::span<const float> weights() const override { return weights_; }
   std::uint64_t first_sample() const override { return first_sample_; }
+  /// Of steps that are decided from now on: all ranks take in a decision at the start of the same
+  /// step.
+  void rebalance(std::uint64_t, const Shares& shares) override { shares_ = shares; }
 
  private:
   /// On its way to all ranks, as numbers: see pack().
@@ -81,6 +85,7 @@ class BoostSelection : public SampleFeed {
   Communicator& ranks_;
   ShardReader& reader_;
   StepSchedule schedule_;
+  Shares shares_;
   BoostTiming timing_;
   BoostSettings settings_;
   std::uint64_t seed_;

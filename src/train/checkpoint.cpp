@@ -71,6 +71,10 @@ std::string content_sha256(const Checkpoint& checkpoint) {
     const std::string chunks = fmt::format(" {} chunks", checkpoint.chunks);
     sum.update(chunks.data(), chunks.size());
   }
+  if (!checkpoint.shares.empty()) {
+    const std::string shares = fmt::format(" shares {}", fmt::join(checkpoint.shares, ":"));
+    sum.update(shares.data(), shares.size());
+  }
   if (checkpoint.loss_scale) {
     const std::string scale =
         fmt::format("{} {}", checkpoint.loss_scale->value(), checkpoint.loss_scale->steps());
@@ -154,6 +158,10 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
   integer("seed", checkpoint.seed);
   integer("batch", checkpoint.batch);
   if (checkpoint.chunks > 0) integer("chunks", checkpoint.chunks);
+  if (!checkpoint.shares.empty()) {
+    file.write("/balance/shares", {checkpoint.shares.size()},
+               std::vector<std::int64_t>(checkpoint.shares.begin(), checkpoint.shares.end()));
+  }
   file.write_attribute("/", "optimizer", std::string(to_string(checkpoint.optimizer)));
   file.write_attribute("/", "loss", std::string(to_string(checkpoint.loss)));
   file.write_attribute("/", "train_set_sha256", checkpoint.train_set_sha256);
@@ -211,6 +219,10 @@ Checkpoint read_content(const hdf5::File& file) {
   checkpoint.batch = static_cast<std::uint64_t>(integer("batch"));
   if (file.has_attribute("/", "chunks"))
     checkpoint.chunks = static_cast<std::uint64_t>(integer("chunks"));
+  if (file.exists("/balance/shares")) {
+    const auto shares = file.read<std::int64_t>("/balance/shares");
+    checkpoint.shares.assign(shares.begin(), shares.end());
+  }
   checkpoint.optimizer = parse_optimizer(file.read_attribute<std::string>("/", "optimizer"));
   checkpoint.loss = parse_loss(file.read_attribute<std::string>("/", "loss"));
   checkpoint.train_set_sha256 = file.read_attribute<std::string>("/", "train_set_sha256");

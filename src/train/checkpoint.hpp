@@ -40,6 +40,7 @@ struct Checkpoint {
   std::uint64_t seed = 0;
   std::uint64_t batch = 0;   // global
   std::uint64_t chunks = 0;  // that it was cut into, whatever the number of ranks; 0: one a rank
+  std::vector<std::uint64_t> shares{};  // of a whole step's samples, by GPU rank; empty: even
   LossKind loss = LossKind::cross_entropy;
   std::string train_set_sha256;           // train_set_identity() of the data set
   std::string recipe;                     // how the optimiser was driven, for people; may be empty

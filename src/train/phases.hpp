@@ -10,6 +10,7 @@ struct TrainPhases {
   double input_s = 0;       // waiting for the next batch
   double compute_s = 0;     // forward and backward, until the gradients can be read
   double boost_s = 0;       // taking in contributed gradients (lead rank)
+  double balance_s = 0;     // comparing the ranks' speeds, making room for other shares
   double reduce_s = 0;      // all-reduce, waiting for the other ranks included
   double update_s = 0;      // enqueueing the optimiser
   double calibrate_s = 0;   // ranges of the feature maps, for the low precision of the FPGA ranks
@@ -21,12 +22,10 @@ struct TrainPhases {
       0;  // after the last epoch, for the FPGA ranks' last evaluations (lead rank)
 
   Json to_json() const {
-    return {{"input", input_s},          {"compute", compute_s},
-            {"boost", boost_s},          {"reduce", reduce_s},
-            {"update", update_s},        {"calibrate", calibrate_s},
-            {"publish", publish_s},      {"poll", poll_s},
-            {"validate", validate_s},    {"checkpoint", checkpoint_s},
-            {"await_fpga", await_fpga_s}};
+    return {{"input", input_s},           {"compute", compute_s}, {"boost", boost_s},
+            {"reduce", reduce_s},         {"update", update_s},   {"calibrate", calibrate_s},
+            {"publish", publish_s},       {"poll", poll_s},       {"validate", validate_s},
+            {"checkpoint", checkpoint_s}, {"balance", balance_s}, {"await_fpga", await_fpga_s}};
   }
 };
 

@@ -14,30 +14,37 @@ Share share_of_chunks(std::size_t count, const Share& mine, std::size_t chunks) 
 }  // namespace
 
 OrderedFeed::OrderedFeed(const Communicator& ranks, ShardReader& reader,
-                         const StepSchedule& schedule, std::uint64_t first, std::uint64_t last,
-                         std::size_t chunks, bool images)
-    : schedule_(schedule),
+                         const StepSchedule& schedule, const Shares& shares, std::uint64_t first,
+                         std::uint64_t last, std::size_t chunks, bool images)
+    : reader_(reader),
+      schedule_(schedule),
+      rank_(static_cast<std::size_t>(ranks.rank())),
+      last_(last),
       chunks_(chunks),
-      mine_(chunks == 0 ? Share{}
-                        : chunks_of(chunks, static_cast<std::size_t>(ranks.rank()),
-                                    static_cast<std::size_t>(ranks.size()))),
-      prefetcher_(reader,
-                  [=, mine = mine_, rank = static_cast<std::size_t>(ranks.rank()),
-                   count = static_cast<std::size_t>(ranks.size())](
-                      std::size_t index) -> std::optional<Range> {
-                    const std::uint64_t step = first + index;
-                    if (step >= last) return std::nullopt;
-                    const StepSchedule::Step plan = schedule.at(step);
-                    const Share part = chunks == 0 ? share(plan.pool.count, rank, count)
-                                                   : share_of_chunks(plan.pool.count, mine, chunks);
-                    return Range{.epoch = static_cast<std::int64_t>(plan.epoch),
-                                 .begin = plan.pool.begin + part.begin,
-                                 .count = part.count,
-                                 .images = images};
-                  }) {}
+      images_(images),
+      mine_(chunks == 0 ? Share{} : chunks_of(chunks, rank_, shares.ranks())) {
+  rebalance(first, shares);
+}
+
+void OrderedFeed::rebalance(std::uint64_t step, const Shares& shares) {
+  prefetcher_.reset();  // what it has read ahead was cut otherwise
+  prefetcher_.emplace(
+      reader_,
+      [schedule = schedule_, shares, first = step, last = last_, rank = rank_, chunks = chunks_,
+       mine = mine_, images = images_](std::size_t index) -> std::optional<Range> {
+        if (first + index >= last) return std::nullopt;
+        const StepSchedule::Step plan = schedule.at(first + index);
+        const Share part = chunks == 0 ? shares.of(plan.pool.count, rank)
+                                       : share_of_chunks(plan.pool.count, mine, chunks);
+        return Range{.epoch = static_cast<std::int64_t>(plan.epoch),
+                     .begin = plan.pool.begin + part.begin,
+                     .count = part.count,
+                     .images = images};
+      });
+}
 
 void OrderedFeed::next(std::uint64_t step, Batch& batch) {
-  prefetcher_.next(batch);
+  prefetcher_->next(batch);
   step_ = step;
   first_sample_ =
       static_cast<std::uint64_t>(batch.range.epoch) * schedule_.samples + batch.range.begin;

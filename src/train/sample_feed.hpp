@@ -26,27 +26,36 @@ class SampleFeed {
   virtual std::vector<std::size_t> passes(const Batch& batch) const { return {batch.size()}; }
   /// Numbers the latest batch's first sample within the training: it picks dropout masks.
   virtual std::uint64_t first_sample() const = 0;
+  /// Other shares from now on, where `step` is the next one to be asked for; on all GPU ranks
+  /// alike. Steps that are decided already may keep the old ones.
+  virtual void rebalance(std::uint64_t step, const Shares& shares) = 0;
 };
 
 /// Every sample once an epoch, in the epoch's order.
 class OrderedFeed : public SampleFeed {
  public:
   /// Steps [first, last). `chunks`: a power of two that each step's samples are cut into, whatever
-  /// the number of ranks; each rank takes whole ones (chunks_of). 0: no such cuts. Without
-  /// `images`, labels and numbers alone are read.
+  /// the number of ranks; each rank takes whole ones (chunks_of), whatever the shares. 0: no such
+  /// cuts. Without `images`, labels and numbers alone are read.
   OrderedFeed(const Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
-              std::uint64_t first, std::uint64_t last, std::size_t chunks = 0, bool images = true);
+              const Shares& shares, std::uint64_t first, std::uint64_t last, std::size_t chunks = 0,
+              bool images = true);
   void next(std::uint64_t step, Batch& batch) override;
   std::vector<std::size_t> passes(const Batch& batch) const override;
   std::uint64_t first_sample() const override { return first_sample_; }
+  void rebalance(std::uint64_t step, const Shares& shares) override;
 
  private:
+  ShardReader& reader_;
   StepSchedule schedule_;
+  std::size_t rank_;
+  std::uint64_t last_;
   std::size_t chunks_;
+  bool images_;
   Share mine_;  // of the chunks
   std::uint64_t step_ = 0;
   std::uint64_t first_sample_ = 0;
-  Prefetcher prefetcher_;
+  std::optional<Prefetcher> prefetcher_;  // last
 };
 
 }  // namespace dovetail

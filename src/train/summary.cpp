@@ -135,6 +135,20 @@ Json communication_summary(const TrainSettings& settings, const TrainResult& res
           {"hidden", total > 0 ? Json(1 - exposed / total) : Json(nullptr)}};
 }
 
+/// How the batch was shared among the GPU ranks, and by how much the slowest of them computed
+/// longer than the mean.
+Json balance_summary(const TrainSettings& settings, const TrainResult& result,
+                     const RankReports& ranks) {
+  std::vector<double> computed_s;
+  for (const Json& rank : ranks) {
+    if (rank["role"] == "gpu") computed_s.push_back(rank["seconds"].value("compute", 0.0));
+  }
+  return {{"mode", to_string(settings.balance)},
+          {"shares", result.shares.empty() ? Json(nullptr) : Json(result.shares)},
+          {"changes", result.rebalanced},
+          {"imbalance", computed_s.empty() ? 0 : imbalance(computed_s)}};
+}
+
 }  // namespace
 
 Json make_summary(const TrainSettings& settings, const TrainResult& result,
@@ -164,6 +178,7 @@ Json make_summary(const TrainSettings& settings, const TrainResult& result,
           {"wall_seconds", wall_s},
           {"weights_sha256", result.weights_sha256},
           {"communication", communication_summary(settings, result, ranks)},
+          {"balance", balance_summary(settings, result, ranks)},
           {"ranks", ranks},
           {"fpga", fpga_summary(settings, result, backend)}};
 }

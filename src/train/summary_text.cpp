@@ -132,6 +132,27 @@ std::string boost_text(const Json& boost) {
   return text;
 }
 
+/// Nothing where equal ranks have equal shares.
+std::string balance_text(const Json& summary) {
+  const Json& balance = summary["balance"];
+  const double longer = 100 * balance["imbalance"].get<double>();
+  const std::string slowest =
+      fmt::format("the slowest rank computed {:.0f} % longer than the mean", longer);
+  if (balance["mode"] != "equal" && balance["shares"].size() > 1) {
+    constexpr std::size_t most_named = 16;
+    const auto shares = balance["shares"].get<std::vector<std::size_t>>();
+    const auto [least, most] = std::ranges::minmax(shares);
+    return fmt::format("  shares         {} of {} samples ({}); {}\n",
+                       shares.size() <= most_named ? fmt::format("{}", fmt::join(shares, ":"))
+                                                   : fmt::format("{} to {}", least, most),
+                       summary["batch"].get<std::uint64_t>(), balance["mode"].get<std::string>(),
+                       slowest);
+  }
+  constexpr double worth_saying = 25;  // %
+  if (longer < worth_saying || balance["shares"].is_null()) return "";
+  return fmt::format("  shares         equal, but {}: see --balance\n", slowest);
+}
+
 std::string interrupted_text(const Json& summary, const std::filesystem::path& out) {
   return fmt::format(
       "\n  {} interrupted after {}, {} of {}; go on with --resume\n\n  files\n    {}  the weights "
@@ -167,6 +188,7 @@ std::string summary_text(const Json& summary, const std::filesystem::path& out) 
     text += fmt::format("  training       {:6.0f}    samples a second, all GPU ranks together\n",
                         summary["samples_per_second"].get<double>());
   }
+  text += balance_text(summary);
   if (several) text += formats_text(fpga, accuracy);
   text += "\n";
   text += "  what ran where, and where its time went\n" + ranks_text(summary["ranks"]);

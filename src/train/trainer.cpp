@@ -57,6 +57,7 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
       publisher_(publisher),
       log_(log),
       schedule_(step_schedule(settings, train_set.samples())),
+      balancer_(settings.balance, schedule_.batch, static_cast<std::size_t>(gpu_ranks.size())),
       all_reduce_(all_reduce
                       ? std::move(all_reduce)
                       : make_all_reduce(gpu_ranks, device, settings, model, train_set.samples())),
@@ -100,6 +101,7 @@ TrainResult Trainer::run() {
   }
   finish_fpga();
   result_.epochs = static_cast<int>(epochs_done_);
+  if (settings_.chunks == 0) result_.shares = balancer_.counts();
   result_.steps = step_;
   result_.weights_sha256 = weights_sha256(plan_.parameters());
   return result_;
@@ -113,6 +115,8 @@ void Trainer::finish_epoch(std::uint64_t epoch) {
   epochs_done_ = epoch + 1;
   // Where --steps ends within the epoch, a longer run goes on from its sums.
   if (step_ == epochs_done_ * schedule_.steps_per_epoch()) epoch_sums_ = {};
+  rebalance();  // a checkpoint has the shares of the next step
+  probe_steps_ = 0;
   save();
   poll_fpga();
   if (!is_lead()) return;
@@ -142,6 +146,7 @@ bool Trainer::train_epoch(std::uint64_t epoch) {
   bool interrupted = false;
   while (!interrupted && step_ < end) {
     const StepStatistics done = train_step(batch);
+    measure_pace(batch.size());
     const Stopwatch aside;
     if (settings_.validate_every > 0 && step_ % settings_.validate_every == 0 && step_ < end)
       validate_within(epoch);
@@ -192,8 +197,7 @@ void Trainer::log_step(std::uint64_t epoch, const StepStatistics& done, double r
 
 void Trainer::validate() {
   const PhaseTimer timer(phases_.validate_s);
-  const Share mine = share(test_set_.samples(), static_cast<std::size_t>(ranks_.rank()),
-                           static_cast<std::size_t>(ranks_.size()));
+  const Share mine = my_share(test_set_.samples());
   std::vector<double> sums(2, 0.0);
   Batch batch;
   for (std::size_t done = 0; done < mine.count; done += validation_samples) {

@@ -20,6 +20,7 @@
 #include "plan/plan.hpp"
 #include "shards/shard_reader.hpp"
 #include "support/clock.hpp"
+#include "train/balancer.hpp"
 #include "train/boost_arrivals.hpp"
 #include "train/boost_contribution.hpp"
 #include "train/boost_settings.hpp"
@@ -53,6 +54,8 @@ struct TrainSettings {
   double warmup_epochs = 0;
   double step_epochs = 1;  // interval of the step schedule
   LossKind loss = LossKind::cross_entropy;
+  BalanceSettings balance;  // of the batch among the GPU ranks
+  int repeats = 1;  // gradients are computed so often: stands in for a slower device, in tests
   std::uint64_t seed = 1;
   std::vector<std::string> fpga_formats{"int8"};  // every epoch's weights are scored in each
   double within_points = 1;  // of the float32 accuracy: the summary names the smallest such format
@@ -100,6 +103,8 @@ struct TrainResult {
   std::size_t buckets = 0;           // that gradients are summed in
   int groups = 1;                    // of ranks that share memory
   bool data_on_device = false;       // the images stay there
+  std::vector<std::size_t> shares;   // at the end, of a whole step by GPU rank; none: by chunks
+  std::uint64_t rebalanced = 0;      // times that the shares have changed
   Json kernels = Json::object();     // chosen by measurement, by product
 };
 
@@ -180,6 +185,19 @@ class Trainer {
   std::string remedy_with_checkpoint() const;
   std::string my_name() const;
 
+  // ---- shares of the batch (trainer_balance.cpp)
+  /// This rank's part of so many samples.
+  Share my_share(std::size_t samples) const;
+  /// After each step: what this rank computed in it. Collective after some of the first ones.
+  void measure_pace(std::size_t samples);
+  /// Compares the speeds of all ranks since it last did, and may change the shares. Collective.
+  void rebalance();
+  /// For the balancer's shares; where a rank lacks the memory, all go back to those of before, and
+  /// it returns false. Collective.
+  bool make_room(const std::vector<std::size_t>& before);
+  /// Goes on with those of a checkpoint, where they are to be measured anyway. Collective.
+  void resume_shares(const std::vector<std::uint64_t>& shares);
+
   // ---- stops and checkpoints within an epoch (trainer_stop.cpp)
   StepVotes my_votes() const;
   /// True where the job is to end now. Writes a checkpoint where one is due or the job ends.
@@ -213,6 +231,7 @@ class Trainer {
   Publisher* publisher_;
   RunLog* log_;
   StepSchedule schedule_;
+  Balancer balancer_;
   std::unique_ptr<AllReduce> all_reduce_;  // its memory is the plan's
   Plan plan_;
   GradientExchange exchange_;
@@ -228,6 +247,17 @@ class Trainer {
   std::uint64_t samples_ = 0;
   Batch calibration_;    // this rank's share of the calibration samples
   Plan::Ranges ranges_;  // of the newest calibration
+
+  struct Pace {
+    double samples = 0, seconds = 0;
+    std::uint64_t steps = 0;
+  };
+  Pace pace_;                                // of this rank, since the last comparison
+  double busy_before_ = 0;                   // seconds of phases, up to the newest step
+  std::uint64_t steps_at_these_shares_ = 0;  // since this job began or changed them
+  /// Measured before the next comparison within an epoch; doubled each time, since much is learned
+  /// at first. 0, which no count of steps is: none.
+  std::uint64_t probe_steps_ = 32;
 
   BoostTiming timing_;
   std::optional<BoostArrivals> arrivals_;          // lead rank, where FPGA ranks boost

@@ -75,9 +75,9 @@ void Trainer::make_feed() {
   const BoostSettings& boost = settings_.boost;
   timing_ = boost_timing(settings_, schedule_, step_);
   if (!boost.any()) {
-    feed_ =
-        std::make_unique<OrderedFeed>(ranks_, train_set_, schedule_, timing_.first_step,
-                                      timing_.last_step, settings_.chunks, !plan_.holds_images());
+    feed_ = std::make_unique<OrderedFeed>(ranks_, train_set_, schedule_, balancer_.shares(),
+                                          timing_.first_step, timing_.last_step, settings_.chunks,
+                                          !plan_.holds_images());
     return;
   }
   const auto poll = [this] { take_from_fpga(); };
@@ -104,9 +104,9 @@ void Trainer::make_feed() {
       return sample_losses(plan_.infer(images, labels.size()), labels);
     };
   }
-  feed_ = std::make_unique<BoostSelection>(ranks_, train_set_, schedule_, feed_timing, boost,
-                                           settings_.seed, std::move(lead), std::move(score_here),
-                                           !plan_.holds_images());
+  feed_ = std::make_unique<BoostSelection>(ranks_, train_set_, schedule_, balancer_.shares(),
+                                           feed_timing, boost, settings_.seed, std::move(lead),
+                                           std::move(score_here), !plan_.holds_images());
 }
 
 void Trainer::publish_for_boost() {

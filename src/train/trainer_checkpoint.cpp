@@ -112,6 +112,7 @@ void Trainer::resume() {
     if (is_lead() && model_.quantisation()) initialise_steps(start);
   }
   broadcast_start(start);
+  resume_shares(start.shares);
   plan_.load_parameters(start.parameters);
   plan_.load_statistics(start.statistics);
   plan_.load_optimizer_state(start.optimizer_state);
@@ -151,6 +152,10 @@ void Trainer::broadcast_start(Checkpoint& start) {
   LossScale scale = start.loss_scale.value_or(LossScale());
   ranks_.broadcast(std::span(&scale, 1), 0);
   start.loss_scale = scale;
+  std::uint64_t shares = start.shares.size();
+  ranks_.broadcast(std::span(&shares, 1), 0);
+  start.shares.resize(shares);
+  ranks_.broadcast(start.shares, 0);
 }
 
 void Trainer::take_up_errors(const Checkpoint& start) {
@@ -199,6 +204,8 @@ void Trainer::save() {
   checkpoint.seed = settings_.seed;
   checkpoint.batch = static_cast<std::uint64_t>(settings_.batch);
   checkpoint.chunks = settings_.chunks;
+  if (!balancer_.shares().even())
+    checkpoint.shares.assign(balancer_.counts().begin(), balancer_.counts().end());
   checkpoint.loss = settings_.loss;
   checkpoint.train_set_sha256 = train_set_identity(train_set_);
   checkpoint.recipe = recipe(settings_);

@@ -21,7 +21,12 @@ PlanOptions Trainer::plan_options(const TrainSettings& settings, std::size_t tra
   const std::size_t cuts = settings.chunks > 0 ? settings.chunks : count;
   const std::size_t passes =
       settings.chunks > 0 ? chunks_of(settings.chunks, rank, count).count : 1;
-  return {.batch = static_cast<int>((batch + cuts - 1) / cuts),
+  if (settings.chunks > 0 && settings.balance.kind != BalanceKind::equal)
+    throw Error("chunks of a batch have one size, whatever its shares");
+  const std::size_t even = (batch + cuts - 1) / cuts;
+  const Balancer balancer(settings.balance, step_schedule(settings, train_samples).batch, count);
+  const std::size_t mine = balancer.shares().even() ? even : balancer.shares().largest(batch, rank);
+  return {.batch = static_cast<int>(mine),
           .passes = static_cast<int>(passes),
           .training = true,
           .loss = settings.loss,
@@ -29,6 +34,7 @@ PlanOptions Trainer::plan_options(const TrainSettings& settings, std::size_t tra
           .seed = settings.seed,
           .format = settings.format,
           .augmentation = settings.augmentation,
+          .tuned_batch = static_cast<int>(even),  // the same kernels whatever the shares
           .bucket_bytes = settings.bucket_bytes};
 }
 
@@ -56,6 +62,8 @@ void Trainer::enqueue_step(const Batch& batch, bool hand_over) {
   } else {
     samples.numbers = batch.numbers;
   }
+  for (int again = 1; again < settings_.repeats; ++again)
+    plan_.enqueue_step(samples, feed_->passes(batch), false);
   plan_.enqueue_step(samples, feed_->passes(batch), hand_over);
 }
 

@@ -56,6 +56,15 @@ TEST_F(Usage, SumsOverTheRanksThatCannotBe) {
           {"--deterministic with --boost"});
   refused(dovetail(train({"--compress", "int4"})), unusable_arguments, {"--compress 'int4'"});
   refused(dovetail(train({"--reduce", "ring"})), unusable_arguments, {"--reduce 'ring'"});
+  refused(dovetail(train({"--balance", "fast"})), unusable_arguments, {"--balance 'fast'"});
+  refused(dovetail(train({"--balance", "1:0"})), unusable_arguments,
+          {"--balance 1:0", "without samples"});
+  refused(dovetail(train({"--balance", "1:2:3"})), unusable_arguments,
+          {"--balance 1:2:3 is of 3 GPU ranks, but there are"});
+  for (const char* balance : {"auto", "3:1"}) {
+    refused(dovetail(train({"--deterministic", "--balance", balance})), unusable_arguments,
+            {"with --deterministic, whose chunks"});
+  }
   refused(dovetail(train({"--bucket-mb", "-1"})), unusable_arguments, {"--bucket-mb -1"});
 }
 

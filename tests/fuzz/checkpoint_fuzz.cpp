@@ -127,6 +127,8 @@ void make(const std::filesystem::path& path, Source source) {
            {"/calibration/histograms", {5, 64}}}) {
     write_values(file, source, name, usual);
   }
+  if (source.value<std::uint8_t>() == 1)  // most files have none
+    write_values(file, source, "/balance/shares", {2});
   file.close();
   hdf5::seal(path);
 }

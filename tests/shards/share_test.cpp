@@ -1,8 +1,10 @@
 // Shares cover every sample exactly once, in order, and are as even as the weights ask.
 #include "shards/share.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -52,6 +54,37 @@ TEST(Share, FollowsWeights) {
     EXPECT_EQ(next, count);
   }
   EXPECT_EQ(share(100, 1, std::vector<double>{3, 1}), (Share{75, 25}));
+}
+
+TEST(Share, ManyCountsAreSharedByOneLaw) {
+  std::mt19937 random(std::random_device{}());
+  for (int trial = 0; trial < 50; ++trial) {
+    std::vector<double> weights(1 + random() % 6);
+    for (double& weight : weights) weight = 1 + static_cast<double>(random() % 300);
+    const Shares even(weights.size()), weighted(weights);
+    EXPECT_TRUE(even.even());
+    EXPECT_FALSE(weighted.even());
+    EXPECT_EQ(weighted.ranks(), weights.size());
+    const std::size_t most = random() % 200;
+    for (std::size_t rank = 0; rank < weights.size(); ++rank) {
+      std::size_t largest = 0, largest_even = 0;
+      for (std::size_t count = 0; count <= most; ++count) {
+        EXPECT_EQ(even.of(count, rank), share(count, rank, weights.size()));
+        EXPECT_EQ(weighted.of(count, rank), share(count, rank, weights));
+        largest = std::max(largest, weighted.of(count, rank).count);
+        largest_even = std::max(largest_even, even.of(count, rank).count);
+      }
+      EXPECT_EQ(weighted.largest(most, rank), largest);
+      EXPECT_EQ(even.largest(most, rank), largest_even);
+    }
+    // Whole numbers are kept for the number of samples that they add up to.
+    const auto total =
+        static_cast<std::size_t>(std::accumulate(weights.begin(), weights.end(), 0.0));
+    for (std::size_t rank = 0; rank < weights.size(); ++rank)
+      EXPECT_EQ(weighted.of(total, rank).count, static_cast<std::size_t>(weights[rank]));
+  }
+  EXPECT_THROW(Shares(std::vector<double>{1, -1}), Error);
+  EXPECT_THROW(Shares(std::vector<double>{}), Error);
 }
 
 TEST(Share, ChunksOfARankAreABranchOfTheTree) {

@@ -184,6 +184,36 @@ TEST_F(BoostTest, WaitedContributionsGiveTheGradientOfTheWholeBatch) {
   EXPECT_NEAR(*result.boost_norm_ratio, 1, 1e-4);
 }
 
+TEST_F(BoostTest, UnequalSharesOfABoostedStepTrainTheSame) {
+  const int gpus = world().size() - fpga_ranks();
+  std::vector<double> ratios(static_cast<std::size_t>(gpus), 1);
+  ratios.back() = 3;
+  for (const bool selects : {false, true}) {
+    TrainSettings equal = settings(2, "equal"), unequal = settings(2, "unequal");
+    for (TrainSettings* each : {&equal, &unequal}) {
+      if (selects) {
+        each->boost.keep = 0.5;
+      } else {
+        each->boost.share = 0.4;
+      }
+      each->boost.wait = true;
+      each->boost.staleness = 0;
+    }
+    unequal.balance.kind = BalanceKind::fixed;
+    unequal.balance.ratios = ratios;
+    const TrainResult expected = train(equal), result = train(unequal);
+    if (!world().is_lead()) continue;
+    EXPECT_EQ(result.trained_samples, expected.trained_samples);
+    if (gpus > 1) {
+      EXPECT_GT(result.shares.back(), expected.shares.back());
+    }
+    // A score that falls on the other side of a rounding chooses another sample.
+    if (selects) continue;
+    EXPECT_NEAR(result.train_loss, expected.train_loss, 1e-5);
+    EXPECT_LT(relative_difference(parameters_of(unequal), parameters_of(equal)), 1e-5);
+  }
+}
+
 TEST_F(BoostTest, MeasuringChangesNothing) {
   TrainSettings often = settings(1, "often"), never = settings(1, "never");
   for (TrainSettings* each : {&often, &never}) {
@@ -288,6 +318,7 @@ TEST_F(BoostTest, BothBoostsRunTogether) {
 TEST_F(BoostTest, TheShareOfARetiredRankGoesToTheOthers) {
   for (const bool wait : {true, false}) {
     TrainSettings boosted = settings(4, "retired");
+    boosted.balance.kind = wait ? BalanceKind::automatic : BalanceKind::equal;
     boosted.boost.share = 0.25;
     boosted.boost.wait = wait;
     boosted.boost.staleness = 0;

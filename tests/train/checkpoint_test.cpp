@@ -39,6 +39,7 @@ Checkpoint make_checkpoint(std::uint64_t seed = 3) {
   checkpoint.loss = LossKind::mean_squared_error;
   checkpoint.train_set_sha256 = "abc";
   checkpoint.recipe = "learning rate 0.1";
+  checkpoint.shares = {48, 16};
   return checkpoint;
 }
 
@@ -63,6 +64,7 @@ void expect_equal(const Checkpoint& actual, const Checkpoint& expected) {
   EXPECT_EQ(actual.step, expected.step);
   EXPECT_EQ(actual.seed, expected.seed);
   EXPECT_EQ(actual.batch, expected.batch);
+  EXPECT_EQ(actual.shares, expected.shares);
   EXPECT_EQ(actual.recipe, expected.recipe);
   EXPECT_EQ(actual.calibration, expected.calibration);
   EXPECT_EQ(actual.histograms, expected.histograms);

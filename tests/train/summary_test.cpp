@@ -70,6 +70,42 @@ TEST(Summary, SaysHowMuchOfTheCommunicationWasHidden) {
       std::string::npos);
 }
 
+TEST(Summary, SaysHowTheBatchWasShared) {
+  TrainSettings settings;
+  settings.out = "runs/x";
+  settings.fpga_formats = {"int8"};
+  settings.balance.kind = BalanceKind::automatic;
+  TrainResult result;
+  result.test_accuracy = 0.9;
+  result.shares = {96, 32};
+  result.rebalanced = 2;
+  const auto rank = [](int number, const char* role, double compute_s) {
+    return Json{{"rank", number},
+                {"role", role},
+                {"device", "d"},
+                {"host", "h"},
+                {"samples", 10},
+                {"peak_memory_bytes", 1},
+                {"seconds", {{"compute", compute_s}}}};
+  };
+  const RankReports ranks = {rank(0, "gpu", 30), rank(1, "gpu", 10), rank(2, "fpga", 500)};
+  Json summary = make_summary(settings, result, ranks, "emulated", 75);
+  EXPECT_EQ(summary.at("balance"),
+            (Json{{"mode", "auto"}, {"shares", {96, 32}}, {"changes", 2}, {"imbalance", 0.5}}));
+  EXPECT_NE(summary_text(summary, "runs/x").find("shares         96:32 of 128 samples (auto)"),
+            std::string::npos);
+  settings.balance = {};
+  summary = make_summary(settings, result, ranks, "emulated", 75);
+  EXPECT_NE(summary_text(summary, "runs/x")
+                .find("equal, but the slowest rank computed 50 % longer than the mean"),
+            std::string::npos);
+  settings.chunks = 4;
+  result.shares.clear();
+  summary = make_summary(settings, result, ranks, "emulated", 75);
+  EXPECT_TRUE(summary.at("balance").at("shares").is_null());
+  EXPECT_EQ(summary_text(summary, "runs/x").find("shares"), std::string::npos);
+}
+
 TEST(Summary, AListOfFormatsEndsInATableAndTheSmallestWithinReach) {
   const Json summary = example({"int8", "int4", "w1a8"});
   const Json& fpga = summary["fpga"];

@@ -1,0 +1,41 @@
+// Makes room for another number of samples; what does not depend on it stays where it is.
+#include <utility>
+
+#include "plan/plan.hpp"
+#include "support/error.hpp"
+
+namespace dovetail {
+
+std::string Plan::set_capacity(std::size_t samples) {
+  if (samples == capacity()) return "";
+  const int before = std::exchange(options_.batch, static_cast<int>(samples));
+  try {
+    lower_again();
+    return "";
+  } catch (const Error& failure) {
+    options_.batch = before;
+    lower_again();
+    return failure.what();
+  }
+}
+
+void Plan::lower_again() {
+  device_.finish();
+  // The old memory goes before the new one comes.
+  operations_.clear();
+  edges_.clear();
+  inputs_.clear();
+  steps_.clear();
+  cross_entropy_.reset();
+  squared_error_.reset();
+  const plan::Lowered lowered = plan::lower(model_, options_.batch);
+  normalise_.set_capacity(options_.batch);
+  make_edges(lowered);
+  make_operations(lowered);
+  make_loss();
+  if (holds_images()) make_numbers();
+  load_statistics(running_);
+  device_.finish();  // some drivers take memory only when it is used
+}
+
+}  // namespace dovetail
