@@ -198,7 +198,9 @@ DeviceParameter Plan::step_of(const layer::QuantisedActivation& activation, std:
 void Plan::make_operations(const plan::Lowered& lowered) {
   std::size_t norms_made = 0;
   for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
-    operations_.push_back(make_operation(lowered.steps[i], edges_[i], edges_[i + 1], norms_made));
+    const plan::Step& step = lowered.steps[i];
+    operations_.push_back(make_operation(step, edges_[i], edges_[i + 1], norms_made));
+    names_.push_back(model_.layers()[step.layer].name + (step.strip_halo ? " (halo)" : ""));
   }
 }
 
