@@ -22,6 +22,7 @@ constexpr int text_tag = 720, spans_tag = 721;
 struct Header {
   std::uint64_t text_bytes = 0, spans = 0, dropped = 0;
   SameInstant start, end;
+  std::int64_t device_uncertainty_ns = 0;
 };
 
 /// Makes no folder: the job may yet be refused.
@@ -81,7 +82,8 @@ void JobTimeline::finish() {
   if (!wanted()) return;
   Recording mine = timeline::stop();
   const std::string names = names_of(mine);
-  Header header{names.size(), mine.spans.size(), mine.dropped, start_, clock_of_lead(world_)};
+  const Header header{names.size(), mine.spans.size(),     mine.dropped,
+                      start_,       clock_of_lead(world_), mine.uncertainty_ns};
   const std::vector<Header> headers = world_.all_gather(header);
   if (!world_.is_lead()) {
     world_.send(names, 0, text_tag);
@@ -94,7 +96,8 @@ void JobTimeline::finish() {
     spans += each.spans;
     dropped += each.dropped;
     clocks.push_back({{"offset_ns", {each.start.offset(), each.end.offset()}},
-                      {"uncertainty_ns", {each.start.uncertainty, each.end.uncertainty}}});
+                      {"uncertainty_ns", {each.start.uncertainty, each.end.uncertainty}},
+                      {"device_uncertainty_ns", each.device_uncertainty_ns}});
   }
   write(options_.file, [&](const TraceWriter::Sink& sink) {
     TraceWriter trace(sink, zero_ns_);

@@ -3,6 +3,7 @@
 
 #include "plan/conv_problem.hpp"
 #include "plan/plan.hpp"
+#include "support/text.hpp"
 
 namespace dovetail {
 
@@ -200,7 +201,9 @@ void Plan::make_operations(const plan::Lowered& lowered) {
   for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
     const plan::Step& step = lowered.steps[i];
     operations_.push_back(make_operation(step, edges_[i], edges_[i + 1], norms_made));
-    names_.push_back(model_.layers()[step.layer].name + (step.strip_halo ? " (halo)" : ""));
+    const std::string& name = model_.layers()[step.layer].name;  // those without weights have none
+    names_.push_back(name.empty() ? fmt::format("layer {}", step.layer + 1) : name);
+    if (step.strip_halo) names_.back() += " halo";
   }
 }
 

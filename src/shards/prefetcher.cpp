@@ -89,7 +89,7 @@ void Prefetcher::read_schedule() {
     const std::optional<Range> range = schedule_(step);
     if (!range) return;
     {
-      const timeline::Scope scope("prefetcher", timeline::Category::input, "read");
+      const timeline::Scope scope("prefetcher", timeline::Category::input, "read batch");
       reader_.read(*range, batch);
     }
     {

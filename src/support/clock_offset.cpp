@@ -1,7 +1,6 @@
 // Intervals that hold the offset, cut with each other.
 #include "support/clock_offset.hpp"
 
-#include <algorithm>
 #include <limits>
 
 namespace dovetail {

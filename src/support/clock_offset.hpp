@@ -1,6 +1,7 @@
 // How another clock stands to this process's: from exchanges that bracket its readings.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -47,6 +48,7 @@ class ClockLine {
 
   std::int64_t theirs_at(std::int64_t mine) const;
   std::int64_t mine_at(std::int64_t theirs) const;
+  std::int64_t uncertainty() const { return std::max(first_.uncertainty, last_.uncertainty); }
 
  private:
   SameInstant first_, last_;

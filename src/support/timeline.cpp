@@ -44,7 +44,10 @@ Recording stop() {
   state::detailed = false;
   const std::lock_guard lock(r.mutex);
   recording.names = r.names;
-  for (const LaneState& lane : r.lanes) recording.lanes.push_back(lane.name);
+  for (const LaneState& lane : r.lanes) {
+    recording.lanes.push_back(lane.name);
+    recording.uncertainty_ns = std::max(recording.uncertainty_ns, lane.clock.uncertainty());
+  }
   r.lasting.append_to(recording.spans);
   r.detailed.append_to(recording.spans);
   recording.dropped = r.lasting.dropped() + r.detailed.dropped();

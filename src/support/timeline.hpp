@@ -48,8 +48,9 @@ struct Capacity {
 /// All that one process has recorded, in its steady_clock.
 struct Recording {
   std::vector<std::string> names, lanes;
-  std::vector<Span> spans;    // by lane, then by begin, the enclosing one first
-  std::uint64_t dropped = 0;  // spans for which there was no memory
+  std::vector<Span> spans;          // by lane, then by begin, the enclosing one first
+  std::uint64_t dropped = 0;        // spans for which there was no memory
+  std::int64_t uncertainty_ns = 0;  // of lanes with clocks of their own, at most
 };
 
 /// Begins to record. The thread that calls it owns the host's lane.

@@ -83,6 +83,7 @@ void Aside::end() {
 }
 
 void Part::begin(std::string_view what, std::string_view pass) {
+  if (what.empty()) return;
   begun_ = true;
   before_ = current_part;
   current_part = pass.empty() ? intern(what) : intern(fmt::format("{} {}", what, pass));
