@@ -49,7 +49,8 @@ void TimelineOptions::apply() {
                      "Leave it out, or give both");
   }
   if (file == "-") log::keep_output_for_document();
-  if (!file.empty() && std::filesystem::is_directory(file))
+  std::error_code ignored;
+  if (!file.empty() && std::filesystem::is_directory(file, ignored))
     throw UsageError(fmt::format("--timeline {} is a folder", file), "Name a file in it");
 }
 
