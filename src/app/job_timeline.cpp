@@ -7,6 +7,7 @@
 #include "comm/clock_alignment.hpp"
 #include "support/file.hpp"
 #include "support/log.hpp"
+#include "support/stop_signal.hpp"
 #include "support/text.hpp"
 #include "support/trace_file.hpp"
 
@@ -80,6 +81,7 @@ std::string JobTimeline::rank_name(int rank) const {
 
 void JobTimeline::finish() {
   if (!wanted()) return;
+  const StopSignal noted;  // who stops a job may send several: the file is to be whole
   Recording mine = timeline::stop();
   const std::string names = names_of(mine);
   const Header header{names.size(), mine.spans.size(),     mine.dropped,
