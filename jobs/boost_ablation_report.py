@@ -9,12 +9,13 @@ Needs Python's standard library alone. Intervals are 95 % confidence intervals o
 mean of the differences between runs of the same seed.
 """
 import argparse
-import html
 import json
 import math
 import pathlib
 import statistics
 import sys
+
+import svg
 
 THRESHOLD = 0.90  # of the test accuracy, that steps are counted to
 TITLES = {
@@ -207,10 +208,10 @@ class Plot:
         return LEFT + WIDTH * (value - self.low) / (self.high - self.low)
 
     def line(self, x1, y1, x2, y2, style):
-        self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" {style}/>')
+        self.parts.append(svg.line(x1, y1, x2, y2, style))
 
     def text(self, x, y, text, style=""):
-        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {style}>{html.escape(text)}</text>')
+        self.parts.append(svg.text(x, y, text, style))
 
     def row(self, row):
         middle = self.y + LINE / 2
@@ -249,9 +250,7 @@ class Plot:
                 self.text(self.x(half / 2), bottom + 14, str(half // 2), 'text-anchor="middle"')
         self.text(LEFT + WIDTH / 2, bottom + 30, "test accuracy, %: mean and 95 % interval, ticks: the runs, dashed: "
                   "what gains are over", 'text-anchor="middle"')
-        size = f'width="{LEFT + WIDTH + 20}" height="{bottom + 40:.0f}"'
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">\n'
-                '<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(self.parts) + "\n</svg>\n")
+        return svg.document(LEFT + WIDTH + 20, bottom + 40, self.parts)
 
 
 def main():

@@ -9,10 +9,11 @@ GPU ranks, of the seconds in which steps were made: compute; exposed communicati
 less what the slowest rank's compute explains); imbalance (the slowest rank's compute less the mean); input; other.
 """
 import argparse
-import html
 import json
 import pathlib
 import statistics
+
+import svg
 
 PARTS = ("compute", "exposed", "imbalance", "input", "other")
 COLOURS = {"compute": "#2a6f97", "exposed": "#c8553d", "imbalance": "#e9c46a", "input": "#8ab17d", "other": "#b8b8b8"}
@@ -139,13 +140,13 @@ class Panel:
         return top + HEIGHT * (1 - min(share, 1.2) / 1.2)
 
     def text(self, x, y, text, style='text-anchor="middle"'):
-        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {style}>{html.escape(text)}</text>')
+        self.parts.append(svg.text(x, y, text, style))
 
     def draw(self, points, guesses):
         self.text(self.left + MARGIN + WIDTH / 2, 18, f"{self.kind} scaling: efficiency", 'text-anchor="middle" font-weight="bold"')
         for share in (0, 0.25, 0.5, 0.75, 1):
-            self.parts.append(f'<line x1="{self.left + MARGIN}" x2="{self.left + MARGIN + WIDTH}" y1="{self.y(share):.1f}" '
-                              f'y2="{self.y(share):.1f}" stroke="#ddd"/>')
+            y = self.y(share)
+            self.parts.append(svg.line(self.left + MARGIN, y, self.left + MARGIN + WIDTH, y, 'stroke="#ddd"'))
             self.text(self.left + MARGIN - 6, self.y(share) + 4, f"{100 * share:.0f} %", 'text-anchor="end"')
         for ranks in self.ranks:
             self.text(self.x(ranks), 30 + HEIGHT + 16, str(ranks))
@@ -159,8 +160,7 @@ class Panel:
             top = bars
             for name in PARTS:
                 height = 120 * point["parts"][name]
-                self.parts.append(f'<rect x="{self.x(point["ranks"]) - 12:.1f}" y="{top:.1f}" width="24" height="{height:.1f}" '
-                                  f'fill="{COLOURS[name]}"/>')
+                self.parts.append(svg.box(self.x(point["ranks"]) - 12, top, 24, height, COLOURS[name]))
                 top += height
             self.text(self.x(point["ranks"]), bars + 136, str(point["ranks"]))
 
@@ -169,14 +169,9 @@ def plot(results):
     panels = [Panel(kind, result, i * (WIDTH + MARGIN + 20)) for i, (kind, result) in enumerate(results.items())]
     width = len(panels) * (WIDTH + MARGIN + 20) + 20
     parts = [part for panel in panels for part in panel.parts]
-    x = MARGIN
-    for name in PARTS:
-        parts.append(f'<rect x="{x}" y="{HEIGHT + 216}" width="10" height="10" fill="{COLOURS[name]}"/>')
-        parts.append(f'<text x="{x + 14}" y="{HEIGHT + 225}">{name}</text>')
-        x += 14 + 8 * len(name) + 16
-    parts.append(f'<text x="{MARGIN}" y="{HEIGHT + 245}">dots: measured; dashed: simulated; bars: where the time of a step goes</text>')
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT + 260}" font-family="sans-serif" font-size="12">\n'
-            '<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n")
+    parts += svg.legend(MARGIN, HEIGHT + 216, COLOURS)
+    parts.append(svg.text(MARGIN, HEIGHT + 245, "dots: measured; dashed: simulated; bars: where the time of a step goes"))
+    return svg.document(width, HEIGHT + 260, parts)
 
 
 def main():

@@ -6,6 +6,7 @@
 #include "app/card_engines.hpp"
 #include "app/commands.hpp"
 #include "app/job.hpp"
+#include "app/job_timeline.hpp"
 #include "app/requeue.hpp"
 #include "app/train_options.hpp"
 #include "app/train_watch.hpp"
@@ -35,6 +36,7 @@ struct Job {
   const Placement& placement;
   Model model;
   ShardReader test_set;
+  JobTimeline& timeline;
   std::string my_report{};  // of this rank, at the end
 };
 
@@ -149,6 +151,8 @@ int train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>&
   watch.reset();  // from here on ranks may leave
   const auto reports = job.world.all_gather_text(job.my_report);
   if (log) finish_run(job, result, reports, *log, wall.seconds());
+  device.end_timeline();
+  job.timeline.finish();
   if (folder) folder->tidy();
   const int code = agreed_code(job, result.interrupted);
   if (folder && result.interrupted && job.options.run.requeue) requeue_job();
@@ -192,6 +196,7 @@ int serve_on_fpga(Job& job, Communicator& link) {
   });
   watch.reset();
   job.world.all_gather_text(job.my_report);
+  job.timeline.finish();
   return agreed_code(job, false);
 }
 
@@ -258,10 +263,14 @@ int train(Communicator& world, const Arguments& arguments) {
   const SampleShape& shape = test_set.manifest().shape;
   const FeatureShape input{static_cast<int>(shape.channels), static_cast<int>(shape.height),
                            static_cast<int>(shape.width)};
-  Job job{options, world, placement,
+  JobTimeline timeline(world, placement, options.timeline);
+  Job job{options,
+          world,
+          placement,
           make_model(settings.model, input, static_cast<int>(test_set.manifest().classes),
                      settings.quantisation),
-          std::move(test_set)};
+          std::move(test_set),
+          timeline};
 
   if (has_fpga) expect_fpga_fit(job);
   const bool is_gpu = placement.mine().role == Role::gpu;

@@ -243,6 +243,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   options.reduce.add_to(line);
   options.balance.add_to(line);
   options.run.add_to(line);
+  options.timeline.add_to(line);
   options.cache.add_to(line);
   options.placement.add_to(
       line, "ranks that train; by default all but the FPGA ranks",
@@ -255,6 +256,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   settings.epochs = typed.epochs.value_or(settings.epochs);
   settings.steps = static_cast<std::uint64_t>(std::max(0, typed.steps.value_or(0)));
   options.run.apply(settings);
+  options.timeline.apply();
   settings.optimizer.kind = parse_optimizer(typed.optimizer);
   settings.optimizer.momentum = static_cast<float>(typed.momentum);
   settings.optimizer.weight_decay = static_cast<float>(typed.decay);

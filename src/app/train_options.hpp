@@ -11,6 +11,7 @@
 #include "app/placement_options.hpp"
 #include "app/reduce_options.hpp"
 #include "app/run_options.hpp"
+#include "app/timeline_options.hpp"
 #include "train/trainer.hpp"
 
 namespace dovetail::app {
@@ -23,6 +24,7 @@ struct TrainOptions {
   BalanceOptions balance;
   InputOptions input;
   CacheOption cache;
+  TimelineOptions timeline;
   bool stochastic = true;       // rounding of contributed gradients; else to nearest
   bool error_feedback = false;  // of contributed gradients
   bool retire = true;           // an FPGA rank whose card fails; else the job ends

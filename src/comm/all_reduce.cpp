@@ -44,6 +44,7 @@ void AllReduce::start(std::size_t number) {
   if (part.stage != Part::Stage::idle) throw Error("an all-reduce of a part that is under way");
   ++part.round;
   part.stage = Part::Stage::waiting_ready;
+  part.begin_spans();
   if (window_)
     counter(*window_, layout_->local(), number, false).store(part.round, std::memory_order_release);
   advance(part);
@@ -67,10 +68,13 @@ bool AllReduce::all_summed(const Part& part) const {
 
 void AllReduce::advance(Part& part) {
   using Stage = Part::Stage;
+  using timeline::Category;
   if (part.stage == Stage::waiting_ready) {
     if (layout_->sums()) {
       if (!all_ready(part)) return;
+      part.end_stage("wait for ranks", Category::waiting);
       sum_in_group(part);
+      part.end_stage("add", Category::reduce);
       if (layout_->groups > 1) {
         scatter(part);
         part.stage = Stage::scattering;
@@ -90,6 +94,7 @@ void AllReduce::advance(Part& part) {
   };
   if (part.stage == Stage::scattering) {
     if (!all_sent()) return;
+    part.end_stage("messages", Category::reduce);
     add_and_gather(part);
     part.stage = Stage::gathering;
   }
@@ -97,9 +102,14 @@ void AllReduce::advance(Part& part) {
     if (!all_sent()) return;
     take_gathered(part);
     publish(part);
+    part.end_stage("messages", Category::reduce);
     part.stage = Stage::waiting_summed;
   }
-  if (part.stage == Stage::waiting_summed && all_summed(part)) part.stage = Stage::idle;
+  if (part.stage == Stage::waiting_summed && all_summed(part)) {
+    part.stage = Stage::idle;
+    part.end_stage("wait for sums", Category::waiting);
+    part.end_spans();
+  }
 }
 
 std::vector<float*> AllReduce::group_values(std::size_t begin) const {

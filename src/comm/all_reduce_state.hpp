@@ -1,10 +1,12 @@
 // What an AllReduce holds. Only its .cpp files include it.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "comm/all_reduce.hpp"
 #include "comm/request.hpp"
+#include "support/timeline.hpp"
 
 namespace dovetail {
 
@@ -25,6 +27,15 @@ struct AllReduce::Part {
   std::vector<Request> requests{};
   std::vector<std::vector<std::byte>> outgoing{}, incoming{};  // codes, by group
   std::vector<std::vector<float>> summands{};                  // by group
+
+  // ---- for timelines
+  std::optional<timeline::Lane> lane{};
+  std::int64_t began_ns = 0;  // 0: this round is not recorded
+  std::int64_t stage_ns = 0;  // when the stage began
+  void begin_spans();
+  /// Ends a stage, and begins the next one.
+  void end_stage(const char* name, timeline::Category category);
+  void end_spans();
 };
 
 /// Who shares memory with whom.

@@ -11,6 +11,7 @@
 #include "numeric/requantise.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
+#include "support/timeline.hpp"
 
 namespace dovetail::infer {
 namespace {
@@ -238,6 +239,7 @@ void Engine::read_logits(Worker& worker, int batch, float* logits) {
 
 void Engine::launch(Worker& worker, std::size_t index, const fpga::Buffer& input, int batch) {
   const PackedLayer& layer = network_.layers[index];
+  const timeline::Part part(layer.name);
   const Weights& weights = weights_[index];
   const fpga::Buffer& output = worker.outputs[index];
   const int stored = layer.stored_in_channels();

@@ -13,6 +13,7 @@
 #include "support/clock.hpp"
 #include "support/stop_signal.hpp"
 #include "support/text.hpp"
+#include "support/timeline.hpp"
 
 namespace dovetail {
 
@@ -191,6 +192,7 @@ std::size_t FpgaRank::images_between_news() const {
 bool FpgaRank::evaluate() {
   if (!evaluator_.has_work()) return false;
   activity::enter("evaluate", evaluator_.version());
+  timeline::enter_version(evaluator_.version());
   const double loaded_s = evaluator_.load_seconds();
   const Stopwatch watch;
   const std::optional<Report> report = evaluator_.advance(images_between_news());
@@ -209,7 +211,8 @@ bool FpgaRank::score_samples() {
       score_window_.take([&](std::uint64_t s) { return shared || s % serving_ == position_; });
   if (!step) return false;
   const PhaseTimer timer(phases_.select_s);
-  activity::enter("score", *step);
+  activity::enter("score", *step + 1);
+  timeline::enter_step(*step + 1);
   const StepSchedule::Step plan = duties_.schedule.at(*step);
   const Share mine =
       shared ? share(plan.pool.count, position_, serving_) : Share{0, plan.pool.count};
@@ -234,7 +237,8 @@ bool FpgaRank::contribute() {
   const auto step = gradient_window_.take([](std::uint64_t) { return true; });
   if (!step) return false;
   const PhaseTimer timer(phases_.contribute_s);
-  activity::enter("contribute", *step);
+  activity::enter("contribute", *step + 1);
+  timeline::enter_step(*step + 1);
   const StepSchedule::Step plan = duties_.schedule.at(*step);
   const Share mine = share(plan.contributed.count, position_, serving_);
   if (mine.count > 0) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "support/error.hpp"
+#include "support/timeline.hpp"
 
 namespace dovetail {
 
@@ -133,12 +134,17 @@ void Plan::upload_input(std::span<const std::uint8_t> images, std::size_t count)
 
 void Plan::forward(const Pass& pass, const Inputs& inputs) {
   opencl::Buffer& input = edges_.front().value;
+  std::optional<timeline::Part> part(std::in_place, "input");
   if (pass.training) {
     normalise_.forward_augmented(inputs.source, input, pass.batch, pass.seed, pass.first_sample);
   } else {
     normalise_.forward(inputs.source, input, pass.batch);
   }
-  for (const auto& operation : operations_) operation->forward(pass);
+  part.reset();
+  for (std::size_t i = 0; i < operations_.size(); ++i) {
+    const timeline::Part here(names_[i], "forward");
+    operations_[i]->forward(pass);
+  }
 }
 
 bool Plan::emulates_format() const {
@@ -148,6 +154,7 @@ bool Plan::emulates_format() const {
 
 void Plan::enqueue_update(float learning_rate, const StepStatistics& statistics,
                           std::uint64_t step) {
+  const timeline::Part part("update");
   const OptimizerSettings& optimizer = options_.optimizer;
   const float scale =
       static_cast<float>(1 / (statistics.samples * static_cast<double>(loss_scale_)));

@@ -311,6 +311,7 @@ class Plan {
   std::vector<plan::Edge> edges_;
   NormaliseInput normalise_;
   std::vector<std::unique_ptr<plan::Operation>> operations_;
+  std::vector<std::string> names_;  // of the operations, for timelines
   std::optional<SoftmaxCrossEntropy> cross_entropy_;
   std::optional<MeanSquaredError> squared_error_;
   std::optional<WeighRows> weigh_rows_;  // made when weights first come

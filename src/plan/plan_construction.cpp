@@ -3,6 +3,7 @@
 
 #include "plan/conv_problem.hpp"
 #include "plan/plan.hpp"
+#include "support/text.hpp"
 
 namespace dovetail {
 
@@ -198,7 +199,11 @@ DeviceParameter Plan::step_of(const layer::QuantisedActivation& activation, std:
 void Plan::make_operations(const plan::Lowered& lowered) {
   std::size_t norms_made = 0;
   for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
-    operations_.push_back(make_operation(lowered.steps[i], edges_[i], edges_[i + 1], norms_made));
+    const plan::Step& step = lowered.steps[i];
+    operations_.push_back(make_operation(step, edges_[i], edges_[i + 1], norms_made));
+    const std::string& name = model_.layers()[step.layer].name;  // those without weights have none
+    names_.push_back(name.empty() ? fmt::format("layer {}", step.layer + 1) : name);
+    if (step.strip_halo) names_.back() += " halo";
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "plan/plan.hpp"
 #include "support/error.hpp"
+#include "support/timeline.hpp"
 
 namespace dovetail {
 
@@ -74,6 +75,7 @@ void Plan::upload(Inputs& inputs, const StepSamples& samples) {
 
 void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed) {
   forward(pass, inputs);
+  const timeline::Part part("loss");
   const Edge& logits = edges_.back();
   if (cross_entropy_) {
     cross_entropy_->forward_backward(logits.value, inputs.labels, logits.gradient, loss_statistics_,
@@ -147,7 +149,10 @@ void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, st
   } else {
     forward_and_loss(pass, inputs, weighed);
     for (std::size_t i = operations_.size(); i-- > 0;) {
-      operations_[i]->backward(pass, i > 0);
+      {
+        const timeline::Part part(names_[i], "backward");
+        operations_[i]->backward(pass, i > 0);
+      }
       if (i > 0) finish(i);
     }
     if (passes > 1) weigh_batch_statistics(extent(pass.batch));

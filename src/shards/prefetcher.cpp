@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "support/timeline.hpp"
+
 namespace dovetail {
 
 Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead)
@@ -86,7 +88,10 @@ void Prefetcher::read_schedule() {
     }
     const std::optional<Range> range = schedule_(step);
     if (!range) return;
-    reader_.read(*range, batch);
+    {
+      const timeline::Scope scope("prefetcher", timeline::Category::input, "read batch");
+      reader_.read(*range, batch);
+    }
     {
       const std::lock_guard lock(mutex_);
       ready_.push_back(std::move(batch));

@@ -1,40 +1,14 @@
 // Reads plain and gzip-compressed source files and checks what their headers claim.
-#include <zlib.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <memory>
-
 #include "shards/sources.hpp"
 #include "support/error.hpp"
+#include "support/gzip.hpp"
 
 namespace dovetail::source {
 
 namespace fs = std::filesystem;
 
 std::vector<std::uint8_t> read_bytes(const fs::path& path) {
-  errno = 0;
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
-  if (!file) throw Error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
-  constexpr unsigned piece = 1 << 20;
-  gzbuffer(file.get(), piece);
-  std::vector<std::uint8_t> bytes;
-  for (;;) {
-    const std::size_t before = bytes.size();
-    bytes.resize(before + piece);
-    const int count = gzread(file.get(), bytes.data() + before, piece);
-    bytes.resize(before + static_cast<std::size_t>(std::max(count, 0)));
-    if (count <= 0) break;
-  }
-  // The last read succeeds even where the compressed stream ends too early; its status tells.
-  int status = Z_OK;
-  const char* text = gzerror(file.get(), &status);
-  if (status == Z_ERRNO) text = std::strerror(errno);
-  if (status == Z_BUF_ERROR) text = "the compressed file is truncated";
-  if (status != Z_OK && status != Z_STREAM_END) {
-    throw Error(fmt::format("cannot read {}: {}", path.string(), text));
-  }
+  std::vector<std::uint8_t> bytes = read_unzipped(path);
   if (bytes.empty()) throw Error(fmt::format("{} is empty", path.string()));
   return bytes;
 }

@@ -2,6 +2,9 @@
 #include "support/activity.hpp"
 
 #include <atomic>
+#include <string_view>
+
+#include "support/timeline.hpp"
 
 namespace dovetail::activity {
 namespace {
@@ -10,6 +13,12 @@ std::atomic<std::uint64_t> count{0}, step{0};
 std::atomic<const char*> phase{"start"};
 std::atomic<Kind> kind{Kind::idle};
 
+timeline::Category category_of(const char* of_phase, Kind of_kind) {
+  if (of_kind != Kind::work) return timeline::Category::waiting;
+  return of_phase == std::string_view("input") ? timeline::Category::input
+                                               : timeline::Category::work;
+}
+
 }  // namespace
 
 void enter(const char* new_phase, std::uint64_t new_step, Kind new_kind) {
@@ -17,6 +26,7 @@ void enter(const char* new_phase, std::uint64_t new_step, Kind new_kind) {
   step.store(new_step, std::memory_order_relaxed);
   kind.store(new_kind, std::memory_order_relaxed);
   count.fetch_add(1, std::memory_order_release);
+  if (timeline::on()) timeline::enter_phase(new_phase, new_step, category_of(new_phase, new_kind));
 }
 
 State now() {

@@ -20,7 +20,7 @@ struct State {
 };
 
 /// Begins a phase; that it is called at all is the sign of progress. `phase` is a literal. Costs
-/// some nanoseconds. Only one thread of a process calls it.
+/// some nanoseconds. Only one thread of a process calls it. Timelines record the same phases.
 void enter(const char* phase, std::uint64_t step, Kind kind = Kind::work);
 /// As of one of the latest calls; its members may be of neighbouring ones.
 State now();

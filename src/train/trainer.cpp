@@ -13,6 +13,7 @@
 #include "support/log.hpp"
 #include "support/progress.hpp"
 #include "support/text.hpp"
+#include "support/timeline.hpp"
 
 namespace dovetail {
 namespace {
@@ -168,6 +169,7 @@ bool Trainer::train_epoch(std::uint64_t epoch) {
 }
 
 StepStatistics Trainer::train_step(Batch& batch) {
+  const timeline::Step recorded(step_ + 1);
   publish_for_boost();
   Stopwatch phase;
   // Samples that FPGA ranks or the lead choose come from them.

@@ -9,6 +9,7 @@
 #include "support/clock.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
+#include "support/timeline.hpp"
 #include "train/boost_selection.hpp"
 #include "train/trainer.hpp"
 
@@ -112,6 +113,7 @@ void Trainer::make_feed() {
 void Trainer::publish_for_boost() {
   if (!arrivals_ || publisher_->serving() == 0) return;
   const PhaseTimer timer(phases_.publish_s);
+  const timeline::Aside recorded("publish");
   const BoostSettings& boost = settings_.boost;
   if (!timing_.publishes_before(step_)) {
     if (boost.contributes() || step_ % steps_per_progress == 0) publisher_->tell_progress(step_);
@@ -159,6 +161,7 @@ void Trainer::log_boost(std::uint64_t epoch) {
 void Trainer::poll_fpga() {
   if (!publisher_) return;
   const PhaseTimer timer(phases_.poll_s);
+  const timeline::Aside recorded("poll");
   take_from_fpga();
 }
 

@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "app/end_to_end.hpp"
+#include "support/gzip.hpp"
 #include "train/checkpoint.hpp"
 
 namespace dovetail::testing {
@@ -54,8 +55,11 @@ TEST_F(Interruption, ASignalToAnyRankStopsAllWithACheckpointAndTheDocumentedCode
   for (const auto& [rank, signal] : {std::pair(0, "TERM"), {last_rank(), "USR1"}}) {
     const std::string out = fmt::format("signal-{}", rank);
     SCOPED_TRACE(out);
+    const fs::path timeline = folder() / (out + ".json.gz");
+    Words options = long_run();
+    options.insert(options.end(), {"--timeline", timeline});
     const FinishedRun run =
-        train(out, long_run(), once(out, "epoch", rank, fmt::format("kill -{} $$", signal)));
+        train(out, options, once(out, "epoch", rank, fmt::format("kill -{} $$", signal)));
     EXPECT_EQ(run.outcome.exit_code, interrupted) << run.outcome.text();
     EXPECT_FALSE(run.outcome.left_behind) << run.outcome.text();
     EXPECT_EQ(errors_beginning(run.outcome, "dovetail").size(), 0u) << run.outcome.text();
@@ -65,6 +69,8 @@ TEST_F(Interruption, ASignalToAnyRankStopsAllWithACheckpointAndTheDocumentedCode
     const Checkpoint checkpoint = load_checkpoint(folder() / out / "checkpoint.h5");
     EXPECT_EQ(summary.at("steps"), checkpoint.step);
     EXPECT_LT(checkpoint.step, 120u);
+    const Json trace = Json::parse(read_unzipped(timeline));
+    EXPECT_GT(trace.at("traceEvents").size(), 1000u);
     goes_on(out);
   }
 }

@@ -68,6 +68,19 @@ TEST_F(Usage, SumsOverTheRanksThatCannotBe) {
   refused(dovetail(train({"--bucket-mb", "-1"})), unusable_arguments, {"--bucket-mb -1"});
 }
 
+TEST_F(Usage, TimelinesThatCannotBe) {
+  const fs::path file = run() / "trace.json";
+  for (const char* steps : {"5:2", "0:9", "7", ":", "1:x", "-1:4", "1:2:3"}) {
+    refused(dovetail(train({"--timeline", file, "--timeline-steps", steps})), unusable_arguments,
+            {fmt::format("--timeline-steps {} ", steps), "1:50"});
+  }
+  refused(dovetail(train({"--timeline-steps", "1:9"})), unusable_arguments,
+          {"--timeline-steps has no effect without --timeline"});
+  refused(dovetail(train({"--timeline", run()})), unusable_arguments, {"is a folder"});
+  refused(2, train({"--timeline", "/proc/none/trace.json"}), failure, {"/proc"});
+  EXPECT_FALSE(fs::exists(file));
+}
+
 TEST_F(Usage, StepsTakeThePlaceOfEpochs) {
   refused(dovetail(train({"--steps", "5"})), unusable_arguments,
           {"--epochs and --steps", "one of them"});

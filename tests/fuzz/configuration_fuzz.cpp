@@ -13,7 +13,8 @@ std::vector<Bytes> seeds() {
         "boost-format=int8\nboost-select=1/3\nseed=18446744073709551615\n",
         "data=d\nout=o\nmodel=mlp\nsteps=100\nformat=bf16\ncheckpoint-steps=5\ncheckpoint-minutes="
         "0.5\n"
-        "stall-timeout=30\nrequeue=1\nloss=mse\nlr-schedule=constant\n"}) {
+        "stall-timeout=30\nrequeue=1\nloss=mse\nlr-schedule=constant\ntimeline=trace.json."
+        "gz\ntimeline-steps=20:40\n"}) {
     files.emplace_back(text.begin(), text.end());
   }
   return files;

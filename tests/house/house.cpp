@@ -44,7 +44,7 @@ const std::vector<Api> apis{
     {"fmt/", {"src/support/text.hpp"}},
     {"spdlog/", {"src/support/"}},
     {"openssl/", {"src/support/"}},
-    {"zlib.h", {"src/shards/"}},
+    {"zlib.h", {"src/support/"}},
 };
 
 const std::set<std::string> empty_names{"misc", "util", "utils", "common", "helper", "helpers"};

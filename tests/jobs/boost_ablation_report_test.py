@@ -1,9 +1,11 @@
 """Checks the statistics, the table and the plot of jobs/boost_ablation_report.py on figures worked out by hand."""
 import importlib.util
 import pathlib
+import sys
 import xml.dom.minidom
 
 JOBS = pathlib.Path(__file__).resolve().parents[2] / "jobs"
+sys.path.insert(0, str(JOBS))
 spec = importlib.util.spec_from_file_location("report", JOBS / "boost_ablation_report.py")
 report = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(report)

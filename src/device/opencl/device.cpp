@@ -7,6 +7,9 @@
 #include "support/log.hpp"
 
 namespace dovetail::opencl {
+
+using timeline::Category;
+
 namespace {
 
 cl_mem memory_of(const std::shared_ptr<void>& handle) {
@@ -66,6 +69,7 @@ Device::Device(int index, std::shared_ptr<CacheFolder> cache) : cache_(std::move
   }
   info_ = listed.info;
   handles_ = std::make_unique<Handles>(listed.platform, listed.device);
+  if (timeline::on()) handles_->profile.emplace(handles_->context, handles_->queue, "OpenCL queue");
   alignment_ = query<cl_uint>(listed.device, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8;
 }
 
@@ -95,39 +99,43 @@ void Device::write(const Buffer& buffer, const void* source, std::size_t bytes,
                    std::size_t offset) {
   expect_inside(buffer, offset, bytes, "a write");
   if (bytes == 0) return;
-  check(clEnqueueWriteBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, offset, bytes,
-                             source, 0, nullptr, nullptr),
-        "clEnqueueWriteBuffer");
+  check(
+      clEnqueueWriteBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, offset, bytes,
+                           source, 0, nullptr, handles_->event_of(Category::copy, "write", bytes)),
+      "clEnqueueWriteBuffer");
 }
 
 void Device::read(const Buffer& buffer, void* target, std::size_t bytes, std::size_t offset) {
   expect_inside(buffer, offset, bytes, "a read");
   if (bytes == 0) return;
   check(clEnqueueReadBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, offset, bytes,
-                            target, 0, nullptr, nullptr),
+                            target, 0, nullptr, handles_->event_of(Category::copy, "read", bytes)),
         "clEnqueueReadBuffer");
 }
 
 void Device::fill_zero(const Buffer& buffer) {
   const cl_uchar zero = 0;
   check(clEnqueueFillBuffer(handles_->queue, memory_of(buffer.memory_), &zero, sizeof zero, 0,
-                            buffer.bytes(), 0, nullptr, nullptr),
+                            buffer.bytes(), 0, nullptr,
+                            handles_->event_of(Category::copy, "fill", buffer.bytes())),
         "clEnqueueFillBuffer");
 }
 
 void Device::copy(const Buffer& source, const Buffer& target, std::size_t bytes) {
   expect_inside(source, 0, bytes, "a copy");
   expect_inside(target, 0, bytes, "a copy");
-  check(clEnqueueCopyBuffer(handles_->queue, memory_of(source.memory_), memory_of(target.memory_),
-                            0, 0, bytes, 0, nullptr, nullptr),
-        "clEnqueueCopyBuffer");
+  check(
+      clEnqueueCopyBuffer(handles_->queue, memory_of(source.memory_), memory_of(target.memory_), 0,
+                          0, bytes, 0, nullptr, handles_->event_of(Category::copy, "copy", bytes)),
+      "clEnqueueCopyBuffer");
 }
 
 Mapping Device::map(const Buffer& buffer, Access access) {
   const cl_map_flags flags = access == Access::read ? CL_MAP_READ : CL_MAP_READ | CL_MAP_WRITE;
   cl_int status = CL_SUCCESS;
-  void* address = clEnqueueMapBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, flags, 0,
-                                     buffer.bytes(), 0, nullptr, nullptr, &status);
+  void* address = clEnqueueMapBuffer(
+      handles_->queue, memory_of(buffer.memory_), CL_TRUE, flags, 0, buffer.bytes(), 0, nullptr,
+      handles_->event_of(Category::copy, "map", buffer.bytes()), &status);
   check(status, "clEnqueueMapBuffer");
   Mapping mapping;
   mapping.bytes_ = buffer.bytes();
@@ -166,17 +174,25 @@ void Device::set_bytes(const Kernel& kernel, unsigned position, const void* valu
 void Device::enqueue(const Kernel& kernel, const Range& range) {
   const cl_int status =
       clEnqueueNDRangeKernel(handles_->queue, static_cast<cl_kernel>(kernel.kernel_.get()), 3,
-                             nullptr, range.global.data(), range.local.data(), 0, nullptr, nullptr);
+                             nullptr, range.global.data(), range.local.data(), 0, nullptr,
+                             handles_->event_of(Category::kernel, kernel.name(), 0));
   if (status != CL_SUCCESS)
     check(status, fmt::format("launching kernel {} on {}", kernel.name(), info_.name));
 }
 
 void Device::flush() {
   check(clFlush(handles_->queue), "clFlush");
+  if (handles_->profile) handles_->profile->harvest();
+  if (handles_->transfer_profile) handles_->transfer_profile->harvest();
 }
 
 void Device::finish() {
   check(clFinish(handles_->queue), "clFinish");
+}
+
+void Device::end_timeline() {
+  if (handles_->profile) handles_->profile->end();
+  if (handles_->transfer_profile) handles_->transfer_profile->end();
 }
 
 }  // namespace dovetail::opencl

@@ -173,6 +173,9 @@ class Device {
   void flush();
   /// Waits until everything enqueued is done. Throws Error when the device failed.
   void finish();
+  /// Waits, and records the last commands of a timeline, if one was begun before the device was
+  /// opened (support/timeline.hpp). To be called before timeline::stop.
+  void end_timeline();
 
  private:
   friend class HostedBuffer;

@@ -8,6 +8,9 @@
 #include "support/log.hpp"
 
 namespace dovetail::opencl {
+
+using timeline::Category;
+
 namespace {
 
 constexpr std::size_t page = 4096;
@@ -53,7 +56,8 @@ struct HostedBuffer::State {
   cl_command_queue queue() const { return device.handles_->queue; }
   void map(Part& part);
   void read(Part& part);
-  void write(Part& part);
+  void write(Part& part, std::int32_t bucket);
+  std::int32_t next_bucket() const { return static_cast<std::int32_t>(parts.size()); }
 };
 
 HostedBuffer::State::~State() {
@@ -109,6 +113,8 @@ void HostedBuffer::State::map(Part& part) {
                          part.offset, part.bytes, 0, nullptr, &event, &status);
   check(status, "clEnqueueMapBuffer");
   part.arrived.reset(event);
+  if (auto& profile = device.handles_->profile)
+    profile->add(event, Category::copy, "map", part.bytes, next_bucket());
 }
 
 void HostedBuffer::State::read(Part& part) {
@@ -122,16 +128,20 @@ void HostedBuffer::State::read(Part& part) {
                             host.data() + part.offset, 1, &produced, &arrived),
         "clEnqueueReadBuffer");
   part.arrived.reset(arrived);
+  if (auto& profile = device.handles_->transfer_profile)
+    profile->add(arrived, Category::copy, "read", part.bytes, next_bucket());
   check(clFlush(transfers), "clFlush");
 }
 
-void HostedBuffer::State::write(Part& part) {
+void HostedBuffer::State::write(Part& part, std::int32_t bucket) {
   const cl_command_queue transfers = device.handles_->transfer_queue();
   cl_event written = nullptr;
   check(clEnqueueWriteBuffer(transfers, memory_of(buffer.memory_), CL_FALSE, part.offset,
                              part.bytes, host.data() + part.offset, 0, nullptr, &written),
         "clEnqueueWriteBuffer");
   const Event owned(written);
+  if (auto& profile = device.handles_->transfer_profile)
+    profile->add(written, Category::copy, "write", part.bytes, bucket);
   check(clFlush(transfers), "clFlush");
   check(clEnqueueBarrierWithWaitList(queue(), 1, &written, nullptr),
         "clEnqueueBarrierWithWaitList");
@@ -215,11 +225,15 @@ void HostedBuffer::give_back(std::size_t number) {
   State::Part& part = state_->parts.at(number);
   if (part.is_given_back) throw Error("a part of a buffer is given back twice");
   if (part.mapped) {
+    auto& profile = state_->device.handles_->profile;
     check(clEnqueueUnmapMemObject(state_->queue(), memory_of(state_->buffer.memory_), part.mapped,
-                                  0, nullptr, nullptr),
+                                  0, nullptr,
+                                  profile ? profile->next(Category::copy, "unmap", part.bytes,
+                                                          static_cast<std::int32_t>(number))
+                                          : nullptr),
           "clEnqueueUnmapMemObject");
   } else {
-    state_->write(part);
+    state_->write(part, static_cast<std::int32_t>(number));
   }
   part.is_given_back = true;
   if (++state_->given_back < state_->parts.size()) return;

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "device/xrt/state.hpp"
+#include "support/timeline.hpp"
 
 namespace dovetail::fpga {
 namespace {
@@ -77,6 +78,7 @@ Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
            [&] { state_->device = xrt::device(static_cast<unsigned>(index)); });
   info_ = describe(index, state_->device);
   state_->label = fmt::format("card {} ({})", index, info_.name);
+  state_->lane = is_emulated(info_.name) ? fmt::format("card {} (emulated)", index) : state_->label;
   load(xclbin);
 }
 
@@ -155,6 +157,7 @@ Buffer Card::allocate(std::size_t bytes, const Kernel& kernel, int argument) {
 void Buffer::write(const void* source, std::size_t bytes, std::size_t offset) {
   expect_inside(*state_, bytes_, bytes, offset, "a write");
   if (bytes == 0) return;
+  const timeline::Scope scope(state_->card->lane, timeline::Category::copy, "write", bytes);
   with_xrt(fmt::format("{}: writing {} bytes", state_->card->label, bytes), "", [&] {
     state_->buffer.write(source, bytes, offset);
     state_->buffer.sync(XCL_BO_SYNC_BO_TO_DEVICE, bytes, offset);
@@ -164,6 +167,7 @@ void Buffer::write(const void* source, std::size_t bytes, std::size_t offset) {
 void Buffer::read(void* target, std::size_t bytes, std::size_t offset) {
   expect_inside(*state_, bytes_, bytes, offset, "a read");
   if (bytes == 0) return;
+  const timeline::Scope scope(state_->card->lane, timeline::Category::copy, "read", bytes);
   with_xrt(fmt::format("{}: reading {} bytes", state_->card->label, bytes), "", [&] {
     state_->buffer.sync(XCL_BO_SYNC_BO_FROM_DEVICE, bytes, offset);
     state_->buffer.read(target, bytes, offset);
@@ -173,6 +177,7 @@ void Buffer::read(void* target, std::size_t bytes, std::size_t offset) {
 void Buffer::read_checked(void* target, std::size_t bytes, std::size_t offset) {
   read(target, bytes, offset);
   if (bytes == 0) return;
+  const timeline::Scope scope(state_->card->lane, timeline::Category::copy, "read again", bytes);
   with_xrt(fmt::format("{}: reading {} bytes again", state_->card->label, bytes), "",
            [&] { state_->buffer.sync(XCL_BO_SYNC_BO_FROM_DEVICE, bytes, offset); });
   const auto* again = static_cast<const std::uint8_t*>(state_->host.data()) + offset;

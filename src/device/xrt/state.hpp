@@ -18,6 +18,7 @@ namespace dovetail::fpga {
 
 struct CardState {
   std::string label;  // "card 0 (dovetail_emulated_card)"
+  std::string lane;   // the same for timelines, which say that a card is emulated
   double timeout_s = 0;
   xrt::device device;
   xrt::xclbin xclbin;

@@ -1,0 +1,147 @@
+// A queue's commands in the timeline, told in the host's clock.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "device/opencl/hosted_buffer.hpp"
+#include "device/test_device.hpp"
+#include "support/timeline.hpp"
+
+namespace dovetail::opencl {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using timeline::Category;
+
+constexpr kernels::Source counting{"counting", R"(
+kernel void count(global float* values, int rounds) {
+  const size_t i = get_global_id(0);
+  float value = values[i];
+  for (int round = 0; round < rounds; ++round) value = value * 0.5f + 1;
+  values[i] = value;
+})"};
+constexpr kernels::Entry count_entry{&counting, "count"};
+
+struct Seen {
+  std::vector<std::string> names;
+  std::vector<timeline::Span> spans;
+};
+
+Seen in_lane(const timeline::Recording& recording, const std::string& lane) {
+  Seen seen;
+  for (const timeline::Span& span : recording.spans) {
+    if (recording.lanes[span.lane] != lane) continue;
+    seen.names.push_back(recording.names[span.name]);
+    seen.spans.push_back(span);
+  }
+  return seen;
+}
+
+class ProfileTest : public ::testing::Test {
+ protected:
+  ~ProfileTest() override { timeline::stop(); }
+};
+
+TEST_F(ProfileTest, CommandsLieWhereTheHostSawThem) {
+  timeline::start({1, 1});
+  Device device(testing::test_device_index());
+  const Kernel kernel = device.build(counting).kernel(count_entry);
+  const Buffer buffer = device.allocate_zeroed(4096 * sizeof(float));
+  std::vector<float> values(4096);
+  device.finish();
+
+  timeline::enter_step(1);
+  std::vector<std::pair<std::int64_t, std::int64_t>> host;
+  const auto timed = [&](const auto& enqueue) {
+    const std::int64_t begin = steady_ns();
+    enqueue();
+    device.finish();
+    host.emplace_back(begin, steady_ns());
+  };
+  {
+    const timeline::Part part("layer", "forward");
+    timed([&] { device.launch(kernel, {{4096, 1, 1}, {64, 1, 1}}, buffer, std::int32_t{20000}); });
+  }
+  timed([&] { device.read(buffer, values.data(), buffer.bytes()); });
+  timed([&] { device.write(buffer, values.data(), buffer.bytes()); });
+  timed([&] { device.fill_zero(buffer); });
+  timeline::enter_step(2);  // behind the window
+  device.fill_zero(buffer);
+  device.end_timeline();
+  const timeline::Recording recording = timeline::stop();
+
+  // Clocks may run apart a little between the two looks at them.
+  const std::int64_t tolerance_ns = recording.uncertainty_ns + 100'000;
+  const Seen seen = in_lane(recording, "OpenCL queue");
+  ASSERT_THAT(seen.names, ElementsAre("count", "read", "write", "fill"));
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    SCOPED_TRACE(seen.names[i]);
+    const timeline::Span& span = seen.spans[i];
+    EXPECT_GE(span.begin_ns, host[i].first - tolerance_ns);
+    EXPECT_LE(span.end_ns, host[i].second + tolerance_ns);
+    EXPECT_EQ(span.step, 1u);
+    EXPECT_EQ(span.category, i == 0 ? Category::kernel : Category::copy);
+    EXPECT_EQ(span.bytes, i == 0 ? 0 : buffer.bytes());
+  }
+  EXPECT_EQ(recording.names[seen.spans[0].part], "layer forward");
+  EXPECT_EQ(seen.spans[1].part, 0u);
+  EXPECT_GT(seen.spans[0].end_ns, seen.spans[0].begin_ns);
+}
+
+TEST_F(ProfileTest, HandedOverPartsAreCopiesOfBuckets) {
+  using Way = HostedBuffer::Way;
+  for (const Way way : {Way::map, Way::copy}) {
+    timeline::start({1, 1});
+    Device device(testing::test_device_index());
+    if (way == Way::map && !device.is_cpu()) continue;
+    constexpr std::size_t half = 4096;
+    HostedBuffer buffer(device, 2 * half, {}, way);
+    timeline::enter_step(1);
+    for (int round = 0; round < 2; ++round) {
+      for (const std::size_t part : {buffer.hand_over(half, half), buffer.hand_over(0, half)})
+        buffer.await(part);
+      buffer.give_back(1);
+      buffer.give_back(0);
+    }
+    device.end_timeline();
+    const timeline::Recording recording = timeline::stop();
+    const Seen seen = in_lane(recording, way == Way::map ? "OpenCL queue" : "OpenCL copies");
+    const std::string there = way == Way::map ? "map" : "read";
+    const std::string back = way == Way::map ? "unmap" : "write";
+    EXPECT_THAT(seen.names, ElementsAre(there, there, back, back, there, there, back, back));
+    std::vector<std::int32_t> buckets;
+    for (const timeline::Span& span : seen.spans) {
+      buckets.push_back(span.bucket);
+      EXPECT_EQ(span.bytes, half);
+    }
+    EXPECT_THAT(buckets, ElementsAre(0, 1, 1, 0, 0, 1, 1, 0));
+  }
+}
+
+TEST_F(ProfileTest, ManyCommandsAreAllRecordedInOrder) {
+  timeline::start({1, 1});
+  Device device(testing::test_device_index());
+  const Buffer buffer = device.allocate_zeroed(64);
+  timeline::enter_step(1);
+  constexpr std::size_t many = 3000;  // more than are kept until somebody asks
+  for (std::size_t i = 0; i < many; ++i) device.fill_zero(buffer);
+  device.end_timeline();
+  const Seen seen = in_lane(timeline::stop(), "OpenCL queue");
+  ASSERT_EQ(seen.spans.size(), many);
+  for (std::size_t i = 1; i < many; ++i)
+    EXPECT_GE(seen.spans[i].begin_ns, seen.spans[i - 1].end_ns);
+}
+
+TEST_F(ProfileTest, ADeviceOpenedBeforeRecordsNothing) {
+  Device device(testing::test_device_index());
+  timeline::start({1, 1});
+  timeline::enter_step(1);
+  device.allocate_zeroed(64);
+  device.end_timeline();
+  EXPECT_THAT(timeline::stop().spans, IsEmpty());
+}
+
+}  // namespace
+}  // namespace dovetail::opencl
