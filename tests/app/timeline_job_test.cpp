@@ -1,6 +1,7 @@
 // The timeline of a whole job: two GPU ranks that train, an FPGA rank that scores, in one trace.
 #include <gmock/gmock.h>
 
+#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -250,6 +251,36 @@ TEST_F(TimelineJob, TheCardsKernelsAreThoseOfTheFirstEvaluationBehindTheWindow) 
   EXPECT_GE(phases["evaluate"], 2);
   EXPECT_GE(phases["idle"], 1);
   EXPECT_FALSE(trace_->of(2, "copy").empty());
+}
+
+TEST_F(TimelineJob, AnotherHostsClockIsToldInTheLeads) {
+  // A time namespace stands for another host: rank 1's steady clock is 5,000 s ahead.
+  const std::string elsewhere = "unshare --time --monotonic 5000 --fork";
+  if (std::system((elsewhere + " true 2>/dev/null").c_str()) != 0)
+    GTEST_SKIP() << "this system makes no time namespaces here";
+  const fs::path out = folder() / "apart.json";
+  const FinishedRun run = train(
+      "apart", {"--model", "mlp", "--batch", "20", "--epochs", "1", "--timeline", out},
+      {"sh", "-c",
+       fmt::format("[ \"$OMPI_COMM_WORLD_RANK\" = 1 ] || exec \"$@\"; exec {} \"$@\"", elsewhere),
+       "sh"});
+  ASSERT_EQ(run.outcome.exit_code, 0) << run.outcome.text();
+  const Trace trace(Json::parse(read_file(out)));
+  const Json& clock = trace.about.at("clocks").at(1);
+  double tolerance_us = 1;
+  for (const std::size_t i : {0u, 1u}) {
+    const double uncertainty_ns = clock.at("uncertainty_ns").at(i);
+    EXPECT_NEAR(clock.at("offset_ns").at(i).get<double>(), -5000e9, uncertainty_ns + 1000);
+    tolerance_us = std::max(tolerance_us, 1 + 1e-3 * uncertainty_ns);
+  }
+  // In each step each rank waits for what the other one brings.
+  const std::vector<Span> lead = trace.of(0, "step"), other = trace.of(1, "step");
+  ASSERT_EQ(lead.size(), 30u);
+  ASSERT_EQ(other.size(), lead.size());
+  for (std::size_t step = 0; step < lead.size(); ++step) {
+    EXPECT_LE(lead[step].begin, other[step].end + tolerance_us) << step;
+    EXPECT_LE(other[step].begin, lead[step].end + tolerance_us) << step;
+  }
 }
 
 }  // namespace
