@@ -206,6 +206,19 @@ std::vector<float> Plan::infer(std::span<const std::uint8_t> images, std::size_t
 }
 
 Plan::Ranges Plan::output_ranges(std::span<const std::uint8_t> images, std::size_t count) {
+  if (options_.fuse_pools) {
+    if (!unfused_) {
+      unfused_ = std::make_unique<Plan>(device_, model_, input_,
+                                        PlanOptions{.batch = options_.batch,
+                                                    .variant = options_.variant,
+                                                    .format = options_.format,
+                                                    .tuner = options_.tuner,
+                                                    .fuse_pools = false});
+    }
+    unfused_->load_parameters(parameters());
+    unfused_->load_statistics(running_);
+    return unfused_->output_ranges(images, count);
+  }
   Ranges ranges;
   ranges.layers.assign(model_.layers().size(), 0.0f);
   ranges.histograms.resize(model_.layers().size());
