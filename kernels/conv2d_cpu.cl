@@ -8,51 +8,7 @@
 //   X_ORIGIN                 where the window of output pixel (0, 0) begins.
 // The stride-1 input gradient is the forward convolution of dy with the turned weights, so it is
 // `correlate_masked` of this file built with the geometry of dy as X and that of dx as Y.
-//
-// Accumulators stay in registers only if their arrays vanish: loops over them are unrolled, and
-// functions that take them are always inlined (without that the compiler keeps them in memory, at
-// 41 % of the speed).
-
-#ifndef TILE_ROWS
-#error "built by ops/conv2d.cpp with the geometry of one layer"
-#endif
-
-#define INLINE inline __attribute__((always_inline))
-
-enum {
-  lanes = 16,
-  tile_channels = VECTORS * lanes,
-  pixels = TILE_ROWS * TILE_COLUMNS,
-  // A window is `runs` stretches of `run` floats: whole kernel rows where nothing pads the
-  // channels.
-  runs_per_row = X_PIXEL == X_CHANNELS ? 1 : KERNEL,
-  runs = KERNEL * runs_per_row,
-  run = KERNEL / runs_per_row * X_CHANNELS,
-  depth = KERNEL * KERNEL * X_CHANNELS,  // = runs * run: the rows of the weight matrix
-};
-
-INLINE int run_offset(int index) {
-  return index / runs_per_row * X_ROW + index % runs_per_row * X_PIXEL;
-}
-
-// Where a tile begins: the last one is moved back over its neighbour rather than cut.
-INLINE int tile_start(int tile, int size, int extent) {
-  return min(tile * size, extent - size);
-}
-
-// panels[tile][depth][tile_channels] from weight[depth][Y_PIXEL], so that the inner loop reads one
-// stream.
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pack(
-    __global const float* restrict weight, __global float* restrict panels) {
-  const int tile = get_global_id(0);
-  const int tap = get_global_id(1);
-  for (int row = tap * X_CHANNELS; row < (tap + 1) * X_CHANNELS; ++row) {
-    for (int v = 0; v < VECTORS; ++v) {
-      const float16 values = vload16(tile * VECTORS + v, weight + row * Y_PIXEL);
-      vstore16(values, v, panels + (tile * depth + row) * tile_channels);
-    }
-  }
-}
+#include "conv2d_cpu_tile.clh"
 
 // The same for the input gradient, from weight[tap][Y_CHANNELS][X_PIXEL]: turned by 180 degrees and
 // transposed.
@@ -67,26 +23,6 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pack_turned(
     for (int row = 0; row < X_CHANNELS; ++row) {
       panel[row * tile_channels + column] =
           channel < Y_CHANNELS ? source[channel * X_PIXEL + row] : 0.0f;
-    }
-  }
-}
-
-// sum[pixel][vector] += window * panel, for the tile of output pixels whose first window begins at
-// x.
-INLINE void accumulate(__global const float* x, __global const float* panel,
-                       float16 sum[pixels][VECTORS]) {
-  for (int r = 0; r < runs; ++r) {
-    __global const float* stretch = x + run_offset(r);
-    for (int e = 0; e < run; ++e, panel += tile_channels) {
-      float16 weight[VECTORS];
-#pragma unroll
-      for (int v = 0; v < VECTORS; ++v) weight[v] = vload16(v, panel);
-#pragma unroll
-      for (int p = 0; p < pixels; ++p) {
-        const int offset = (p / TILE_COLUMNS * X_ROW + p % TILE_COLUMNS * X_PIXEL) * STRIDE;
-#pragma unroll
-        for (int v = 0; v < VECTORS; ++v) sum[p][v] += stretch[offset + e] * weight[v];
-      }
     }
   }
 }

@@ -1,5 +1,6 @@
 # Writes OUTPUT, a C++ header, from the OpenCL files in FILES.
-# Each file becomes `inline const Source <name>` and a namespace `<name>_` with an Entry per `__kernel`.
+# Each file becomes `inline const Source <name>` and a namespace `<name>_` with an Entry per `__kernel`. The text of a .clh
+# file beside it stands where a line `#include "file.clh"` names it.
 set(text "// Made from kernels/*.cl by kernels/embed.cmake; do not edit.\n#pragma once\n\n#include <string_view>\n\n")
 string(APPEND text "namespace dovetail::kernels {\n\n")
 string(APPEND text "struct Source {\n  std::string_view name;\n  std::string_view text;\n};\n\n")
@@ -8,7 +9,14 @@ set(digests "")
 foreach(path IN LISTS FILES)
   get_filename_component(name ${path} NAME_WE)
   file(READ ${path} source)
-  file(SHA256 ${path} digest)
+  get_filename_component(folder ${path} DIRECTORY)
+  string(REGEX MATCHALL "#include \"[a-z0-9_]+\\.clh\"" includes "${source}")
+  foreach(include IN LISTS includes)
+    string(REGEX REPLACE "#include \"(.*)\"" "\\1" included "${include}")
+    file(READ ${folder}/${included} shared)
+    string(REPLACE "${include}" "${shared}" source "${source}")
+  endforeach()
+  string(SHA256 digest "${source}")
   string(APPEND digests ${digest})
   # A string literal holds at most 64 KiB portably: cut the text into pieces that the compiler joins.
   string(APPEND text "inline constexpr Source ${name}{\"${name}\",")

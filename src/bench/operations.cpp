@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "ops/conv2d.hpp"
+#include "ops/conv2d_pool.hpp"
 #include "ops/matmul.hpp"
 #include "support/error.hpp"
 #include "support/random.hpp"
@@ -118,7 +119,8 @@ void run_convs(opencl::Device& device, Variant variant, const std::vector<ConvSh
     const double images = static_cast<double>(area(extent, extent)) * shape.batch;
     const double operations = 2.0 * static_cast<double>(taps) * shape.in * shape.out * images;
     const double bytes = 4.0 * (images * (shape.in + shape.out) + static_cast<double>(weights));
-    const auto add = [&](const char* direction, const std::function<void()>& call) {
+    const auto add = [&](const char* direction, const std::function<void()>& call,
+                         double share = 1) {
       report.add({fmt::format("conv {0}x{0} {1}->{2} on {3}x{3}, batch {4} {5}", shape.kernel,
                               shape.in, shape.out, extent, shape.batch, direction),
                   {{"kernel", shape.kernel},
@@ -127,7 +129,7 @@ void run_convs(opencl::Device& device, Variant variant, const std::vector<ConvSh
                    {"extent", extent},
                    {"batch", shape.batch},
                    {"direction", direction}},
-                  operations,
+                  operations * share,
                   bytes,
                   measure(device, call)});
     };
@@ -135,6 +137,20 @@ void run_convs(opencl::Device& device, Variant variant, const std::vector<ConvSh
     if (hidden)
       add("input gradient", [&] { conv.input_gradient(y, weight, x, dx, shape.batch, true); });
     add("weight gradient", [&] { conv.weight_gradient(x, y, dweight, bias, shape.batch); });
+    const Conv2dPoolShape pooled{in, feature_map(shape.batch, extent / 2, extent / 2, shape.out),
+                                 shape.kernel, 1, halo};
+    if (variant != Variant::cpu || !Conv2dPool::fits(pooled)) continue;
+    // The gradients of the padded ones multiply with the maxima alone, one pixel of four.
+    Conv2dPool with_pool(device, pooled, true);
+    add("with max-pool, forward",
+        [&] { with_pool.forward(x, weight, bias, result, shape.batch, true); });
+    if (hidden)
+      add(
+          "with max-pool, input gradient",
+          [&] { with_pool.input_gradient(y, weight, x, dx, shape.batch, true); }, 0.25);
+    add(
+        "with max-pool, weight gradient",
+        [&] { with_pool.weight_gradient(x, y, dweight, bias, shape.batch); }, hidden ? 0.25 : 1);
   }
 }
 

@@ -2,12 +2,62 @@
 #include "ops/conv2d_tiles.hpp"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "support/error.hpp"
 #include "support/text.hpp"
 
 namespace dovetail {
 namespace conv_tiles {
+
+void validate(const Conv2dShape& shape) {
+  const auto extent = [&](int input) {
+    return (input + 2 * shape.padding - shape.kernel) / shape.stride + 1;
+  };
+  const auto refuse = [](const std::string& problem) { throw Error("convolution: " + problem); };
+  if (shape.kernel < 1 || shape.stride < 1 || shape.padding < 0) {
+    refuse(
+        fmt::format("kernel {}, stride {}, padding {}", shape.kernel, shape.stride, shape.padding));
+  }
+  if (shape.input.height + 2 * shape.padding < shape.kernel ||
+      shape.input.width + 2 * shape.padding < shape.kernel) {
+    refuse(fmt::format("a kernel of {} is larger than the input", shape.kernel));
+  }
+  if (shape.output.height != extent(shape.input.height) ||
+      shape.output.width != extent(shape.input.width)) {
+    refuse(fmt::format("the output should be {} × {}, not {} × {}", extent(shape.input.height),
+                       extent(shape.input.width), shape.output.height, shape.output.width));
+  }
+  if (shape.input.halo < shape.padding) {
+    refuse(fmt::format("padding {} exceeds the input's halo {}", shape.padding, shape.input.halo));
+  }
+  if (shape.output.channel_stride % channel_lanes != 0)
+    refuse("the output's channels are not padded");
+}
+
+Definitions geometry(const Conv2dShape& shape) {
+  const auto interior = [](const Layout& map, int halo) {
+    return halo * (map.row_stride() + map.channel_stride);
+  };
+  Definitions all = {
+      fmt::format("KERNEL={}", shape.kernel), fmt::format("STRIDE={}", shape.stride),
+      fmt::format("PADDING={}", shape.padding),
+      fmt::format("X_ORIGIN={}", interior(shape.input, shape.input.halo - shape.padding))};
+  const std::array<std::pair<char, const Layout*>, 2> maps = {
+      {{'X', &shape.input}, {'Y', &shape.output}}};
+  for (const auto& [letter, map] : maps) {
+    all.push_back(fmt::format("{}_PIXEL={}", letter, map->channel_stride));
+    all.push_back(fmt::format("{}_ROW={}", letter, map->row_stride()));
+    all.push_back(fmt::format("{}_IMAGE={}", letter, map->image_stride()));
+    all.push_back(fmt::format("{}_HEIGHT={}", letter, map->height));
+    all.push_back(fmt::format("{}_WIDTH={}", letter, map->width));
+    all.push_back(fmt::format("{}_CHANNELS={}", letter, map->channels));
+    all.push_back(fmt::format("{}_INTERIOR={}", letter, interior(*map, map->halo)));
+  }
+  return all;
+}
+
 namespace {
 
 // ---- CPU: what one work-item keeps in its 32 vector registers ----

@@ -24,6 +24,11 @@ inline int depth(const Conv2dShape& shape) {
   return shape.kernel * shape.kernel * shape.input.channels;
 }
 
+/// Throws Error where the shape breaks what Conv2dShape says.
+void validate(const Conv2dShape& shape);
+/// The geometry of its feature maps, as the kernels read it.
+Definitions geometry(const Conv2dShape& shape);
+
 /// The convolution that computes the input gradient of a stride-1 convolution from dy.
 Conv2dShape turned(const Conv2dShape& shape);
 /// Whether the input gradient is that convolution on CPUs.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ops/conv2d_pool.hpp"
 #include "support/error.hpp"
 
 namespace dovetail::plan {
@@ -23,13 +24,36 @@ bool is_elementwise(const PlacedLayer& placed) {
          is<layer::Dropout>(placed) || is<layer::BatchNorm>(placed);
 }
 
-std::vector<Step> fuse(const Model& model) {
+/// Whether one pass can do the convolution `layer` and the pool that ends `last`.
+bool takes_pool(const Model& model, std::size_t layer, std::size_t last) {
+  const PlacedLayer &placed = model.layers()[layer], &behind = model.layers()[last];
+  const auto* conv = std::get_if<layer::Conv2d>(&placed.layer);
+  const auto* pool = std::get_if<layer::MaxPool>(&behind.layer);
+  if (!conv || !pool || pool->kernel != pool->stride) return false;
+  // Behind a ReLU it is the reader of the pooled map that masks the gradient: a loss does not, nor
+  // does a quantised activation.
+  if (last + 1 == model.layers().size() || is<layer::QuantisedActivation>(model.layers()[last + 1]))
+    return false;
+  const auto& map = layer == 0 ? input_map : feature_map;
+  return Conv2dPool::fits({
+      .input = map(1, placed.in.height, placed.in.width, placed.in.channels, conv->padding),
+      .output = feature_map(1, behind.out.height, behind.out.width, behind.out.channels),
+      .kernel = conv->kernel,
+      .stride = conv->stride,
+      .padding = conv->padding,
+      .pool = pool->kernel,
+  });
+}
+
+std::vector<Step> fuse(const Model& model, const Fusion& fusion) {
   const auto& layers = model.layers();
   std::vector<Step> steps;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     Step step{.layer = i};
     step.relu = takes_relu(layers[i]) && i + 2 < layers.size() && is<layer::Relu>(layers[i + 1]);
-    if (step.relu) ++i;
+    const std::size_t next = step.last_layer() + 1;
+    step.pool = fusion.pools && next < layers.size() && takes_pool(model, i, next);
+    i = step.last_layer();
     steps.push_back(step);
   }
   return steps;
@@ -43,9 +67,10 @@ std::vector<int> halos_of(const Model& model, const std::vector<Step>& steps) {
     const auto* conv = std::get_if<layer::Conv2d>(&layers[steps[i].layer].layer);
     if (!conv) continue;
     halos[i] = std::max(halos[i], conv->padding);
-    // The first step's input needs no gradient, so its output needs no border for one.
-    const bool propagates = i > 0;
-    if (propagates && conv->stride == 1)
+    // The first step's input needs no gradient, so its output needs no border for one; nor does a
+    // pooled one.
+    const bool gathers = i > 0 && !steps[i].pool;
+    if (gathers && conv->stride == 1)
       halos[i + 1] = std::max(halos[i + 1], conv->kernel - 1 - conv->padding);
   }
   const auto join = [&](std::size_t i) {
@@ -59,14 +84,14 @@ std::vector<int> halos_of(const Model& model, const std::vector<Step>& steps) {
 
 }  // namespace
 
-Lowered lower(const Model& model, int batch) {
+Lowered lower(const Model& model, int batch, const Fusion& fusion) {
   const auto& layers = model.layers();
   if (!is<layer::Conv2d>(layers.front()) && !is<layer::Dense>(layers.front())) {
     throw UsageError(
         fmt::format("model {} must begin with a convolution or a dense layer", model.name()));
   }
   Lowered lowered;
-  const std::vector<Step> fused = fuse(model);
+  const std::vector<Step> fused = fuse(model, fusion);
   const std::vector<int> halos = halos_of(model, fused);
   const FeatureShape& input = model.input();
   lowered.layouts.push_back(input_map(batch, input.height, input.width, input.channels, halos[0]));
@@ -80,8 +105,9 @@ Lowered lower(const Model& model, int batch) {
       lowered.layouts.push_back(feature_map(batch, from.height, from.width, from.channels));
     }
     lowered.steps.push_back(fused[i]);
+    const FeatureShape& out = layers[fused[i].last_layer()].out;
     lowered.layouts.push_back(
-        feature_map(batch, placed.out.height, placed.out.width, placed.out.channels, halos[i + 1]));
+        feature_map(batch, out.height, out.width, out.channels, halos[i + 1]));
   }
   return lowered;
 }

@@ -9,13 +9,14 @@
 
 namespace dovetail::plan {
 
-/// A model layer, perhaps with the ReLU behind it; or the identity that strips a halo before a
-/// dense layer.
+/// A model layer, perhaps with the ReLU and the max-pool behind it; or the identity that strips a
+/// halo before a dense layer.
 struct Step {
   std::size_t layer = 0;  // index into Model::layers()
   bool relu = false;
+  bool pool = false;
   bool strip_halo = false;
-  std::size_t last_layer() const { return layer + (relu ? 1 : 0); }
+  std::size_t last_layer() const { return layer + (relu ? 1 : 0) + (pool ? 1 : 0); }
 };
 
 struct Lowered {
@@ -23,10 +24,15 @@ struct Lowered {
   std::vector<Layout> layouts;  // steps.size() + 1: layouts[i] is the input of step i
 };
 
+/// What is fused beside ReLUs.
+struct Fusion {
+  bool pools = false;  // max-pools into the convolutions before them, where Conv2dPool fits
+};
+
 /// Fuses a ReLU into the convolution, dense layer or batch norm before it, unless it is the model's
 /// last layer, and gives each feature map the halo that its consumer's padding and its producer's
 /// input gradient need. Throws UsageError when the model does not begin with a convolution or a
 /// dense layer.
-Lowered lower(const Model& model, int batch);
+Lowered lower(const Model& model, int batch, const Fusion& fusion = {});
 
 }  // namespace dovetail::plan

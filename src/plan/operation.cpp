@@ -41,6 +41,27 @@ void ConvOperation::backward(const Pass& pass, bool propagate) {
   }
 }
 
+ConvPoolOperation::ConvPoolOperation(Edge& in, Edge& out, std::size_t last_layer,
+                                     std::unique_ptr<Conv2dPool> conv, OperationWeight weight,
+                                     DeviceParameter bias)
+    : Operation(in, out, last_layer),
+      conv_(std::move(conv)),
+      weight_(std::move(weight)),
+      bias_(std::move(bias)) {}
+
+void ConvPoolOperation::forward(const Pass& pass) {
+  conv_->forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
+}
+
+void ConvPoolOperation::backward(const Pass& pass, bool propagate) {
+  conv_->weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
+  weight_.finish_gradient();
+  if (propagate) {
+    conv_->input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.batch,
+                          in_.rectified);
+  }
+}
+
 DenseOperation::DenseOperation(Edge& in, Edge& out, std::size_t last_layer, DenseProducts products,
                                OperationWeight weight, DeviceParameter bias)
     : Operation(in, out, last_layer),

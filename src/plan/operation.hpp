@@ -10,6 +10,7 @@
 #include "ops/activation.hpp"
 #include "ops/batch_norm.hpp"
 #include "ops/conv2d.hpp"
+#include "ops/conv2d_pool.hpp"
 #include "ops/fake_quantise.hpp"
 #include "ops/matmul.hpp"
 #include "ops/pool2d.hpp"
@@ -101,6 +102,21 @@ class ConvOperation : public Operation {
 
  private:
   std::unique_ptr<Conv2d> conv_;
+  OperationWeight weight_;
+  DeviceParameter bias_;
+};
+
+/// Convolution, bias, perhaps ReLU, and max-pool.
+class ConvPoolOperation : public Operation {
+ public:
+  ConvPoolOperation(Edge& in, Edge& out, std::size_t last_layer, std::unique_ptr<Conv2dPool> conv,
+                    OperationWeight weight, DeviceParameter bias);
+  void forward(const Pass& pass) override;
+  void backward(const Pass& pass, bool propagate) override;
+  bool emulates_format() const override { return conv_->emulates_format(); }
+
+ private:
+  std::unique_ptr<Conv2dPool> conv_;
   OperationWeight weight_;
   DeviceParameter bias_;
 };

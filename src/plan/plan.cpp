@@ -206,6 +206,20 @@ std::vector<float> Plan::infer(std::span<const std::uint8_t> images, std::size_t
 }
 
 Plan::Ranges Plan::output_ranges(std::span<const std::uint8_t> images, std::size_t count) {
+  const std::vector<plan::Step> steps = lower(device_, model_, options_).steps;
+  if (std::any_of(steps.begin(), steps.end(), [](const plan::Step& step) { return step.pool; })) {
+    // Calibration wants to see what went into the pools, too.
+    if (!unfused_) {
+      unfused_ = std::make_unique<Plan>(device_, model_, input_,
+                                        PlanOptions{.batch = options_.batch,
+                                                    .variant = options_.variant,
+                                                    .format = options_.format,
+                                                    .fuse_pools = false});
+    }
+    unfused_->load_parameters(parameters());
+    unfused_->load_statistics(running_);
+    return unfused_->output_ranges(images, count);
+  }
   Ranges ranges;
   ranges.layers.assign(model_.layers().size(), 0.0f);
   ranges.histograms.resize(model_.layers().size());

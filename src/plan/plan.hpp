@@ -47,6 +47,9 @@ struct PlanOptions {
   std::size_t bucket_bytes = 0;                   // of gradients that are handed over; 0: all
   /// Memory for the host's side of the reduction, as of HostedBuffer; Plan::reduction_elements.
   std::span<float> reduction_memory{};
+  /// On CPU devices a max-pool runs within the convolution before it, whose own output is then
+  /// nowhere.
+  bool fuse_pools = true;
   /// How the reduction goes there; by default the device's way.
   std::optional<opencl::HostedBuffer::Way> reduction_way{};
 };
@@ -193,7 +196,8 @@ class Plan {
   /// Logits [count, classes] of `images`, uint8 [count, channels, height, width], any count.
   std::vector<float> infer(std::span<const std::uint8_t> images, std::size_t count);
   /// Largest |value| that each fused operation put out for these images, by the index of its last
-  /// model layer, and that of the normalised input. Layers that were fused into a later one hold 0.
+  /// model layer, and that of the normalised input. Layers that were fused into a later one hold 0;
+  /// here pools are not.
   struct Ranges {
     float input = 0;
     std::vector<float> layers;
@@ -227,6 +231,8 @@ class Plan {
 
   Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
        const PlanOptions& options, const plan::Lowered& lowered);
+  static plan::Lowered lower(const opencl::Device& device, const Model& model,
+                             const PlanOptions& options);
   void make_edges(const plan::Lowered& lowered);
   static plan::Arena arena_of(std::size_t alignment, const Model& model,
                               const plan::Lowered& lowered);
@@ -286,6 +292,8 @@ class Plan {
   Model model_;
   PlanOptions options_;
   Variant variant_;
+  InputStatistics input_;
+  std::unique_ptr<Plan> unfused_;  // made when output_ranges first needs one
 
   plan::Arena arena_;
   std::size_t reduction_elements_ = 0;

@@ -22,13 +22,14 @@ std::string Plan::set_capacity(std::size_t samples) {
 void Plan::lower_again() {
   device_.finish();
   // The old memory goes before the new one comes.
+  unfused_.reset();
   operations_.clear();
   edges_.clear();
   inputs_.clear();
   steps_.clear();
   cross_entropy_.reset();
   squared_error_.reset();
-  const plan::Lowered lowered = plan::lower(model_, options_.batch);
+  const plan::Lowered lowered = lower(device_, model_, options_);
   normalise_.set_capacity(options_.batch);
   make_edges(lowered);
   make_operations(lowered);

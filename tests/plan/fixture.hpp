@@ -54,6 +54,18 @@ inline Model small_cnn() {
                 layer::Dense{.out = 24}, layer::Relu{}, layer::Dense{.out = 10}});
 }
 
+/// Max-pools behind convolutions, with and without a ReLU between: windows that touch, of two
+/// sizes, leave edges over; others overlap.
+inline Model pooled_model() {
+  return Model("pooled", {3, 19, 17},
+               {layer::Conv2d{.out = 18, .padding = 1}, layer::Relu{}, layer::MaxPool{},
+                layer::Conv2d{.out = 9, .kernel = 2, .padding = 1}, layer::MaxPool{},
+                layer::Conv2d{.out = 20, .stride = 1, .padding = 1}, layer::Relu{},
+                layer::MaxPool{.kernel = 3, .stride = 1}, layer::Conv2d{.out = 16, .padding = 2},
+                layer::Relu{}, layer::MaxPool{.kernel = 3, .stride = 3},
+                layer::Dropout{.probability = 0}, layer::Dense{.out = 5}});
+}
+
 /// Batch norms on vectors and on maps, behind layers without bias.
 inline Model normalised_model() {
   return Model("normalised", {2, 8, 7},

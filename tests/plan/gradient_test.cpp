@@ -72,6 +72,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"mixed_gpu", Variant::gpu, LossKind::cross_entropy, mixed_model},
         Case{"normalised_cpu", Variant::cpu, LossKind::cross_entropy, normalised_model},
         Case{"normalised_gpu", Variant::gpu, LossKind::cross_entropy, normalised_model},
+        Case{"pooled_cpu", Variant::cpu, LossKind::cross_entropy, pooled_model},
+        Case{"pooled_gpu", Variant::gpu, LossKind::cross_entropy, pooled_model},
         Case{"small_cpu_mse", Variant::cpu, LossKind::mean_squared_error, small_cnn},
         Case{"small_gpu_mse", Variant::gpu, LossKind::mean_squared_error, small_cnn}),
     [](const auto& instance) { return std::string(instance.param.name); });

@@ -54,6 +54,31 @@ TEST(Lowering, ElementwiseLayersShareTheirNeighboursBorders) {
   EXPECT_EQ(lowered.layouts[3].halo, 2);
 }
 
+TEST(Lowering, FusesPoolsWhoseReadersMaskTheGradient) {
+  const Lowered lowered = lower(make_model("cnn", {1, 28, 28}, 10), 4, {.pools = true});
+  ASSERT_EQ(lowered.steps.size(), 4u);  // conv and pool, conv and pool, dense, dense
+  EXPECT_TRUE(lowered.steps[0].relu && lowered.steps[0].pool);
+  EXPECT_EQ(lowered.steps[0].last_layer(), 2u);
+  EXPECT_FALSE(lowered.steps[2].pool);
+  std::vector<int> halos;
+  for (const Layout& layout : lowered.layouts) halos.push_back(layout.halo);
+  // The second convolution's gradient is scattered: its output needs no border.
+  EXPECT_EQ(halos, (std::vector<int>{1, 1, 0, 0, 0}));
+  EXPECT_EQ(lowered.layouts[1].height, 14);
+
+  const auto pools = [](std::vector<Layer> behind) {
+    std::vector<Layer> layers{Conv2d{.out = 4, .padding = 1}};
+    layers.insert(layers.end(), behind.begin(), behind.end());
+    return lower(Model("m", {1, 6, 6}, layers), 1, {.pools = true}).steps.front().pool;
+  };
+  EXPECT_TRUE(pools({MaxPool{}, Dense{.out = 3}}));
+  EXPECT_TRUE(pools({Relu{}, MaxPool{}, Dense{.out = 3}}));
+  EXPECT_FALSE(pools({Relu{}, MaxPool{}}));  // the loss does not mask
+  EXPECT_FALSE(pools({BatchNorm{}, MaxPool{}, Dense{.out = 3}}));
+  EXPECT_FALSE(pools({MaxPool{.kernel = 3, .stride = 2}, Dense{.out = 3}}));  // they overlap
+  EXPECT_FALSE(pools({AveragePool{}, Dense{.out = 3}}));
+}
+
 TEST(Lowering, RefusesAModelThatBeginsElsewhere) {
   EXPECT_THROW(lower(Model("m", {1, 6, 6}, {MaxPool{}, Dense{.out = 3}}), 1), UsageError);
 }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "plan/fixture.hpp"
 #include "plan/plan.hpp"
@@ -129,6 +130,27 @@ TEST(PlanTraining, OptimizerStateSurvivesSavingAndLoading) {
   const auto expected = plan.parameters(), actual = copy.parameters();
   for (std::size_t i = 0; i < expected.size(); ++i)
     EXPECT_EQ(actual[i].value.values, expected[i].value.values);
+}
+
+TEST(PlanTraining, FusedPoolsGiveTheSameLogitsAndGradients) {
+  const Model model = pooled_model();
+  const RandomBatch batch = random_batch(model, samples, std::random_device{}());
+  std::vector<float> logits[2], gradients[2];
+  for (const bool fused : {false, true}) {
+    Plan plan(test_device(), model, statistics_for(model),
+              {.batch = 8, .training = true, .variant = Variant::cpu, .fuse_pools = fused});
+    plan.load_parameters(model.initial_parameters(1));
+    logits[fused] = plan.infer(batch.images, samples);
+    gradients[fused] = plan.gradients(reduction_of(plan, batch, 0, samples));
+  }
+  EXPECT_EQ(logits[0], logits[1]);
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < gradients[0].size(); ++i) {
+    const double d = static_cast<double>(gradients[0][i]) - static_cast<double>(gradients[1][i]);
+    difference += d * d;
+    norm += static_cast<double>(gradients[0][i]) * static_cast<double>(gradients[0][i]);
+  }
+  EXPECT_LT(std::sqrt(difference / norm), 1e-6);
 }
 
 TEST(PlanTraining, RefusesMoreSamplesThanItsBatch) {

@@ -194,7 +194,7 @@ TEST_F(TunerTest, ATunedPlanComputesTheSameGradients) {
   const RandomBatch batch = random_batch(model, 8, 3);
   const auto gradients = [&](Tuner* tuner) {
     Plan plan(host_.device, model, statistics_for(model),
-              {.batch = 8, .training = true, .tuner = tuner});
+              {.batch = 8, .training = true, .tuner = tuner, .fuse_pools = false});
     plan.load_parameters(model.initial_parameters(1));
     plan.enqueue_gradients(batch.images, batch.labels, 0);
     return plan.gradients(plan.map_reduction().as<float>());

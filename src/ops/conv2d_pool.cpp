@@ -1,0 +1,217 @@
+// Cuts a convolution with a max-pool behind it into tiles and launches the kernels.
+#include "ops/conv2d_pool.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "ops/conv2d_tiles.hpp"
+#include "ops/lines.hpp"
+#include "support/error.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+
+using namespace conv_tiles;
+
+namespace {
+
+constexpr int vector_bytes = channel_lanes * 4;
+constexpr int most_sums = 27;             // vectors that the gradients' kernels keep in registers
+constexpr int most_scratch = 256 << 10;   // bytes: a part of the second-level cache
+constexpr int cached_scratch = 16 << 10;  // half of the first-level cache
+constexpr int cached_input = 20 << 10;    // most of it: nothing else is written
+constexpr int places_that_a_byte_holds = 256;
+
+bool is_padded(const Layout& map) {
+  return map.channel_stride % channel_lanes == 0;
+}
+
+/// The convolution alone, with the output that is not stored.
+Conv2dShape convolution(const Conv2dPoolShape& shape) {
+  const auto extent = [&](int input) {
+    return (input + 2 * shape.padding - shape.kernel) / shape.stride + 1;
+  };
+  Layout output = shape.output;
+  output.height = extent(shape.input.height);
+  output.width = extent(shape.input.width);
+  return {shape.input, output, shape.kernel, shape.stride, shape.padding};
+}
+
+/// The same, to the pooled map: its geometry is the kernels'.
+Conv2dShape stored(const Conv2dPoolShape& shape) {
+  return {shape.input, shape.output, shape.kernel, shape.stride, shape.padding};
+}
+
+/// The rows of the convolution's output that make one row of the pool's.
+Conv2dShape strip(const Conv2dPoolShape& shape) {
+  Conv2dShape rows = convolution(shape);
+  rows.output.height = shape.pool;
+  rows.output.width = shape.output.width * shape.pool;
+  return rows;
+}
+
+int area_row_bytes(const Conv2dPoolShape& shape, int vectors) {
+  return (shape.input.width + 2 * shape.padding) * vectors * vector_bytes;
+}
+
+/// Vectors of input channels that the gradients go through at a time; 0 where none fit.
+int block_vectors(const Conv2dPoolShape& shape) {
+  const int all = shape.input.channel_stride / channel_lanes;
+  const int rows = shape.input.height + 2 * shape.padding;
+  for (int vectors = std::min(all, most_sums / (shape.kernel * shape.kernel)); vectors > 0;
+       --vectors) {
+    if (all % vectors == 0 && rows * area_row_bytes(shape, vectors) <= most_scratch) return vectors;
+  }
+  return 0;
+}
+
+/// As many rows of pooled pixels as reach no more than `bytes` of rows of the input.
+int band(const Conv2dPoolShape& shape, int vectors, int bytes) {
+  const int rows = bytes / area_row_bytes(shape, vectors);
+  const int reach = (shape.pool - 1) * shape.stride + shape.kernel;  // of one
+  return std::clamp((rows - reach) / (shape.pool * shape.stride) + 1, 1, shape.output.height);
+}
+
+void validate(const Conv2dPoolShape& shape) {
+  const Conv2dShape conv = convolution(shape);
+  conv_tiles::validate(conv);
+  if (shape.pool < 1 || shape.output.height != conv.output.height / shape.pool ||
+      shape.output.width != conv.output.width / shape.pool) {
+    throw Error(fmt::format("convolution: a pool of {0}x{0} makes no {1}x{2} of {3}x{4}",
+                            shape.pool, shape.output.height, shape.output.width, conv.output.height,
+                            conv.output.width));
+  }
+  if (!Conv2dPool::fits(shape)) {
+    throw Error(fmt::format("convolution: a kernel of {} with a pool of {} on {}x{} does not fit",
+                            shape.kernel, shape.pool, shape.input.height, shape.input.width));
+  }
+}
+
+}  // namespace
+
+bool Conv2dPool::fits(const Conv2dPoolShape& shape) {
+  if (shape.kernel < 1 || shape.pool < 2 || shape.pool * shape.pool > places_that_a_byte_holds)
+    return false;
+  if (shape.output.height < 1 || shape.output.width < 1) return false;
+  const int line_vectors =
+      shape.pool * shape.pool * shape.output.width * (shape.output.channel_stride / channel_lanes);
+  if (line_vectors * vector_bytes > most_scratch) return false;
+  return !is_padded(shape.input) || block_vectors(shape) > 0;
+}
+
+Conv2dPool::Conv2dPool(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
+                       ComputeFormat format)
+    : device_(device), shape_(shape), training_(training) {
+  validate(shape);
+  if (format != ComputeFormat::float32) rounding_.emplace(device, Variant::cpu, format);
+  build();
+}
+
+void Conv2dPool::build() {
+  const Layout& y = shape_.output;
+  const CpuTile tile = cpu_tile(convolution(shape_), ranked_tiles(strip(shape_)).front());
+  Definitions all = geometry(stored(shape_));
+  all.insert(all.end(),
+             {fmt::format("VECTORS={}", tile.vectors), fmt::format("TILE_ROWS={}", tile.rows),
+              fmt::format("TILE_COLUMNS={}", tile.columns), fmt::format("IMAGES={}", tile.images),
+              fmt::format("POOL={}", shape_.pool)});
+  const opencl::Program program = device_.build(kernels::conv2d_pool_cpu, all);
+  pack_ = program.kernel(kernels::conv2d_pool_cpu_::pack);
+  forward_ = program.kernel(kernels::conv2d_pool_cpu_::pooled_forward);
+  images_ = tile.images;
+  channel_tiles_ = y.channel_stride / (tile.vectors * channel_lanes);
+  std::size_t panel_floats = size(depth(stored(shape_)) * y.channel_stride);
+  places_ = device_.allocate(training_ ? size(y.batch * y.height) * size(y.width * y.channel_stride)
+                                       : 64);
+  if (training_) panel_floats = std::max(panel_floats, build_gradients(all, tile.vectors));
+  panels_ = device_.allocate(panel_floats * sizeof(float));
+}
+
+std::size_t Conv2dPool::build_gradients(std::vector<std::string> definitions, int tile_vectors) {
+  namespace entries = kernels::conv2d_pool_gradient_cpu_;
+  const Layout &x = shape_.input, &y = shape_.output;
+  const bool padded = is_padded(x);
+  const int vectors = padded ? block_vectors(shape_) : 1;
+  definitions.insert(definitions.end(),
+                     {fmt::format("BLOCK_VECTORS={}", vectors),
+                      fmt::format("BAND={}", band(shape_, vectors, cached_scratch)),
+                      fmt::format("SUMS_BAND={}", band(shape_, vectors, cached_input))});
+  for (std::string& definition : weight_tile(convolution(shape_), tile_vectors))
+    definitions.push_back(definition);
+  const opencl::Program program = device_.build(kernels::conv2d_pool_gradient_cpu, definitions);
+  weight_gradient_ =
+      program.kernel(padded ? entries::pooled_weight_gradient : entries::masked_weight_gradient);
+  sum_chunks_ = program.kernel(padded ? entries::sum_pooled_chunks : entries::sum_masked_chunks);
+  gradient_tiles_ = padded ? x.channel_stride / (vectors * channel_lanes) : channel_tiles_;
+  constexpr int wanted_groups = 16;
+  max_chunks_ = std::clamp(wanted_groups / gradient_tiles_, 1, x.batch);
+  const std::size_t taps = size(shape_.kernel * shape_.kernel);
+  const std::size_t rows = taps * size(padded ? x.channel_stride : x.channels);
+  partial_ =
+      device_.allocate(size(max_chunks_) * (rows + 1) * size(y.channel_stride) * sizeof(float));
+  if (!padded) return 0;
+  pack_by_channel_ = program.kernel(entries::pack_by_channel);
+  input_gradient_ = program.kernel(entries::pooled_input_gradient);
+  return rows * size(y.channels);
+}
+
+const opencl::Buffer& Conv2dPool::operand(const opencl::Buffer& source, const Layout& layout,
+                                          int batch, RoundOperand::Side side) {
+  if (!rounding_) return source;
+  return rounding_->round(source, size(batch) * size(layout.image_stride()), side);
+}
+
+const opencl::Buffer& Conv2dPool::operand(const opencl::Buffer& weight) {
+  if (!rounding_) return weight;
+  return rounding_->round(weight, size(depth(stored(shape_))) * size(shape_.output.channel_stride),
+                          RoundOperand::Side::right);
+}
+
+void Conv2dPool::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
+                         const opencl::Buffer& bias, const opencl::Buffer& y, int batch,
+                         bool relu) {
+  expect_batch(batch, shape_.output.batch);
+  const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
+  const std::size_t taps = size(shape_.kernel * shape_.kernel);
+  device_.launch(pack_, {{size(channel_tiles_), taps, 1}}, operand(weight), panels_);
+  const opencl::Range range{{size(quotient_up(batch, images_)), size(channel_tiles_), 1}};
+  device_.launch(forward_, range, left, panels_, bias, y, places_, std::int32_t{batch},
+                 std::int32_t{relu}, std::int32_t{training_});
+}
+
+void Conv2dPool::expect_gradients(int batch) const {
+  expect_batch(batch, shape_.output.batch);
+  if (!training_) throw Error("convolution: made without gradients");
+}
+
+void Conv2dPool::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
+                                const opencl::Buffer& x, const opencl::Buffer& dx, int batch,
+                                bool mask) {
+  expect_gradients(batch);
+  if (!input_gradient_)
+    throw Error("convolution: the gradient of an input whose channels are not padded");
+  const opencl::Buffer& left = operand(dy, shape_.output, batch, RoundOperand::Side::left);
+  const std::size_t taps = size(shape_.kernel * shape_.kernel);
+  const std::size_t outs = size(shape_.output.channel_stride / channel_lanes);
+  device_.launch(pack_by_channel_, {{taps, outs, 1}}, operand(weight), panels_);
+  device_.launch(input_gradient_, {{size(batch), size(gradient_tiles_), 1}}, left, places_, panels_,
+                 x, dx, std::int32_t{mask});
+}
+
+void Conv2dPool::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
+                                 const opencl::Buffer& dweight, const opencl::Buffer& dbias,
+                                 int batch) {
+  expect_gradients(batch);
+  const std::int32_t images = quotient_up(batch, max_chunks_);
+  const std::int32_t chunks = quotient_up(batch, images);
+  const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
+  const opencl::Buffer& right = operand(dy, shape_.output, batch, RoundOperand::Side::right);
+  device_.launch(weight_gradient_, {{size(gradient_tiles_), size(chunks), 1}}, left, right, dy,
+                 places_, partial_, std::int32_t{batch}, images);
+  const std::size_t units = size(shape_.kernel * shape_.kernel + 1);
+  const std::size_t outs =
+      is_padded(shape_.input) ? size(shape_.output.channel_stride / channel_lanes) : 1;
+  device_.launch(sum_chunks_, {{units, outs, 1}}, partial_, dweight, dbias, chunks);
+}
+
+}  // namespace dovetail
