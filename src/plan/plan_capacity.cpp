@@ -24,6 +24,7 @@ void Plan::lower_again() {
   // The old memory goes before the new one comes.
   unfused_.reset();
   operations_.clear();
+  names_.clear();
   edges_.clear();
   inputs_.clear();
   steps_.clear();
