@@ -20,19 +20,23 @@ void OperationWeight::finish_gradient() {
   if (quantiser_) quantiser_->backward(parameter_.value, parameter_.gradient);
 }
 
-ConvOperation::ConvOperation(Edge& in, Edge& out, std::size_t last_layer,
-                             std::unique_ptr<Conv2d> conv, OperationWeight weight,
-                             DeviceParameter bias)
+template <typename Convolution>
+ConvolutionOperation<Convolution>::ConvolutionOperation(Edge& in, Edge& out, std::size_t last_layer,
+                                                        std::unique_ptr<Convolution> conv,
+                                                        OperationWeight weight,
+                                                        DeviceParameter bias)
     : Operation(in, out, last_layer),
       conv_(std::move(conv)),
       weight_(std::move(weight)),
       bias_(std::move(bias)) {}
 
-void ConvOperation::forward(const Pass& pass) {
+template <typename Convolution>
+void ConvolutionOperation<Convolution>::forward(const Pass& pass) {
   conv_->forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
 }
 
-void ConvOperation::backward(const Pass& pass, bool propagate) {
+template <typename Convolution>
+void ConvolutionOperation<Convolution>::backward(const Pass& pass, bool propagate) {
   conv_->weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
   weight_.finish_gradient();
   if (propagate) {
@@ -41,26 +45,8 @@ void ConvOperation::backward(const Pass& pass, bool propagate) {
   }
 }
 
-ConvPoolOperation::ConvPoolOperation(Edge& in, Edge& out, std::size_t last_layer,
-                                     std::unique_ptr<Conv2dPool> conv, OperationWeight weight,
-                                     DeviceParameter bias)
-    : Operation(in, out, last_layer),
-      conv_(std::move(conv)),
-      weight_(std::move(weight)),
-      bias_(std::move(bias)) {}
-
-void ConvPoolOperation::forward(const Pass& pass) {
-  conv_->forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
-}
-
-void ConvPoolOperation::backward(const Pass& pass, bool propagate) {
-  conv_->weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
-  weight_.finish_gradient();
-  if (propagate) {
-    conv_->input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.batch,
-                          in_.rectified);
-  }
-}
+template class ConvolutionOperation<Conv2d>;
+template class ConvolutionOperation<Conv2dPool>;
 
 DenseOperation::DenseOperation(Edge& in, Edge& out, std::size_t last_layer, DenseProducts products,
                                OperationWeight weight, DeviceParameter bias)

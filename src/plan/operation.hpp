@@ -91,35 +91,25 @@ class OperationWeight {
   std::optional<WeightQuantiser> quantiser_;
 };
 
-/// Convolution, bias and perhaps ReLU.
-class ConvOperation : public Operation {
+/// Convolution, bias and perhaps ReLU, by a Conv2d; by a Conv2dPool also max-pool.
+template <typename Convolution>
+class ConvolutionOperation : public Operation {
  public:
-  ConvOperation(Edge& in, Edge& out, std::size_t last_layer, std::unique_ptr<Conv2d> conv,
-                OperationWeight weight, DeviceParameter bias);
+  ConvolutionOperation(Edge& in, Edge& out, std::size_t last_layer,
+                       std::unique_ptr<Convolution> conv, OperationWeight weight,
+                       DeviceParameter bias);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
   bool emulates_format() const override { return conv_->emulates_format(); }
 
  private:
-  std::unique_ptr<Conv2d> conv_;
+  std::unique_ptr<Convolution> conv_;
   OperationWeight weight_;
   DeviceParameter bias_;
 };
 
-/// Convolution, bias, perhaps ReLU, and max-pool.
-class ConvPoolOperation : public Operation {
- public:
-  ConvPoolOperation(Edge& in, Edge& out, std::size_t last_layer, std::unique_ptr<Conv2dPool> conv,
-                    OperationWeight weight, DeviceParameter bias);
-  void forward(const Pass& pass) override;
-  void backward(const Pass& pass, bool propagate) override;
-  bool emulates_format() const override { return conv_->emulates_format(); }
-
- private:
-  std::unique_ptr<Conv2dPool> conv_;
-  OperationWeight weight_;
-  DeviceParameter bias_;
-};
+using ConvOperation = ConvolutionOperation<Conv2d>;
+using ConvPoolOperation = ConvolutionOperation<Conv2dPool>;
 
 /// Fully connected layer, bias and perhaps ReLU.
 class DenseOperation : public Operation {
