@@ -25,17 +25,17 @@ bool is_elementwise(const PlacedLayer& placed) {
 }
 
 /// Whether one pass can do the convolution `layer` and the pool that ends `last`.
-bool takes_pool(const Model& model, std::size_t layer, std::size_t last) {
+bool takes_pool(const Model& model, std::size_t layer, std::size_t last, const Fusion& fusion) {
   const PlacedLayer &placed = model.layers()[layer], &behind = model.layers()[last];
   const auto* conv = std::get_if<layer::Conv2d>(&placed.layer);
   const auto* pool = std::get_if<layer::MaxPool>(&behind.layer);
-  if (!conv || !pool || pool->kernel != pool->stride) return false;
+  if (!fusion.fits_pool || !conv || !pool || pool->kernel != pool->stride) return false;
   // Behind a ReLU it is the reader of the pooled map that masks the gradient: a loss does not, nor
   // does a quantised activation.
   if (last + 1 == model.layers().size() || is<layer::QuantisedActivation>(model.layers()[last + 1]))
     return false;
   const auto& map = layer == 0 ? input_map : feature_map;
-  return Conv2dPool::fits({
+  return fusion.fits_pool({
       .input = map(1, placed.in.height, placed.in.width, placed.in.channels, conv->padding),
       .output = feature_map(1, behind.out.height, behind.out.width, behind.out.channels),
       .kernel = conv->kernel,
@@ -52,7 +52,7 @@ std::vector<Step> fuse(const Model& model, const Fusion& fusion) {
     Step step{.layer = i};
     step.relu = takes_relu(layers[i]) && i + 2 < layers.size() && is<layer::Relu>(layers[i + 1]);
     const std::size_t next = step.last_layer() + 1;
-    step.pool = fusion.pools && next < layers.size() && takes_pool(model, i, next);
+    step.pool = next < layers.size() && takes_pool(model, i, next, fusion);
     i = step.last_layer();
     steps.push_back(step);
   }

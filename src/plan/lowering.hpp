@@ -2,9 +2,11 @@
 // in memory.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "model/model.hpp"
+#include "ops/conv2d_pool.hpp"
 #include "tensor/layout.hpp"
 
 namespace dovetail::plan {
@@ -26,7 +28,9 @@ struct Lowered {
 
 /// What is fused beside ReLUs.
 struct Fusion {
-  bool pools = false;  // max-pools into the convolutions before them, where Conv2dPool fits
+  /// Whether there are kernels for a convolution and the max-pool behind it in one pass; none: no
+  /// pool is fused.
+  std::function<bool(const Conv2dPoolShape&)> fits_pool{};
 };
 
 /// Fuses a ReLU into the convolution, dense layer or batch norm before it, unless it is the model's

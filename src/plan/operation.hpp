@@ -10,6 +10,7 @@
 #include "ops/activation.hpp"
 #include "ops/batch_norm.hpp"
 #include "ops/conv2d.hpp"
+#include "ops/conv2d_mma.hpp"
 #include "ops/conv2d_pool.hpp"
 #include "ops/fake_quantise.hpp"
 #include "ops/matmul.hpp"
@@ -91,7 +92,7 @@ class OperationWeight {
   std::optional<WeightQuantiser> quantiser_;
 };
 
-/// Convolution, bias and perhaps ReLU, by a Conv2d; by a Conv2dPool also max-pool.
+/// Convolution, bias and perhaps ReLU, by a Conv2d; by a Conv2dPool or Conv2dMma also max-pool.
 template <typename Convolution>
 class ConvolutionOperation : public Operation {
  public:
@@ -110,6 +111,7 @@ class ConvolutionOperation : public Operation {
 
 using ConvOperation = ConvolutionOperation<Conv2d>;
 using ConvPoolOperation = ConvolutionOperation<Conv2dPool>;
+using ConvMmaOperation = ConvolutionOperation<Conv2dMma>;
 
 /// Fully connected layer, bias and perhaps ReLU.
 class DenseOperation : public Operation {

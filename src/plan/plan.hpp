@@ -47,8 +47,8 @@ struct PlanOptions {
   std::size_t bucket_bytes = 0;                   // of gradients that are handed over; 0: all
   /// Memory for the host's side of the reduction, as of HostedBuffer; Plan::reduction_elements.
   std::span<float> reduction_memory{};
-  /// On CPU devices a max-pool runs within the convolution before it, whose own output is then
-  /// nowhere.
+  /// On CPU devices and tensor cores a max-pool runs within the convolution before it, whose own
+  /// output is then nowhere.
   bool fuse_pools = true;
   /// How the reduction goes there; by default the device's way.
   std::optional<opencl::HostedBuffer::Way> reduction_way{};
@@ -233,6 +233,8 @@ class Plan {
        const PlanOptions& options, const plan::Lowered& lowered);
   static plan::Lowered lower(const opencl::Device& device, const Model& model,
                              const PlanOptions& options);
+  /// Whether convolutions take the kernels of Conv2dMma, where they fit.
+  static bool on_tensor_cores(const opencl::Device& device, const PlanOptions& options);
   void make_edges(const plan::Lowered& lowered);
   static plan::Arena arena_of(std::size_t alignment, const Model& model,
                               const plan::Lowered& lowered);

@@ -20,8 +20,17 @@ Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& in
 plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
                           const PlanOptions& options) {
   const Variant variant = options.variant.value_or(variant_for(device));
-  return plan::lower(model, options.batch,
-                     {.pools = options.fuse_pools && variant == Variant::cpu});
+  plan::Fusion fusion;
+  if (options.fuse_pools && variant == Variant::cpu) fusion.fits_pool = Conv2dPool::fits;
+  if (options.fuse_pools && on_tensor_cores(device, options)) fusion.fits_pool = Conv2dMma::fits;
+  return plan::lower(model, options.batch, fusion);
+}
+
+bool Plan::on_tensor_cores(const opencl::Device& device, const PlanOptions& options) {
+  const Variant variant = options.variant.value_or(variant_for(device));
+  const bool may = variant == Variant::nvidia || (variant == Variant::gpu && !options.variant);
+  return may && options.format != ComputeFormat::float32 &&
+         device.takes(opencl::InstructionSet::mma);
 }
 
 Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
@@ -125,13 +134,19 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   const auto& conv = std::get<layer::Conv2d>(placed.layer);
   const WeightMatrix matrix{.rows = conv.kernel * conv.kernel * in.layout.channels,
                             .column_stride = out.layout.channel_stride};
+  Conv2dPoolShape pooled{in.layout, out.layout, conv.kernel, conv.stride, conv.padding, 1};
+  if (step.pool)
+    pooled.pool = std::get<layer::MaxPool>(model_.layers()[step.last_layer()].layer).kernel;
+  if (on_tensor_cores(device_, options_) && Conv2dMma::fits(pooled)) {
+    return std::make_unique<plan::ConvMmaOperation>(
+        in, out, step.last_layer(),
+        std::make_unique<Conv2dMma>(device_, pooled, options_.training, options_.format),
+        weight_of(placed, matrix, conv.quantised), bias_of(placed, conv.bias));
+  }
   if (step.pool) {
-    const auto& pool = std::get<layer::MaxPool>(model_.layers()[step.last_layer()].layer);
-    const Conv2dPoolShape shape{in.layout,   out.layout,   conv.kernel,
-                                conv.stride, conv.padding, pool.kernel};
     return std::make_unique<plan::ConvPoolOperation>(
         in, out, step.last_layer(),
-        std::make_unique<Conv2dPool>(device_, shape, options_.training, options_.format),
+        std::make_unique<Conv2dPool>(device_, pooled, options_.training, options_.format),
         weight_of(placed, matrix, conv.quantised), bias_of(placed, conv.bias));
   }
   const Conv2dShape shape{in.layout, out.layout, conv.kernel, conv.stride, conv.padding};

@@ -80,21 +80,26 @@ void for_each_element(const Layout& layout, int batch, Visit visit) {
           visit(canonical++, layout.index(n, row, column, c));
 }
 
-/// [batch, channels, height, width] into device memory; halo, padding lanes and the images past it
-/// are zero.
-inline opencl::Buffer upload_map(const Layout& layout, int batch,
-                                 const std::vector<double>& values) {
+/// [batch, channels, height, width] in the device's layout; halo, padding lanes and the images past
+/// it are zero.
+inline std::vector<double> arrange(const Layout& layout, int batch,
+                                   const std::vector<double>& values) {
   std::vector<double> arranged(layout.size(), 0.0);
   for_each_element(layout, batch,
                    [&](std::size_t from, std::size_t to) { arranged[to] = values.at(from); });
-  return upload(arranged);
+  return arranged;
+}
+
+/// The same into device memory.
+inline opencl::Buffer upload_map(const Layout& layout, int batch,
+                                 const std::vector<double>& values) {
+  return upload(arrange(layout, batch, values));
 }
 
 /// The first `batch` images as [batch, channels, height, width]. Sees that the padding lanes beside
 /// them are zero and that everything else (halo, further images) still holds the poison.
-inline std::vector<double> download_map(const Layout& layout, int batch,
-                                        const opencl::Buffer& buffer) {
-  const std::vector<float> arranged = test_device().download<float>(buffer);
+inline std::vector<double> maps_of(const Layout& layout, int batch,
+                                   const std::vector<float>& arranged) {
   std::vector<float> expected(layout.size(), poison);
   for (int n = 0; n < batch; ++n)
     for (int row = 0; row < layout.height; ++row)
@@ -110,6 +115,12 @@ inline std::vector<double> download_map(const Layout& layout, int batch,
     return a == b || (std::isnan(a) && std::isnan(b));
   })) << "the kernel wrote a halo, a further image or a padding lane";
   return values;
+}
+
+/// The same from device memory.
+inline std::vector<double> download_map(const Layout& layout, int batch,
+                                        const opencl::Buffer& buffer) {
+  return maps_of(layout, batch, test_device().download<float>(buffer));
 }
 
 /// The largest difference over the largest magnitude of what is expected.

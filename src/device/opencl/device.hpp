@@ -116,7 +116,7 @@ class Device {
   std::size_t alignment() const { return alignment_; }
   /// Whether a kernel with these instructions builds here and gives right results. Found once, by
   /// running one in a context of its own.
-  bool takes(InstructionSet set);
+  bool takes(InstructionSet set) const;
 
   /// Builds one source with -D definitions, for example {"TILE=8", "RELU=1"}; the same request is
   /// built once, and its binary kept in the cache. Throws Error with the compiler's log.
@@ -204,7 +204,7 @@ class Device {
   Builds builds_;
   std::unique_ptr<Handles> handles_;
   std::size_t alignment_ = 128;
-  std::array<std::optional<bool>, 3> takes_;  // by InstructionSet, once known
+  mutable std::array<std::optional<bool>, 3> takes_;  // by InstructionSet, once known
 };
 
 /// For CPU devices that several ranks of a host share: how many threads this process's device may

@@ -46,7 +46,7 @@ const char* to_string(InstructionSet set) {
   return probe_of(set).name;
 }
 
-bool Device::takes(InstructionSet set) {
+bool Device::takes(InstructionSet set) const {
   std::optional<bool>& known = takes_[static_cast<std::size_t>(set)];
   if (known) return *known;
   known = false;

@@ -1,0 +1,193 @@
+// 2-D convolution on NVIDIA's tensor cores by warp: forward with bias, ReLU and max-pool, and input gradient. TF32,
+// bfloat16 or float16 operands, float32 sums.
+//
+// A work-group computes a tile of pixels x channels of the target. Pixels that follow one another look at pixels of the
+// source that follow one another, borders and image ends included: so all windows of a tile lie in one run of pixels,
+// of which 16 channels at a time are brought to shared memory once, and every tap of the kernel multiplies that run
+// shifted. The weights come in steps, one row of the kernel x 16 channels. Copies run ahead of the products (cp.async).
+//
+// The input gradient is the forward pass from dy with the kernel turned (TURNED), for stride 1. Where dy is that of a
+// max-pool's output (UNPOOL), the run is made from it and the places of the maxima; its borders are then no memory.
+#ifndef SOURCE_LINE
+#error "built by ops/conv2d_mma.cpp with the geometry of one layer"
+#endif
+#include "mma.clh"
+#include "conv2d_mma_tile.clh"
+
+enum {
+  slice = 16,  // channels
+  pixel_bytes = slice * 4,
+  stages = 3,  // of the weights
+  blocks = SOURCE_CHANNELS / slice,
+  steps = blocks * KERNEL,
+  line = TURNED ? slice : tile_columns + 8,  // forward: four k of eight neighbours in different banks
+  stage_bytes = KERNEL * (TURNED ? tile_columns : slice) * line * 4,
+  run_bytes = RUN * pixel_bytes,
+  weights_at = (blocks > 1 ? 2 : 1) * run_bytes,
+};
+
+// 64 bytes of a pixel in chunks of 16, permuted so that eight pixels that follow one another, or every second of
+// sixteen, lie in different banks.
+INLINE uint chunk_at(uint base, int pixel, int chunk) {
+  return base + ((((pixel << 2) ^ ((pixel >> 1) & 7)) ^ chunk) << 4);
+}
+
+#if UNPOOL
+// Four channels of dy in front of the pool: those whose maximum was here.
+INLINE void spread(uint target, __global const float* dy, __global const uchar* places, int pixel,
+                   int channel) {
+  const int image = pixel / SOURCE_IMAGE;
+  const int row = pixel % SOURCE_IMAGE / SOURCE_LINE - SOURCE_HALO;
+  const int column = pixel % SOURCE_LINE - SOURCE_HALO;
+  float value[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+  if (row >= 0 && column >= 0 && row < POOLED_HEIGHT * 2 && column < POOLED_WIDTH * 2) {
+    const int place = row % 2 * 2 + column % 2;
+    const int unit = (image * POOLED_HEIGHT + row / 2) * POOLED_WIDTH + column / 2;
+    const uint found = *(__global const uint*)(places + (size_t)unit * SOURCE_CHANNELS + channel);
+    __global const float* from = dy + (size_t)image * POOLED_IMAGE + POOLED_INTERIOR +
+                                 row / 2 * POOLED_ROW + column / 2 * SOURCE_CHANNELS + channel;
+#pragma unroll
+    for (int c = 0; c < 4; ++c) value[c] = ((found >> (8 * c)) & 255) == place ? from[c] : 0.0f;
+  }
+  store_vector(target, value);
+}
+#endif
+
+// `run` pixels of the source from `first` on, 16 channels from `channel` on.
+INLINE void load_run(uint target, __global const float* source, __global const uchar* places,
+                     int first, int run, int channel) {
+#pragma unroll 4
+  for (int i = get_local_id(0); i < run * 4; i += threads) {
+    const uint at = chunk_at(target, i / 4, i % 4);
+#if UNPOOL
+    spread(at, source, places, first + i / 4, channel + i % 4 * 4);
+#else
+    copy_vector(at, source + (size_t)(first + i / 4) * SOURCE_CHANNELS + channel + i % 4 * 4, 16);
+#endif
+  }
+}
+
+// The weights of one row of the kernel, `channel` of the source and on, `column0` of the target and on. Weight rows
+// are (tap, channel of the layer's input).
+INLINE void load_weights(uint target, __global const float* weight, int kernel_row, int channel,
+                         int column0) {
+#if TURNED
+  for (int i = get_local_id(0); i < KERNEL * tile_columns * 4; i += threads) {
+    const int row = i / 4 % tile_columns + column0;
+    const int tap = KERNEL * KERNEL - 1 - (kernel_row * KERNEL + i / 4 / tile_columns);
+    copy_vector(chunk_at(target, i / 4, i % 4),
+                weight + (size_t)(tap * WEIGHT_CHANNELS + min(row, WEIGHT_CHANNELS - 1)) * WEIGHT_PIXEL +
+                    channel + i % 4 * 4,
+                row < WEIGHT_CHANNELS ? 16 : 0);
+  }
+#else
+  for (int i = get_local_id(0); i < KERNEL * slice * (tile_columns / 4); i += threads) {
+    const int column = i % (tile_columns / 4) * 4;
+    const int k = i / (tile_columns / 4);
+    const int row = channel + k % slice;
+    const int tap = kernel_row * KERNEL + k / slice;
+    const int inside = row < WEIGHT_CHANNELS && column0 + column < WEIGHT_PIXEL;
+    copy_vector(target + (k * line + column) * 4,
+                inside ? weight + (size_t)(tap * WEIGHT_CHANNELS + row) * WEIGHT_PIXEL + column0 + column
+                       : weight,
+                inside ? 16 : 0);
+  }
+#endif
+}
+
+// Columns 8 j + lane / 4 of the warp's, k = lane % 4 and + 4 of eight channels from 8 `part` on.
+INLINE void read_weights(uint stage, int tap_column, int part, Words right[4]) {
+  const int lane = get_local_id(0) % 32;
+  const int column = get_local_id(0) / 32 % WARPS_N * warp_columns;
+#if TURNED
+#pragma unroll
+  for (int j = 0; j < 4; j += 2) {
+    float values[4];
+    load_matrices(chunk_at(stage, tap_column * tile_columns + column + (j + lane / 16) * 8 + lane % 8,
+                           part * 2 + lane / 8 % 2),
+                  values);
+    right[j] = round_words(values[0], values[1]);
+    right[j + 1] = round_words(values[2], values[3]);
+  }
+#else
+  __local const float* from = shared_floats(stage) +
+                              (tap_column * slice + part * 8 + lane % 4) * line + column + lane / 4;
+#pragma unroll
+  for (int j = 0; j < 4; ++j) right[j] = round_words(from[j * 8], from[j * 8 + 4 * line]);
+#endif
+}
+
+// `pixel`: where in the run the windows of this lane's rows begin, and + the tap.
+INLINE void multiply(uint run, const int pixel[4], uint stage, int tap_column, float sum[4][4][4]) {
+#pragma unroll
+  for (int part = 0; part < 2; ++part) {
+    Words right[4];
+    read_weights(stage, tap_column, part, right);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      float values[4];
+      load_matrices(chunk_at(run, pixel[i], part * 2 + get_local_id(0) % 32 / 16), values);
+      const Words upper = round_words(values[0], values[2]);
+      const Words lower = round_words(values[1], values[3]);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) mma(sum[i][j], upper, lower, right[j]);
+    }
+  }
+}
+
+// Work-groups: tiles of units x tiles of channels, the latter side by side. `other`: bias, or the gate of TURNED.
+// `places`: bytes [batch, height, width, channels] of the pooled map; written for POOL, read for UNPOOL.
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
+    __global const float* restrict source, __global const float* restrict weight,
+    __global const float* restrict other, __global uchar* restrict places,
+    __global float* restrict target, int batch, int finish) {
+  const uint memory = allocate_shared();
+  const int column0 = (int)get_group_id(0) % column_tiles * tile_columns;
+  const int first_unit = (int)get_group_id(0) / column_tiles * tile_units;
+  const int last_unit = batch * units_per_image - 1;
+  const int first = corner_of(first_unit, 0, 0);
+  const int run = corner_of(min(first_unit + tile_units - 1, last_unit), 1, 1) + reach - first;
+
+  load_run(memory, source, places, first, run, 0);
+  load_weights(memory + weights_at, weight, 0, 0, column0);
+  copies_commit();
+  if (steps > 1)
+    load_weights(memory + weights_at + stage_bytes, weight, 1 % KERNEL, 1 / KERNEL * slice, column0);
+  copies_commit();
+
+  const int lane = get_local_id(0) % 32;
+  int corner[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int part = lane / 8 % 2;
+    corner[i] = corner_of(min(first_unit + unit_of(i, part, lane % 8), last_unit), i, part) - first;
+  }
+  float sum[4][4][4];
+#pragma unroll
+  for (int i = 0; i < 64; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
+
+  int stage = 0, block = 0, kernel_row = 0;
+  for (int step = 0; step < steps; ++step) {
+    // Behind this barrier the step's operands are there for all, and those of the step before no longer read.
+    copies_wait(1);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (step + 2 < steps) {
+      load_weights(memory + weights_at + (stage + 2) % stages * stage_bytes, weight,
+                   (step + 2) % KERNEL, (step + 2) / KERNEL * slice, column0);
+    }
+    if (kernel_row == 0 && block + 1 < blocks)
+      load_run(memory + (block + 1) % 2 * run_bytes, source, places, first, run, (block + 1) * slice);
+    copies_commit();
+#pragma unroll
+    for (int tap_column = 0; tap_column < KERNEL; ++tap_column) {
+      int pixel[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) pixel[i] = corner[i] + kernel_row * SOURCE_LINE + tap_column;
+      multiply(memory + block % 2 * run_bytes, pixel, memory + weights_at + stage * stage_bytes,
+               tap_column, sum);
+    }
+    stage = stage + 1 == stages ? 0 : stage + 1;
+    if (++kernel_row == KERNEL) kernel_row = 0, ++block;
+  }
+  store_tile(sum, target, other, places, first_unit, column0, last_unit + 1, finish);
+}

@@ -1,0 +1,125 @@
+// Weight gradient of the first layer's convolution, of an image with few channels, on NVIDIA's tensor cores by warp.
+//
+// As conv2d_mma_weight.cl, but all weight rows (tap, channel) fit a few tiles: so every warp has all the sums, and takes
+// every WARPS-th slice of eight pixels.
+#ifndef SOURCE_LINE
+#error "built by ops/conv2d_mma.cpp with the geometry of one layer"
+#endif
+#include "mma.clh"
+#include "conv2d_mma_gradient.clh"
+
+enum {
+  warps = WARPS,
+  threads = 32 * warps,
+  row_tiles = (depth + 15) / 16,
+  column_parts = tile_columns / 8,
+  run_bytes = (RUN * WEIGHT_CHANNELS + 3) / 4 * 16,
+  stage_bytes = run_bytes + TILE * dy_line * 4 + TILE * 4,
+  sum_lanes = threads / tile_columns,
+  results = row_tiles * 16 * tile_columns,
+};
+
+// Where weight row `row` = (tap, channel) reads within a window, in floats. Those past the last one are not stored.
+INLINE int within_window(int row) {
+  const int tap = min(row, depth - 1) / WEIGHT_CHANNELS;
+  return (tap / KERNEL * SOURCE_LINE + tap % KERNEL) * WEIGHT_CHANNELS +
+         min(row, depth - 1) % WEIGHT_CHANNELS;
+}
+
+INLINE void load_tile(uint stage, __global const float* x, __global const float* dy,
+                      __global const uchar* places, int pixel0, int pixels, int column0) {
+  const int last = min(pixel0 + TILE, pixels) - 1;
+  const int first = corner_of(pixel0);
+  const int run = corner_of(last) + reach - first;
+  for (int i = get_local_id(0); i < run * WEIGHT_CHANNELS; i += threads)
+    copy_float(stage + i * 4, x + (size_t)first * WEIGHT_CHANNELS + i);
+  load_gradient(stage + run_bytes, dy, places, pixel0, pixels, column0, threads);
+  __local int* corners = (__local int*)shared_floats(stage + run_bytes + TILE * dy_line * 4);
+  for (int i = get_local_id(0); i < TILE; i += threads)
+    corners[i] = (corner_of(min(pixel0 + i, last)) - first) * WEIGHT_CHANNELS;
+}
+
+// As in conv2d_mma_weight.cl. Work-groups: (tile of channels of dy, chunk).
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
+    __global const float* restrict x, __global const float* restrict dy,
+    __global const uchar* restrict places, __global float* restrict partial, int batch,
+    int tiles_per_chunk) {
+  const uint memory = allocate_shared();
+  const int column0 = (int)get_group_id(0) * tile_columns;
+  const int pixels = batch * pixels_per_image;
+  const int begin = (int)get_group_id(1) * tiles_per_chunk * TILE;
+  const int end = min(begin + tiles_per_chunk * TILE, pixels);
+  const int lane = get_local_id(0) % 32;
+  const int warp = get_local_id(0) / 32;
+
+  int offset[row_tiles][2];
+#pragma unroll
+  for (int i = 0; i < row_tiles; ++i) {
+    offset[i][0] = within_window(i * 16 + lane / 4);
+    offset[i][1] = within_window(i * 16 + 8 + lane / 4);
+  }
+  float sum[row_tiles][column_parts][4];
+#pragma unroll
+  for (int i = 0; i < row_tiles * column_parts * 4; ++i)
+    sum[i / (column_parts * 4)][i / 4 % column_parts][i % 4] = 0.0f;
+  float bias = 0.0f;
+
+  load_tile(memory, x, dy, places, begin, pixels, column0);
+  copies_commit();
+  int stage = 0;
+  for (int pixel0 = begin; pixel0 < end; pixel0 += TILE) {
+    if (pixel0 + TILE < end)
+      load_tile(memory + (1 - stage) * stage_bytes, x, dy, places, pixel0 + TILE, pixels, column0);
+    copies_commit();
+    copies_wait(1);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const uint at = memory + stage * stage_bytes;
+    __local const int* corners = (__local const int*)shared_floats(at + run_bytes + TILE * dy_line * 4);
+    __local const float* run = shared_floats(at);
+    __local const float* gradient = shared_floats(at + run_bytes);
+    bias += column_part(gradient, sum_lanes);
+    gradient += lane / 4;
+    for (int k = warp * 8 + lane % 4; k < TILE; k += warps * 8) {
+      __local const float* near = run + corners[k];
+      __local const float* far = run + corners[k + 4];
+      Words upper[row_tiles], lower[row_tiles];
+#pragma unroll
+      for (int i = 0; i < row_tiles; ++i) {
+        upper[i] = round_words(near[offset[i][0]], far[offset[i][0]]);
+        lower[i] = round_words(near[offset[i][1]], far[offset[i][1]]);
+      }
+#pragma unroll
+      for (int j = 0; j < column_parts; ++j) {
+        const Words right =
+            round_words(gradient[k * dy_line + j * 8], gradient[(k + 4) * dy_line + j * 8]);
+#pragma unroll
+        for (int i = 0; i < row_tiles; ++i) mma(sum[i][j], upper[i], lower[i], right);
+      }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    stage = 1 - stage;
+  }
+
+  partial += (size_t)get_group_id(1) * (depth + 1) * WEIGHT_PIXEL;
+  store_column_sums(memory, partial, bias, column0, sum_lanes);
+  // The warps' sums, added up in their order.
+  __local float* shares = shared_floats(memory);
+#pragma unroll
+  for (int i = 0; i < row_tiles; ++i) {
+#pragma unroll
+    for (int j = 0; j < column_parts; ++j) {
+#pragma unroll
+      for (int part = 0; part < 4; ++part) {
+        const int row = i * 16 + part / 2 * 8 + lane / 4, column = j * 8 + lane % 4 * 2 + part % 2;
+        shares[warp * results + row * tile_columns + column] = sum[i][j][part];
+      }
+    }
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (int i = get_local_id(0); i < depth * tile_columns; i += threads) {
+    float total = shares[i];
+    for (int w = 1; w < warps; ++w) total += shares[w * results + i];
+    const int column = column0 + i % tile_columns;
+    if (column < WEIGHT_PIXEL) partial[i / tile_columns * WEIGHT_PIXEL + column] = total;
+  }
+}

@@ -1,0 +1,123 @@
+// Weight gradient of a 2-D convolution on NVIDIA's tensor cores by warp: TF32, bfloat16 or float16 operands, float32
+// sums.
+//
+// A work-group keeps the sums of all taps x BLOCK channels of x x 32 or 64 channels of dy in registers and goes through
+// its share of the pixels, TILE at a time: the run of pixels of x that their windows look at (as in conv2d_mma.cl), and
+// their dy, both copied a tile ahead. With UNPOOL dy is made from that of a max-pool's output and the places of the
+// maxima. Each row of warps has one row of the kernel.
+#ifndef SOURCE_LINE
+#error "built by ops/conv2d_mma.cpp with the geometry of one layer"
+#endif
+#include "mma.clh"
+#include "conv2d_mma_gradient.clh"
+
+enum {
+  threads = 32 * KERNEL * WARPS_N,
+  row_tiles = KERNEL * BLOCK / 16,  // of a warp
+  line = BLOCK + 8,                 // floats of a pixel of x: four pixels of eight channels in different banks
+  source_blocks = SOURCE_CHANNELS / BLOCK,
+  run_bytes = RUN * line * 4,
+  stage_bytes = run_bytes + TILE * dy_line * 4 + TILE * 4,
+  sum_lanes = threads / tile_columns,  // work-items that share a column of the bias gradient
+};
+
+INLINE void load_run(uint target, __global const float* x, int first, int run, int channel) {
+#pragma unroll 4
+  for (int i = get_local_id(0); i < run * (BLOCK / 4); i += threads) {
+    const int pixel = i / (BLOCK / 4), chunk = i % (BLOCK / 4);
+    copy_vector(target + (pixel * line + chunk * 4) * 4,
+                x + (size_t)(first + pixel) * SOURCE_CHANNELS + channel + chunk * 4, 16);
+  }
+}
+
+// A tile of pixels from `pixel0` on: x, dy, and where in the run each pixel's window begins.
+INLINE void load_tile(uint stage, __global const float* x, __global const float* dy,
+                      __global const uchar* places, int pixel0, int pixels, int channel, int column0) {
+  const int last = min(pixel0 + TILE, pixels) - 1;
+  const int first = corner_of(pixel0);
+  load_run(stage, x, first, corner_of(last) + reach - first, channel);
+  load_gradient(stage + run_bytes, dy, places, pixel0, pixels, column0, threads);
+  __local int* corners = (__local int*)shared_floats(stage + run_bytes + TILE * dy_line * 4);
+  for (int i = get_local_id(0); i < TILE; i += threads)
+    corners[i] = (corner_of(min(pixel0 + i, last)) - first) * line;
+}
+
+// partial[chunk][depth + 1][WEIGHT_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one
+// chunk of pixels. Work-groups: (block of channels of x x tile of channels of dy, chunk).
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
+    __global const float* restrict x, __global const float* restrict dy,
+    __global const uchar* restrict places, __global float* restrict partial, int batch,
+    int tiles_per_chunk) {
+  const uint memory = allocate_shared();
+  const int block = (int)get_group_id(0) % source_blocks;
+  const int column0 = (int)get_group_id(0) / source_blocks * tile_columns;
+  const int pixels = batch * pixels_per_image;
+  const int begin = (int)get_group_id(1) * tiles_per_chunk * TILE;
+  const int end = min(begin + tiles_per_chunk * TILE, pixels);
+  const int lane = get_local_id(0) % 32;
+  const int kernel_row = get_local_id(0) / 32 / WARPS_N;
+  const int warp_column = get_local_id(0) / 32 % WARPS_N * 32;
+
+  float sum[row_tiles][4][4];
+#pragma unroll
+  for (int i = 0; i < row_tiles * 16; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
+  float bias = 0.0f;
+
+  load_tile(memory, x, dy, places, begin, pixels, block * BLOCK, column0);
+  copies_commit();
+  int stage = 0;
+  for (int pixel0 = begin; pixel0 < end; pixel0 += TILE) {
+    if (pixel0 + TILE < end) {
+      load_tile(memory + (1 - stage) * stage_bytes, x, dy, places, pixel0 + TILE, pixels,
+                block * BLOCK, column0);
+    }
+    copies_commit();
+    copies_wait(1);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const uint at = memory + stage * stage_bytes;
+    __local const int* corners = (__local const int*)shared_floats(at + run_bytes + TILE * dy_line * 4);
+    __local const float* run =
+        shared_floats(at) + kernel_row * SOURCE_LINE * line + lane / 4;
+    __local const float* gradient = shared_floats(at + run_bytes);
+    if (block == 0) bias += column_part(gradient, sum_lanes);
+    gradient += warp_column + lane / 4;
+#pragma unroll 2
+    for (int k = lane % 4; k < TILE; k += 8) {
+      Words right[4];
+#pragma unroll
+      for (int j = 0; j < 4; ++j)
+        right[j] = round_words(gradient[k * dy_line + j * 8], gradient[(k + 4) * dy_line + j * 8]);
+      __local const float* near = run + corners[k];
+      __local const float* far = run + corners[k + 4];
+#pragma unroll
+      for (int i = 0; i < row_tiles; ++i) {
+        const int offset = i / (BLOCK / 16) * line + i % (BLOCK / 16) * 16;
+        const Words upper = round_words(near[offset], far[offset]);
+        const Words lower = round_words(near[offset + 8], far[offset + 8]);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) mma(sum[i][j], upper, lower, right[j]);
+      }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    stage = 1 - stage;
+  }
+
+  partial += (size_t)get_group_id(1) * (depth + 1) * WEIGHT_PIXEL;
+  if (block == 0) store_column_sums(memory, partial, bias, column0, sum_lanes);
+#pragma unroll
+  for (int i = 0; i < row_tiles; ++i) {
+#pragma unroll
+    for (int part = 0; part < 2; ++part) {
+      const int channel = block * BLOCK + i % (BLOCK / 16) * 16 + part * 8 + lane / 4;
+      const int tap = kernel_row * KERNEL + i / (BLOCK / 16);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const int column = column0 + warp_column + j * 8 + lane % 4 * 2;
+        if (channel < WEIGHT_CHANNELS && column < WEIGHT_PIXEL) {
+          store_pair(partial + (tap * WEIGHT_CHANNELS + channel) * WEIGHT_PIXEL + column,
+                     sum[i][j][2 * part], sum[i][j][2 * part + 1]);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,152 @@
+// Cuts a convolution into tiles for the tensor cores and launches the kernels.
+#include "ops/conv2d_mma.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+#include "ops/conv2d_mma_tiles.hpp"
+#include "support/error.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+
+using namespace conv_mma;
+using conv_tiles::quotient_up;
+using conv_tiles::size;
+
+bool Conv2dMma::fits(const Conv2dPoolShape& shape) {
+  if (shape.pool != 1 && shape.pool != 2) return false;
+  if (shape.kernel < 2 || shape.kernel > 5) return false;
+  if (shape.output.height < 1 || shape.output.width < 1) return false;
+  if (is_narrow(shape.input)) {
+    return depth(shape) <= most_narrow_depth &&
+           narrow_forward(shape).shared_bytes() <= most_shared &&
+           narrow_weight(shape).shared_bytes() <= most_shared;
+  }
+  return shape.stride == 1 && wide_forward(shape).shared_bytes() <= most_shared &&
+         turned(shape).shared_bytes() <= most_shared &&
+         wide_weight(shape).shared_bytes() <= most_shared;
+}
+
+opencl::Range Conv2dMma::Product::over(int batch) const {
+  const int groups = quotient_up(batch * units_per_image, tile_units) * column_tiles;
+  return {{size(groups) * size(threads), 1, 1}, {size(threads), 1, 1}};
+}
+
+Conv2dMma::Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
+                     ComputeFormat format)
+    : device_(device), shape_(shape), training_(training), format_(format) {
+  conv_tiles::validate(convolution(shape));
+  if (!fits(shape)) {
+    throw Error(
+        fmt::format("convolution: a kernel of {} with a pool of {} on {}x{} does not fit "
+                    "the tensor cores' kernels",
+                    shape.kernel, shape.pool, shape.input.height, shape.input.width));
+  }
+  if (shape.output.height != convolution(shape).output.height / shape.pool ||
+      shape.output.width != convolution(shape).output.width / shape.pool) {
+    throw Error(fmt::format("convolution: a pool of {0}x{0} does not make {1}x{2}", shape.pool,
+                            shape.output.height, shape.output.width));
+  }
+  const Layout& y = shape.output;
+  const bool keeps = training && shape.pool > 1;
+  places_ = device.allocate(keeps ? size(y.batch * y.height) * size(y.width * y.channel_stride)
+                                  : std::size_t{64});
+  build_forward();
+  if (!training) return;
+  build_weight_gradient();
+  if (!is_narrow(shape.input)) build_input_gradient();
+}
+
+void Conv2dMma::build_forward() {
+  const bool narrow = is_narrow(shape_.input);
+  const ProductTiles tiles = narrow ? narrow_forward(shape_) : wide_forward(shape_);
+  const opencl::Program program =
+      device_.build(narrow ? kernels::conv2d_mma_narrow : kernels::conv2d_mma,
+                    tiles.definitions(shape_, format_));
+  forward_ = {
+      program.kernel(narrow ? kernels::conv2d_mma_narrow_::forward : kernels::conv2d_mma_::product),
+      tiles.units_per_image(), tiles.tile_units(), tiles.column_tiles(), tiles.threads()};
+}
+
+void Conv2dMma::build_input_gradient() {
+  const ProductTiles tiles = turned(shape_);
+  const opencl::Program program =
+      device_.build(kernels::conv2d_mma, tiles.definitions(shape_, format_));
+  input_gradient_ = {program.kernel(kernels::conv2d_mma_::product), tiles.units_per_image(),
+                     tiles.tile_units(), tiles.column_tiles(), tiles.threads()};
+}
+
+void Conv2dMma::build_weight_gradient() {
+  const bool narrow = is_narrow(shape_.input);
+  const WeightTiles tiles = narrow ? narrow_weight(shape_) : wide_weight(shape_);
+  const opencl::Program program =
+      device_.build(narrow ? kernels::conv2d_mma_narrow_weight : kernels::conv2d_mma_weight,
+                    tiles.definitions(shape_, format_));
+  weight_gradient_ = program.kernel(narrow ? kernels::conv2d_mma_narrow_weight_::weight_gradient
+                                           : kernels::conv2d_mma_weight_::weight_gradient);
+  sum_chunks_ = device_.build(kernels::sum_chunks).kernel(kernels::sum_chunks_::sum_chunks);
+  gradient_threads_ = tiles.threads();
+  gradient_tiles_ = tiles.groups();
+  pixels_per_image_ = tiles.pixels_per_image();
+  const int pixel_tiles = quotient_up(shape_.input.batch * pixels_per_image_, tiles.tile);
+  // Two work-groups fit a multiprocessor, and two rounds of them even out their ends.
+  const int wanted = quotient_up(4 * device_.info().compute_units, gradient_tiles_);
+  max_chunks_ = std::clamp(wanted, 1, pixel_tiles);
+  partial_ = device_.allocate(size(max_chunks_) * size(depth(shape_) + 1) *
+                              size(shape_.output.channel_stride) * sizeof(float));
+}
+
+void Conv2dMma::expect_batch(int batch) const {
+  const int capacity = std::min(shape_.input.batch, shape_.output.batch);
+  if (batch < 1 || batch > capacity)
+    throw Error(fmt::format("convolution: a batch of {} where 1 to {} fit", batch, capacity));
+}
+
+void Conv2dMma::expect_gradients(int batch) const {
+  expect_batch(batch);
+  if (!training_) throw Error("convolution: made without gradients");
+}
+
+void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
+                        const opencl::Buffer& bias, const opencl::Buffer& y, int batch, bool relu) {
+  expect_batch(batch);
+  const bool keeps = training_ && shape_.pool > 1;
+  device_.launch(forward_.kernel, forward_.over(batch), x, weight, bias, places_, y,
+                 std::int32_t{batch}, std::int32_t{relu + 2 * keeps});
+}
+
+void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
+                               const opencl::Buffer& x, const opencl::Buffer& dx, int batch,
+                               bool mask) {
+  expect_gradients(batch);
+  if (!input_gradient_.kernel)
+    throw Error("convolution: the gradient of an input whose channels are not padded");
+  const int halo = convolution(shape_).gradient_halo();
+  if (shape_.pool == 1 && shape_.output.halo < halo) {
+    throw Error(fmt::format("convolution: the input gradient needs an output halo of {}, not {}",
+                            halo, shape_.output.halo));
+  }
+  device_.launch(input_gradient_.kernel, input_gradient_.over(batch), dy, weight, x, places_, dx,
+                 std::int32_t{batch}, std::int32_t{mask});
+}
+
+void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
+                                const opencl::Buffer& dweight, const opencl::Buffer& dbias,
+                                int batch) {
+  expect_gradients(batch);
+  const int tiles = quotient_up(batch * pixels_per_image_, gradient_tile(shape_));
+  const std::int32_t tiles_per_chunk = quotient_up(tiles, max_chunks_);
+  const std::int32_t chunks = quotient_up(tiles, tiles_per_chunk);
+  const opencl::Range range{{size(gradient_tiles_) * size(gradient_threads_), size(chunks), 1},
+                            {size(gradient_threads_), 1, 1}};
+  device_.launch(weight_gradient_, range, x, dy, places_, partial_, std::int32_t{batch},
+                 tiles_per_chunk);
+  const std::int32_t weights = depth(shape_) * shape_.output.channel_stride;
+  const std::int32_t all = weights + shape_.output.channel_stride;
+  device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
+                 dweight, dbias, chunks, all, weights);
+}
+
+}  // namespace dovetail

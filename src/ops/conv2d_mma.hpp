@@ -1,0 +1,82 @@
+// 2-D convolution, bias, ReLU and perhaps max-pool in one pass on NVIDIA's tensor cores, forward
+// and backward.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "device/opencl/device.hpp"
+#include "ops/compute_format.hpp"
+#include "ops/conv2d_pool.hpp"
+
+namespace dovetail {
+
+/// For devices that take InstructionSet::mma. Operands are rounded to the format as they are read.
+/// As in Conv2dPool, the feature map in front of a pool is never stored; Conv2dPoolShape::pool is 2
+/// here, or 1 for a convolution without a pool. kernels/conv2d_mma.cl says how it works.
+class Conv2dMma {
+ public:
+  /// Whether there are kernels for it: stride 1 but for inputs of few channels, kernels of 2 to 5
+  /// pixels, and operands that fit shared memory.
+  static bool fits(const Conv2dPoolShape& shape);
+
+  /// Builds the kernels. Throws Error with the compiler's log, where the shape breaks what is said
+  /// above or does not fit, or for float32. Without `training` there are no gradients.
+  Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
+            ComputeFormat format);
+
+  bool emulates_format() const { return false; }
+
+  /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
+  /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
+  void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
+               const opencl::Buffer& y, int batch, bool relu);
+
+  // The gradients are those of the last forward pass, whose maxima this object remembers: the first
+  // one of a window, in row-major order, takes its gradient. Where forward rectified, dy must be
+  // zero where y ≤ 0.
+
+  /// dx for `batch` images, interior only; with `mask`, dx is 0 where x ≤ 0. Throws Error where the
+  /// input's channels are not padded, or, without a pool, output.halo is less than kernel − 1 −
+  /// padding.
+  void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
+                      const opencl::Buffer& x, const opencl::Buffer& dx, int batch, bool mask);
+
+  /// dweight and dbias, overwriting both; dbias sums dy as it is. The sums run in an order that
+  /// depends on shape, batch and the device's number of compute units.
+  void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
+                       const opencl::Buffer& dweight, const opencl::Buffer& dbias, int batch);
+
+ private:
+  /// A kernel whose work-groups make tiles of units (pixels, or windows of a pool) × channels.
+  struct Product {
+    opencl::Kernel kernel;
+    int units_per_image = 1;
+    int tile_units = 1;
+    int column_tiles = 1;
+    int threads = 1;
+    opencl::Range over(int batch) const;
+  };
+
+  void build_forward();
+  void build_input_gradient();
+  void build_weight_gradient();
+  void expect_batch(int batch) const;
+  void expect_gradients(int batch) const;
+
+  opencl::Device& device_;
+  Conv2dPoolShape shape_;
+  bool training_;
+  ComputeFormat format_;
+  Product forward_, input_gradient_;
+  opencl::Kernel weight_gradient_, sum_chunks_;
+  int gradient_threads_ = 1;
+  int gradient_tiles_ = 1;    // of channels of x × channels of y
+  int pixels_per_image_ = 1;  // that the weight gradient visits
+  int max_chunks_ = 1;
+  opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were
+  opencl::Buffer partial_;  // gradients per chunk of pixels
+};
+
+}  // namespace dovetail

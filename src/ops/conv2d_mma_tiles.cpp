@@ -1,0 +1,221 @@
+// Sizes of the tiles for the tensor cores, and of the memory that they take.
+#include "ops/conv2d_mma_tiles.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "support/text.hpp"
+
+namespace dovetail::conv_mma {
+
+namespace {
+
+constexpr int slice = 16;   // channels that come to shared memory at a time
+constexpr int stages = 3;   // of the weights
+constexpr int padding = 8;  // floats behind a line in shared memory, against bank conflicts
+
+Source source_of(const Layout& map, int border, const Conv2dPoolShape& shape) {
+  const int line = map.padded_width();
+  return {.line = line,
+          .image = map.padded_height() * line,
+          .first = (map.halo - border) * (line + 1),
+          .stride = shape.stride,
+          .kernel = shape.kernel};
+}
+
+int interior(const Layout& map) {
+  return map.halo * (map.row_stride() + map.channel_stride);
+}
+
+void add_source(Definitions& all, const Source& source, int run) {
+  all.insert(
+      all.end(),
+      {fmt::format("SOURCE_LINE={}", source.line), fmt::format("SOURCE_IMAGE={}", source.image),
+       fmt::format("SOURCE_FIRST={}", source.first), fmt::format("STRIDE={}", source.stride),
+       fmt::format("KERNEL={}", source.kernel), fmt::format("RUN={}", run)});
+}
+
+void add_weight(Definitions& all, const Conv2dPoolShape& shape, ComputeFormat format) {
+  all.insert(all.end(), {fmt::format("WEIGHT_CHANNELS={}", shape.input.channels),
+                         fmt::format("WEIGHT_PIXEL={}", shape.output.channel_stride),
+                         fmt::format("FORMAT={}", kernel_number(format))});
+}
+
+}  // namespace
+
+Conv2dShape convolution(const Conv2dPoolShape& shape) {
+  const auto extent = [&](int input) {
+    return (input + 2 * shape.padding - shape.kernel) / shape.stride + 1;
+  };
+  Layout output = shape.output;
+  output.height = extent(shape.input.height);
+  output.width = extent(shape.input.width);
+  return {shape.input, output, shape.kernel, shape.stride, shape.padding};
+}
+
+int depth(const Conv2dPoolShape& shape) {
+  return shape.kernel * shape.kernel * shape.input.channels;
+}
+
+int Source::corner(int pixel, int height, int width) const {
+  return first + pixel / (height * width) * image +
+         (pixel % (height * width) / width * line + pixel % width) * stride;
+}
+
+int Source::longest_run(int count, int height, int width, int pool) const {
+  Source cells = *this;
+  cells.stride = stride * pool;
+  const int inside = (pool - 1) * (line + 1) * stride;  // from a cell's first window to its last
+  const int tiles = std::lcm(count, height * width) / count;  // then it begins anew
+  int longest = 0;
+  for (int tile = 0; tile < tiles; ++tile) {
+    const int start = cells.corner(tile * count, height, width);
+    const int end = cells.corner(tile * count + count - 1, height, width) + inside + reach();
+    longest = std::max(longest, end - start);
+  }
+  return conv_tiles::quotient_up(longest, 2) * 2;  // the kernels permute pairs of pixels
+}
+
+int ProductTiles::shared_bytes() const {
+  const int line = (turned ? slice : tile_columns() + padding) * 4;
+  if (narrow) {
+    const int depth = source.kernel * source.kernel * source_channels;
+    return round_up(run * source_channels * 4, 16) + round_up(depth, 8) * line;
+  }
+  const int blocks = source_channels / slice;
+  return std::min(blocks, 2) * run * slice * 4 +
+         stages * source.kernel * (turned ? tile_columns() : slice) * line;
+}
+
+Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat format) const {
+  Definitions all;
+  add_source(all, source, run);
+  add_weight(all, shape, format);
+  const bool unpools = turned && shape.pool > 1;
+  const Layout& y = shape.output;
+  all.insert(
+      all.end(),
+      {fmt::format("SOURCE_CHANNELS={}", source_channels),
+       fmt::format("TARGET_HEIGHT={}", target.height), fmt::format("TARGET_WIDTH={}", target.width),
+       fmt::format("TARGET_PIXEL={}", target.channel_stride),
+       fmt::format("TARGET_ROW={}", target.row_stride()),
+       fmt::format("TARGET_IMAGE={}", target.image_stride()),
+       fmt::format("TARGET_INTERIOR={}", interior(target)), fmt::format("POOL={}", pool),
+       fmt::format("TURNED={:d}", turned), fmt::format("UNPOOL={:d}", unpools),
+       fmt::format("WARPS_M={}", warp_rows), fmt::format("WARPS_N={}", warp_columns),
+       fmt::format("SHARED_BYTES={}", shared_bytes())});
+  if (unpools) {
+    all.insert(all.end(),
+               {fmt::format("SOURCE_HALO={}", convolution(shape).gradient_halo()),
+                fmt::format("POOLED_HEIGHT={}", y.height), fmt::format("POOLED_WIDTH={}", y.width),
+                fmt::format("POOLED_ROW={}", y.row_stride()),
+                fmt::format("POOLED_IMAGE={}", y.image_stride()),
+                fmt::format("POOLED_INTERIOR={}", interior(y))});
+  }
+  return all;
+}
+
+namespace {
+
+ProductTiles forward(const Conv2dPoolShape& shape, bool narrow) {
+  ProductTiles tiles{.source = source_of(shape.input, shape.padding, shape),
+                     .target = shape.output,
+                     .source_channels = shape.input.channel_stride,
+                     .pool = shape.pool,
+                     .narrow = narrow};
+  tiles.warp_columns = shape.output.channel_stride > 32 ? 2 : 1;
+  tiles.run = tiles.source.longest_run(tiles.tile_units(), tiles.target.height, tiles.target.width,
+                                       tiles.pool);
+  return tiles;
+}
+
+}  // namespace
+
+ProductTiles wide_forward(const Conv2dPoolShape& shape) {
+  return forward(shape, false);
+}
+
+ProductTiles narrow_forward(const Conv2dPoolShape& shape) {
+  return forward(shape, true);
+}
+
+ProductTiles turned(const Conv2dPoolShape& shape) {
+  Layout dy = convolution(shape).output;
+  if (shape.pool > 1) dy.halo = convolution(shape).gradient_halo();
+  ProductTiles tiles{.source = source_of(dy, shape.kernel - 1 - shape.padding, shape),
+                     .target = shape.input,
+                     .source_channels = shape.output.channel_stride,
+                     .turned = true};
+  tiles.warp_columns = shape.input.channel_stride > 32 ? 2 : 1;
+  tiles.run =
+      tiles.source.longest_run(tiles.tile_units(), tiles.target.height, tiles.target.width, 1);
+  return tiles;
+}
+
+int WeightTiles::groups() const {
+  const int columns = conv_tiles::quotient_up(y.channel_stride, 32 * warp_columns);
+  return narrow ? columns : columns * (x.channel_stride / block);
+}
+
+int WeightTiles::shared_bytes() const {
+  const int columns = 32 * warp_columns;
+  const int operands = tile * (columns + padding) * 4 + tile * 4;
+  if (!narrow) return 2 * (run * (block + padding) * 4 + operands);
+  const int rows = round_up(source.kernel * source.kernel * x.channels, 16);
+  const int sums = threads() / 32 * rows * columns * 4;
+  return std::max(2 * (round_up(run * x.channels * 4, 16) + operands), sums);
+}
+
+Definitions WeightTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat format) const {
+  Definitions all;
+  add_source(all, source, run);
+  add_weight(all, shape, format);
+  const Layout& dy = shape.output;
+  all.insert(
+      all.end(),
+      {fmt::format("GRADIENT_HEIGHT={}", y.height), fmt::format("GRADIENT_WIDTH={}", y.width),
+       fmt::format("DY_ROW={}", dy.row_stride()), fmt::format("DY_IMAGE={}", dy.image_stride()),
+       fmt::format("DY_INTERIOR={}", interior(dy)), fmt::format("POOL={}", shape.pool),
+       fmt::format("WARPS_N={}", warp_columns), fmt::format("TILE={}", tile),
+       fmt::format("SHARED_BYTES={}", shared_bytes())});
+  if (narrow) {
+    all.push_back(fmt::format("WARPS={}", threads() / 32));
+  } else {
+    all.push_back(fmt::format("SOURCE_CHANNELS={}", x.channel_stride));
+    all.push_back(fmt::format("BLOCK={}", block));
+  }
+  return all;
+}
+
+namespace {
+
+WeightTiles weight(const Conv2dPoolShape& shape, bool narrow) {
+  WeightTiles tiles{.source = source_of(shape.input, shape.padding, shape),
+                    .x = shape.input,
+                    .y = convolution(shape).output,
+                    .narrow = narrow};
+  // Beside the windows of the pool there is no gradient.
+  tiles.y.height = shape.output.height * shape.pool;
+  tiles.y.width = shape.output.width * shape.pool;
+  tiles.block = shape.kernel <= 3 && shape.input.channel_stride % 32 == 0 ? 32 : 16;
+  tiles.warp_columns = shape.output.channel_stride > 32 ? 2 : 1;
+  tiles.tile = gradient_tile(shape);
+  tiles.run = tiles.source.longest_run(tiles.tile, tiles.y.height, tiles.y.width, 1);
+  return tiles;
+}
+
+}  // namespace
+
+WeightTiles wide_weight(const Conv2dPoolShape& shape) {
+  return weight(shape, false);
+}
+
+WeightTiles narrow_weight(const Conv2dPoolShape& shape) {
+  return weight(shape, true);
+}
+
+int gradient_tile(const Conv2dPoolShape& shape) {
+  return is_narrow(shape.input) ? 128 : 64;
+}
+
+}  // namespace dovetail::conv_mma

@@ -1,0 +1,83 @@
+// How Conv2dMma cuts a convolution: tiles, their operands in shared memory, and what the kernels
+// need to know of both.
+#pragma once
+
+#include "ops/conv2d_pool.hpp"
+#include "ops/conv2d_tiles.hpp"
+
+namespace dovetail::conv_mma {
+
+using conv_tiles::Definitions;
+
+inline constexpr int most_shared = 200 << 10;  // bytes of a work-group, of the 227 KiB on Hopper
+inline constexpr int most_narrow_depth = 64;   // products of a result, whose weights stay at hand
+
+/// Channels that are not padded: the first layer's.
+inline bool is_narrow(const Layout& map) {
+  return map.channel_stride % channel_lanes != 0;
+}
+
+/// The convolution alone, with the output in front of the pool, in the pooled map's halo.
+Conv2dShape convolution(const Conv2dPoolShape& shape);
+/// Products of one result.
+int depth(const Conv2dPoolShape& shape);
+
+/// A feature map as a row of pixels, borders included, and the windows over it. For image n and the
+/// window at (row, column): the first pixel is first + n · image + (row · line + column) · stride.
+struct Source {
+  int line = 0, image = 0, first = 0, stride = 1, kernel = 1;
+  int corner(int pixel, int height, int width) const;
+  /// From a window's first pixel to its last, both counted.
+  int reach() const { return (kernel - 1) * (line + 1) + 1; }
+  /// Pixels that the windows of `count` consecutive output pixels touch at most; blocks of
+  /// pool × pixels in pool rows and columns each count as one where a pool follows.
+  int longest_run(int count, int height, int width, int pool) const;
+};
+
+/// A kernel that computes tiles of units × channels, a unit being a pixel or the window of a pool.
+struct ProductTiles {
+  Source source;
+  Layout target;        // whose pixels are the units
+  int source_channels;  // with padding
+  int pool = 1;         // behind the convolution
+  bool narrow = false;
+  bool turned = false;                  // input gradient
+  int warp_rows = 2, warp_columns = 2;  // warps of a work-group, 64 × 32 results each
+  int run = 0;                          // pixels of the source that a tile touches at most
+
+  int tile_units() const { return 64 * warp_rows / (pool * pool); }
+  int tile_columns() const { return 32 * warp_columns; }
+  int threads() const { return 32 * warp_rows * warp_columns; }
+  int units_per_image() const { return target.height * target.width; }
+  int column_tiles() const {
+    return conv_tiles::quotient_up(target.channel_stride, tile_columns());
+  }
+  int shared_bytes() const;
+  Definitions definitions(const Conv2dPoolShape& shape, ComputeFormat format) const;
+};
+ProductTiles wide_forward(const Conv2dPoolShape& shape);
+ProductTiles narrow_forward(const Conv2dPoolShape& shape);
+ProductTiles turned(const Conv2dPoolShape& shape);
+
+/// A weight gradient's kernel.
+struct WeightTiles {
+  Source source;
+  Layout x;
+  Layout y;  // in front of the pool: the pixels to visit
+  bool narrow = false;
+  int block = 0;         // channels of x that a work-group takes; narrow: all
+  int warp_columns = 1;  // 32 channels of dy each
+  int tile = 64;         // pixels
+  int run = 0;
+
+  int threads() const { return narrow ? 128 : 32 * source.kernel * warp_columns; }
+  int groups() const;
+  int pixels_per_image() const { return y.height * y.width; }
+  int shared_bytes() const;
+  Definitions definitions(const Conv2dPoolShape& shape, ComputeFormat format) const;
+};
+WeightTiles wide_weight(const Conv2dPoolShape& shape);
+WeightTiles narrow_weight(const Conv2dPoolShape& shape);
+int gradient_tile(const Conv2dPoolShape& shape);
+
+}  // namespace dovetail::conv_mma

@@ -1,0 +1,75 @@
+// Convolutions for tensor cores against their twins, whoever runs them.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "kernels/feature_maps.hpp"
+#include "kernels/warp/cases.hpp"
+#include "ops/reference/conv2d_pool.hpp"
+#include "ops/reference/layout.hpp"
+#include "ops/reference/round_operand.hpp"
+
+namespace dovetail::testing {
+
+inline std::vector<double> rounded(std::vector<double> values, ComputeFormat format) {
+  for (double& value : values)
+    value = static_cast<double>(reference::round_operand(static_cast<float>(value), format));
+  return values;
+}
+
+struct WeightGradient {
+  std::vector<float> weight, bias;
+};
+
+/// @param runner  forward(x, weight, bias), input_gradient(dy, weight, x) and weight_gradient(x,
+/// dy)
+///                on arrays in the device's layouts; what they do not write must be poison.
+template <typename Runner>
+void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
+  constexpr double tolerance = 1e-5;
+  const reference::Conv2dExtents& e = c.extents;
+  const Layout &in = c.shape.input, &out = c.shape.output;
+  const std::vector<double> x = random.normal(e.x_size()), weight = random.normal(e.weight_size()),
+                            bias = random.normal(static_cast<std::size_t>(e.out));
+  const std::vector<float> x_map = to_float(arrange(in, e.batch, x));
+  const std::vector<float> weights =
+      reference::weight_to_device(to_float(weight), e.out, e.in, e.kernel);
+  std::vector<float> biases = to_float(bias);
+  biases.resize(static_cast<std::size_t>(out.channel_stride));
+  const std::vector<double> rounded_x = rounded(x, c.format), rounded_w = rounded(weight, c.format);
+
+  const std::vector<double> y = maps_of(out, e.batch, runner.forward(x_map, weights, biases));
+  const std::vector<double> conv = reference::conv2d(e, rounded_x, rounded_w, bias, true);
+  EXPECT_LT(relative_error(y, c.pool > 1 ? reference::conv2d_max_pool(e, c.pool, rounded_x,
+                                                                      rounded_w, bias, true)
+                                         : conv),
+            tolerance);
+
+  std::vector<double> dy = random.normal(y.size());
+  for (std::size_t i = 0; i < dy.size(); ++i) dy[i] = y[i] <= 0 ? 0 : dy[i];
+  const std::vector<float> dy_map = to_float(arrange(out, e.batch, dy));
+  const auto gradient_of = [&](const std::vector<double>& pooled) {
+    return c.pool > 1 ? reference::conv2d_max_pool_gradient(e, c.pool, conv, pooled, true) : pooled;
+  };
+  const std::vector<double> gradient = gradient_of(rounded(dy, c.format));
+  if (in.channel_stride % channel_lanes == 0) {
+    EXPECT_LT(relative_error(maps_of(in, e.batch, runner.input_gradient(dy_map, weights, x_map)),
+                             reference::conv2d_input_gradient(e, gradient, rounded_w, x, true)),
+              tolerance);
+  }
+  const WeightGradient sums = runner.weight_gradient(x_map, dy_map);
+  const std::vector<float> dweight =
+      reference::weight_from_device(sums.weight, e.out, e.in, e.kernel);
+  EXPECT_EQ(reference::weight_to_device(dweight, e.out, e.in, e.kernel), sums.weight)
+      << "padding lanes of dweight are not zero";
+  EXPECT_LT(relative_error({dweight.begin(), dweight.end()},
+                           reference::conv2d_weight_gradient(e, rounded_x, gradient)),
+            tolerance);
+  EXPECT_LT(relative_error({sums.bias.begin(), sums.bias.begin() + e.out},
+                           reference::conv2d_bias_gradient(e, gradient_of(dy))),
+            tolerance);
+}
+
+}  // namespace dovetail::testing

@@ -1,0 +1,105 @@
+// Conv2dMma against its twin, on devices with such tensor cores. conv2d_mma_warp_test.cpp runs the
+// same kernels anywhere.
+#include "ops/conv2d_mma.hpp"
+
+#include "kernels/compute_fixture.hpp"
+#include "kernels/conv2d_mma_check.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+namespace {
+
+using warp::Case;
+
+class DeviceRunner {
+ public:
+  DeviceRunner(opencl::Device& device, const Case& c)
+      : device_(device), case_(c), conv_(device, c.shape, true, c.format) {}
+
+  std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
+                             const std::vector<float>& bias) {
+    const opencl::Buffer y = testing::poisoned(case_.shape.output.size());
+    conv_.forward(upload(x), upload(weight), upload(bias), y, case_.extents.batch, true);
+    return device_.download<float>(y);
+  }
+  std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>& weight,
+                                    const std::vector<float>& x) {
+    const opencl::Buffer dx = testing::poisoned(case_.shape.input.size());
+    conv_.input_gradient(upload(dy), upload(weight), upload(x), dx, case_.extents.batch, true);
+    return device_.download<float>(dx);
+  }
+  testing::WeightGradient weight_gradient(const std::vector<float>& x,
+                                          const std::vector<float>& dy) {
+    const auto outs = static_cast<std::size_t>(case_.shape.output.channel_stride);
+    const auto& e = case_.extents;
+    const opencl::Buffer weight =
+        testing::poisoned(static_cast<std::size_t>(e.kernel * e.kernel * e.in) * outs);
+    const opencl::Buffer bias = testing::poisoned(outs);
+    conv_.weight_gradient(upload(x), upload(dy), weight, bias, e.batch);
+    return {device_.download<float>(weight), device_.download<float>(bias)};
+  }
+
+ private:
+  opencl::Buffer upload(const std::vector<float>& values) {
+    return device_.upload(std::span<const float>(values));
+  }
+  opencl::Device& device_;
+  Case case_;
+  Conv2dMma conv_;
+};
+
+class Conv2dMmaTest : public DeviceTest<int> {
+ protected:
+  void SetUp() override {
+    DeviceTest<int>::SetUp();
+    if (!device().takes(opencl::InstructionSet::mma))
+      GTEST_SKIP() << device().info().name << " has no such tensor cores";
+  }
+
+  Case random_case() {
+    reference::Conv2dExtents e{};
+    e.kernel = between(2, 5);
+    e.stride = 1;
+    e.padding = between(0, e.kernel - 1);
+    const bool narrow = between(0, 3) == 0;
+    e.in = narrow ? between(1, 2) : between(1, 160);
+    e.out = between(1, 160);
+    const int pool = between(1, 2);
+    e.height = e.kernel + between(1, 20);
+    e.width = e.kernel + between(1, 20);
+    e.batch = between(1, 20);
+    return warp::make_case(e, pool,
+                           one_of({ComputeFormat::tf32, ComputeFormat::bf16, ComputeFormat::fp16}),
+                           narrow, between(0, 1));
+  }
+};
+
+TEST_F(Conv2dMmaTest, IsItsTwin) {
+  testing::Random random(static_cast<unsigned>(between(0, 1 << 30)));
+  std::vector<Case> all = warp::cases();
+  while (all.size() < 30) {
+    const Case c = random_case();
+    if (Conv2dMma::fits(c.shape)) all.push_back(c);
+  }
+  for (const Case& c : all) {
+    const auto& e = c.extents;
+    SCOPED_TRACE(fmt::format("batch {}, {}x{}x{} -> {}, kernel {}, padding {}, pool {}, {}",
+                             e.batch, e.in, e.height, e.width, e.out, e.kernel, e.padding, c.pool,
+                             to_string(c.format)));
+    DeviceRunner runner(device(), c);
+    testing::expect_twin(c, runner, random);
+  }
+}
+
+TEST_F(Conv2dMmaTest, GivesTheSameBitsTwice) {
+  testing::Random random(1);
+  const Case c = warp::cases()[1];
+  const auto floats = [&](std::size_t count) { return testing::to_float(random.normal(count)); };
+  const std::vector<float> x = floats(c.shape.input.size()), dy = floats(c.shape.output.size());
+  DeviceRunner runner(device(), c);
+  runner.forward(x, floats(static_cast<std::size_t>(9 * 32 * 64)), floats(64));
+  EXPECT_EQ(runner.weight_gradient(x, dy).weight, runner.weight_gradient(x, dy).weight);
+}
+
+}  // namespace
+}  // namespace dovetail

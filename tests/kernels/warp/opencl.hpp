@@ -1,0 +1,38 @@
+// As much of OpenCL C as the kernels for tensor cores use, for the host's compiler.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "kernels/warp/work_group.hpp"
+#include "ops/reference/round_operand.hpp"
+
+namespace dovetail::warp {
+
+using uint = unsigned;
+using uchar = unsigned char;
+using ushort = unsigned short;
+enum Fence { CLK_LOCAL_MEM_FENCE };
+
+inline int get_local_id(unsigned) {
+  return WorkGroup::current().item();
+}
+inline int get_group_id(unsigned dimension) {
+  return WorkGroup::current().place(dimension);
+}
+inline void barrier(Fence) {
+  WorkGroup::current().barrier();
+}
+using std::min;
+
+}  // namespace dovetail::warp
+
+#define __kernel inline
+#define __global
+#define __local
+#define restrict
+#define reqd_work_group_size(x, y, z) unused
+#define INLINE inline
+#define TF32 0
+#define BF16 1
+#define FP16 2

@@ -1,0 +1,79 @@
+// Runs a work-group of a kernel for NVIDIA's tensor cores on the host: one fiber a work-item, and
+// the instructions by which work-items of a warp or a group meet. Slow; for tests of what such
+// kernels compute where no such GPU is.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fiber.hpp"
+
+namespace dovetail::warp {
+
+/// One at a time. Throws std::runtime_error where a work-item reads or writes beyond the shared
+/// memory, reads what a copy has not brought yet, or where work-items wait for each other for ever.
+class WorkGroup {
+ public:
+  WorkGroup(int threads, int shared_bytes, std::array<int, 2> place);
+  void run(const std::function<void()>& kernel);
+
+  /// The one that runs.
+  static WorkGroup& current();
+  int item() const { return running_; }
+  int place(unsigned dimension) const { return place_.at(dimension); }
+
+  // What work-items call, each for itself.
+  void barrier();
+  /// `bytes`: 16 or 4, of which those past `valid` become zeros; done at the wait for its group.
+  void copy(std::uint32_t target, const float* source, int bytes, int valid);
+  void commit();
+  void wait(int pending);
+  float* shared(std::uint32_t address, int bytes);
+  /// ldmatrix with four matrices.
+  void load_matrices(std::uint32_t address, float values[4]);
+  /// m16n8k8: this lane's words, `second` the four k behind. Rounded operands as float32.
+  struct Operands {
+    float upper[2], lower[2], right[2];
+  };
+  void multiply(float sum[4], const Operands& operands);
+
+ private:
+  struct Copy {
+    std::uint32_t target;
+    const float* source;
+    int bytes, valid;
+  };
+  struct Lane {
+    hls::Fiber fiber;
+    std::vector<std::vector<Copy>> groups{1};
+    bool done = false;
+  };
+  /// Where a number of work-items meet, again and again.
+  struct Meeting {
+    int arrived = 0;
+    std::uint64_t round = 0;
+  };
+  static void enter();
+  void meet(Meeting& meeting, int count);
+  void fail(const std::string& what);
+
+  std::array<int, 2> place_;
+  std::vector<unsigned char> memory_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<Meeting> warps_;
+  Meeting group_;
+  std::vector<std::array<Operands, 2>> operands_;  // by work-item, of two meetings
+  std::vector<std::array<std::uint32_t, 2>> addresses_;
+  const std::function<void()>* kernel_ = nullptr;
+  hls::Fiber scheduler_;
+  int running_ = 0;
+  std::uint64_t meetings_ = 0;
+  std::string failure_;
+};
+
+}  // namespace dovetail::warp

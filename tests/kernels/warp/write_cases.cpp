@@ -1,0 +1,78 @@
+// Writes C++ of the tensor-core convolutions of cases.hpp: each kernel in a namespace of its own,
+// with the definitions that Conv2dMma builds it with. Arguments: the kernels' folder, the one of
+// mma.clh's stand-in, the file to write.
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <string>
+
+#include "kernels/warp/cases.hpp"
+#include "ops/conv2d_mma_tiles.hpp"
+
+namespace {
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw std::runtime_error("cannot read " + path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string expanded(const std::string& folder, const std::string& stand_ins,
+                     const std::string& name) {
+  std::string text = text_of(folder + "/" + name);
+  const std::string head = "#include \"";
+  for (std::size_t at; (at = text.find(head)) != std::string::npos;) {
+    const std::size_t start = at + head.size(), end = text.find('"', start);
+    const std::string included = text.substr(start, end - start);
+    const std::string from = included == "mma.clh" ? stand_ins : folder;
+    text.replace(at, end + 1 - at, text_of(from + "/" + included));
+  }
+  return text;
+}
+
+}  // namespace
+
+int main(int, char** arguments) {
+  using namespace dovetail;
+  using namespace dovetail::conv_mma;
+  const std::string kernels = arguments[1], stand_ins = arguments[2];
+  std::ofstream out(arguments[3]);
+  out << "// Made by tests/kernels/warp/write_cases.cpp; do not edit.\n"
+         "#include \"kernels/warp/launches.hpp\"\n#include \"kernels/warp/opencl.hpp\"\n";
+  std::string list;
+  int number = 0;
+  const auto write = [&](const std::string& file, const std::string& kernel, const auto& tiles,
+                         const warp::Case& c) {
+    const std::string name = "kernel" + std::to_string(number++);
+    std::string names;
+    out << "\nnamespace dovetail::warp::" << name << " {\n";
+    for (const std::string& definition : tiles.definitions(c.shape, c.format)) {
+      const std::size_t equals = definition.find('=');
+      out << "#define " << definition.substr(0, equals) << ' ' << definition.substr(equals + 1)
+          << '\n';
+      names += "#undef " + definition.substr(0, equals) + '\n';
+    }
+    out << expanded(kernels, stand_ins, file) << names
+        << "#undef FINISH_RELU\n#undef FINISH_PLACES\n}  // namespace dovetail::warp::" << name
+        << '\n';
+    list += "{&" + name + "::" + kernel + ", " + std::to_string(tiles.threads()) + ", " +
+            std::to_string(tiles.shared_bytes()) + "}, ";
+  };
+  for (const warp::Case& c : warp::cases()) {
+    list += "    {";
+    if (is_narrow(c.shape.input)) {
+      write("conv2d_mma_narrow.cl", "forward", narrow_forward(c.shape), c);
+      list += "{}, ";
+      write("conv2d_mma_narrow_weight.cl", "weight_gradient", narrow_weight(c.shape), c);
+    } else {
+      write("conv2d_mma.cl", "product", wide_forward(c.shape), c);
+      write("conv2d_mma.cl", "product", turned(c.shape), c);
+      write("conv2d_mma_weight.cl", "weight_gradient", wide_weight(c.shape), c);
+    }
+    list += "},\n";
+  }
+  out << "\nnamespace dovetail::warp {\n\nconst std::vector<Launches>& launches() {\n"
+         "  static const std::vector<Launches> all = {\n"
+      << list << "  };\n  return all;\n}\n\n}  // namespace dovetail::warp\n";
+  return out ? 0 : 1;
+}
