@@ -1,11 +1,12 @@
 // Batch normalisation per channel: statistics, forward, backward.
 //
-// Built with LANES (channels in a vector) and ITEMS, a power of two (work-items that fold the
-// slices' results of one vector of channels; 1 on CPUs). The batch's lines are cut into slices of
-// `slice_lines`; each slice is summed up by itself, and the slices' results are folded in a fixed
+// Built with LANES (channels in a vector), ITEMS, a power of two (work-items that fold the slices'
+// results of one vector of channels; 1 on CPUs) and PARTS, another (work-items of a group that
+// share a slice's vector; 1 on CPUs). The batch's lines are cut into slices of `slice_lines`, one a
+// work-group; each slice is summed up by itself, and the slices' results are folded in a fixed
 // order.
-#if !defined(LANES) || !defined(ITEMS)
-#error "batch_norm.cl needs LANES and ITEMS"
+#if !defined(LANES) || !defined(ITEMS) || !defined(PARTS)
+#error "batch_norm.cl needs LANES, ITEMS and PARTS"
 #endif
 
 #define JOIN_(a, b) a##b
@@ -24,52 +25,13 @@ size_t start_of_line(Map map, int line) {
 
 #define FOR_MY_VECTORS(map) \
   for (int vector = get_local_id(1); vector < (map).vectors; vector += get_local_size(1))
-
-// Mean and sum of squared deviations of each slice, [slices][vectors] each: two passes, the second
-// one correcting the mean that the first one rounded (Chan, Golub, LeVeque, "Algorithms for
-// computing the sample variance", 1983). Values count from the batch's first pixel, so that a mean
-// far from zero costs no digits. A work-group takes as many slices as its dimension 2 is wide.
-kernel void slice_statistics(global const floats* restrict x, global floats* restrict means,
-                             global floats* restrict deviations, constant Map* of, int lines,
-                             int slice_lines) {
-  const Map map = *of;
-  const int slice = get_group_id(0) * get_local_size(2) + get_local_id(2);
-  const int first = slice * slice_lines;
-  if (first >= lines) return;
-  const int last = min(first + slice_lines, lines);
-  const float count = (last - first) * map.columns;
-  FOR_MY_VECTORS(map) {
-    const floats origin = x[map.start + vector];
-    floats sum = 0;
-    for (int line = first; line < last; ++line) {
-      global const floats* pixel = x + start_of_line(map, line) + vector;
-      floats line_sum = 0;
-      for (int column = 0; column < map.columns; ++column)
-        line_sum += pixel[column * map.vectors] - origin;
-      sum += line_sum;
-    }
-    const floats mean = sum / count;
-    floats rest = 0;
-    floats squares = 0;
-    for (int line = first; line < last; ++line) {
-      global const floats* pixel = x + start_of_line(map, line) + vector;
-      floats line_rest = 0;
-      floats line_squares = 0;
-      for (int column = 0; column < map.columns; ++column) {
-        const floats deviation = (pixel[column * map.vectors] - origin) - mean;
-        line_rest += deviation;
-        line_squares += deviation * deviation;
-      }
-      rest += line_rest;
-      squares += line_squares;
-    }
-    means[slice * map.vectors + vector] = mean + rest / count;
-    deviations[slice * map.vectors + vector] = squares - rest * rest / count;
-  }
-}
+// The same number of rounds for all work-items, as those need that meet at barriers in them.
+#define FOR_ALL_VECTORS(map)                                                     \
+  for (int wanted = get_local_id(1); wanted - (int)get_local_id(1) < (map).vectors; \
+       wanted += get_local_size(1))
 
 // Mean and squared deviations of two sets of samples together, into the first (Chan, Golub,
-// LeVeque, as above).
+// LeVeque, "Algorithms for computing the sample variance", 1983).
 void fold_statistics(float* count, floats* mean, floats* deviations, float other_count,
                      floats other_mean, floats other_deviations) {
   if (other_count == 0) return;
@@ -78,6 +40,74 @@ void fold_statistics(float* count, floats* mean, floats* deviations, float other
   *mean += apart * (other_count / both);
   *deviations += other_deviations + apart * apart * (*count * other_count / both);
   *count = both;
+}
+
+// Mean and sum of squared deviations of each slice, [slices][vectors] each: two passes, the second
+// one correcting the mean that the first one rounded (as above). Values count from the batch's
+// first pixel, so that a mean far from zero costs no digits. Work-groups: slices, of whose pixels
+// each work-item along dimension 2 takes every PARTS-th.
+kernel void slice_statistics(global const floats* restrict x, global floats* restrict means,
+                             global floats* restrict deviations, constant Map* of, int lines,
+                             int slice_lines) {
+#if PARTS > 1
+  local float part_counts[PARTS][VECTORS];
+  local floats part_means[PARTS][VECTORS], part_deviations[PARTS][VECTORS];
+#endif
+  const Map map = *of;
+  const int slice = get_group_id(0);
+  const int part = get_local_id(2);
+  const int first = slice * slice_lines;
+  const int last = min(first + slice_lines, lines);
+  const int columns = (map.columns - part + PARTS - 1) / PARTS;  // this work-item's, of a line
+  float count = (last - first) * columns;
+  FOR_ALL_VECTORS(map) {
+    const int vector = min(wanted, map.vectors - 1);
+    const floats origin = x[map.start + vector];
+    floats sum = 0;
+    for (int line = first; line < last; ++line) {
+      global const floats* pixel = x + start_of_line(map, line) + vector;
+      floats line_sum = 0;
+      for (int column = part; column < map.columns; column += PARTS)
+        line_sum += pixel[column * map.vectors] - origin;
+      sum += line_sum;
+    }
+    floats mean = sum / max(count, 1.0f);
+    floats rest = 0;
+    floats squares = 0;
+    for (int line = first; line < last; ++line) {
+      global const floats* pixel = x + start_of_line(map, line) + vector;
+      floats line_rest = 0;
+      floats line_squares = 0;
+      for (int column = part; column < map.columns; column += PARTS) {
+        const floats deviation = (pixel[column * map.vectors] - origin) - mean;
+        line_rest += deviation;
+        line_squares += deviation * deviation;
+      }
+      rest += line_rest;
+      squares += line_squares;
+    }
+    mean += rest / max(count, 1.0f);
+    floats deviation = squares - rest * rest / max(count, 1.0f);
+#if PARTS > 1
+    const int place = get_local_id(1);
+    float all = count;
+    for (int apart = PARTS / 2; apart > 0; apart /= 2) {
+      part_counts[part][place] = all;
+      part_means[part][place] = mean;
+      part_deviations[part][place] = deviation;
+      barrier(CLK_LOCAL_MEM_FENCE);
+      if (part < apart) {
+        fold_statistics(&all, &mean, &deviation, part_counts[part + apart][place],
+                        part_means[part + apart][place], part_deviations[part + apart][place]);
+      }
+      barrier(CLK_LOCAL_MEM_FENCE);
+    }
+#endif
+    if (part == 0 && wanted < map.vectors) {
+      means[slice * map.vectors + vector] = mean;
+      deviations[slice * map.vectors + vector] = deviation;
+    }
+  }
 }
 
 // Batch statistics from the slices', and scale = gamma / sqrt(variance + epsilon). One work-group a
@@ -153,12 +183,16 @@ kernel void slice_gradients(global const floats* restrict x, global const floats
                             global const floats* restrict mean, global floats* restrict sums,
                             global floats* restrict products, constant Map* of, int lines,
                             int slice_lines) {
+#if PARTS > 1
+  local floats part_sums[PARTS][VECTORS], part_products[PARTS][VECTORS];
+#endif
   const Map map = *of;
-  const int slice = get_group_id(0) * get_local_size(2) + get_local_id(2);
+  const int slice = get_group_id(0);
+  const int part = get_local_id(2);
   const int first = slice * slice_lines;
-  if (first >= lines) return;
   const int last = min(first + slice_lines, lines);
-  FOR_MY_VECTORS(map) {
+  FOR_ALL_VECTORS(map) {
+    const int vector = min(wanted, map.vectors - 1);
     const floats my_mean = mean[vector];
     floats sum = 0;
     floats product = 0;
@@ -166,7 +200,7 @@ kernel void slice_gradients(global const floats* restrict x, global const floats
       const size_t start = start_of_line(map, line) + vector;
       floats line_sum = 0;
       floats line_product = 0;
-      for (int column = 0; column < map.columns; ++column) {
+      for (int column = part; column < map.columns; column += PARTS) {
         const floats gradient = dy[start + column * map.vectors];
         line_sum += gradient;
         line_product += gradient * (x[start + column * map.vectors] - my_mean);
@@ -174,8 +208,23 @@ kernel void slice_gradients(global const floats* restrict x, global const floats
       sum += line_sum;
       product += line_product;
     }
-    sums[slice * map.vectors + vector] = sum;
-    products[slice * map.vectors + vector] = product;
+#if PARTS > 1
+    const int place = get_local_id(1);
+    for (int apart = PARTS / 2; apart > 0; apart /= 2) {
+      part_sums[part][place] = sum;
+      part_products[part][place] = product;
+      barrier(CLK_LOCAL_MEM_FENCE);
+      if (part < apart) {
+        sum += part_sums[part + apart][place];
+        product += part_products[part + apart][place];
+      }
+      barrier(CLK_LOCAL_MEM_FENCE);
+    }
+#endif
+    if (part == 0 && wanted < map.vectors) {
+      sums[slice * map.vectors + vector] = sum;
+      products[slice * map.vectors + vector] = product;
+    }
   }
 }
 

@@ -95,13 +95,13 @@ INLINE void load_weights(uint target, __global const float* weight, int kernel_r
 #endif
 }
 
-// Columns 8 j + lane / 4 of the warp's, k = lane % 4 and + 4 of eight channels from 8 `part` on.
-INLINE void read_weights(uint stage, int tap_column, int part, Words right[4]) {
+// A lane's columns of the warp's tiles, k = lane % 4 and + 4 of eight channels from 8 `part` on.
+INLINE void read_weights(uint stage, int tap_column, int part, Words right[COLUMN_TILES]) {
   const int lane = get_local_id(0) % 32;
   const int column = get_local_id(0) / 32 % WARPS_N * warp_columns;
 #if TURNED
 #pragma unroll
-  for (int j = 0; j < 4; j += 2) {
+  for (int j = 0; j < COLUMN_TILES; j += 2) {
     float values[4];
     load_matrices(chunk_at(stage, tap_column * tile_columns + column + (j + lane / 16) * 8 + lane % 8,
                            part * 2 + lane / 8 % 2),
@@ -110,18 +110,25 @@ INLINE void read_weights(uint stage, int tap_column, int part, Words right[4]) {
     right[j + 1] = round_words(values[2], values[3]);
   }
 #else
-  __local const float* from = shared_floats(stage) +
-                              (tap_column * slice + part * 8 + lane % 4) * line + column + lane / 4;
+  __local const float* from = shared_floats(stage) + column + lane / 4 * 4 +
+                              (tap_column * slice + part * 8 + lane % 4) * line;
 #pragma unroll
-  for (int j = 0; j < 4; ++j) right[j] = round_words(from[j * 8], from[j * 8 + 4 * line]);
+  for (int j = 0; j < COLUMN_TILES; j += 4) {
+    float near[4], far[4];
+    read_four(from + j * 8, near);
+    read_four(from + j * 8 + 4 * line, far);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) right[j + i] = round_words(near[i], far[i]);
+  }
 #endif
 }
 
 // `pixel`: where in the run the windows of this lane's rows begin, and + the tap.
-INLINE void multiply(uint run, const int pixel[4], uint stage, int tap_column, float sum[4][4][4]) {
+INLINE void multiply(uint run, const int pixel[4], uint stage, int tap_column,
+                     float sum[4][COLUMN_TILES][4]) {
 #pragma unroll
   for (int part = 0; part < 2; ++part) {
-    Words right[4];
+    Words right[COLUMN_TILES];
     read_weights(stage, tap_column, part, right);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -130,7 +137,7 @@ INLINE void multiply(uint run, const int pixel[4], uint stage, int tap_column, f
       const Words upper = round_words(values[0], values[2]);
       const Words lower = round_words(values[1], values[3]);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) mma(sum[i][j], upper, lower, right[j]);
+      for (int j = 0; j < COLUMN_TILES; ++j) mma(sum[i][j], upper, lower, right[j]);
     }
   }
 }
@@ -162,9 +169,10 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     const int part = lane / 8 % 2;
     corner[i] = corner_of(min(first_unit + unit_of(i, part, lane % 8), last_unit), i, part) - first;
   }
-  float sum[4][4][4];
+  float sum[4][COLUMN_TILES][4];
 #pragma unroll
-  for (int i = 0; i < 64; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
+  for (int i = 0; i < 16 * COLUMN_TILES; ++i)
+    sum[i / (4 * COLUMN_TILES)][i / 4 % COLUMN_TILES][i % 4] = 0.0f;
 
   int stage = 0, block = 0, kernel_row = 0;
   for (int step = 0; step < steps; ++step) {

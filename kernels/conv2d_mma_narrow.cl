@@ -51,30 +51,34 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
       corner[i][part] = (corner_of(unit, i, part) - first) * WEIGHT_CHANNELS;
     }
   }
-  float sum[4][4][4];
+  float sum[4][COLUMN_TILES][4];
 #pragma unroll
-  for (int i = 0; i < 64; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
+  for (int i = 0; i < 16 * COLUMN_TILES; ++i)
+    sum[i / (4 * COLUMN_TILES)][i / 4 % COLUMN_TILES][i % 4] = 0.0f;
   copies_wait(0);
   barrier(CLK_LOCAL_MEM_FENCE);
 
   __local const float* pixels = shared_floats(memory);
   __local const float* weights =
-      shared_floats(memory + weights_at) + get_local_id(0) / 32 % WARPS_N * warp_columns + lane / 4;
+      shared_floats(memory + weights_at) + get_local_id(0) / 32 % WARPS_N * warp_columns + lane / 4 * 4;
 #pragma unroll
   for (int k = 0; k < slices; ++k) {
     const int near = within_window(k * 8 + lane % 4), far = within_window(k * 8 + lane % 4 + 4);
-    Words right[4];
+    Words right[COLUMN_TILES];
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      right[j] = round_words(weights[(k * 8 + lane % 4) * line + j * 8],
-                             weights[(k * 8 + lane % 4 + 4) * line + j * 8]);
+    for (int j = 0; j < COLUMN_TILES; j += 4) {
+      float first[4], second[4];
+      read_four(weights + (k * 8 + lane % 4) * line + j * 8, first);
+      read_four(weights + (k * 8 + lane % 4 + 4) * line + j * 8, second);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) right[j + i] = round_words(first[i], second[i]);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const Words upper = round_words(pixels[corner[i][0] + near], pixels[corner[i][0] + far]);
       const Words lower = round_words(pixels[corner[i][1] + near], pixels[corner[i][1] + far]);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) mma(sum[i][j], upper, lower, right[j]);
+      for (int j = 0; j < COLUMN_TILES; ++j) mma(sum[i][j], upper, lower, right[j]);
     }
   }
   store_tile(sum, target, bias, places, first_unit, column0, last_unit + 1, finish);

@@ -13,13 +13,21 @@
 
 enum {
   threads = 32 * KERNEL * WARPS_N,
-  row_tiles = KERNEL * BLOCK / 16,  // of a warp
+  tap_tiles = BLOCK / 16,
+  row_tiles = KERNEL * tap_tiles,   // of a warp
   line = BLOCK + 8,                 // floats of a pixel of x: four pixels of eight channels in different banks
   source_blocks = SOURCE_CHANNELS / BLOCK,
   run_bytes = RUN * line * 4,
   stage_bytes = run_bytes + TILE * dy_line * 4 + TILE * 4,
   sum_lanes = threads / tile_columns,  // work-items that share a column of the bias gradient
 };
+
+// Which channels of x and dy a tile's rows and columns are is free: a lane takes neighbours, to read them together.
+#if BLOCK == 32
+#define READ_CHANNELS read_four
+#else
+#define READ_CHANNELS read_two
+#endif
 
 INLINE void load_run(uint target, __global const float* x, int first, int run, int channel) {
 #pragma unroll 4
@@ -77,25 +85,31 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     const uint at = memory + stage * stage_bytes;
     __local const int* corners = (__local const int*)shared_floats(at + run_bytes + TILE * dy_line * 4);
     __local const float* run =
-        shared_floats(at) + kernel_row * SOURCE_LINE * line + lane / 4;
+        shared_floats(at) + kernel_row * SOURCE_LINE * line + lane / 4 * (BLOCK / 8);
     __local const float* gradient = shared_floats(at + run_bytes);
     if (block == 0) bias += column_part(gradient, sum_lanes);
-    gradient += warp_column + lane / 4;
+    gradient += warp_column + lane / 4 * 4;
 #pragma unroll 2
     for (int k = lane % 4; k < TILE; k += 8) {
       Words right[4];
+      float first[4], second[4];
+      read_four(gradient + k * dy_line, first);
+      read_four(gradient + (k + 4) * dy_line, second);
 #pragma unroll
-      for (int j = 0; j < 4; ++j)
-        right[j] = round_words(gradient[k * dy_line + j * 8], gradient[(k + 4) * dy_line + j * 8]);
+      for (int j = 0; j < 4; ++j) right[j] = round_words(first[j], second[j]);
       __local const float* near = run + corners[k];
       __local const float* far = run + corners[k + 4];
 #pragma unroll
-      for (int i = 0; i < row_tiles; ++i) {
-        const int offset = i / (BLOCK / 16) * line + i % (BLOCK / 16) * 16;
-        const Words upper = round_words(near[offset], far[offset]);
-        const Words lower = round_words(near[offset + 8], far[offset + 8]);
+      for (int tap = 0; tap < KERNEL; ++tap) {
+        READ_CHANNELS(near + tap * line, first);
+        READ_CHANNELS(far + tap * line, second);
 #pragma unroll
-        for (int j = 0; j < 4; ++j) mma(sum[i][j], upper, lower, right[j]);
+        for (int i = 0; i < tap_tiles; ++i) {
+          const Words upper = round_words(first[2 * i], second[2 * i]);
+          const Words lower = round_words(first[2 * i + 1], second[2 * i + 1]);
+#pragma unroll
+          for (int j = 0; j < 4; ++j) mma(sum[tap * tap_tiles + i][j], upper, lower, right[j]);
+        }
       }
     }
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -108,14 +122,15 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   for (int i = 0; i < row_tiles; ++i) {
 #pragma unroll
     for (int part = 0; part < 2; ++part) {
-      const int channel = block * BLOCK + i % (BLOCK / 16) * 16 + part * 8 + lane / 4;
-      const int tap = kernel_row * KERNEL + i / (BLOCK / 16);
+      const int channel = block * BLOCK + lane / 4 * (BLOCK / 8) + i % tap_tiles * 2 + part;
+      const int tap = kernel_row * KERNEL + i / tap_tiles;
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const int column = column0 + warp_column + j * 8 + lane % 4 * 2;
+      for (int c = 0; c < 2; ++c) {
+        const int column = column0 + warp_column + lane % 4 * 8 + c * 4;
+        const int k = 2 * part + c;
         if (channel < WEIGHT_CHANNELS && column < WEIGHT_PIXEL) {
-          store_pair(partial + (tap * WEIGHT_CHANNELS + channel) * WEIGHT_PIXEL + column,
-                     sum[i][j][2 * part], sum[i][j][2 * part + 1]);
+          store_four(partial + (tap * WEIGHT_CHANNELS + channel) * WEIGHT_PIXEL + column,
+                     sum[i][0][k], sum[i][1][k], sum[i][2][k], sum[i][3][k]);
         }
       }
     }

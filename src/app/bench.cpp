@@ -106,9 +106,11 @@ void bench_conv(const Bench& bench) {
   std::vector<bench::ConvShape> shapes;
   for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_conv(text));
   if (shapes.empty()) shapes = bench::default_convs();
-  bench::Report report("conv", bench.device.info(), to_string(bench.variant()),
+  const ComputeFormat format = bench.options.step.format;
+  bench::Report report("conv", bench.device.info(),
+                       fmt::format("{} {}", to_string(bench.variant()), to_string(format)),
                        bench::measure_ceilings(bench.device));
-  bench::run_convs(bench.device, bench.variant(), shapes, report);
+  bench::run_convs(bench.device, bench.variant(), format, shapes, report);
   bench.write(report.text(), report.json());
 }
 

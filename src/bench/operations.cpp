@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "ops/conv2d.hpp"
+#include "ops/conv2d_mma.hpp"
 #include "ops/conv2d_pool.hpp"
 #include "ops/matmul.hpp"
 #include "support/error.hpp"
@@ -101,56 +102,101 @@ void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
   }
 }
 
-void run_convs(opencl::Device& device, Variant variant, const std::vector<ConvShape>& shapes,
-               Report& report) {
-  for (const ConvShape& shape : shapes) {
+namespace {
+
+/// A convolution's operands, and what is added to the report of it.
+class ConvBench {
+ public:
+  ConvBench(opencl::Device& device, const ConvShape& shape, Report& report)
+      : device_(device), shape_(shape), report_(report) {
     const int halo = shape.kernel / 2, extent = shape.extent;
-    const bool hidden = shape.in >= channel_lanes;
-    const Layout in = hidden ? feature_map(shape.batch, extent, extent, shape.in, halo)
-                             : input_map(shape.batch, extent, extent, shape.in, halo);
-    const Layout out = feature_map(shape.batch, extent, extent, shape.out, halo);
-    Conv2d conv(device, variant, {in, out, shape.kernel, 1, halo});
-    const auto taps = static_cast<std::size_t>(shape.kernel * shape.kernel);
-    const std::size_t weights = taps * area(shape.in, out.channel_stride);
-    const auto x = random_values(device, in.size()), y = random_values(device, out.size()),
-               weight = random_values(device, weights), bias = random_values(device, weights);
-    const auto dx = device.allocate_zeroed(x.bytes()), result = device.allocate_zeroed(y.bytes()),
-               dweight = device.allocate(weight.bytes());
-    const double images = static_cast<double>(area(extent, extent)) * shape.batch;
-    const double operations = 2.0 * static_cast<double>(taps) * shape.in * shape.out * images;
-    const double bytes = 4.0 * (images * (shape.in + shape.out) + static_cast<double>(weights));
-    const auto add = [&](const char* direction, const std::function<void()>& call,
-                         double share = 1) {
-      report.add({fmt::format("conv {0}x{0} {1}->{2} on {3}x{3}, batch {4} {5}", shape.kernel,
-                              shape.in, shape.out, extent, shape.batch, direction),
-                  {{"kernel", shape.kernel},
-                   {"in", shape.in},
-                   {"out", shape.out},
-                   {"extent", extent},
-                   {"batch", shape.batch},
-                   {"direction", direction}},
-                  operations * share,
-                  bytes,
-                  measure(device, call)});
-    };
-    add("forward", [&] { conv.forward(x, weight, bias, result, shape.batch, true); });
-    if (hidden)
-      add("input gradient", [&] { conv.input_gradient(y, weight, x, dx, shape.batch, true); });
-    add("weight gradient", [&] { conv.weight_gradient(x, y, dweight, bias, shape.batch); });
-    const Conv2dPoolShape pooled{in, feature_map(shape.batch, extent / 2, extent / 2, shape.out),
-                                 shape.kernel, 1, halo};
-    if (variant != Variant::cpu || !Conv2dPool::fits(pooled)) continue;
+    in_ = is_hidden() ? feature_map(shape.batch, extent, extent, shape.in, halo)
+                      : input_map(shape.batch, extent, extent, shape.in, halo);
+    out_ = feature_map(shape.batch, extent, extent, shape.out, halo);
+    weights_ = taps() * area(shape.in, out_.channel_stride);
+    x_ = random_values(device, in_.size());
+    y_ = random_values(device, out_.size());
+    weight_ = random_values(device, weights_);
+    bias_ = random_values(device, weights_);
+    dx_ = device.allocate_zeroed(x_.bytes());
+    result_ = device.allocate_zeroed(y_.bytes());
+    dweight_ = device.allocate(weight_.bytes());
+  }
+
+  Conv2dShape plain() const { return {in_, out_, shape_.kernel, 1, shape_.kernel / 2}; }
+  Conv2dPoolShape pooled(int pool) const {
+    const int extent = shape_.extent / pool;
+    return {in_,
+            pool == 1 ? out_ : feature_map(shape_.batch, extent, extent, shape_.out),
+            shape_.kernel,
+            1,
+            shape_.kernel / 2,
+            pool};
+  }
+  bool is_hidden() const { return shape_.in >= channel_lanes; }
+
+  /// @param visited  share of the products that the gradients need: of the input, of the weight.
+  template <typename Convolution>
+  void time(Convolution& conv, const std::string& what, double input_visited,
+            double weight_visited) {
+    const int batch = shape_.batch;
+    add(what + "forward", 1, [&] { conv.forward(x_, weight_, bias_, result_, batch, true); });
+    if (is_hidden()) {
+      add(what + "input gradient", input_visited,
+          [&] { conv.input_gradient(y_, weight_, x_, dx_, batch, true); });
+    }
+    add(what + "weight gradient", weight_visited,
+        [&] { conv.weight_gradient(x_, y_, dweight_, bias_, batch); });
+  }
+
+ private:
+  std::size_t taps() const { return area(shape_.kernel, shape_.kernel); }
+
+  void add(const std::string& direction, double visited, const std::function<void()>& call) {
+    const double images = static_cast<double>(area(shape_.extent, shape_.extent)) * shape_.batch;
+    report_.add({fmt::format("conv {0}x{0} {1}->{2} on {3}x{3}, batch {4} {5}", shape_.kernel,
+                             shape_.in, shape_.out, shape_.extent, shape_.batch, direction),
+                 {{"kernel", shape_.kernel},
+                  {"in", shape_.in},
+                  {"out", shape_.out},
+                  {"extent", shape_.extent},
+                  {"batch", shape_.batch},
+                  {"direction", direction}},
+                 2.0 * static_cast<double>(taps()) * shape_.in * shape_.out * images * visited,
+                 4.0 * (images * (shape_.in + shape_.out) + static_cast<double>(weights_)),
+                 measure(device_, call)});
+  }
+
+  opencl::Device& device_;
+  ConvShape shape_;
+  Report& report_;
+  Layout in_, out_;
+  std::size_t weights_ = 0;
+  opencl::Buffer x_, y_, weight_, bias_, dx_, result_, dweight_;
+};
+
+}  // namespace
+
+void run_convs(opencl::Device& device, Variant variant, ComputeFormat format,
+               const std::vector<ConvShape>& shapes, Report& report) {
+  const bool has_tensor_cores = variant == Variant::nvidia && format != ComputeFormat::float32 &&
+                                device.takes(opencl::InstructionSet::mma);
+  for (const ConvShape& shape : shapes) {
+    ConvBench bench(device, shape, report);
+    if (has_tensor_cores) {
+      for (const int pool : {1, 2}) {
+        if (!Conv2dMma::fits(bench.pooled(pool))) continue;
+        Conv2dMma conv(device, bench.pooled(pool), true, format);
+        bench.time(conv, pool == 1 ? "" : "with max-pool, ", 1, 1);
+      }
+      continue;
+    }
+    Conv2d conv(device, variant, bench.plain(), format);
+    bench.time(conv, "", 1, 1);
+    if (variant != Variant::cpu || !Conv2dPool::fits(bench.pooled(2))) continue;
     // The gradients of the padded ones multiply with the maxima alone, one pixel of four.
-    Conv2dPool with_pool(device, pooled, true);
-    add("with max-pool, forward",
-        [&] { with_pool.forward(x, weight, bias, result, shape.batch, true); });
-    if (hidden)
-      add(
-          "with max-pool, input gradient",
-          [&] { with_pool.input_gradient(y, weight, x, dx, shape.batch, true); }, 0.25);
-    add(
-        "with max-pool, weight gradient",
-        [&] { with_pool.weight_gradient(x, y, dweight, bias, shape.batch); }, hidden ? 0.25 : 1);
+    Conv2dPool with_pool(device, bench.pooled(2), true, format);
+    bench.time(with_pool, "with max-pool, ", 0.25, bench.is_hidden() ? 0.25 : 1);
   }
 }
 

@@ -32,7 +32,7 @@ ConvShape parse_conv(const std::string& text);
 /// Operands are random numbers: zeros run faster than data on some devices.
 void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
                const std::vector<GemmShape>& shapes, Report& report);
-void run_convs(opencl::Device& device, Variant variant, const std::vector<ConvShape>& shapes,
-               Report& report);
+void run_convs(opencl::Device& device, Variant variant, ComputeFormat format,
+               const std::vector<ConvShape>& shapes, Report& report);
 
 }  // namespace dovetail::bench

@@ -30,9 +30,11 @@ BatchNorm::BatchNorm(opencl::Device& device, Variant variant, const Layout& layo
   scale_ = device.allocate(channel_bytes);
   offset_ = device.allocate(channel_bytes);
   slope_ = device.allocate(channel_bytes);
+  const opencl::Range group = lines_.slice_groups(1);
   const opencl::Program program = device.build(
       kernels::batch_norm,
-      {fmt::format("LANES={}", lanes_of(variant)), fmt::format("ITEMS={}", fold_items_)});
+      {fmt::format("LANES={}", lanes_of(variant)), fmt::format("ITEMS={}", fold_items_),
+       fmt::format("VECTORS={}", group.local[1]), fmt::format("PARTS={}", group.local[2])});
   slice_statistics_ = program.kernel(kernels::batch_norm_::slice_statistics);
   batch_statistics_ = program.kernel(kernels::batch_norm_::batch_statistics);
   inference_scale_ = program.kernel(kernels::batch_norm_::inference_scale);

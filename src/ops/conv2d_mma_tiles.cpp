@@ -76,6 +76,30 @@ int Source::longest_run(int count, int height, int width, int pool) const {
   return conv_tiles::quotient_up(longest, 2) * 2;  // the kernels permute pairs of pixels
 }
 
+std::vector<Cut> cuts(int channels) {
+  if (channels <= 32) return {{4, 1, 4}, {2, 1, 4}, {1, 1, 4}};
+  if (channels <= 64) return {{4, 1, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
+  return {{2, 2, 8}, {4, 1, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
+}
+
+void ProductTiles::cut_to(const Cut& wanted) {
+  cut = wanted;
+  run = source.longest_run(tile_units(), target.height, target.width, pool);
+}
+
+void ProductTiles::make(const Cut& wanted) {
+  if (wanted != Cut{}) return cut_to(wanted);
+  // The largest tiles of which there are enough to fill a large GPU, and of which two fit a
+  // multiprocessor; if none, the smallest.
+  constexpr int enough = 2 * 132;
+  for (const Cut& each : cuts(target.channel_stride)) {
+    cut_to(each);
+    const int tiles =
+        conv_tiles::quotient_up(target.batch * units_per_image(), tile_units()) * column_tiles();
+    if (2 * shared_bytes() <= shared_of_two && tiles >= enough) return;
+  }
+}
+
 int ProductTiles::shared_bytes() const {
   const int line = (turned ? slice : tile_columns() + padding) * 4;
   if (narrow) {
@@ -102,7 +126,8 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
        fmt::format("TARGET_IMAGE={}", target.image_stride()),
        fmt::format("TARGET_INTERIOR={}", interior(target)), fmt::format("POOL={}", pool),
        fmt::format("TURNED={:d}", turned), fmt::format("UNPOOL={:d}", unpools),
-       fmt::format("WARPS_M={}", warp_rows), fmt::format("WARPS_N={}", warp_columns),
+       fmt::format("WARPS_M={}", cut.warp_rows), fmt::format("WARPS_N={}", cut.warp_columns),
+       fmt::format("COLUMN_TILES={}", cut.column_tiles), fmt::format("SPREAD={:d}", !turned),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
   if (unpools) {
     all.insert(all.end(),
@@ -117,38 +142,34 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
 
 namespace {
 
-ProductTiles forward(const Conv2dPoolShape& shape, bool narrow) {
+ProductTiles forward(const Conv2dPoolShape& shape, bool narrow, const Cut& wanted) {
   ProductTiles tiles{.source = source_of(shape.input, shape.padding, shape),
                      .target = shape.output,
                      .source_channels = shape.input.channel_stride,
                      .pool = shape.pool,
                      .narrow = narrow};
-  tiles.warp_columns = shape.output.channel_stride > 32 ? 2 : 1;
-  tiles.run = tiles.source.longest_run(tiles.tile_units(), tiles.target.height, tiles.target.width,
-                                       tiles.pool);
+  tiles.make(wanted);
   return tiles;
 }
 
 }  // namespace
 
-ProductTiles wide_forward(const Conv2dPoolShape& shape) {
-  return forward(shape, false);
+ProductTiles wide_forward(const Conv2dPoolShape& shape, const Cut& wanted) {
+  return forward(shape, false, wanted);
 }
 
-ProductTiles narrow_forward(const Conv2dPoolShape& shape) {
-  return forward(shape, true);
+ProductTiles narrow_forward(const Conv2dPoolShape& shape, const Cut& wanted) {
+  return forward(shape, true, wanted);
 }
 
-ProductTiles turned(const Conv2dPoolShape& shape) {
+ProductTiles turned(const Conv2dPoolShape& shape, const Cut& wanted) {
   Layout dy = convolution(shape).output;
   if (shape.pool > 1) dy.halo = convolution(shape).gradient_halo();
   ProductTiles tiles{.source = source_of(dy, shape.kernel - 1 - shape.padding, shape),
                      .target = shape.input,
                      .source_channels = shape.output.channel_stride,
                      .turned = true};
-  tiles.warp_columns = shape.input.channel_stride > 32 ? 2 : 1;
-  tiles.run =
-      tiles.source.longest_run(tiles.tile_units(), tiles.target.height, tiles.target.width, 1);
+  tiles.make(wanted);
   return tiles;
 }
 

@@ -2,6 +2,8 @@
 // need to know of both.
 #pragma once
 
+#include <vector>
+
 #include "ops/conv2d_pool.hpp"
 #include "ops/conv2d_tiles.hpp"
 
@@ -9,8 +11,9 @@ namespace dovetail::conv_mma {
 
 using conv_tiles::Definitions;
 
-inline constexpr int most_shared = 200 << 10;  // bytes of a work-group, of the 227 KiB on Hopper
-inline constexpr int most_narrow_depth = 64;   // products of a result, whose weights stay at hand
+inline constexpr int most_shared = 200 << 10;    // bytes of a work-group, of the 227 KiB on Hopper
+inline constexpr int shared_of_two = 224 << 10;  // of two work-groups on one multiprocessor
+inline constexpr int most_narrow_depth = 64;     // products of a result, whose weights stay at hand
 
 /// Channels that are not padded: the first layer's.
 inline bool is_narrow(const Layout& map) {
@@ -34,6 +37,14 @@ struct Source {
   int longest_run(int count, int height, int width, int pool) const;
 };
 
+/// Warps of a work-group: warp_rows × warp_columns, each of 64 rows and 8 · column_tiles columns.
+struct Cut {
+  int warp_rows = 0, warp_columns = 0, column_tiles = 0;
+  friend bool operator==(const Cut&, const Cut&) = default;
+};
+/// For so many channels of the result, the largest first.
+std::vector<Cut> cuts(int channels);
+
 /// A kernel that computes tiles of units × channels, a unit being a pixel or the window of a pool.
 struct ProductTiles {
   Source source;
@@ -41,23 +52,28 @@ struct ProductTiles {
   int source_channels;  // with padding
   int pool = 1;         // behind the convolution
   bool narrow = false;
-  bool turned = false;                  // input gradient
-  int warp_rows = 2, warp_columns = 2;  // warps of a work-group, 64 × 32 results each
-  int run = 0;                          // pixels of the source that a tile touches at most
+  bool turned = false;  // input gradient
+  Cut cut{};
+  int run = 0;  // pixels of the source that a tile touches at most
 
-  int tile_units() const { return 64 * warp_rows / (pool * pool); }
-  int tile_columns() const { return 32 * warp_columns; }
-  int threads() const { return 32 * warp_rows * warp_columns; }
+  /// To `wanted`, or as estimated where that is none.
+  void make(const Cut& wanted);
+  int tile_units() const { return 64 * cut.warp_rows / (pool * pool); }
+  int tile_columns() const { return 8 * cut.column_tiles * cut.warp_columns; }
+  int threads() const { return 32 * cut.warp_rows * cut.warp_columns; }
   int units_per_image() const { return target.height * target.width; }
   int column_tiles() const {
     return conv_tiles::quotient_up(target.channel_stride, tile_columns());
   }
   int shared_bytes() const;
   Definitions definitions(const Conv2dPoolShape& shape, ComputeFormat format) const;
+
+ private:
+  void cut_to(const Cut& wanted);
 };
-ProductTiles wide_forward(const Conv2dPoolShape& shape);
-ProductTiles narrow_forward(const Conv2dPoolShape& shape);
-ProductTiles turned(const Conv2dPoolShape& shape);
+ProductTiles wide_forward(const Conv2dPoolShape& shape, const Cut& wanted = {});
+ProductTiles narrow_forward(const Conv2dPoolShape& shape, const Cut& wanted = {});
+ProductTiles turned(const Conv2dPoolShape& shape, const Cut& wanted = {});
 
 /// A weight gradient's kernel.
 struct WeightTiles {

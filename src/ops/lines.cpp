@@ -56,9 +56,8 @@ opencl::Range Lines::slice_groups(int slices) const {
   const auto count = static_cast<std::size_t>(slices);
   if (variant_ == Variant::cpu) return {.global = {count, 1, 1}, .local = {1, 1, 1}};
   const std::size_t vectors = power_of_two_up_to(vectors_, 64);
-  const std::size_t together = std::min<std::size_t>(64, 128 / vectors);
-  return {.global = {(count + together - 1) / together, vectors, together},
-          .local = {1, vectors, together}};
+  const std::size_t parts = std::min<std::size_t>(64, 256 / vectors);
+  return {.global = {count, vectors, parts}, .local = {1, vectors, parts}};
 }
 
 void expect_batch(int batch, int capacity) {

@@ -25,9 +25,8 @@ class Lines {
 
   /// One work-group a line.
   opencl::Range groups(int lines) const;
-  /// For kernels that sum up slices of several lines: on CPUs one work-item takes a slice, on GPUs
-  /// a work-group takes as many slices as its dimension 2 is wide (the last one may reach past
-  /// `slices`).
+  /// For kernels that sum up slices of several lines, one a work-group: on CPUs of one work-item;
+  /// on GPUs vectors lie along dimension 1, and the slice's pixels are shared along dimension 2.
   opencl::Range slice_groups(int slices) const;
 
  private:

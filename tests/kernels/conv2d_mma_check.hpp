@@ -28,7 +28,7 @@ struct WeightGradient {
 ///                on arrays in the device's layouts; what they do not write must be poison.
 template <typename Runner>
 void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
-  constexpr double tolerance = 1e-5;
+  constexpr double tolerance = 3e-5;  // tensor cores do not round their sums to the nearest
   const reference::Conv2dExtents& e = c.extents;
   const Layout &in = c.shape.input, &out = c.shape.output;
   const std::vector<double> x = random.normal(e.x_size()), weight = random.normal(e.weight_size()),

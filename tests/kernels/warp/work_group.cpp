@@ -93,6 +93,14 @@ float* WorkGroup::shared(std::uint32_t address, int bytes) {
   return reinterpret_cast<float*>(memory_.data() + (address - first_address));
 }
 
+void WorkGroup::expect_shared(const float* source, int bytes) {
+  const auto* at = reinterpret_cast<const unsigned char*>(source);
+  const auto offset = at - memory_.data();
+  if (offset < 0 || offset + bytes > static_cast<std::ptrdiff_t>(memory_.size()))
+    fail("a vector of shared memory is out of reach");
+  if (offset % bytes != 0) fail("a vector of shared memory is not aligned");
+}
+
 void WorkGroup::copy(std::uint32_t target, const float* source, int bytes, int valid) {
   if (target % static_cast<std::uint32_t>(bytes) != 0) fail("a copy is not aligned");
   float* at = shared(target, bytes);

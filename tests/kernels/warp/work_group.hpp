@@ -34,6 +34,8 @@ class WorkGroup {
   void commit();
   void wait(int pending);
   float* shared(std::uint32_t address, int bytes);
+  /// Where a pointer must lie, aligned to as many bytes.
+  void expect_shared(const float* source, int bytes);
   /// ldmatrix with four matrices.
   void load_matrices(std::uint32_t address, float values[4]);
   /// m16n8k8: this lane's words, `second` the four k behind. Rounded operands as float32.
