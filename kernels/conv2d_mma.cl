@@ -4,7 +4,8 @@
 // A work-group computes a tile of pixels x channels of the target. Pixels that follow one another look at pixels of the
 // source that follow one another, borders and image ends included: so all windows of a tile lie in one run of pixels,
 // of which 16 channels at a time are brought to shared memory once, and every tap of the kernel multiplies that run
-// shifted. The weights come in steps, one row of the kernel x 16 channels. Copies run ahead of the products (cp.async).
+// shifted. The weights come in steps, one row of the kernel x 16 channels. Copies run ahead of the products (cp.async); who
+// copied a vector prepares it for the tensor cores as well.
 //
 // The input gradient is the forward pass from dy with the kernel turned (TURNED), for stride 1. Where dy is that of a
 // max-pool's output (UNPOOL), the run is made from it and the places of the maxima; its borders are then no memory.
@@ -20,8 +21,7 @@ enum {
   stages = 3,  // of the weights
   blocks = SOURCE_CHANNELS / slice,
   steps = blocks * KERNEL,
-  line = TURNED ? slice : tile_columns + 8,  // forward: four k of eight neighbours in different banks
-  stage_bytes = KERNEL * (TURNED ? tile_columns : slice) * line * 4,
+  stage_bytes = KERNEL * tile_columns * pixel_bytes,
   run_bytes = RUN * pixel_bytes,
   weights_at = (blocks > 1 ? 2 : 1) * run_bytes,
 };
@@ -47,7 +47,8 @@ INLINE void spread(uint target, __global const float* dy, __global const uchar* 
     __global const float* from = dy + (size_t)image * POOLED_IMAGE + POOLED_INTERIOR +
                                  row / 2 * POOLED_ROW + column / 2 * SOURCE_CHANNELS + channel;
 #pragma unroll
-    for (int c = 0; c < 4; ++c) value[c] = ((found >> (8 * c)) & 255) == place ? from[c] : 0.0f;
+    for (int c = 0; c < 4; ++c)
+      value[c] = ((found >> (8 * c)) & 255) == place ? prepare(from[c]) : 0.0f;
   }
   store_vector(target, value);
 }
@@ -67,60 +68,42 @@ INLINE void load_run(uint target, __global const float* source, __global const u
   }
 }
 
-// The weights of one row of the kernel, `channel` of the source and on, `column0` of the target and on. Weight rows
-// are (tap, channel of the layer's input).
-INLINE void load_weights(uint target, __global const float* weight, int kernel_row, int channel,
-                         int column0) {
-#if TURNED
-  for (int i = get_local_id(0); i < KERNEL * tile_columns * 4; i += threads) {
-    const int row = i / 4 % tile_columns + column0;
-    const int tap = KERNEL * KERNEL - 1 - (kernel_row * KERNEL + i / 4 / tile_columns);
-    copy_vector(chunk_at(target, i / 4, i % 4),
-                weight + (size_t)(tap * WEIGHT_CHANNELS + min(row, WEIGHT_CHANNELS - 1)) * WEIGHT_PIXEL +
-                    channel + i % 4 * 4,
-                row < WEIGHT_CHANNELS ? 16 : 0);
-  }
-#else
-  for (int i = get_local_id(0); i < KERNEL * slice * (tile_columns / 4); i += threads) {
-    const int column = i % (tile_columns / 4) * 4;
-    const int k = i / (tile_columns / 4);
-    const int row = channel + k % slice;
-    const int tap = kernel_row * KERNEL + k / slice;
-    const int inside = row < WEIGHT_CHANNELS && column0 + column < WEIGHT_PIXEL;
-    copy_vector(target + (k * line + column) * 4,
-                inside ? weight + (size_t)(tap * WEIGHT_CHANNELS + row) * WEIGHT_PIXEL + column0 + column
-                       : weight,
-                inside ? 16 : 0);
+INLINE void prepare_run(uint target, int run) {
+#if FORMAT == TF32 && !UNPOOL
+  for (int i = get_local_id(0); i < run * 4; i += threads) {
+    float values[4];
+    prepare_vector(chunk_at(target, i / 4, i % 4), values);
   }
 #endif
 }
 
-// A lane's columns of the warp's tiles, k = lane % 4 and + 4 of eight channels from 8 `part` on.
+// The packed weights of one row of the kernel, 16 channels of the source from `channel` on, a tile of the target's from
+// `column0` on.
+INLINE void load_weights(uint target, __global const float* packed, int kernel_row, int channel,
+                         int column0) {
+#pragma unroll
+  for (int i = get_local_id(0); i < KERNEL * tile_columns * 4; i += threads) {
+    const int column = i / 4 % tile_columns + column0;
+    const int row = (kernel_row * KERNEL + i / 4 / tile_columns) * TARGET_PIXEL;
+    copy_vector(chunk_at(target, i / 4, i % 4),
+                packed + (size_t)(row + min(column, TARGET_PIXEL - 1)) * SOURCE_CHANNELS + channel +
+                    i % 4 * 4,
+                column < TARGET_PIXEL ? 16 : 0);
+  }
+}
+
+// Columns 8 j + lane / 4 of the warp's, k = lane % 4 and + 4 of eight channels from 8 `part` on.
 INLINE void read_weights(uint stage, int tap_column, int part, Words right[COLUMN_TILES]) {
   const int lane = get_local_id(0) % 32;
-  const int column = get_local_id(0) / 32 % WARPS_N * warp_columns;
-#if TURNED
+  const int column = get_local_id(0) / 32 % WARPS_N * warp_columns + lane / 16 * 8 + lane % 8;
 #pragma unroll
   for (int j = 0; j < COLUMN_TILES; j += 2) {
     float values[4];
-    load_matrices(chunk_at(stage, tap_column * tile_columns + column + (j + lane / 16) * 8 + lane % 8,
-                           part * 2 + lane / 8 % 2),
-                  values);
-    right[j] = round_words(values[0], values[1]);
-    right[j + 1] = round_words(values[2], values[3]);
+    load_matrices(
+        chunk_at(stage, tap_column * tile_columns + column + j * 8, part * 2 + lane / 8 % 2), values);
+    right[j] = words_of(values[0], values[1]);
+    right[j + 1] = words_of(values[2], values[3]);
   }
-#else
-  __local const float* from = shared_floats(stage) + column + lane / 4 * 4 +
-                              (tap_column * slice + part * 8 + lane % 4) * line;
-#pragma unroll
-  for (int j = 0; j < COLUMN_TILES; j += 4) {
-    float near[4], far[4];
-    read_four(from + j * 8, near);
-    read_four(from + j * 8 + 4 * line, far);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) right[j + i] = round_words(near[i], far[i]);
-  }
-#endif
 }
 
 // `pixel`: where in the run the windows of this lane's rows begin, and + the tap.
@@ -134,8 +117,8 @@ INLINE void multiply(uint run, const int pixel[4], uint stage, int tap_column,
     for (int i = 0; i < 4; ++i) {
       float values[4];
       load_matrices(chunk_at(run, pixel[i], part * 2 + get_local_id(0) % 32 / 16), values);
-      const Words upper = round_words(values[0], values[2]);
-      const Words lower = round_words(values[1], values[3]);
+      const Words upper = words_of(values[0], values[2]);
+      const Words lower = words_of(values[1], values[3]);
 #pragma unroll
       for (int j = 0; j < COLUMN_TILES; ++j) mma(sum[i][j], upper, lower, right[j]);
     }
@@ -143,9 +126,9 @@ INLINE void multiply(uint run, const int pixel[4], uint stage, int tap_column,
 }
 
 // Work-groups: tiles of units x tiles of channels, the latter side by side. `other`: bias, or the gate of TURNED.
-// `places`: bytes [batch, height, width, channels] of the pooled map; written for POOL, read for UNPOOL.
+// packed: [tap][TARGET_PIXEL][SOURCE_CHANNELS], as conv2d_mma_pack.cl leaves it. `places`: bytes [batch, height, width, channels] of the pooled map; written for POOL, read for UNPOOL.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
-    __global const float* restrict source, __global const float* restrict weight,
+    __global const float* restrict source, __global const float* restrict packed,
     __global const float* restrict other, __global uchar* restrict places,
     __global float* restrict target, int batch, int finish) {
   const uint memory = allocate_shared();
@@ -156,10 +139,10 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   const int run = corner_of(min(first_unit + tile_units - 1, last_unit), 1, 1) + reach - first;
 
   load_run(memory, source, places, first, run, 0);
-  load_weights(memory + weights_at, weight, 0, 0, column0);
+  load_weights(memory + weights_at, packed, 0, 0, column0);
   copies_commit();
   if (steps > 1)
-    load_weights(memory + weights_at + stage_bytes, weight, 1 % KERNEL, 1 / KERNEL * slice, column0);
+    load_weights(memory + weights_at + stage_bytes, packed, 1 % KERNEL, 1 / KERNEL * slice, column0);
   copies_commit();
 
   const int lane = get_local_id(0) % 32;
@@ -178,9 +161,10 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   for (int step = 0; step < steps; ++step) {
     // Behind this barrier the step's operands are there for all, and those of the step before no longer read.
     copies_wait(1);
+    if (kernel_row == 0) prepare_run(memory + block % 2 * run_bytes, run);
     barrier(CLK_LOCAL_MEM_FENCE);
     if (step + 2 < steps) {
-      load_weights(memory + weights_at + (stage + 2) % stages * stage_bytes, weight,
+      load_weights(memory + weights_at + (stage + 2) % stages * stage_bytes, packed,
                    (step + 2) % KERNEL, (step + 2) / KERNEL * slice, column0);
     }
     if (kernel_row == 0 && block + 1 < blocks)

@@ -60,23 +60,20 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
 
   __local const float* pixels = shared_floats(memory);
   __local const float* weights =
-      shared_floats(memory + weights_at) + get_local_id(0) / 32 % WARPS_N * warp_columns + lane / 4 * 4;
+      shared_floats(memory + weights_at) + get_local_id(0) / 32 % WARPS_N * warp_columns + lane / 4;
 #pragma unroll
   for (int k = 0; k < slices; ++k) {
     const int near = within_window(k * 8 + lane % 4), far = within_window(k * 8 + lane % 4 + 4);
     Words right[COLUMN_TILES];
 #pragma unroll
-    for (int j = 0; j < COLUMN_TILES; j += 4) {
-      float first[4], second[4];
-      read_four(weights + (k * 8 + lane % 4) * line + j * 8, first);
-      read_four(weights + (k * 8 + lane % 4 + 4) * line + j * 8, second);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) right[j + i] = round_words(first[i], second[i]);
+    for (int j = 0; j < COLUMN_TILES; ++j) {
+      right[j] = words_of(prepare(weights[(k * 8 + lane % 4) * line + j * 8]),
+                          prepare(weights[(k * 8 + lane % 4 + 4) * line + j * 8]));
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const Words upper = round_words(pixels[corner[i][0] + near], pixels[corner[i][0] + far]);
-      const Words lower = round_words(pixels[corner[i][1] + near], pixels[corner[i][1] + far]);
+      const Words upper = words_of(prepare(pixels[corner[i][0] + near]), prepare(pixels[corner[i][0] + far]));
+      const Words lower = words_of(prepare(pixels[corner[i][1] + near]), prepare(pixels[corner[i][1] + far]));
 #pragma unroll
       for (int j = 0; j < COLUMN_TILES; ++j) mma(sum[i][j], upper, lower, right[j]);
     }

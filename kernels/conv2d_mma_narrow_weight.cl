@@ -15,7 +15,6 @@ enum {
   column_parts = tile_columns / 8,
   run_bytes = (RUN * WEIGHT_CHANNELS + 3) / 4 * 16,
   stage_bytes = run_bytes + TILE * dy_line * 4 + TILE * 4,
-  sum_lanes = threads / tile_columns,
   results = row_tiles * 16 * tile_columns,
 };
 
@@ -62,7 +61,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
 #pragma unroll
   for (int i = 0; i < row_tiles * column_parts * 4; ++i)
     sum[i / (column_parts * 4)][i / 4 % column_parts][i % 4] = 0.0f;
-  float bias = 0.0f;
+  float bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
   load_tile(memory, x, dy, places, begin, pixels, column0);
   copies_commit();
@@ -72,12 +71,12 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
       load_tile(memory + (1 - stage) * stage_bytes, x, dy, places, pixel0 + TILE, pixels, column0);
     copies_commit();
     copies_wait(1);
-    barrier(CLK_LOCAL_MEM_FENCE);
     const uint at = memory + stage * stage_bytes;
+    prepare_gradient(at + run_bytes, bias, threads);
+    barrier(CLK_LOCAL_MEM_FENCE);
     __local const int* corners = (__local const int*)shared_floats(at + run_bytes + TILE * dy_line * 4);
     __local const float* run = shared_floats(at);
     __local const float* gradient = shared_floats(at + run_bytes);
-    bias += column_part(gradient, sum_lanes);
     gradient += lane / 4;
     for (int k = warp * 8 + lane % 4; k < TILE; k += warps * 8) {
       __local const float* near = run + corners[k];
@@ -85,13 +84,13 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
       Words upper[row_tiles], lower[row_tiles];
 #pragma unroll
       for (int i = 0; i < row_tiles; ++i) {
-        upper[i] = round_words(near[offset[i][0]], far[offset[i][0]]);
-        lower[i] = round_words(near[offset[i][1]], far[offset[i][1]]);
+        upper[i] = words_of(prepare(near[offset[i][0]]), prepare(far[offset[i][0]]));
+        lower[i] = words_of(prepare(near[offset[i][1]]), prepare(far[offset[i][1]]));
       }
 #pragma unroll
       for (int j = 0; j < column_parts; ++j) {
         const Words right =
-            round_words(gradient[k * dy_line + j * 8], gradient[(k + 4) * dy_line + j * 8]);
+            words_of(gradient[k * dy_line + j * 8], gradient[(k + 4) * dy_line + j * 8]);
 #pragma unroll
         for (int i = 0; i < row_tiles; ++i) mma(sum[i][j], upper[i], lower[i], right);
       }
@@ -101,7 +100,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   }
 
   partial += (size_t)get_group_id(1) * (depth + 1) * WEIGHT_PIXEL;
-  store_column_sums(memory, partial, bias, column0, sum_lanes);
+  store_column_sums(memory, partial, bias, column0, threads);
   // The warps' sums, added up in their order.
   __local float* shares = shared_floats(memory);
 #pragma unroll

@@ -19,15 +19,7 @@ enum {
   source_blocks = SOURCE_CHANNELS / BLOCK,
   run_bytes = RUN * line * 4,
   stage_bytes = run_bytes + TILE * dy_line * 4 + TILE * 4,
-  sum_lanes = threads / tile_columns,  // work-items that share a column of the bias gradient
 };
-
-// Which channels of x and dy a tile's rows and columns are is free: a lane takes neighbours, to read them together.
-#if BLOCK == 32
-#define READ_CHANNELS read_four
-#else
-#define READ_CHANNELS read_two
-#endif
 
 INLINE void load_run(uint target, __global const float* x, int first, int run, int channel) {
 #pragma unroll 4
@@ -38,12 +30,25 @@ INLINE void load_run(uint target, __global const float* x, int first, int run, i
   }
 }
 
+INLINE void prepare_run(uint target, int run) {
+#if FORMAT == TF32
+  for (int i = get_local_id(0); i < run * (BLOCK / 4); i += threads) {
+    float values[4];
+    prepare_vector(target + (i / (BLOCK / 4) * line + i % (BLOCK / 4) * 4) * 4, values);
+  }
+#endif
+}
+
+INLINE int run_of(int pixel0, int pixels) {
+  return corner_of(min(pixel0 + TILE, pixels) - 1) + reach - corner_of(pixel0);
+}
+
 // A tile of pixels from `pixel0` on: x, dy, and where in the run each pixel's window begins.
 INLINE void load_tile(uint stage, __global const float* x, __global const float* dy,
                       __global const uchar* places, int pixel0, int pixels, int channel, int column0) {
   const int last = min(pixel0 + TILE, pixels) - 1;
   const int first = corner_of(pixel0);
-  load_run(stage, x, first, corner_of(last) + reach - first, channel);
+  load_run(stage, x, first, run_of(pixel0, pixels), channel);
   load_gradient(stage + run_bytes, dy, places, pixel0, pixels, column0, threads);
   __local int* corners = (__local int*)shared_floats(stage + run_bytes + TILE * dy_line * 4);
   for (int i = get_local_id(0); i < TILE; i += threads)
@@ -69,7 +74,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   float sum[row_tiles][4][4];
 #pragma unroll
   for (int i = 0; i < row_tiles * 16; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
-  float bias = 0.0f;
+  float bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
   load_tile(memory, x, dy, places, begin, pixels, block * BLOCK, column0);
   copies_commit();
@@ -81,35 +86,33 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     }
     copies_commit();
     copies_wait(1);
-    barrier(CLK_LOCAL_MEM_FENCE);
     const uint at = memory + stage * stage_bytes;
+    prepare_run(at, run_of(pixel0, pixels));
+    prepare_gradient(at + run_bytes, bias, threads);
+    barrier(CLK_LOCAL_MEM_FENCE);
     __local const int* corners = (__local const int*)shared_floats(at + run_bytes + TILE * dy_line * 4);
     __local const float* run =
-        shared_floats(at) + kernel_row * SOURCE_LINE * line + lane / 4 * (BLOCK / 8);
+        shared_floats(at) + kernel_row * SOURCE_LINE * line + lane / 4 * 2;
     __local const float* gradient = shared_floats(at + run_bytes);
-    if (block == 0) bias += column_part(gradient, sum_lanes);
-    gradient += warp_column + lane / 4 * 4;
+    gradient += warp_column + lane / 4;
 #pragma unroll 2
     for (int k = lane % 4; k < TILE; k += 8) {
       Words right[4];
-      float first[4], second[4];
-      read_four(gradient + k * dy_line, first);
-      read_four(gradient + (k + 4) * dy_line, second);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) right[j] = round_words(first[j], second[j]);
+      for (int j = 0; j < 4; ++j)
+        right[j] = words_of(gradient[k * dy_line + j * 8], gradient[(k + 4) * dy_line + j * 8]);
       __local const float* near = run + corners[k];
       __local const float* far = run + corners[k + 4];
 #pragma unroll
-      for (int tap = 0; tap < KERNEL; ++tap) {
-        READ_CHANNELS(near + tap * line, first);
-        READ_CHANNELS(far + tap * line, second);
+      for (int i = 0; i < row_tiles; ++i) {
+        // Rows lane / 4 and + 8 are neighbours among the channels, to be read together.
+        const int offset = i / tap_tiles * line + i % tap_tiles * 16;
+        float here[2], there[2];
+        read_two(near + offset, here);
+        read_two(far + offset, there);
+        const Words upper = words_of(here[0], there[0]), lower = words_of(here[1], there[1]);
 #pragma unroll
-        for (int i = 0; i < tap_tiles; ++i) {
-          const Words upper = round_words(first[2 * i], second[2 * i]);
-          const Words lower = round_words(first[2 * i + 1], second[2 * i + 1]);
-#pragma unroll
-          for (int j = 0; j < 4; ++j) mma(sum[tap * tap_tiles + i][j], upper, lower, right[j]);
-        }
+        for (int j = 0; j < 4; ++j) mma(sum[i][j], upper, lower, right[j]);
       }
     }
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -117,20 +120,19 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   }
 
   partial += (size_t)get_group_id(1) * (depth + 1) * WEIGHT_PIXEL;
-  if (block == 0) store_column_sums(memory, partial, bias, column0, sum_lanes);
+  if (block == 0) store_column_sums(memory, partial, bias, column0, threads);
 #pragma unroll
   for (int i = 0; i < row_tiles; ++i) {
 #pragma unroll
     for (int part = 0; part < 2; ++part) {
-      const int channel = block * BLOCK + lane / 4 * (BLOCK / 8) + i % tap_tiles * 2 + part;
+      const int channel = block * BLOCK + i % tap_tiles * 16 + lane / 4 * 2 + part;
       const int tap = kernel_row * KERNEL + i / tap_tiles;
 #pragma unroll
-      for (int c = 0; c < 2; ++c) {
-        const int column = column0 + warp_column + lane % 4 * 8 + c * 4;
-        const int k = 2 * part + c;
+      for (int j = 0; j < 4; ++j) {
+        const int column = column0 + warp_column + j * 8 + lane % 4 * 2;
         if (channel < WEIGHT_CHANNELS && column < WEIGHT_PIXEL) {
-          store_four(partial + (tap * WEIGHT_CHANNELS + channel) * WEIGHT_PIXEL + column,
-                     sum[i][0][k], sum[i][1][k], sum[i][2][k], sum[i][3][k]);
+          store_pair(partial + (tap * WEIGHT_CHANNELS + channel) * WEIGHT_PIXEL + column,
+                     sum[i][j][2 * part], sum[i][j][2 * part + 1]);
         }
       }
     }

@@ -54,6 +54,7 @@ Conv2dMma::Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool 
   places_ = device.allocate(keeps ? size(y.batch * y.height) * size(y.width * y.channel_stride)
                                   : std::size_t{64});
   build_forward();
+  if (!is_narrow(shape.input)) build_packing();
   if (!training) return;
   build_weight_gradient();
   if (!is_narrow(shape.input)) build_input_gradient();
@@ -68,6 +69,17 @@ void Conv2dMma::build_forward() {
   forward_ = {
       program.kernel(narrow ? kernels::conv2d_mma_narrow_::forward : kernels::conv2d_mma_::product),
       tiles.units_per_image(), tiles.tile_units(), tiles.column_tiles(), tiles.threads()};
+}
+
+void Conv2dMma::build_packing() {
+  const opencl::Program program =
+      device_.build(kernels::conv2d_mma_pack, pack_definitions(shape_, format_));
+  pack_ = program.kernel(kernels::conv2d_mma_pack_::pack);
+  const std::size_t bytes = size(shape_.kernel * shape_.kernel) *
+                            size(shape_.input.channel_stride * shape_.output.channel_stride) *
+                            sizeof(float);
+  packed_ = device_.allocate(bytes);
+  turned_ = device_.allocate(bytes);
 }
 
 void Conv2dMma::build_input_gradient() {
@@ -113,11 +125,18 @@ void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                         const opencl::Buffer& bias, const opencl::Buffer& y, int batch, bool relu) {
   expect_batch(batch);
   const bool keeps = training_ && shape_.pool > 1;
-  device_.launch(forward_.kernel, forward_.over(batch), x, weight, bias, places_, y,
-                 std::int32_t{batch}, std::int32_t{relu + 2 * keeps});
+  if (pack_) {
+    device_.launch(pack_,
+                   {{size(shape_.output.channel_stride), size(shape_.input.channel_stride),
+                     size(shape_.kernel * shape_.kernel)},
+                    {16, 16, 1}},
+                   weight, packed_, turned_);
+  }
+  device_.launch(forward_.kernel, forward_.over(batch), x, pack_ ? packed_ : weight, bias, places_,
+                 y, std::int32_t{batch}, std::int32_t{relu + 2 * keeps});
 }
 
-void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
+void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /*weight*/,
                                const opencl::Buffer& x, const opencl::Buffer& dx, int batch,
                                bool mask) {
   expect_gradients(batch);
@@ -128,7 +147,7 @@ void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& w
     throw Error(fmt::format("convolution: the input gradient needs an output halo of {}, not {}",
                             halo, shape_.output.halo));
   }
-  device_.launch(input_gradient_.kernel, input_gradient_.over(batch), dy, weight, x, places_, dx,
+  device_.launch(input_gradient_.kernel, input_gradient_.over(batch), dy, turned_, x, places_, dx,
                  std::int32_t{batch}, std::int32_t{mask});
 }
 

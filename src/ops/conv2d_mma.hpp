@@ -37,7 +37,8 @@ class Conv2dMma {
   // one of a window, in row-major order, takes its gradient. Where forward rectified, dy must be
   // zero where y ≤ 0.
 
-  /// dx for `batch` images, interior only; with `mask`, dx is 0 where x ≤ 0. Throws Error where the
+  /// dx for `batch` images, interior only; with `mask`, dx is 0 where x ≤ 0. `weight` must be that
+  /// of the last forward pass, of which a copy is read. Throws Error where the
   /// input's channels are not padded, or, without a pool, output.halo is less than kernel − 1 −
   /// padding.
   void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
@@ -60,6 +61,7 @@ class Conv2dMma {
   };
 
   void build_forward();
+  void build_packing();
   void build_input_gradient();
   void build_weight_gradient();
   void expect_batch(int batch) const;
@@ -70,11 +72,12 @@ class Conv2dMma {
   bool training_;
   ComputeFormat format_;
   Product forward_, input_gradient_;
-  opencl::Kernel weight_gradient_, sum_chunks_;
+  opencl::Kernel pack_, weight_gradient_, sum_chunks_;  // pack_: not of few channels
   int gradient_threads_ = 1;
   int gradient_tiles_ = 1;    // of channels of x × channels of y
   int pixels_per_image_ = 1;  // that the weight gradient visits
   int max_chunks_ = 1;
+  opencl::Buffer packed_, turned_;  // the weights as forward and input_gradient read them
   opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were
   opencl::Buffer partial_;  // gradients per chunk of pixels
 };

@@ -101,14 +101,13 @@ void ProductTiles::make(const Cut& wanted) {
 }
 
 int ProductTiles::shared_bytes() const {
-  const int line = (turned ? slice : tile_columns() + padding) * 4;
   if (narrow) {
     const int depth = source.kernel * source.kernel * source_channels;
-    return round_up(run * source_channels * 4, 16) + round_up(depth, 8) * line;
+    return round_up(run * source_channels * 4, 16) +
+           round_up(depth, 8) * (tile_columns() + padding) * 4;
   }
   const int blocks = source_channels / slice;
-  return std::min(blocks, 2) * run * slice * 4 +
-         stages * source.kernel * (turned ? tile_columns() : slice) * line;
+  return (std::min(blocks, 2) * run + stages * source.kernel * tile_columns()) * slice * 4;
 }
 
 Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat format) const {
@@ -127,7 +126,7 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
        fmt::format("TARGET_INTERIOR={}", interior(target)), fmt::format("POOL={}", pool),
        fmt::format("TURNED={:d}", turned), fmt::format("UNPOOL={:d}", unpools),
        fmt::format("WARPS_M={}", cut.warp_rows), fmt::format("WARPS_N={}", cut.warp_columns),
-       fmt::format("COLUMN_TILES={}", cut.column_tiles), fmt::format("SPREAD={:d}", !turned),
+       fmt::format("COLUMN_TILES={}", cut.column_tiles),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
   if (unpools) {
     all.insert(all.end(),
@@ -171,6 +170,14 @@ ProductTiles turned(const Conv2dPoolShape& shape, const Cut& wanted) {
                      .turned = true};
   tiles.make(wanted);
   return tiles;
+}
+
+Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format) {
+  Definitions all{fmt::format("KERNEL={}", shape.kernel),
+                  fmt::format("X_PIXEL={}", shape.input.channel_stride),
+                  fmt::format("SHARED_BYTES={}", 16 * 17 * sizeof(float))};
+  add_weight(all, shape, format);
+  return all;
 }
 
 int WeightTiles::groups() const {

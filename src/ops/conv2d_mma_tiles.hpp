@@ -75,6 +75,9 @@ ProductTiles wide_forward(const Conv2dPoolShape& shape, const Cut& wanted = {});
 ProductTiles narrow_forward(const Conv2dPoolShape& shape, const Cut& wanted = {});
 ProductTiles turned(const Conv2dPoolShape& shape, const Cut& wanted = {});
 
+/// Of the kernel that packs the weights.
+Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format);
+
 /// A weight gradient's kernel.
 struct WeightTiles {
   Source source;

@@ -25,17 +25,20 @@ class HostRunner {
   std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
                              const std::vector<float>& bias) {
     const Conv2dPoolShape& shape = case_.shape;
-    const bool narrow = conv_mma::is_narrow(shape.input);
     constexpr int relu_and_places = 3;
-    return run(launches_.forward,
-               narrow ? conv_mma::narrow_forward(shape) : conv_mma::wide_forward(shape), x, weight,
-               bias, shape.output, relu_and_places);
+    if (conv_mma::is_narrow(shape.input)) {
+      return run(launches_.forward, conv_mma::narrow_forward(shape), x, weight, bias, shape.output,
+                 relu_and_places);
+    }
+    pack(weight);
+    return run(launches_.forward, conv_mma::wide_forward(shape), x, packed_, bias, shape.output,
+               relu_and_places);
   }
 
-  std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>& weight,
+  std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>&,
                                     const std::vector<float>& x) {
     constexpr int mask = 1;
-    return run(launches_.input_gradient, conv_mma::turned(case_.shape), dy, weight, x,
+    return run(launches_.input_gradient, conv_mma::turned(case_.shape), dy, turned_, x,
                case_.shape.input, mask);
   }
 
@@ -55,7 +58,7 @@ class HostRunner {
     const WeightLaunch& launch = launches_.weight_gradient;
     for (int chunk = 0; chunk < chunks; ++chunk) {
       for (int group = 0; group < cut.groups(); ++group) {
-        WorkGroup(launch.threads, launch.shared_bytes, {group, chunk}).run([&] {
+        WorkGroup(launch.threads, launch.shared_bytes, {group, chunk, 0}).run([&] {
           launch.kernel(x.data(), dy.data(), places_.data(), partial.data(), case_.extents.batch,
                         tiles_per_chunk);
         });
@@ -68,6 +71,21 @@ class HostRunner {
   }
 
  private:
+  void pack(const std::vector<float>& weight) {
+    constexpr int side = 16;
+    const int ins = case_.shape.input.channel_stride, outs = case_.shape.output.channel_stride;
+    const int taps = case_.extents.kernel * case_.extents.kernel;
+    packed_.assign(static_cast<std::size_t>(taps * ins * outs), testing::poison);
+    turned_ = packed_;
+    for (int tap = 0; tap < taps; ++tap) {
+      for (int group = 0; group < ins / side * (outs / side); ++group) {
+        WorkGroup(side * side, side * (side + 1) * 4,
+                  {group % (outs / side), group / (outs / side), tap}, side)
+            .run([&] { launches_.pack.kernel(weight.data(), packed_.data(), turned_.data()); });
+      }
+    }
+  }
+
   std::vector<float> run(const ProductLaunch& launch, const conv_mma::ProductTiles& tiles,
                          const std::vector<float>& source, const std::vector<float>& weight,
                          const std::vector<float>& other, const Layout& target, int finish) {
@@ -76,7 +94,7 @@ class HostRunner {
     const int groups =
         quotient_up(batch * tiles.units_per_image(), tiles.tile_units()) * tiles.column_tiles();
     for (int group = 0; group < groups; ++group) {
-      WorkGroup(launch.threads, launch.shared_bytes, {group, 0}).run([&] {
+      WorkGroup(launch.threads, launch.shared_bytes, {group, 0, 0}).run([&] {
         launch.kernel(source.data(), weight.data(), other.data(), places_.data(), result.data(),
                       batch, finish);
       });
@@ -87,6 +105,7 @@ class HostRunner {
   Case case_;
   const Launches& launches_;
   std::vector<unsigned char> places_;
+  std::vector<float> packed_, turned_;
 };
 
 class Conv2dMmaWarpTest : public ::testing::TestWithParam<int> {};

@@ -16,9 +16,13 @@ struct WeightLaunch {
                  int batch, int tiles_per_chunk) = nullptr;
   int threads = 0, shared_bytes = 0;
 };
+struct PackLaunch {
+  void (*kernel)(const float* weight, float* forward, float* turned) = nullptr;
+};
 struct Launches {
   ProductLaunch forward, input_gradient;
   WeightLaunch weight_gradient;
+  PackLaunch pack;
 };
 
 /// One for each of cases().

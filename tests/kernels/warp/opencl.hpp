@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 
 #include "kernels/warp/work_group.hpp"
@@ -14,8 +15,8 @@ using uchar = unsigned char;
 using ushort = unsigned short;
 enum Fence { CLK_LOCAL_MEM_FENCE };
 
-inline int get_local_id(unsigned) {
-  return WorkGroup::current().item();
+inline int get_local_id(unsigned dimension) {
+  return WorkGroup::current().item(dimension);
 }
 inline int get_group_id(unsigned dimension) {
   return WorkGroup::current().place(dimension);

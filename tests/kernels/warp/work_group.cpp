@@ -19,8 +19,9 @@ WorkGroup& WorkGroup::current() {
   return *running_group;
 }
 
-WorkGroup::WorkGroup(int threads, int shared_bytes, std::array<int, 2> place)
+WorkGroup::WorkGroup(int threads, int shared_bytes, std::array<int, 3> place, int width)
     : place_(place),
+      width_(width),
       memory_(static_cast<std::size_t>(shared_bytes)),
       warps_(static_cast<std::size_t>(threads / lanes_of_warp)),
       operands_(static_cast<std::size_t>(threads)),
@@ -87,18 +88,10 @@ void WorkGroup::barrier() {
 }
 
 float* WorkGroup::shared(std::uint32_t address, int bytes) {
-  if (address < first_address || address % 4 != 0 ||
+  if (address < first_address || address % static_cast<std::uint32_t>(bytes) != 0 ||
       address - first_address + static_cast<std::uint32_t>(bytes) > memory_.size())
     fail("shared memory " + std::to_string(address) + " is out of reach");
   return reinterpret_cast<float*>(memory_.data() + (address - first_address));
-}
-
-void WorkGroup::expect_shared(const float* source, int bytes) {
-  const auto* at = reinterpret_cast<const unsigned char*>(source);
-  const auto offset = at - memory_.data();
-  if (offset < 0 || offset + bytes > static_cast<std::ptrdiff_t>(memory_.size()))
-    fail("a vector of shared memory is out of reach");
-  if (offset % bytes != 0) fail("a vector of shared memory is not aligned");
 }
 
 void WorkGroup::copy(std::uint32_t target, const float* source, int bytes, int valid) {

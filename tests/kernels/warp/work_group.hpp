@@ -19,12 +19,15 @@ namespace dovetail::warp {
 /// memory, reads what a copy has not brought yet, or where work-items wait for each other for ever.
 class WorkGroup {
  public:
-  WorkGroup(int threads, int shared_bytes, std::array<int, 2> place);
+  /// @param width  work-items along dimension 0.
+  WorkGroup(int threads, int shared_bytes, std::array<int, 3> place, int width = 1 << 30);
   void run(const std::function<void()>& kernel);
 
   /// The one that runs.
   static WorkGroup& current();
-  int item() const { return running_; }
+  int item(unsigned dimension) const {
+    return dimension == 0 ? running_ % width_ : running_ / width_;
+  }
   int place(unsigned dimension) const { return place_.at(dimension); }
 
   // What work-items call, each for itself.
@@ -33,9 +36,8 @@ class WorkGroup {
   void copy(std::uint32_t target, const float* source, int bytes, int valid);
   void commit();
   void wait(int pending);
+  /// Aligned to as many bytes.
   float* shared(std::uint32_t address, int bytes);
-  /// Where a pointer must lie, aligned to as many bytes.
-  void expect_shared(const float* source, int bytes);
   /// ldmatrix with four matrices.
   void load_matrices(std::uint32_t address, float values[4]);
   /// m16n8k8: this lane's words, `second` the four k behind. Rounded operands as float32.
@@ -64,7 +66,8 @@ class WorkGroup {
   void meet(Meeting& meeting, int count);
   void fail(const std::string& what);
 
-  std::array<int, 2> place_;
+  std::array<int, 3> place_;
+  int width_;
   std::vector<unsigned char> memory_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<Meeting> warps_;

@@ -41,12 +41,12 @@ int main(int, char** arguments) {
          "#include \"kernels/warp/launches.hpp\"\n#include \"kernels/warp/opencl.hpp\"\n";
   std::string list;
   int number = 0;
-  const auto write = [&](const std::string& file, const std::string& kernel, const auto& tiles,
-                         const warp::Case& c) {
+  const auto write = [&](const std::string& file, const std::string& kernel,
+                         const Definitions& definitions) {
     const std::string name = "kernel" + std::to_string(number++);
     std::string names;
     out << "\nnamespace dovetail::warp::" << name << " {\n";
-    for (const std::string& definition : tiles.definitions(c.shape, c.format)) {
+    for (const std::string& definition : definitions) {
       const std::size_t equals = definition.find('=');
       out << "#define " << definition.substr(0, equals) << ' ' << definition.substr(equals + 1)
           << '\n';
@@ -55,19 +55,24 @@ int main(int, char** arguments) {
     out << expanded(kernels, stand_ins, file) << names
         << "#undef FINISH_RELU\n#undef FINISH_PLACES\n}  // namespace dovetail::warp::" << name
         << '\n';
-    list += "{&" + name + "::" + kernel + ", " + std::to_string(tiles.threads()) + ", " +
-            std::to_string(tiles.shared_bytes()) + "}, ";
+    return "{&" + name + "::" + kernel;
+  };
+  const auto launch = [&](const std::string& file, const std::string& kernel, const auto& tiles,
+                          const warp::Case& c) {
+    list += write(file, kernel, tiles.definitions(c.shape, c.format)) + ", " +
+            std::to_string(tiles.threads()) + ", " + std::to_string(tiles.shared_bytes()) + "}, ";
   };
   for (const warp::Case& c : warp::cases()) {
     list += "    {";
     if (is_narrow(c.shape.input)) {
-      write("conv2d_mma_narrow.cl", "forward", narrow_forward(c.shape), c);
+      launch("conv2d_mma_narrow.cl", "forward", narrow_forward(c.shape), c);
       list += "{}, ";
-      write("conv2d_mma_narrow_weight.cl", "weight_gradient", narrow_weight(c.shape), c);
+      launch("conv2d_mma_narrow_weight.cl", "weight_gradient", narrow_weight(c.shape), c);
     } else {
-      write("conv2d_mma.cl", "product", wide_forward(c.shape), c);
-      write("conv2d_mma.cl", "product", turned(c.shape), c);
-      write("conv2d_mma_weight.cl", "weight_gradient", wide_weight(c.shape), c);
+      launch("conv2d_mma.cl", "product", wide_forward(c.shape), c);
+      launch("conv2d_mma.cl", "product", turned(c.shape), c);
+      launch("conv2d_mma_weight.cl", "weight_gradient", wide_weight(c.shape), c);
+      list += write("conv2d_mma_pack.cl", "pack", pack_definitions(c.shape, c.format)) + "}";
     }
     list += "},\n";
   }
