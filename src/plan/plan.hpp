@@ -108,6 +108,10 @@ class Plan {
   /// Whether operands are rounded to the format by passes of their own, where the device has no
   /// instructions for it.
   bool emulates_format() const;
+  /// How the model's layers were joined.
+  std::vector<plan::Step> steps() const { return lower(device_, model_, options_).steps; }
+  /// Whether the gradients of a convolution with its pool visit the pool's maxima alone.
+  bool visits_maxima() const { return variant_ == Variant::cpu; }
   /// Samples of the largest pass.
   std::size_t capacity() const { return static_cast<std::size_t>(options_.batch); }
   /// Lowers the model again for passes of so many samples, at least 1; waits for the device.
