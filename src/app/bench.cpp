@@ -39,6 +39,7 @@ struct BenchOptions {
   double bucket_mb = 4;
   std::string reduce = "hosts", compression = "none";
   std::vector<std::string> shapes;
+  std::string direction;
   CacheOption cache;
   bench::StepOptions step;
   ScalingOptions scaling;
@@ -97,7 +98,7 @@ void bench_gemm(const Bench& bench) {
   bench::Report report("gemm", bench.device.info(),
                        fmt::format("{} {}", to_string(bench.variant()), to_string(format)),
                        bench::measure_ceilings(bench.device));
-  bench::run_gemms(bench.device, bench.variant(), format, shapes, report);
+  bench::run_gemms(bench.device, bench.variant(), format, shapes, bench.options.direction, report);
   bench.write(report.text(), report.json());
 }
 
@@ -110,7 +111,7 @@ void bench_conv(const Bench& bench) {
   bench::Report report("conv", bench.device.info(),
                        fmt::format("{} {}", to_string(bench.variant()), to_string(format)),
                        bench::measure_ceilings(bench.device));
-  bench::run_convs(bench.device, bench.variant(), format, shapes, report);
+  bench::run_convs(bench.device, bench.variant(), format, shapes, bench.options.direction, report);
   bench.write(report.text(), report.json());
 }
 
@@ -147,16 +148,17 @@ void bench_train(const Bench& bench) {
   bench::StepOptions step = bench.options.step;
   if (!bench.options.variant.empty()) step.variant = bench.variant();
   plan::Tuner tuner(bench.device);
+  const auto reduce = bench::make_all_reduce(bench.world, bench.device, model, step);
   const auto plan = make_host_by_host(bench.world, tuner, [&] {
-    return bench::training_plan(tuner, bench.device, model, step, bench.world.size());
+    return bench::training_plan(tuner, bench.device, model, step, bench.world.size(), *reduce);
   });
   const bench::StepTiming timing =
-      bench::time_training(bench.world, bench.device, *plan, bench.options.step);
-  const bench::ModelWork work = bench::work_of(model);
+      bench::time_training(bench.world, bench.device, *plan, *reduce, step);
+  const bench::ModelWork work = bench::work_of(*plan);
+  const double operations = work.forward + work.backward;
   const int batch = bench.options.step.batch;
   const double step_s = timing.step.median_s;
-  const double floor_s =
-      (work.forward + work.backward) * batch / bench.world.size() / ceilings.flops;
+  const double floor_s = operations * batch / bench.world.size() / ceilings.flops;
   Json json = describe(bench, "train", ceilings);
   json["step"] = to_json(timing.step);
   json["samples_per_second"] = batch / step_s;
@@ -166,6 +168,9 @@ void bench_train(const Bench& bench) {
                      {"reduce", timing.reduce_s},
                      {"update", timing.update_s}};
   json["arithmetic_floor_s"] = floor_s;
+  const bench::ModelWork whole = bench::work_of(model);
+  json["operations_per_sample"] = {{"computed", operations},
+                                   {"model", whole.forward + whole.backward}};
   json["format_emulated"] = plan->emulates_format();
   json["kernels"] = tuner.to_json();
   const auto part = [&](double seconds) {
@@ -181,7 +186,8 @@ void bench_train(const Bench& bench) {
                         {"  compute", part(timing.compute_s)},
                         {"  all-reduce", part(timing.reduce_s)},
                         {"  update", part(timing.update_s)},
-                        {"arithmetic alone", part(floor_s)}}),
+                        {"arithmetic alone", fmt::format("{}, {:.1f} MFLOP a sample", part(floor_s),
+                                                         operations / 1e6)}}),
       json);
 }
 
@@ -230,8 +236,10 @@ void bench_tune(const Bench& bench) {
   plan::Tuner tuner(bench.device);
   const Stopwatch watch;
   opencl::keep_programs_everywhere();
+  const auto reduce = bench::make_all_reduce(bench.world, bench.device, model, bench.options.step);
   make_host_by_host(bench.world, tuner, [&] {
-    return bench::training_plan(tuner, bench.device, model, bench.options.step, bench.world.size());
+    return bench::training_plan(tuner, bench.device, model, bench.options.step, bench.world.size(),
+                                *reduce);
   });
   Json choices = Json::array();
   for (const plan::Tuner::Choice& choice : tuner.choices()) {
@@ -392,6 +400,8 @@ int bench_job(Communicator& world, const Arguments& arguments) {
       "Medians, spread and shares of the device's own ceilings.");
   line.add("shape", options.shapes,
            "gemm: ROWSxINxOUT, conv: INxOUTxEXTENTxBATCH; may be repeated");
+  line.add("direction", options.direction,
+           "gemm, conv: only forward, 'input gradient' or 'weight gradient'");
   line.add("model", options.model, fmt::format("one of: {}", fmt::join(model_names(), ", ")));
   line.add("data", options.data, "train: a data set's folder, or random");
   line.add("data-place", options.place, fmt::format("train: {}", data_place_help));
@@ -423,6 +433,12 @@ int bench_job(Communicator& world, const Arguments& arguments) {
   }
   if (options.reduce != "hosts" && options.reduce != "flat")
     throw UsageError(fmt::format("unknown --reduce '{}'", options.reduce), "Known: hosts, flat");
+  const std::string& direction = options.direction;
+  if (!direction.empty() && direction != "forward" && direction != "input gradient" &&
+      direction != "weight gradient") {
+    throw UsageError(fmt::format("unknown --direction '{}'", direction),
+                     "Known: forward, 'input gradient', 'weight gradient'");
+  }
   if (!(options.bucket_mb >= 0))
     throw UsageError(fmt::format("--bucket-mb {} is no size", options.bucket_mb), "Give MiB");
   if (options.data != "random") options.step.data = options.data;

@@ -79,7 +79,7 @@ ConvShape parse_conv(const std::string& text) {
 }
 
 void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
-               const std::vector<GemmShape>& shapes, Report& report) {
+               const std::vector<GemmShape>& shapes, const std::string& direction, Report& report) {
   for (const auto& [rows, in, out] : shapes) {
     Matmul matmul(device, variant, {.in = in, .out = out}, format);
     const auto x = random_values(device, area(rows, in)),
@@ -89,9 +89,10 @@ void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
                result = device.allocate(y.bytes()), dweight = device.allocate(weight.bytes());
     const double operations = 2.0 * rows * in * out;
     const double bytes = bytes_of({area(rows, in), area(rows, out), area(in, out)});
-    const auto add = [&](const char* direction, const std::function<void()>& call) {
-      report.add({fmt::format("dense {}x{}x{} {}", rows, in, out, direction),
-                  {{"rows", rows}, {"in", in}, {"out", out}, {"direction", direction}},
+    const auto add = [&](const std::string& which, const std::function<void()>& call) {
+      if (!which.ends_with(direction)) return;
+      report.add({fmt::format("dense {}x{}x{} {}", rows, in, out, which),
+                  {{"rows", rows}, {"in", in}, {"out", out}, {"direction", which}},
                   operations,
                   bytes,
                   measure(device, call)});
@@ -107,8 +108,9 @@ namespace {
 /// A convolution's operands, and what is added to the report of it.
 class ConvBench {
  public:
-  ConvBench(opencl::Device& device, const ConvShape& shape, Report& report)
-      : device_(device), shape_(shape), report_(report) {
+  ConvBench(opencl::Device& device, const ConvShape& shape, const std::string& direction,
+            Report& report)
+      : device_(device), shape_(shape), direction_(direction), report_(report) {
     const int halo = shape.kernel / 2, extent = shape.extent;
     in_ = is_hidden() ? feature_map(shape.batch, extent, extent, shape.in, halo)
                       : input_map(shape.batch, extent, extent, shape.in, halo);
@@ -153,6 +155,7 @@ class ConvBench {
   std::size_t taps() const { return area(shape_.kernel, shape_.kernel); }
 
   void add(const std::string& direction, double visited, const std::function<void()>& call) {
+    if (!direction.ends_with(direction_)) return;
     const double images = static_cast<double>(area(shape_.extent, shape_.extent)) * shape_.batch;
     report_.add({fmt::format("conv {0}x{0} {1}->{2} on {3}x{3}, batch {4} {5}", shape_.kernel,
                              shape_.in, shape_.out, shape_.extent, shape_.batch, direction),
@@ -169,6 +172,7 @@ class ConvBench {
 
   opencl::Device& device_;
   ConvShape shape_;
+  std::string direction_;  // alone
   Report& report_;
   Layout in_, out_;
   std::size_t weights_ = 0;
@@ -178,11 +182,11 @@ class ConvBench {
 }  // namespace
 
 void run_convs(opencl::Device& device, Variant variant, ComputeFormat format,
-               const std::vector<ConvShape>& shapes, Report& report) {
+               const std::vector<ConvShape>& shapes, const std::string& direction, Report& report) {
   const bool has_tensor_cores = variant == Variant::nvidia && format != ComputeFormat::float32 &&
                                 device.takes(opencl::InstructionSet::mma);
   for (const ConvShape& shape : shapes) {
-    ConvBench bench(device, shape, report);
+    ConvBench bench(device, shape, direction, report);
     if (has_tensor_cores) {
       for (const int pool : {1, 2}) {
         if (!Conv2dMma::fits(bench.pooled(pool))) continue;

@@ -1,6 +1,7 @@
 // Benchmarks of the single operations: matrix products and convolutions, all three directions.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "bench/report.hpp"
@@ -29,10 +30,11 @@ std::vector<ConvShape> default_convs();
 GemmShape parse_gemm(const std::string& text);
 ConvShape parse_conv(const std::string& text);
 
-/// Operands are random numbers: zeros run faster than data on some devices.
+/// Operands are random numbers: zeros run faster than data on some devices. `direction`: "forward",
+/// "input gradient" or "weight gradient" alone; empty: all three.
 void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
-               const std::vector<GemmShape>& shapes, Report& report);
+               const std::vector<GemmShape>& shapes, const std::string& direction, Report& report);
 void run_convs(opencl::Device& device, Variant variant, ComputeFormat format,
-               const std::vector<ConvShape>& shapes, Report& report);
+               const std::vector<ConvShape>& shapes, const std::string& direction, Report& report);
 
 }  // namespace dovetail::bench

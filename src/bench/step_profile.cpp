@@ -4,102 +4,14 @@
 #include <algorithm>
 #include <array>
 
-#include "plan/gradient_exchange.hpp"
+#include "bench/steps.hpp"
 #include "support/clock.hpp"
-#include "support/random.hpp"
 
 namespace dovetail::bench {
 namespace {
 
 constexpr std::size_t warm_up = 5;
 constexpr std::size_t samples_kept = 100;  // compute times of a rank that the jitter is of
-
-/// A plan with random images, and its sums over the ranks.
-class Steps {
- public:
-  Steps(Communicator& ranks, plan::Tuner& tuner, opencl::Device& device, const Model& model,
-        const ProfileOptions& options, int samples)
-      : ranks_(ranks), device_(device) {
-    const auto channels = static_cast<std::size_t>(model.input().channels);
-    const InputStatistics statistics{std::vector<float>(channels, 0.5f),
-                                     std::vector<float>(channels, 0.25f)};
-    PlanOptions plan{.batch = samples,
-                     .training = true,
-                     .seed = options.seed,
-                     .format = options.format,
-                     .tuner = &tuner,
-                     .bucket_bytes = options.bucket_bytes};
-    const auto size = Plan::reduction_size(device, model, plan);
-    reduce_.emplace(ranks, GradientExchange::parts(size.buckets));
-    plan.reduction_memory = reduce_->memory();
-    plan_.emplace(device, model, statistics, plan);
-    plan_->load_parameters(model.initial_parameters(options.seed));
-    plan_->load_statistics(model.initial_statistics());
-    exchange_.emplace(*plan_, *reduce_, true);
-    SplitMix64 random(options.seed + static_cast<std::uint64_t>(ranks.rank()));
-    images_.resize(static_cast<std::size_t>(samples) *
-                   static_cast<std::size_t>(model.input().size()));
-    labels_.resize(static_cast<std::size_t>(samples));
-    for (auto& value : images_) value = static_cast<std::uint8_t>(random.below(256));
-    for (auto& label : labels_)
-      label = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(model.classes())));
-  }
-
-  /// Seconds after which each bucket is in the host; the update's behind them.
-  std::vector<double> buckets_alone(double& update_s) {
-    ranks_.barrier();
-    const Stopwatch watch;
-    enqueue();
-    std::vector<double> seconds;
-    for (std::size_t bucket = 0; bucket < plan_->buckets().size(); ++bucket) {
-      plan_->await_bucket(bucket);
-      seconds.push_back(watch.seconds());
-    }
-    const Stopwatch update;
-    const StepStatistics statistics = plan_->step_statistics(plan_->reduction());
-    for (std::size_t bucket = 0; bucket < plan_->buckets().size(); ++bucket)
-      plan_->return_bucket(bucket);
-    finish(statistics);
-    device_.finish();
-    update_s = update.seconds();
-    return seconds;
-  }
-
-  /// A whole step as in training; how much of it was exposed communication.
-  double whole() {
-    enqueue();
-    GradientExchange::Timing timing;
-    const StepStatistics statistics = plan_->step_statistics(exchange_->sum(step_ + 1, {}, timing));
-    exchange_->give_back();
-    finish(statistics);
-    return timing.reduce_s;
-  }
-
-  std::vector<std::size_t> bucket_bytes() const {
-    std::vector<std::size_t> bytes;
-    for (const plan::Bucket& bucket : plan_->buckets())
-      bytes.push_back(bucket.size() * sizeof(float));
-    return bytes;
-  }
-
- private:
-  void enqueue() {
-    const std::size_t size = labels_.size();
-    plan_->enqueue_step({.images = images_, .labels = labels_}, std::span(&size, 1), true);
-  }
-  void finish(const StepStatistics& statistics) {
-    plan_->enqueue_update(1e-6f, statistics, ++step_);  // random labels: stay where the net is
-  }
-
-  Communicator& ranks_;
-  opencl::Device& device_;
-  std::optional<AllReduce> reduce_;
-  std::optional<Plan> plan_;
-  std::optional<GradientExchange> exchange_;
-  std::vector<std::uint8_t> images_;
-  std::vector<std::int32_t> labels_;
-  std::uint64_t step_ = 0;
-};
 
 /// How often something of `one_s` fits `seconds`: the same on every rank.
 std::size_t repetitions(const Communicator& ranks, double seconds, double one_s) {
@@ -185,7 +97,13 @@ MeasuredProfile profile_steps(Communicator& ranks, plan::Tuner& tuner, opencl::D
   const auto over_ranks = [&](double value) { return ranks.all_reduce_sum(value) / ranks.size(); };
   for (std::size_t i = 0; i < options.samples_per_rank.size(); ++i) {
     const int samples = options.samples_per_rank[i];
-    Steps steps(ranks, tuner, device, model, options, samples);
+    const StepOptions step{.batch = samples * ranks.size(),
+                           .seed = options.seed,
+                           .format = options.format,
+                           .bucket_bytes = options.bucket_bytes};
+    const auto reduce = make_all_reduce(ranks, device, model, step);
+    const auto plan = training_plan(tuner, device, model, step, ranks.size(), *reduce);
+    Steps steps(ranks, device, *plan, *reduce, step);
     const Alone alone = measure_alone(ranks, steps, options.seconds / 2);
     profile.compute.emplace_back(samples, over_ranks(mean(alone.compute_s)));
     if (i > 0) continue;
@@ -195,21 +113,13 @@ MeasuredProfile profile_steps(Communicator& ranks, plan::Tuner& tuner, opencl::D
     for (double& ready : profile.bucket_ready) ready = over_ranks(ready);
     profile.update_s = over_ranks(spread(alone.update_s).median_s);
 
-    for (std::size_t step = 0; step < warm_up; ++step) steps.whole();
-    const Stopwatch one;
-    steps.whole();
-    const std::size_t count = repetitions(ranks, options.seconds / 2, one.seconds());
-    std::vector<double> whole;
+    const std::size_t count = repetitions(ranks, options.seconds / 2, steps.warm_up());
     ranks.barrier();
-    for (std::size_t step = 0; step < count; ++step) {
-      const Stopwatch watch;
-      result.exposed_s += steps.whole() / static_cast<double>(count);
-      whole.push_back(watch.seconds());
-    }
+    const StepTimes times = steps.run(count);
     device.finish();
-    result.step = spread(whole);
-    result.step_mean_s = over_ranks(mean(whole));
-    result.exposed_s = over_ranks(result.exposed_s);
+    result.step = spread(times.of(&StepParts::step));
+    result.step_mean_s = over_ranks(mean(times.of(&StepParts::step)));
+    result.exposed_s = over_ranks(mean(times.of(&StepParts::reduce)));
   }
   std::sort(profile.compute.begin(), profile.compute.end());
   if (ranks.size() > 1) profile.in_host = fit_sums(ranks, 1);

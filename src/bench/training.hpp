@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "bench/ceilings.hpp"
+#include "comm/all_reduce.hpp"
 #include "comm/communicator.hpp"
 #include "model/model.hpp"
 #include "ops/compute_format.hpp"
@@ -21,7 +22,11 @@ struct ModelWork {
   double forward = 0;
   double backward = 0;  // weight gradients, and input gradients but for the first layer
 };
+/// Of all products, as frameworks count them.
 ModelWork work_of(const Model& model);
+/// Of those that the plan's kernels compute: the gradients of a convolution with its pool visit, on
+/// CPU devices, the pool's maxima alone.
+ModelWork work_of(const Plan& plan);
 
 struct StepOptions {
   int batch = 128;                              // global: over all ranks
@@ -32,6 +37,7 @@ struct StepOptions {
   std::uint64_t seed = 1;
   ComputeFormat format = ComputeFormat::float32;  // of training
   std::optional<Variant> variant{};               // of training: these kernels, unmeasured
+  std::size_t bucket_bytes = std::size_t{1} << 20;
 };
 
 /// One rank's medians over steps, in seconds. `input_s` is the time for which training waits for
@@ -41,12 +47,15 @@ struct StepTiming {
   double input_s = 0, compute_s = 0, reduce_s = 0, update_s = 0;
 };
 
+/// The sums that training_plan's plan needs; it has nothing of a plan's but its place. Collective.
+std::unique_ptr<AllReduce> make_all_reduce(const Communicator& ranks, const opencl::Device& device,
+                                           const Model& model, const StepOptions& options);
 /// The plan that `options` ask for, with the tuner's kernels, on one of `ranks` ranks.
 std::unique_ptr<Plan> training_plan(plan::Tuner& tuner, opencl::Device& device, const Model& model,
-                                    const StepOptions& options, int ranks);
+                                    const StepOptions& options, int ranks, const AllReduce& reduce);
 
 /// Trains with SGD and momentum on every rank of `ranks` and times the steps. Collective.
-StepTiming time_training(Communicator& ranks, opencl::Device& device, Plan& plan,
+StepTiming time_training(Communicator& ranks, opencl::Device& device, Plan& plan, AllReduce& reduce,
                          const StepOptions& options);
 
 /// Inference of batches of options.batch on this rank's device, images from host memory, logits

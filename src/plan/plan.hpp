@@ -86,6 +86,7 @@ struct StepSamples {
   std::span<const float> weights{};  // [count], of their gradients, not their losses; empty: all 1
   std::uint64_t first = 0;  // numbers the first of them within the training, for dropout and
                             // augmentation
+  bool stays = false;  // what the spans show, until the step is done: its copies need no waiting
 };
 
 class Plan {
@@ -107,6 +108,10 @@ class Plan {
   /// Whether operands are rounded to the format by passes of their own, where the device has no
   /// instructions for it.
   bool emulates_format() const;
+  /// How the model's layers were joined.
+  std::vector<plan::Step> steps() const { return lower(device_, model_, options_).steps; }
+  /// Whether the gradients of a convolution with its pool visit the pool's maxima alone.
+  bool visits_maxima() const { return variant_ == Variant::cpu; }
   /// Samples of the largest pass.
   std::size_t capacity() const { return static_cast<std::size_t>(options_.batch); }
   /// Lowers the model again for passes of so many samples, at least 1; waits for the device.
@@ -191,6 +196,19 @@ class Plan {
   /// Folds the summed batch statistics of `samples` samples (StepStatistics::normalised) into the
   /// running ones; call while the reduction is mapped.
   void update_running_statistics(std::span<const float> reduction, double samples);
+
+  // ---- the sums of a rank that trains alone (plan/steps_ahead.hpp)
+  /// Where enqueue_step leaves them: gradients, then the last bucket.
+  const opencl::Buffer& sums_on_device() const { return reduction_; }
+  std::size_t gradient_elements() const { return arena_.elements(); }
+  /// What `rest`, the last bucket as the device left it after a step, says of that step.
+  /// `are_sums`: the step had several passes. The batch statistics become sums over the samples.
+  StepStatistics finish_alone(std::span<float> rest, bool are_sums) const;
+  /// As update_running_statistics; `rest` as finish_alone has left it.
+  void fold_statistics(std::span<const float> rest, double samples);
+  /// As first_not_finite, where `gradient` is the first broken element of the gradients, if any.
+  std::string name_not_finite(std::optional<std::size_t> gradient,
+                              std::span<const float> rest) const;
 
   // ---- inference
   /// Logits [count, classes] of `images`, uint8 [count, channels, height, width], any count.
@@ -280,8 +298,10 @@ class Plan {
   /// Adds the partial sums of all passes before the last one, `number`, within a bucket.
   void add_partial_sums(std::size_t number, std::size_t bucket);
   void make_partial_sums(std::size_t passes);
-  /// Of an arrived reduction, once: batch statistics become sums, votes none.
-  void finish_statistics(std::span<float> reduction);
+  /// Of the last bucket when it has arrived, once: batch statistics become sums, votes none.
+  /// `are_sums`: weigh_batch_statistics was enqueued.
+  void finish_statistics(std::span<float> rest, bool are_sums) const;
+  StepStatistics statistics_of(std::span<const float> rest) const;
   void upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count);
   /// The directions in which a layer with weights will be used.
   std::vector<Direction> directions_of(const plan::Edge& in) const;

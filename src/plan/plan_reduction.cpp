@@ -10,34 +10,37 @@ namespace dovetail {
 
 opencl::Mapping Plan::map_reduction() {
   opencl::Mapping mapping = device_.map(reduction_, opencl::Access::read_write);
-  finish_statistics(mapping.as<float>());
+  finish_statistics(mapping.as<float>().subspan(arena_.elements()), statistics_are_sums_);
   return mapping;
 }
 
 bool Plan::bucket_arrived(std::size_t bucket) {
   if (!memory_.arrived(bucket)) return false;
-  if (bucket + 1 == buckets_.size()) finish_statistics(memory_.host());
+  if (bucket + 1 == buckets_.size())
+    finish_statistics(memory_.host().subspan(arena_.elements()), statistics_are_sums_);
   return true;
 }
 
 void Plan::await_bucket(std::size_t bucket) {
   memory_.await(bucket);
-  if (bucket + 1 == buckets_.size()) finish_statistics(memory_.host());
+  if (bucket + 1 == buckets_.size())
+    finish_statistics(memory_.host().subspan(arena_.elements()), statistics_are_sums_);
 }
 
-void Plan::finish_statistics(std::span<float> values) {
-  const float samples = values[statistics_offset_ + 2];
-  values[statistics_offset_ + 3] = samples;
-  vote(values, {});
-  if (statistics_are_sums_) return;
+void Plan::finish_statistics(std::span<float> rest, bool are_sums) const {
+  const auto at = rest.subspan(statistics_offset_ - arena_.elements(), plan::statistics_elements);
+  const float samples = at[2];
+  at[3] = samples;
+  at[4] = at[5] = 0;
+  if (are_sums) return;
   // Means and unbiased variances of this rank's samples become sums, so that adding the ranks
   // weighs them rightly.
   for (const Norm& norm : norms_) {
     const float count = samples * static_cast<float>(norm.samples_per_image);
     const float unbias = count > 1 ? count / (count - 1) : 1;
     for (std::size_t c = 0; c < norm.channels; ++c) {
-      values[norm.mean_offset + c] *= samples;
-      values[norm.variance_offset + c] *= samples * unbias;
+      rest[norm.mean_offset - arena_.elements() + c] *= samples;
+      rest[norm.variance_offset - arena_.elements() + c] *= samples * unbias;
     }
   }
 }
@@ -46,13 +49,22 @@ bool Plan::gradients_are_finite(std::span<const float> reduction) const {
   return all_finite(reduction.first(arena_.elements()));
 }
 
-StepStatistics Plan::step_statistics(std::span<const float> reduction) const {
-  const auto at = reduction.subspan(statistics_offset_, plan::statistics_elements);
+StepStatistics Plan::statistics_of(std::span<const float> rest) const {
+  const auto at = rest.subspan(statistics_offset_ - arena_.elements(), plan::statistics_elements);
   return {.loss_sum = at[0],
           .correct = at[1],
           .samples = at[2],
           .normalised = at[3],
           .votes = {.stop = at[4], .checkpoint = at[5]}};
+}
+
+StepStatistics Plan::step_statistics(std::span<const float> reduction) const {
+  return statistics_of(reduction.subspan(arena_.elements()));
+}
+
+StepStatistics Plan::finish_alone(std::span<float> rest, bool are_sums) const {
+  finish_statistics(rest, are_sums);
+  return statistics_of(rest);
 }
 
 void Plan::vote(std::span<float> reduction, const StepVotes& votes) const {
@@ -72,11 +84,21 @@ bool Plan::all_finite(std::span<const float> reduction) {
 }
 
 std::string Plan::first_not_finite(std::span<const float> reduction) const {
-  if (all_finite(reduction)) return "";
+  const auto broken = [](float value) { return !std::isfinite(value); };
+  const auto gradients = reduction.first(arena_.elements());
+  const auto at = std::ranges::find_if(gradients, broken);
+  std::optional<std::size_t> first;
+  if (at != gradients.end()) first = static_cast<std::size_t>(at - gradients.begin());
+  return name_not_finite(first, reduction.subspan(arena_.elements()));
+}
+
+std::string Plan::name_not_finite(std::optional<std::size_t> gradient,
+                                  std::span<const float> rest) const {
   for (const plan::Slot& slot : arena_.slots()) {
-    if (!all_finite(reduction.subspan(slot.offset, slot.elements))) return slot.spec.name;
+    if (gradient && *gradient < slot.offset + slot.elements) return slot.spec.name;
   }
-  return std::isfinite(reduction[statistics_offset_]) ? "the batch statistics" : "the loss";
+  if (all_finite(rest)) return "";
+  return std::isfinite(statistics_of(rest).loss_sum) ? "the batch statistics" : "the loss";
 }
 
 std::vector<float> Plan::gradients(std::span<const float> reduction) const {
@@ -105,12 +127,14 @@ void Plan::add_gradients(std::span<float> reduction, std::span<const float> grad
 }
 
 void Plan::update_running_statistics(std::span<const float> reduction, double samples) {
-  if (norms_.empty()) return;
-  for (std::size_t i = 0; i < norms_.size(); ++i) {
-    const Norm& norm = norms_[i];
+  fold_statistics(reduction.subspan(arena_.elements()), samples);
+}
+
+void Plan::fold_statistics(std::span<const float> rest, double samples) {
+  for (const Norm& norm : norms_) {
     const auto blend = [&](std::vector<float>& running, std::size_t offset) {
       for (std::size_t c = 0; c < norm.channels; ++c) {
-        const float newest = reduction[offset + c] / static_cast<float>(samples);
+        const float newest = rest[offset - arena_.elements() + c] / static_cast<float>(samples);
         running[c] += norm.momentum * (newest - running[c]);
       }
     };

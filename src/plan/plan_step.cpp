@@ -51,21 +51,27 @@ void Plan::upload(Inputs& inputs, const StepSamples& samples) {
                             options_.batch));
   }
   if (labels.empty()) return;
+  const auto write = [&](const opencl::Buffer& buffer, const void* source, std::size_t bytes) {
+    if (samples.stays) {
+      device_.write_later(buffer, source, bytes);
+    } else {
+      device_.write(buffer, source, bytes);
+    }
+  };
   if (!numbers.empty()) {
     const auto [least, most] = std::ranges::minmax(numbers);
     if (least < 0 || static_cast<std::size_t>(most) >= held_samples_) {
       throw Error(fmt::format("samples {} to {} of the {} on the device were asked for", least,
                               most, held_samples_));
     }
-    device_.write(inputs.numbers, numbers.data(), numbers.size_bytes());
+    write(inputs.numbers, numbers.data(), numbers.size_bytes());
     inputs.source = {held_images_, inputs.numbers};
   } else {
-    device_.write(inputs.images, samples.images.data(),
-                  labels.size() * extent(model_.input().size()));
+    write(inputs.images, samples.images.data(), labels.size() * extent(model_.input().size()));
     inputs.source = {inputs.images, {}};
   }
   if (cross_entropy_) {
-    device_.write(inputs.labels, labels.data(), labels.size_bytes());
+    write(inputs.labels, labels.data(), labels.size_bytes());
   } else {
     write_targets(inputs, labels);
   }
@@ -113,7 +119,8 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
     upload(inputs_[pass], {.images = piece(samples.images, image_bytes),
                            .numbers = piece(samples.numbers, 1),
                            .labels = piece(samples.labels, 1),
-                           .weights = piece(samples.weights, 1)});
+                           .weights = piece(samples.weights, 1),
+                           .stays = samples.stays});
     first += size;
   }
   if (first != samples.labels.size())

@@ -68,6 +68,9 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
   result_.buckets = plan_.buckets().size();
   result_.groups = all_reduce_->groups();
   if (settings.format == ComputeFormat::fp16) loss_scale_.emplace();
+  // Boosts look at each step's weights or gradients.
+  if (gpu_ranks.size() == 1 && !settings.boost.any())
+    ahead_.emplace(device, plan_, loss_scale_.has_value());
   result_.emulates_format = plan_.emulates_format();
   if (tuner) result_.kernels = tuner->to_json();
   if (result_.emulates_format && is_lead()) {
@@ -140,35 +143,34 @@ std::uint64_t Trainer::epoch_end(std::uint64_t epoch) const {
 bool Trainer::train_epoch(std::uint64_t epoch) {
   Batch batch;
   const std::uint64_t first = epoch * schedule_.steps_per_epoch(), end = epoch_end(epoch);
-  Progress progress(fmt::format("epoch {}/{}", epoch + 1, settings_.epochs), end - first, "steps");
-  const double samples_before = epoch_sums_.samples;
-  const Stopwatch watch;
-  double aside_s = 0;  // for checkpoints and validation
+  epoch_.emplace(EpochWatch{
+      .epoch = epoch,
+      .first = first,
+      .samples_before = epoch_sums_.samples,
+      .progress =
+          Progress(fmt::format("epoch {}/{}", epoch + 1, settings_.epochs), end - first, "steps"),
+      .watch = {}});
   bool interrupted = false;
   while (!interrupted && step_ < end) {
-    const StepStatistics done = train_step(batch);
-    measure_pace(batch.size());
+    const StepVotes votes = ahead_ ? step_ahead() : train_step(batch);
+    if (!ahead_) measure_pace(batch.size());
     const Stopwatch aside;
     if (settings_.validate_every > 0 && step_ % settings_.validate_every == 0 && step_ < end)
       validate_within(epoch);
-    interrupted = checkpoint_or_stop(done.votes);
-    aside_s += aside.seconds();
-    if (!is_lead()) continue;
-    if (step_ % steps_per_poll == 0) poll_fpga();
-    progress.update(step_ - first,
-                    fmt::format("loss {:.3f}", epoch_sums_.loss_sum / epoch_sums_.samples));
-    if (step_ % steps_per_event == 0)
-      log_step(epoch, done, (epoch_sums_.samples - samples_before) / (watch.seconds() - aside_s));
+    interrupted = checkpoint_or_stop(votes);
+    epoch_->aside_s += aside.seconds();
+    if (is_lead() && step_ % steps_per_poll == 0) poll_fpga();
   }
-  progress.clear();
-  result_.training_s += watch.seconds() - aside_s;
+  catch_up();
+  epoch_->progress.clear();
+  result_.training_s += epoch_->watch.seconds() - epoch_->aside_s;
   result_.trained_samples +=
-      static_cast<std::uint64_t>(std::llround(epoch_sums_.samples - samples_before));
+      static_cast<std::uint64_t>(std::llround(epoch_sums_.samples - epoch_->samples_before));
   result_.train_loss = epoch_sums_.loss_sum / epoch_sums_.samples;
   return !interrupted;
 }
 
-StepStatistics Trainer::train_step(Batch& batch) {
+StepVotes Trainer::train_step(Batch& batch) {
   const timeline::Step recorded(step_ + 1);
   publish_for_boost();
   Stopwatch phase;
@@ -182,19 +184,25 @@ StepStatistics Trainer::train_step(Batch& batch) {
   phases_.compute_s += phase.restart();
   samples_ += batch.size();
   const StepStatistics done = reduce_and_update(step_, batch);
-  ++step_;
+  note_step(step_++, done);
+  return done.votes;
+}
+
+void Trainer::note_step(std::uint64_t step, const StepStatistics& done) {
   epoch_sums_.loss_sum += done.loss_sum;
   epoch_sums_.correct += done.correct;
   epoch_sums_.samples += done.samples;
-  return done;
-}
-
-void Trainer::log_step(std::uint64_t epoch, const StepStatistics& done, double rate) {
-  log_->event("step", {{"step", step_},
-                       {"epoch", epoch + 1},
+  if (!is_lead()) return;
+  const std::uint64_t number = step + 1;
+  epoch_->progress.update(number - epoch_->first,
+                          fmt::format("loss {:.3f}", epoch_sums_.loss_sum / epoch_sums_.samples));
+  if (number % steps_per_event != 0) return;
+  log_->event("step", {{"step", number},
+                       {"epoch", epoch_->epoch + 1},
                        {"loss", done.loss_sum / done.samples},
-                       {"learning_rate", settings_.learning_rate.at(step_ - 1)},
-                       {"samples_per_second", rate}});
+                       {"learning_rate", settings_.learning_rate.at(step)},
+                       {"samples_per_second", (epoch_sums_.samples - epoch_->samples_before) /
+                                                  (epoch_->watch.seconds() - epoch_->aside_s)}});
 }
 
 void Trainer::validate() {
@@ -223,6 +231,7 @@ void Trainer::validate() {
 }
 
 void Trainer::validate_within(std::uint64_t epoch) {
+  catch_up();
   validate();
   if (!is_lead()) return;
   log_->event("validation", {{"step", step_},

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "model/optimizer.hpp"
 #include "plan/gradient_exchange.hpp"
 #include "plan/plan.hpp"
+#include "plan/steps_ahead.hpp"
 #include "shards/shard_reader.hpp"
 #include "support/clock.hpp"
 #include "train/balancer.hpp"
@@ -26,6 +28,7 @@
 #include "train/boost_settings.hpp"
 #include "train/checkpoint.hpp"
 #include "train/checkpoint_keeper.hpp"
+#include "train/epoch_watch.hpp"
 #include "train/phases.hpp"
 #include "train/publisher.hpp"
 #include "train/run_log.hpp"
@@ -172,8 +175,11 @@ class Trainer {
   bool train_epoch(std::uint64_t epoch);
   /// What all ranks do between two epochs.
   void finish_epoch(std::uint64_t epoch);
-  StepStatistics train_step(Batch& batch);
-  void log_step(std::uint64_t epoch, const StepStatistics& done, double rate);
+  /// A step with its sums over the ranks; returns their votes.
+  StepVotes train_step(Batch& batch);
+  /// Takes a step that is done into account.
+  void note_step(std::uint64_t step, const StepStatistics& done);
+  StepSamples samples_of(const Batch& batch) const;
   void enqueue_step(const Batch& batch, bool hand_over);
   StepStatistics reduce_and_update(std::uint64_t step, const Batch& batch);
   /// All ranks' sums: what FPGA ranks contribute included.
@@ -182,8 +188,18 @@ class Trainer {
   /// infinity came from, and the checkpoint from before. Collective; computes this rank's gradients
   /// again.
   [[noreturn]] void fail_not_finite(std::uint64_t step, const Batch& batch, std::string what);
+  [[noreturn]] void throw_not_finite(std::uint64_t step, std::string what,
+                                     const std::vector<std::string>& sources) const;
   std::string remedy_with_checkpoint() const;
   std::string my_name() const;
+
+  // ---- steps of a rank that trains alone (trainer_ahead.cpp)
+  /// Enqueues a step. What became of it and of those before it is known after catch_up() at the
+  /// latest, which all that looks at the weights calls first.
+  StepVotes step_ahead();
+  void catch_up();
+  StepsAhead::Done take_oldest();
+  void note_done(const StepsAhead::Done& done);
 
   // ---- shares of the batch (trainer_balance.cpp)
   /// This rank's part of so many samples.
@@ -235,6 +251,10 @@ class Trainer {
   std::unique_ptr<AllReduce> all_reduce_;  // its memory is the plan's
   Plan plan_;
   GradientExchange exchange_;
+  std::deque<Batch> batches_ahead_;  // of the steps under way, oldest first
+  std::vector<Batch> spare_batches_;
+  std::optional<StepsAhead> ahead_;  // where this rank trains alone
+  std::optional<EpochWatch> epoch_;
   std::optional<LossScale> loss_scale_;  // in fp16
   TrainPhases phases_;
   TrainResult result_;

@@ -54,7 +54,7 @@ std::unique_ptr<AllReduce> Trainer::make_all_reduce(const Communicator& gpu_rank
                        .threads = device.is_cpu() ? 1 : std::clamp(cores / 2, 1, 4)});
 }
 
-void Trainer::enqueue_step(const Batch& batch, bool hand_over) {
+StepSamples Trainer::samples_of(const Batch& batch) const {
   StepSamples samples{
       .labels = batch.labels, .weights = feed_->weights(), .first = feed_->first_sample()};
   if (batch.range.images) {
@@ -62,6 +62,11 @@ void Trainer::enqueue_step(const Batch& batch, bool hand_over) {
   } else {
     samples.numbers = batch.numbers;
   }
+  return samples;
+}
+
+void Trainer::enqueue_step(const Batch& batch, bool hand_over) {
+  const StepSamples samples = samples_of(batch);
   for (int again = 1; again < settings_.repeats; ++again)
     plan_.enqueue_step(samples, feed_->passes(batch), false);
   plan_.enqueue_step(samples, feed_->passes(batch), hand_over);

@@ -34,6 +34,7 @@ bool Trainer::checkpoint_or_stop(const StepVotes& votes) {
       votes.checkpoint > 0 || (each > 0 && step_ / each > checkpoint_step_.value_or(0) / each);
   const bool epoch_ends = step_ == epoch_end(epochs_done_);
   if (!stop && (!due || epoch_ends)) return false;  // an epoch's end has a checkpoint of its own
+  catch_up();
   expect_sound_weights();
   calibrate();  // `dovetail infer` takes any checkpoint
   save();
@@ -95,6 +96,11 @@ void Trainer::fail_not_finite(std::uint64_t step, const Batch& batch, std::strin
     sources.push_back(contribution_ ? "what the FPGA ranks contributed"
                                     : "adding up the ranks' gradients");
   }
+  throw_not_finite(step, std::move(what), sources);
+}
+
+void Trainer::throw_not_finite(std::uint64_t step, std::string what,
+                               const std::vector<std::string>& sources) const {
   if (what.find("the ") != 0) what = "the gradient of " + what;
   const bool all = sources.size() == static_cast<std::size_t>(ranks_.size()) && sources.size() > 1;
   throw Error(fmt::format("{} is not a finite number at step {}; it comes from {}", what, step + 1,

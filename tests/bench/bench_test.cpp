@@ -7,6 +7,7 @@
 #include "bench/operations.hpp"
 #include "bench/scaling.hpp"
 #include "bench/training.hpp"
+#include "device/test_device.hpp"
 #include "model/zoo.hpp"
 #include "support/error.hpp"
 
@@ -54,6 +55,23 @@ TEST(ModelWork, CountsTheProductsOfTheZoo) {
   const double dense = 3136.0 * 128 + 128 * 10;
   EXPECT_DOUBLE_EQ(cnn.forward, 2 * (conv1 + conv2 + dense));
   EXPECT_DOUBLE_EQ(cnn.backward, 2 * conv1 + 4 * (conv2 + dense));
+}
+
+TEST(ModelWork, CountsWhatAPlansKernelsCompute) {
+  const Model model = make_model("cnn", {1, 28, 28}, 10);
+  const InputStatistics statistics{{0.5f}, {0.25f}};
+  const auto work_in = [&](const PlanOptions& options) {
+    return work_of(Plan(testing::test_device(), model, statistics, options));
+  };
+  const ModelWork whole = work_of(model);
+  const ModelWork with_pools = work_in({.training = true, .variant = Variant::cpu});
+  EXPECT_DOUBLE_EQ(with_pools.forward, whole.forward);
+  // Both gradients of the second convolution visit one pixel of four.
+  EXPECT_DOUBLE_EQ(whole.backward - with_pools.backward, 0.75 * 4 * (14.0 * 14 * 64 * 32 * 9));
+  for (const PlanOptions& options :
+       {PlanOptions{.training = true, .variant = Variant::cpu, .fuse_pools = false},
+        PlanOptions{.training = true, .variant = Variant::gpu}})
+    EXPECT_DOUBLE_EQ(work_in(options).backward, whole.backward);
 }
 
 StepProfile even_profile() {

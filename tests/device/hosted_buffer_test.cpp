@@ -30,6 +30,22 @@ INSTANTIATE_TEST_SUITE_P(Ways, HostedBufferTest,
                                                                                    : "copy");
                          });
 
+TEST_P(HostedBufferTest, PartsThatAreLetGoLeaveTheDevicesValues) {
+  Device& device = test_device();
+  const Kernel add = device.build(adding).kernel(add_entry);
+  HostedBuffer hosted(device, part_floats * sizeof(float), {}, GetParam());
+  for (int round = 1; round <= 5; ++round) {
+    device.launch(add, {{part_floats, 1, 1}, {64, 1, 1}}, hosted.buffer(), 1.5f);
+    EXPECT_EQ(hosted.hand_over(0, hosted.buffer().bytes()), 0u);
+    device.flush();
+    hosted.await(0);
+    for (const float value : hosted.host()) ASSERT_EQ(value, 1.5f * static_cast<float>(round));
+    hosted.let_go(0);
+    EXPECT_ANY_THROW(hosted.let_go(0));
+  }
+  EXPECT_EQ(device.download<float>(hosted.buffer()), std::vector<float>(part_floats, 7.5f));
+}
+
 TEST_P(HostedBufferTest, PartsArriveAndReturnWhileOthersAreComputed) {
   Device& device = test_device();
   const Kernel add = device.build(adding).kernel(add_entry);

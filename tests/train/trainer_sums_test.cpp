@@ -79,6 +79,11 @@ TEST_F(SumsTest, SaysHowMuchWasHidden) {
     Json seconds;
     const TrainResult result = train(world(), run, &seconds);
     EXPECT_GT(result.buckets, 2u);
+    if (world().size() == 1) {  // there is nothing to sum
+      EXPECT_EQ(seconds.at("seconds"), 0);
+      EXPECT_EQ(seconds.at("exposed_seconds"), 0);
+      continue;
+    }
     EXPECT_GT(seconds.at("seconds").get<double>(), 0);
     EXPECT_GT(seconds.at("exposed_seconds").get<double>(), 0);
     if (overlap) {

@@ -69,6 +69,20 @@ TEST_F(TrainerTest, LearnsAndRepeatsItself) {
   EXPECT_GT(first.test_accuracy, 0.8);
 }
 
+TEST_F(TrainerTest, GradientsThatAreNotFiniteEndItAndAreNamed) {
+  TrainSettings run = settings(2, "diverges");
+  run.learning_rate.base = 1e30f;
+  try {
+    train(world(), run);
+    ADD_FAILURE() << "went on";
+  } catch (const Error& failure) {
+    const std::string expected = fmt::format(
+        "the gradient of conv1.weight is not a finite number at step 2; it comes from {}.",
+        world().size() > 1 ? "all GPU ranks" : "rank 0");
+    EXPECT_EQ(std::string(failure.what()).find(expected), 0u) << failure.what();
+  }
+}
+
 TEST_F(TrainerTest, WhereTheImagesAreKeptChangesNothing) {
   for (const char* augmentation : {"none", "crop=2,flip,erase=3"}) {
     TrainSettings host = settings(2, "host"), device = settings(2, "device");

@@ -97,12 +97,22 @@ Buffer Device::allocate_zeroed(std::size_t bytes) {
 
 void Device::write(const Buffer& buffer, const void* source, std::size_t bytes,
                    std::size_t offset) {
+  enqueue_write(buffer, source, bytes, offset, true);
+}
+
+void Device::write_later(const Buffer& buffer, const void* source, std::size_t bytes,
+                         std::size_t offset) {
+  enqueue_write(buffer, source, bytes, offset, false);
+}
+
+void Device::enqueue_write(const Buffer& buffer, const void* source, std::size_t bytes,
+                           std::size_t offset, bool wait) {
   expect_inside(buffer, offset, bytes, "a write");
   if (bytes == 0) return;
-  check(
-      clEnqueueWriteBuffer(handles_->queue, memory_of(buffer.memory_), CL_TRUE, offset, bytes,
-                           source, 0, nullptr, handles_->event_of(Category::copy, "write", bytes)),
-      "clEnqueueWriteBuffer");
+  check(clEnqueueWriteBuffer(handles_->queue, memory_of(buffer.memory_), wait ? CL_TRUE : CL_FALSE,
+                             offset, bytes, source, 0, nullptr,
+                             handles_->event_of(Category::copy, "write", bytes)),
+        "clEnqueueWriteBuffer");
 }
 
 void Device::read(const Buffer& buffer, void* target, std::size_t bytes, std::size_t offset) {

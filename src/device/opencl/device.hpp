@@ -137,6 +137,10 @@ class Device {
   /// Copies from host memory, and returns when `source` may be reused. Throws Error past the
   /// buffer's end.
   void write(const Buffer& buffer, const void* source, std::size_t bytes, std::size_t offset = 0);
+  /// The same without waiting: `source` must stay as it is until the copy, which comes behind all
+  /// that is enqueued now, is done.
+  void write_later(const Buffer& buffer, const void* source, std::size_t bytes,
+                   std::size_t offset = 0);
   /// Copies to host memory after all work enqueued before, and returns when `target` holds the
   /// values.
   void read(const Buffer& buffer, void* target, std::size_t bytes, std::size_t offset = 0);
@@ -192,6 +196,8 @@ class Device {
       set_bytes(kernel, position, &value, sizeof value);
     }
   }
+  void enqueue_write(const Buffer& buffer, const void* source, std::size_t bytes,
+                     std::size_t offset, bool wait);
   void expect_arguments(const Kernel& kernel, std::size_t count);
   void set_buffer(const Kernel& kernel, unsigned position, const Buffer& buffer);
   void set_bytes(const Kernel& kernel, unsigned position, const void* value, std::size_t bytes);

@@ -56,7 +56,10 @@ struct HostedBuffer::State {
   cl_command_queue queue() const { return device.handles_->queue; }
   void map(Part& part);
   void read(Part& part);
+  void unmap(Part& part, std::int32_t bucket);
   void write(Part& part, std::int32_t bucket);
+  Part& open_part(std::size_t number);
+  void close(Part& part);
   std::int32_t next_bucket() const { return static_cast<std::int32_t>(parts.size()); }
 };
 
@@ -147,6 +150,27 @@ void HostedBuffer::State::write(Part& part, std::int32_t bucket) {
         "clEnqueueBarrierWithWaitList");
 }
 
+void HostedBuffer::State::unmap(Part& part, std::int32_t bucket) {
+  auto& profile = device.handles_->profile;
+  check(clEnqueueUnmapMemObject(
+            queue(), memory_of(buffer.memory_), part.mapped, 0, nullptr,
+            profile ? profile->next(Category::copy, "unmap", part.bytes, bucket) : nullptr),
+        "clEnqueueUnmapMemObject");
+}
+
+HostedBuffer::State::Part& HostedBuffer::State::open_part(std::size_t number) {
+  Part& part = parts.at(number);
+  if (part.is_given_back) throw Error("a part of a buffer is given back twice");
+  return part;
+}
+
+void HostedBuffer::State::close(Part& part) {
+  part.is_given_back = true;
+  if (++given_back < parts.size()) return;
+  parts.clear();
+  given_back = 0;
+}
+
 HostedBuffer::HostedBuffer(Device& device, std::size_t bytes, std::span<std::byte> host)
     : HostedBuffer(device, bytes, host, device.is_cpu() ? Way::map : Way::copy) {}
 
@@ -222,23 +246,19 @@ void HostedBuffer::await(std::size_t part) const {
 }
 
 void HostedBuffer::give_back(std::size_t number) {
-  State::Part& part = state_->parts.at(number);
-  if (part.is_given_back) throw Error("a part of a buffer is given back twice");
+  State::Part& part = state_->open_part(number);
   if (part.mapped) {
-    auto& profile = state_->device.handles_->profile;
-    check(clEnqueueUnmapMemObject(state_->queue(), memory_of(state_->buffer.memory_), part.mapped,
-                                  0, nullptr,
-                                  profile ? profile->next(Category::copy, "unmap", part.bytes,
-                                                          static_cast<std::int32_t>(number))
-                                          : nullptr),
-          "clEnqueueUnmapMemObject");
+    state_->unmap(part, static_cast<std::int32_t>(number));
   } else {
     state_->write(part, static_cast<std::int32_t>(number));
   }
-  part.is_given_back = true;
-  if (++state_->given_back < state_->parts.size()) return;
-  state_->parts.clear();
-  state_->given_back = 0;
+  state_->close(part);
+}
+
+void HostedBuffer::let_go(std::size_t number) {
+  State::Part& part = state_->open_part(number);
+  if (part.mapped) state_->unmap(part, static_cast<std::int32_t>(number));
+  state_->close(part);
 }
 
 }  // namespace dovetail::opencl

@@ -44,6 +44,8 @@ class HostedBuffer {
   std::span<float> host() const;
   /// Enqueues the part's way back: kernels enqueued later see what the host wrote.
   void give_back(std::size_t part);
+  /// Ends a part that the host only read: nothing goes back.
+  void let_go(std::size_t part);
 
  private:
   struct State;

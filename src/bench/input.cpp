@@ -1,0 +1,74 @@
+// Reads ahead, or makes images up.
+#include "bench/input.hpp"
+
+#include <algorithm>
+
+#include "shards/share.hpp"
+#include "support/random.hpp"
+
+namespace dovetail::bench {
+namespace {
+
+Share share_of(const Communicator& ranks, const StepOptions& options) {
+  return share(static_cast<std::size_t>(options.batch), static_cast<std::size_t>(ranks.rank()),
+               static_cast<std::size_t>(ranks.size()));
+}
+
+}  // namespace
+
+Input::Input(const Communicator& ranks, Plan& plan, const StepOptions& options) {
+  if (options.data) {
+    read_data(ranks, plan, options);
+  } else {
+    make_random(ranks, plan, options);
+  }
+}
+
+void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& options) {
+  constexpr std::size_t piece = 4096;
+  reader_.emplace(*options.data, "train", ReaderOptions{.seed = options.seed});
+  if (options.on_device) {
+    Batch images;
+    plan.hold_images(reader_->samples());
+    for (std::size_t first = 0; first < reader_->samples(); first += piece) {
+      reader_->read({.begin = first, .count = std::min(piece, reader_->samples() - first)}, images);
+      plan.write_images(first, images.images);
+    }
+  }
+  const Share mine = share_of(ranks, options);
+  const auto batch = static_cast<std::size_t>(options.batch);
+  const std::size_t steps = std::max<std::size_t>(1, reader_->samples() / batch);
+  prefetcher_.emplace(*reader_, [=, images = !options.on_device](std::size_t step) {
+    return Range{.epoch = static_cast<std::int64_t>(step / steps),
+                 .begin = step % steps * batch + mine.begin,
+                 .count = mine.count,
+                 .images = images};
+  });
+}
+
+void Input::make_random(const Communicator& ranks, Plan& plan, const StepOptions& options) {
+  const Model& model = plan.model();
+  const std::size_t count = share_of(ranks, options).count;
+  SplitMix64 random(options.seed + static_cast<std::uint64_t>(ranks.rank()));
+  random_.images.resize(count * static_cast<std::size_t>(model.input().size()));
+  random_.labels.resize(count);
+  for (auto& value : random_.images) value = static_cast<std::uint8_t>(random.below(256));
+  for (auto& label : random_.labels)
+    label = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(model.classes())));
+  if (!options.on_device) return;
+  plan.hold_images(count);
+  plan.write_images(0, random_.images);
+  random_.images.clear();
+  random_.range.images = false;
+  for (std::size_t i = 0; i < count; ++i) random_.numbers.push_back(static_cast<std::int32_t>(i));
+}
+
+void Input::next(Batch& batch) {
+  if (prefetcher_) {
+    prefetcher_->next(batch);
+  } else if (batch.labels.empty()) {
+    batch = random_;
+  }
+}
+
+}  // namespace dovetail::bench

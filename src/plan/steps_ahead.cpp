@@ -1,0 +1,84 @@
+// Enqueues as far ahead as short steps need, and long ones by two.
+#include "plan/steps_ahead.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "support/error.hpp"
+#include "support/log.hpp"
+
+namespace dovetail {
+namespace {
+
+/// The work that waits on the device: enough for the host's delays, and records travel seldom
+/// enough; yet a signal to stop waits no longer than that, or two steps.
+constexpr double wanted_ahead_s = 0.002;
+constexpr double newest_weight = 1.0 / 16;  // of one step in the mean
+
+}  // namespace
+
+StepsAhead::StepsAhead(opencl::Device& device, Plan& plan, bool overflows)
+    : device_(device),
+      plan_(plan),
+      overflows_(overflows),
+      records_(device, plan.gradient_elements(), plan.buckets().back().size(),
+               plan.keeps_reduction() ? opencl::HostedBuffer::Way::copy
+                                      : opencl::HostedBuffer::Way::map) {}
+
+StepsAhead::~StepsAhead() {
+  try {
+    device_.finish();
+  } catch (const std::exception& failure) {
+    log::error(failure.what());
+  }
+}
+
+bool StepsAhead::is_full() const {
+  return under_way_.size() >= ahead_ || !records_.has_room();
+}
+
+void StepsAhead::enqueue(std::uint64_t step, StepSamples samples,
+                         std::span<const std::size_t> sizes) {
+  if (is_full()) throw Error(fmt::format("step {} is enqueued too early", step + 1));
+  if (under_way_.empty()) since_done_.restart();
+  samples.stays = true;
+  plan_.enqueue_step(samples, sizes, false);
+  records_.add(plan_.sums_on_device());
+  under_way_.push_back({step, sizes.size() > 1});
+  if (++unsent_ < ahead_ / 2 && under_way_.size() > 1) return;
+  records_.send();
+  unsent_ = 0;
+}
+
+std::optional<StepsAhead::Done> StepsAhead::poll() {
+  if (under_way_.empty() || !records_.arrived()) return std::nullopt;
+  return take();
+}
+
+StepsAhead::Done StepsAhead::wait() {
+  return take();
+}
+
+StepsAhead::Done StepsAhead::take() {
+  const plan::StepRecords::Record record = records_.take();
+  const double seconds = since_done_.restart();
+  step_s_ = step_s_ > 0 ? step_s_ + newest_weight * (seconds - step_s_) : seconds;
+  ahead_ = static_cast<std::size_t>(
+      std::clamp(wanted_ahead_s / step_s_, 2.0, static_cast<double>(plan::StepRecords::most)));
+  const UnderWay oldest = under_way_.front();
+  under_way_.pop_front();
+  Done done{.step = oldest.step,
+            .statistics = plan_.finish_alone(record.rest, oldest.are_sums),
+            .overflowed = overflows_ && record.first_not_finite,
+            .not_finite = {}};
+  const bool failed = done.overflowed ? !std::isfinite(done.statistics.loss_sum)
+                                      : record.first_not_finite || !Plan::all_finite(record.rest);
+  if (failed) {
+    done.not_finite = plan_.name_not_finite(record.first_not_finite, record.rest);
+  } else {
+    plan_.fold_statistics(record.rest, done.statistics.normalised);
+  }
+  return done;
+}
+
+}  // namespace dovetail

@@ -1,0 +1,64 @@
+// The steps of a rank that trains alone: its sums stay on the device, and it enqueues steps while
+// earlier ones run.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "plan/plan.hpp"
+#include "plan/step_records.hpp"
+#include "support/clock.hpp"
+
+namespace dovetail {
+
+class StepsAhead {
+ public:
+  /// `overflows`: gradients that are not finite are no failure; the loss scale is for them.
+  StepsAhead(opencl::Device& device, Plan& plan, bool overflows);
+  /// Waits for the device, which may still read the steps' samples.
+  ~StepsAhead();
+  StepsAhead(const StepsAhead&) = delete;
+  StepsAhead& operator=(const StepsAhead&) = delete;
+
+  /// What became of a step.
+  struct Done {
+    std::uint64_t step = 0;
+    StepStatistics statistics;
+    bool overflowed = false;
+    std::string not_finite;  // what is, as Plan::first_not_finite; empty where all is well
+  };
+
+  /// Steps that were enqueued and of which the host does not know yet what became.
+  std::size_t size() const { return under_way_.size(); }
+  /// Whether the oldest must be waited for before another one is enqueued.
+  bool is_full() const;
+  /// As Plan::enqueue_step, without the update, which the caller enqueues next. The samples stay as
+  /// they are until the step is done. Throws Error where is_full().
+  void enqueue(std::uint64_t step, StepSamples samples, std::span<const std::size_t> sizes);
+  /// The oldest step, if it is done; never waits.
+  std::optional<Done> poll();
+  /// The oldest step, of which there is one. Running statistics have followed it.
+  Done wait();
+
+ private:
+  struct UnderWay {
+    std::uint64_t step = 0;
+    bool are_sums = false;
+  };
+  Done take();
+
+  opencl::Device& device_;
+  Plan& plan_;
+  bool overflows_;
+  plan::StepRecords records_;
+  std::deque<UnderWay> under_way_;  // oldest first
+  std::size_t unsent_ = 0;          // records
+  std::size_t ahead_ = 2;           // most steps under way
+  double step_s_ = 0;               // one step, in the mean over the latest ones; 0: unknown
+  Stopwatch since_done_;
+};
+
+}  // namespace dovetail

@@ -1,0 +1,67 @@
+// Steps of a rank that trains alone: enqueued while earlier ones run, their gradients staying on
+// the device.
+#include "support/activity.hpp"
+#include "support/clock.hpp"
+#include "support/timeline.hpp"
+#include "train/trainer.hpp"
+
+namespace dovetail {
+
+StepVotes Trainer::step_ahead() {
+  const timeline::Step recorded(step_ + 1);
+  Stopwatch phase;
+  while (ahead_->is_full()) take_oldest();
+  phases_.compute_s += phase.restart();
+  activity::enter("input", step_ + 1);
+  Batch batch;
+  if (!spare_batches_.empty()) {
+    batch = std::move(spare_batches_.back());
+    spare_batches_.pop_back();
+  }
+  feed_->next(step_, batch);
+  batches_ahead_.push_back(std::move(batch));  // its samples stay where they are
+  phases_.input_s += phase.restart();
+  activity::enter("compute", step_ + 1);
+  const Batch& mine = batches_ahead_.back();
+  const StepSamples samples = samples_of(mine);
+  for (int again = 1; again < settings_.repeats; ++again)
+    plan_.enqueue_step(samples, feed_->passes(mine), false);
+  ahead_->enqueue(step_, samples, feed_->passes(mine));
+  samples_ += mine.size();
+  const auto samples_done = static_cast<double>(mine.size());
+  // Whether gradients left fp16's range decides what comes next.
+  bool accepted = true;
+  if (loss_scale_) accepted = accept(!take_oldest().overflowed);
+  phases_.compute_s += phase.restart();
+  activity::enter("update", step_ + 1);
+  if (accepted) {
+    plan_.enqueue_update(settings_.learning_rate.at(step_),
+                         {.samples = samples_done, .normalised = samples_done}, step_ + 1);
+  }
+  if (loss_scale_) plan_.set_loss_scale(loss_scale_->value());
+  ++step_;
+  while (const auto done = ahead_->poll()) note_done(*done);
+  phases_.update_s += phase.restart();
+  return my_votes();
+}
+
+StepsAhead::Done Trainer::take_oldest() {
+  activity::enter("compute", step_ + 1 - ahead_->size());
+  const StepsAhead::Done done = ahead_->wait();
+  note_done(done);
+  return done;
+}
+
+void Trainer::note_done(const StepsAhead::Done& done) {
+  spare_batches_.push_back(std::move(batches_ahead_.front()));
+  batches_ahead_.pop_front();
+  if (!done.not_finite.empty()) throw_not_finite(done.step, done.not_finite, {my_name()});
+  note_step(done.step, done.statistics);
+}
+
+void Trainer::catch_up() {
+  const PhaseTimer timer(phases_.compute_s);
+  while (ahead_ && ahead_->size() > 0) take_oldest();
+}
+
+}  // namespace dovetail

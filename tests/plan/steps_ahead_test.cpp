@@ -1,0 +1,181 @@
+// Steps of a rank alone, enqueued ahead: what they do and say is what each by itself does and says.
+#include "plan/steps_ahead.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+
+#include "plan/fixture.hpp"
+#include "support/error.hpp"
+
+namespace dovetail {
+namespace {
+
+using namespace testing;
+
+constexpr std::size_t batch = 6, many = 3 * plan::StepRecords::most + 5;
+
+using Way = opencl::HostedBuffer::Way;
+
+Plan make_plan(const Model& model, Way way = Way::map) {
+  Plan plan(test_device(), model, statistics_for(model),
+            {.batch = batch,
+             .passes = 2,
+             .training = true,
+             .optimizer = {.kind = OptimizerKind::sgd, .momentum = 0.9f},
+             .seed = 5,
+             .reduction_way = way});
+  plan.load_parameters(model.initial_parameters(1));
+  plan.load_statistics(model.initial_statistics());
+  return plan;
+}
+
+/// The samples of some steps; one of them may carry a weight that is not finite.
+struct Work {
+  std::vector<RandomBatch> batches;
+  std::vector<std::vector<float>> weights;
+  std::vector<std::size_t> sizes;
+
+  Work(const Model& model, std::size_t passes, std::size_t steps, std::uint64_t seed)
+      : weights(steps), sizes(passes, batch / passes) {
+    for (std::size_t i = 0; i < steps; ++i) batches.push_back(random_batch(model, batch, seed + i));
+  }
+  void break_step(std::size_t step) {
+    weights[step].assign(batch, 1.0f);
+    weights[step][2] = std::numeric_limits<float>::infinity();
+  }
+  StepSamples samples(std::size_t step) const {
+    return {.images = batches[step].images,
+            .labels = batches[step].labels,
+            .weights = weights[step],
+            .first = step * batch};
+  }
+};
+
+void expect_same(const std::vector<Parameter>& actual, const std::vector<Parameter>& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const auto &mine = actual[i].value.values, &theirs = expected[i].value.values;
+    ASSERT_EQ(mine.size(), theirs.size());
+    EXPECT_EQ(std::memcmp(mine.data(), theirs.data(), mine.size() * sizeof(float)), 0)
+        << expected[i].name;
+  }
+}
+
+void update(Plan& plan, std::size_t step, double samples) {
+  plan.enqueue_update(0.02f, {.samples = samples}, step + 1);
+}
+
+/// One step, through the host's view of its sums.
+StepStatistics step_by_itself(Plan& plan, const Work& work, std::size_t step) {
+  plan.enqueue_step(work.samples(step), work.sizes, false);
+  StepStatistics statistics;
+  {
+    const opencl::Mapping mapping = plan.map_reduction();
+    statistics = plan.step_statistics(mapping.as<float>());
+    plan.update_running_statistics(mapping.as<float>(), statistics.normalised);
+  }
+  update(plan, step, statistics.samples);
+  return statistics;
+}
+
+TEST(StepsAhead, DoWhatEachByItselfDoes) {
+  for (const Model& model : {small_cnn(), mixed_model(), normalised_model()}) {
+    for (const std::size_t passes : {1U, 2U}) {
+      const Work work(model, passes, many, 31);
+      Plan one = make_plan(model), other = make_plan(model, passes == 2 ? Way::copy : Way::map);
+      StepsAhead ahead(test_device(), other, false);
+      std::vector<StepsAhead::Done> done;
+      for (std::size_t step = 0; step < many; ++step) {
+        while (ahead.is_full()) done.push_back(ahead.wait());
+        ahead.enqueue(step, work.samples(step), work.sizes);
+        EXPECT_LE(ahead.size(), plan::StepRecords::most);
+        update(other, step, batch);
+        while (const auto oldest = ahead.poll()) done.push_back(*oldest);
+      }
+      while (ahead.size() > 0) done.push_back(ahead.wait());
+      ASSERT_EQ(done.size(), many);
+      for (std::size_t step = 0; step < many; ++step) {
+        const StepStatistics expected = step_by_itself(one, work, step);
+        EXPECT_EQ(done[step].step, step);
+        EXPECT_EQ(done[step].not_finite, "");
+        EXPECT_EQ(done[step].statistics.loss_sum, expected.loss_sum);
+        EXPECT_EQ(done[step].statistics.correct, expected.correct);
+        EXPECT_EQ(done[step].statistics.samples, expected.samples);
+        EXPECT_EQ(done[step].statistics.normalised, expected.normalised);
+      }
+      expect_same(other.parameters(), one.parameters());
+      expect_same(other.statistics(), one.statistics());
+      expect_same(other.optimizer_state()[0], one.optimizer_state()[0]);
+    }
+  }
+}
+
+TEST(StepsAhead, NameTheStepAndWhatIsNotFinite) {
+  const Model model = normalised_model();
+  for (const std::size_t broken : {0U, 3U, 9U}) {
+    Work work(model, 1, 11, 77);
+    work.break_step(broken);
+    Plan plan = make_plan(model);
+    StepsAhead ahead(test_device(), plan, false);
+    std::optional<StepsAhead::Done> failed;
+    const auto look = [&](const StepsAhead::Done& done) {
+      if (!failed && !done.not_finite.empty()) failed = done;
+    };
+    for (std::size_t step = 0; step < work.batches.size() && !failed; ++step) {
+      while (ahead.is_full()) look(ahead.wait());
+      ahead.enqueue(step, work.samples(step), work.sizes);
+      update(plan, step, batch);
+    }
+    while (ahead.size() > 0) look(ahead.wait());
+    ASSERT_TRUE(failed);
+    EXPECT_EQ(failed->step, broken);
+
+    Plan alone = make_plan(model);
+    for (std::size_t step = 0; step < broken; ++step) step_by_itself(alone, work, step);
+    alone.enqueue_step(work.samples(broken), work.sizes, false);
+    const std::string expected = alone.first_not_finite(alone.map_reduction().as<float>());
+    EXPECT_FALSE(expected.empty());
+    EXPECT_EQ(failed->not_finite, expected);
+  }
+}
+
+TEST(StepsAhead, ALabelThatIsNoneIsALossThatIsNotFinite) {
+  const Model model = small_cnn();
+  Work work(model, 1, 1, 3);
+  work.batches[0].labels[4] = 10;
+  Plan plan = make_plan(model);
+  StepsAhead ahead(test_device(), plan, false);
+  ahead.enqueue(0, work.samples(0), work.sizes);
+  EXPECT_EQ(ahead.wait().not_finite, "the loss");
+}
+
+TEST(StepsAhead, AnOverflowIsNoFailureWhereTheLossScaleIsForIt) {
+  const Model model = small_cnn();
+  Work work(model, 1, 40, 5);
+  for (const std::size_t broken : {0U, 7U, 8U, 30U}) work.break_step(broken);
+  Plan plan = make_plan(model, Way::copy);
+  StepsAhead ahead(test_device(), plan, true);
+  for (std::size_t step = 0; step < work.batches.size(); ++step) {
+    ahead.enqueue(step, work.samples(step), work.sizes);
+    const StepsAhead::Done done = ahead.wait();
+    EXPECT_EQ(done.overflowed, !work.weights[step].empty()) << step;
+    EXPECT_EQ(done.not_finite, "");
+    if (!done.overflowed) update(plan, step, batch);
+  }
+}
+
+TEST(StepsAhead, RefuseMoreThanThereIsRoomFor) {
+  const Model model = small_cnn();
+  const Work work(model, 1, many, 5);
+  Plan plan = make_plan(model);
+  StepsAhead ahead(test_device(), plan, false);
+  std::size_t step = 0;
+  while (!ahead.is_full()) ahead.enqueue(step, work.samples(step), work.sizes), ++step;
+  EXPECT_THROW(ahead.enqueue(step, work.samples(step), work.sizes), Error);
+  EXPECT_LE(step, 2u) << "nothing is known yet of how long a step takes";
+}
+
+}  // namespace
+}  // namespace dovetail
