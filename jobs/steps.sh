@@ -28,7 +28,7 @@ need() {
 build() {
   need cmake "Install or load CMake 3.23 or newer."
   need ninja "Install or load Ninja."
-  if [[ ! -e build/release/CMakeCache.txt ]]; then set -- -DDOVETAIL_UNITY=ON "$@"; fi
+  if [[ ! -e build/release/CMakeCache.txt ]]; then set -- "$@" -DDOVETAIL_UNITY=ON; fi
   run cmake --preset release "$@"
   run cmake --build --preset release --parallel "$(nproc)"
 }
