@@ -23,10 +23,12 @@ need() {
   command -v "$1" >/dev/null || $dry_run || die "$1 is missing. $2"
 }
 
-# build CMAKE_OPTIONS...: configures and builds the release preset; quick where nothing changed.
+# build CMAKE_OPTIONS...: configures and builds the release preset; quick where nothing changed. A new tree is compiled
+# eight files at a time, which takes about half as long; one that was configured by hand stays as it is.
 build() {
   need cmake "Install or load CMake 3.23 or newer."
   need ninja "Install or load Ninja."
+  if [[ ! -e build/release/CMakeCache.txt ]]; then set -- "$@" -DDOVETAIL_UNITY=ON; fi
   run cmake --preset release "$@"
   run cmake --build --preset release --parallel "$(nproc)"
 }

@@ -4,17 +4,10 @@
 #include <bit>
 #include <cmath>
 
-#include "support/error.hpp"
+#include "app/expect.hpp"
 #include "support/text.hpp"
 
 namespace dovetail::app {
-namespace {
-
-void expect(bool holds, const std::string& problem, const std::string& remedy) {
-  if (!holds) throw UsageError(problem, remedy);
-}
-
-}  // namespace
 
 void ReduceOptions::add_to(CommandLine& line) {
   line.add("bucket-mb", bucket_mb,

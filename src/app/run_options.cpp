@@ -3,16 +3,12 @@
 
 #include <cstdlib>
 
-#include "support/error.hpp"
+#include "app/expect.hpp"
 #include "support/text.hpp"
 #include "train/checkpoint_keeper.hpp"
 
 namespace dovetail::app {
 namespace {
-
-void expect(bool holds, const std::string& problem, const std::string& remedy) {
-  if (!holds) throw UsageError(problem, remedy);
-}
 
 /// Whether Slurm has started this job before.
 bool is_restarted() {

@@ -5,6 +5,7 @@
 
 #include "app/card_engines.hpp"
 #include "app/commands.hpp"
+#include "app/expect.hpp"
 #include "app/job.hpp"
 #include "app/job_timeline.hpp"
 #include "app/requeue.hpp"
@@ -217,10 +218,6 @@ void expect_fpga_fit(const Job& job) {
     throw UsageError(fmt::format("the FPGA ranks cannot run this network: {}", failure.what()),
                      "Or train it without them (--fpga-ranks 0)");
   }
-}
-
-void expect(bool holds, const std::string& problem, const std::string& remedy) {
-  if (!holds) throw UsageError(problem, remedy);
 }
 
 /// A step takes the whole training set at most.

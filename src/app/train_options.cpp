@@ -5,6 +5,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "app/expect.hpp"
 #include "app/qat_options.hpp"
 #include "model/zoo.hpp"
 #include "quant/training_format.hpp"
@@ -32,10 +33,6 @@ struct TypedOptions {
   std::string rounding = "stochastic";
   bool insist = false, feedback = false;
 };
-
-void expect(bool holds, const std::string& problem, const std::string& remedy) {
-  if (!holds) throw UsageError(problem, remedy);
-}
 
 /// "0.25" or "1/4".
 double parse_fraction(const std::string& option, const std::string& text) {

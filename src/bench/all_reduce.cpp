@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "device/opencl/hosted_buffer.hpp"
+#include "dovetail_kernels.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"

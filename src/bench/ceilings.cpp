@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "dovetail_kernels.hpp"
 #include "support/text.hpp"
 
 namespace dovetail::bench {

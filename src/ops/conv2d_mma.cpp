@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "dovetail_kernels.hpp"
 #include "ops/conv2d_mma_tiles.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "dovetail_kernels.hpp"
 #include "ops/conv2d_tiles.hpp"
 #include "ops/lines.hpp"
 #include "support/error.hpp"

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <span>
 
+#include "dovetail_kernels.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <limits>
 
+#include "dovetail_kernels.hpp"
 #include "numeric/engine_layout.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"

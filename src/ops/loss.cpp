@@ -1,6 +1,7 @@
 // Launches the losses.
 #include "ops/loss.hpp"
 
+#include "dovetail_kernels.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 #include "tensor/layout.hpp"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "dovetail_kernels.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 #include "tensor/layout.hpp"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "dovetail_kernels.hpp"
 #include "ops/matmul.hpp"
 #include "support/text.hpp"
 #include "tensor/layout.hpp"

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "dovetail_kernels.hpp"
 #include "numeric/quantisation_law.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"

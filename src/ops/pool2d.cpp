@@ -1,6 +1,7 @@
 // Launches the pooling kernels.
 #include "ops/pool2d.hpp"
 
+#include "dovetail_kernels.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 

@@ -1,6 +1,7 @@
 // Launches the rounding of operands.
 #include "ops/round_operand.hpp"
 
+#include "dovetail_kernels.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 

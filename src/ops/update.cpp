@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "dovetail_kernels.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "dovetail_kernels.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"

@@ -135,10 +135,16 @@ check_test_from_another_folder() {
   expect_exit 0 "$checkout/jobs/test.sh" --dry-run -- -R shards
   expect_text "+ cmake --preset release -DDOVETAIL_TESTS=ON"
   expect_no_text WERROR
+  expect_no_text asan-quick
   expect_text "+ ctest --preset release"
   expect_text "-R shards"
+  expect_exit 0 "$checkout/jobs/test.sh" --dry-run --sanitizers
+  expect_text "ctest --preset tsan-quick"
+  expect_no_text WERROR
   expect_exit 0 env CI=true "$checkout/jobs/test.sh" --dry-run
   expect_text "-DDOVETAIL_WERROR=ON"
+  expect_text "ctest --preset asan-quick"
+  expect_text "ctest --preset tsan-quick"
 }
 
 check_sites() {

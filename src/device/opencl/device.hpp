@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "device/device_info.hpp"
-#include "dovetail_kernels.hpp"
+#include "device/opencl/kernel_source.hpp"
 #include "support/cache_folder.hpp"
 
 namespace dovetail::opencl {

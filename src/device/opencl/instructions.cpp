@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "device/opencl/device.hpp"
+#include "dovetail_kernels.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
