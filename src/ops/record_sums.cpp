@@ -1,6 +1,7 @@
 // Launches the look through the sums.
 #include "ops/record_sums.hpp"
 
+#include "dovetail_kernels.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
