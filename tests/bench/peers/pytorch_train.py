@@ -1,6 +1,6 @@
-"""Dovetail's training job in PyTorch on CPUs, to compare with: samples a second and test accuracy, as one JSON line.
+"""Dovetail's training job in PyTorch, to compare with: samples a second and test accuracy, as one JSON line.
 
-The same work: uint8 images in memory, shuffled every epoch, normalised inside the timed loop, SGD with momentum on a
+On CPUs, or with --device cuda on one GPU, where the images lie on the card and TF32 is on. The same work: uint8 images in memory, shuffled every epoch, normalised inside the timed loop, SGD with momentum on a
 cosine schedule. Several ranks are processes under gloo's DistributedDataParallel.
 
 Be fair to it: install OpenBLAS (Debian's reference BLAS is slow), and unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE
@@ -36,6 +36,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=1, help="per rank")
     parser.add_argument("--lr", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--channels-last", action="store_true", help="keep feature maps as NHWC")
     return parser.parse_args()
 
@@ -55,15 +56,18 @@ class Job:
     def __init__(self, options, rank):
         self.options, self.rank = options, rank
         torch.set_num_threads(options.threads)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
         torch.manual_seed(options.seed)
         manifest = json.loads((options.data / "manifest.json").read_text())
-        self.train_set = read_split(options.data, manifest, "train")
-        self.test_set = read_split(options.data, manifest, "test")
-        self.mean = torch.tensor(manifest["mean"]).view(1, -1, 1, 1)
-        self.deviation = torch.tensor(manifest["std"]).view(1, -1, 1, 1)
+        self.device = torch.device(options.device)
+        self.train_set = [part.to(self.device) for part in read_split(options.data, manifest, "train")]
+        self.test_set = [part.to(self.device) for part in read_split(options.data, manifest, "test")]
+        self.mean = torch.tensor(manifest["mean"], device=self.device).view(1, -1, 1, 1)
+        self.deviation = torch.tensor(manifest["std"], device=self.device).view(1, -1, 1, 1)
         extents = (manifest["channels"], manifest["height"], manifest["width"], manifest["classes"])
         self.format = torch.channels_last if options.channels_last else torch.contiguous_format
-        self.model = models.by_name[options.model](*extents).to(memory_format=self.format)
+        self.model = models.by_name[options.model](*extents).to(self.device, memory_format=self.format)
         self.forward = nn.parallel.DistributedDataParallel(self.model) if options.ranks > 1 else self.model
 
     def normalise(self, images):
@@ -72,24 +76,29 @@ class Job:
     def train(self):
         """Samples that all ranks trained on, seconds, and the last epoch's mean loss on this rank."""
         options, (images, labels) = self.options, self.train_set
-        optimizer = torch.optim.SGD(self.model.parameters(), lr=options.lr, momentum=0.9)
+        ways = {"fused": True} if options.device == "cuda" else {}
+        optimizer = torch.optim.SGD(self.model.parameters(), lr=options.lr, momentum=0.9, **ways)
         steps = math.ceil(len(images) / options.batch) * options.epochs
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         order = torch.Generator().manual_seed(options.seed)
         done, loss_sum, start = 0, 0.0, time.perf_counter()
         for _ in range(options.epochs):
             loss_sum, epoch_steps = 0.0, 0
-            for batch in torch.randperm(len(images), generator=order).split(options.batch):
+            for batch in torch.randperm(len(images), generator=order).to(self.device).split(options.batch):
                 mine = batch[self.rank::options.ranks]
                 optimizer.zero_grad(set_to_none=True)
                 loss = nn.functional.cross_entropy(self.forward(self.normalise(images[mine])), labels[mine])
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-                loss_sum, epoch_steps, done = loss_sum + loss.item(), epoch_steps + 1, done + len(batch)
+                loss_sum, epoch_steps, done = loss_sum + self.value(loss), epoch_steps + 1, done + len(batch)
                 if self.out_of_time(start):
-                    return done, time.perf_counter() - start, loss_sum / epoch_steps
+                    return done, time.perf_counter() - start, float(loss_sum) / epoch_steps
+        loss_sum = float(loss_sum)  # waits for the GPU
         return done, time.perf_counter() - start, loss_sum / epoch_steps
+
+    def value(self, loss):
+        return loss.detach() if self.options.device == "cuda" else loss.item()  # a GPU is not waited for
 
     def out_of_time(self, start):
         """Whether rank 0 finds so; asked of all ranks only where there is a limit."""
@@ -118,7 +127,7 @@ def run(rank, options):
     if rank == 0:
         print(json.dumps({
             "model": options.model, "ranks": options.ranks, "threads": options.threads, "batch": options.batch,
-            "channels_last": options.channels_last, "samples": samples, "seconds": round(seconds, 3),
+            "channels_last": options.channels_last, "device": options.device, "samples": samples, "seconds": round(seconds, 3),
             "samples_per_second": round(samples / seconds, 1), "train_loss": round(loss, 4),
             "test_accuracy": job.test_accuracy(), "torch": torch.__version__}), flush=True)
     if options.ranks > 1:
