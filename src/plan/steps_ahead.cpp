@@ -6,6 +6,7 @@
 
 #include "support/error.hpp"
 #include "support/log.hpp"
+#include "support/timeline.hpp"
 
 namespace dovetail {
 namespace {
@@ -43,7 +44,10 @@ void StepsAhead::enqueue(std::uint64_t step, StepSamples samples,
   if (under_way_.empty()) since_done_.restart();
   samples.stays = true;
   plan_.enqueue_step(samples, sizes, false);
-  records_.add(plan_.sums_on_device());
+  {
+    const timeline::Part part("record");
+    records_.add(plan_.sums_on_device());
+  }
   under_way_.push_back({step, sizes.size() > 1});
   if (++unsent_ < ahead_ / 2 && under_way_.size() > 1) return;
   records_.send();

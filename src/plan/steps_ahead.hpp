@@ -33,6 +33,8 @@ class StepsAhead {
 
   /// Steps that were enqueued and of which the host does not know yet what became.
   std::size_t size() const { return under_way_.size(); }
+  /// The oldest of them.
+  std::uint64_t oldest() const { return under_way_.front().step; }
   /// Whether the oldest must be waited for before another one is enqueued.
   bool is_full() const;
   /// As Plan::enqueue_step, without the update, which the caller enqueues next. The samples stay as

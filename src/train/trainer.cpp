@@ -13,7 +13,6 @@
 #include "support/log.hpp"
 #include "support/progress.hpp"
 #include "support/text.hpp"
-#include "support/timeline.hpp"
 
 namespace dovetail {
 namespace {
@@ -168,24 +167,6 @@ bool Trainer::train_epoch(std::uint64_t epoch) {
       static_cast<std::uint64_t>(std::llround(epoch_sums_.samples - epoch_->samples_before));
   result_.train_loss = epoch_sums_.loss_sum / epoch_sums_.samples;
   return !interrupted;
-}
-
-StepVotes Trainer::train_step(Batch& batch) {
-  const timeline::Step recorded(step_ + 1);
-  publish_for_boost();
-  Stopwatch phase;
-  // Samples that FPGA ranks or the lead choose come from them.
-  activity::enter("input", step_ + 1,
-                  settings_.boost.any() ? activity::Kind::wait : activity::Kind::work);
-  feed_->next(step_, batch);
-  phases_.input_s += phase.restart();
-  activity::enter("compute", step_ + 1);
-  enqueue_step(batch, !settings_.boost.contributes());
-  phases_.compute_s += phase.restart();
-  samples_ += batch.size();
-  const StepStatistics done = reduce_and_update(step_, batch);
-  note_step(step_++, done);
-  return done.votes;
 }
 
 void Trainer::note_step(std::uint64_t step, const StepStatistics& done) {

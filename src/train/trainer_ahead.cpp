@@ -46,7 +46,7 @@ StepVotes Trainer::step_ahead() {
 }
 
 StepsAhead::Done Trainer::take_oldest() {
-  activity::enter("compute", step_ + 1 - ahead_->size());
+  activity::enter("compute", ahead_->oldest() + 1);
   const StepsAhead::Done done = ahead_->wait();
   note_done(done);
   return done;

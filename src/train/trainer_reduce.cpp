@@ -1,4 +1,4 @@
-// A step's gradients: enqueued, summed over the ranks, checked, applied.
+// A step: its gradients enqueued, summed over the ranks, checked, applied.
 #include <algorithm>
 #include <cmath>
 
@@ -8,6 +8,7 @@
 #include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
+#include "support/timeline.hpp"
 #include "train/trainer.hpp"
 
 namespace dovetail {
@@ -52,6 +53,24 @@ std::unique_ptr<AllReduce> Trainer::make_all_reduce(const Communicator& gpu_rank
                        .fixed_tree = settings.chunks > 0,
                        .ranks_per_group = settings.ranks_per_group,
                        .threads = device.is_cpu() ? 1 : std::clamp(cores / 2, 1, 4)});
+}
+
+StepVotes Trainer::train_step(Batch& batch) {
+  const timeline::Step recorded(step_ + 1);
+  publish_for_boost();
+  Stopwatch phase;
+  // Samples that FPGA ranks or the lead choose come from them.
+  activity::enter("input", step_ + 1,
+                  settings_.boost.any() ? activity::Kind::wait : activity::Kind::work);
+  feed_->next(step_, batch);
+  phases_.input_s += phase.restart();
+  activity::enter("compute", step_ + 1);
+  enqueue_step(batch, !settings_.boost.contributes());
+  phases_.compute_s += phase.restart();
+  samples_ += batch.size();
+  const StepStatistics done = reduce_and_update(step_, batch);
+  note_step(step_++, done);
+  return done.votes;
 }
 
 StepSamples Trainer::samples_of(const Batch& batch) const {

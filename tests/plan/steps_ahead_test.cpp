@@ -91,6 +91,7 @@ TEST(StepsAhead, DoWhatEachByItselfDoes) {
         while (ahead.is_full()) done.push_back(ahead.wait());
         ahead.enqueue(step, work.samples(step), work.sizes);
         EXPECT_LE(ahead.size(), plan::StepRecords::most);
+        EXPECT_EQ(ahead.oldest(), done.size());
         update(other, step, batch);
         while (const auto oldest = ahead.poll()) done.push_back(*oldest);
       }

@@ -208,7 +208,8 @@ def print_table(rows):
 
 def main():
     options = arguments()
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(options.threads))
+    if options.what == "gemm":
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", str(options.threads))
     compare = {"gemm": compare_gemm, "conv": compare_conv, "train": compare_train, "infer": compare_infer}
     rows = compare[options.what](options)
     print_table(rows)

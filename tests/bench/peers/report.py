@@ -187,7 +187,7 @@ def roofline(results):
     parts.append(svg.line(x_of(knee), y_of(flops), width - right, y_of(flops), style))
     parts.append(svg.text(width - right - 4, y_of(flops) - 6, f"{flops / 1e9:.0f} GFLOP/s multiply-add",
                           'text-anchor="end"'))
-    parts.append(svg.text(x_of(start) + 8, y_of(start * bandwidth * 1.3) - 4, f"{bandwidth / 1e9:.1f} GB/s copy"))
+    parts.append(svg.text(x_of(start) + 10, y_of(start * bandwidth) + 4, f"{bandwidth / 1e9:.1f} GB/s copy"))
     names = list(dict.fromkeys(p[1] for p in points))
     colours = dict(zip(names, COLOURS))
     for section, name, intensity, rate, work in points:
