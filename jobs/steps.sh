@@ -24,7 +24,7 @@ need() {
 }
 
 # build CMAKE_OPTIONS...: configures and builds the release preset; quick where nothing changed. A new tree is compiled
-# eight files at a time, which takes about half as long; one that was configured by hand stays as it is.
+# eight files at a time, which takes less time in all; one that was configured by hand stays as it is.
 build() {
   need cmake "Install or load CMake 3.23 or newer."
   need ninja "Install or load Ninja."

@@ -74,6 +74,29 @@ TEST_F(PrefetcherTest, ReadsAheadByTwoAndNoFurther) {
   EXPECT_EQ(wait_for(3), 3u);
 }
 
+// Asked for while the thread reads, and never more than three at once.
+TEST_F(PrefetcherTest, DeliversWhatIsRequestedMeanwhile) {
+  ShardReader ahead = reader(1 << 20);
+  ShardReader direct = reader(1 << 20);
+  Prefetcher prefetcher(ahead);
+  Batch batch;
+  Batch expected;
+  for (std::size_t step = 0; step < 24; ++step) {
+    if (step == 0) {
+      prefetcher.request(*schedule(0));
+      prefetcher.request(*schedule(1));
+    }
+    if (step + 2 < 24) prefetcher.request(*schedule(step + 2));
+    // The thread meets it before the lock in `next` puts the two in order.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    ASSERT_TRUE(prefetcher.next(batch));
+    ASSERT_EQ(batch.range, *schedule(step));
+    direct.read(batch.range, expected);
+    EXPECT_EQ(batch.images, expected.images);
+    EXPECT_EQ(batch.labels, expected.labels);
+  }
+}
+
 TEST_F(PrefetcherTest, UsesStorageAgain) {
   ShardReader source = reader(1 << 20);
   Prefetcher prefetcher(source, [](std::size_t) { return Range{0, 0, 64}; });
