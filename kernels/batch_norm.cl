@@ -42,10 +42,69 @@ void fold_statistics(float* count, floats* mean, floats* deviations, float other
   *count = both;
 }
 
-// Mean and sum of squared deviations of each slice, [slices][vectors] each: two passes, the second
-// one correcting the mean that the first one rounded (as above). Values count from the batch's
-// first pixel, so that a mean far from zero costs no digits. Work-groups: slices, of whose pixels
-// each work-item along dimension 2 takes every PARTS-th.
+// A work-item's mean and sum of squared deviations over the pixels of lines [first, last) that are
+// its own, every PARTS-th. On CPUs two passes, the second one correcting the mean that the first one
+// rounded (as above), and values count from the batch's first pixel, so that a mean far from zero
+// costs no digits. On GPUs, where memory bounds it, one pass: values count from the work-item's
+// first, which is about as far from the mean as the others.
+#if PARTS > 1
+void part_statistics(global const floats* restrict x, Map map, int first, int last, int part,
+                     int vector, float count, floats* mean, floats* deviation) {
+  const floats origin =
+      x[start_of_line(map, first) + min(part, map.columns - 1) * map.vectors + vector];
+  floats sum = 0;
+  floats squares = 0;
+  for (int line = first; line < last; ++line) {
+    global const floats* pixel = x + start_of_line(map, line) + vector;
+    floats line_sum = 0;
+    floats line_squares = 0;
+    for (int column = part; column < map.columns; column += PARTS) {
+      const floats apart = pixel[column * map.vectors] - origin;
+      line_sum += apart;
+      line_squares += apart * apart;
+    }
+    sum += line_sum;
+    squares += line_squares;
+  }
+  const floats shift = sum / max(count, 1.0f);
+  *mean = origin - x[map.start + vector] + shift;
+  *deviation = max(squares - sum * shift, (floats)(0));
+}
+#else
+void part_statistics(global const floats* restrict x, Map map, int first, int last, int part,
+                     int vector, float count, floats* mean, floats* deviation) {
+  const floats origin = x[map.start + vector];
+  floats sum = 0;
+  for (int line = first; line < last; ++line) {
+    global const floats* pixel = x + start_of_line(map, line) + vector;
+    floats line_sum = 0;
+    for (int column = 0; column < map.columns; ++column)
+      line_sum += pixel[column * map.vectors] - origin;
+    sum += line_sum;
+  }
+  const floats rounded = sum / count;
+  floats rest = 0;
+  floats squares = 0;
+  for (int line = first; line < last; ++line) {
+    global const floats* pixel = x + start_of_line(map, line) + vector;
+    floats line_rest = 0;
+    floats line_squares = 0;
+    for (int column = 0; column < map.columns; ++column) {
+      const floats deviation = (pixel[column * map.vectors] - origin) - rounded;
+      line_rest += deviation;
+      line_squares += deviation * deviation;
+    }
+    rest += line_rest;
+    squares += line_squares;
+  }
+  *mean = rounded + rest / count;
+  *deviation = squares - rest * rest / count;
+}
+#endif
+
+// Mean, counted from the batch's first pixel, and sum of squared deviations of each slice,
+// [slices][vectors] each. Work-groups: slices, of whose pixels each work-item along dimension 2
+// takes every PARTS-th.
 kernel void slice_statistics(global const floats* restrict x, global floats* restrict means,
                              global floats* restrict deviations, constant Map* of, int lines,
                              int slice_lines) {
@@ -59,35 +118,11 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
   const int first = slice * slice_lines;
   const int last = min(first + slice_lines, lines);
   const int columns = (map.columns - part + PARTS - 1) / PARTS;  // this work-item's, of a line
-  float count = (last - first) * columns;
+  const float count = (last - first) * columns;
   FOR_ALL_VECTORS(map) {
     const int vector = min(wanted, map.vectors - 1);
-    const floats origin = x[map.start + vector];
-    floats sum = 0;
-    for (int line = first; line < last; ++line) {
-      global const floats* pixel = x + start_of_line(map, line) + vector;
-      floats line_sum = 0;
-      for (int column = part; column < map.columns; column += PARTS)
-        line_sum += pixel[column * map.vectors] - origin;
-      sum += line_sum;
-    }
-    floats mean = sum / max(count, 1.0f);
-    floats rest = 0;
-    floats squares = 0;
-    for (int line = first; line < last; ++line) {
-      global const floats* pixel = x + start_of_line(map, line) + vector;
-      floats line_rest = 0;
-      floats line_squares = 0;
-      for (int column = part; column < map.columns; column += PARTS) {
-        const floats deviation = (pixel[column * map.vectors] - origin) - mean;
-        line_rest += deviation;
-        line_squares += deviation * deviation;
-      }
-      rest += line_rest;
-      squares += line_squares;
-    }
-    mean += rest / max(count, 1.0f);
-    floats deviation = squares - rest * rest / max(count, 1.0f);
+    floats mean, deviation;
+    part_statistics(x, map, first, last, part, vector, count, &mean, &deviation);
 #if PARTS > 1
     const int place = get_local_id(1);
     float all = count;
