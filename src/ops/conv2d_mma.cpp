@@ -104,8 +104,8 @@ void Conv2dMma::build_weight_gradient() {
   gradient_tiles_ = tiles.groups();
   pixels_per_image_ = tiles.pixels_per_image();
   const int pixel_tiles = quotient_up(shape_.input.batch * pixels_per_image_, tiles.tile);
-  // Two work-groups fit a multiprocessor, and two rounds of them even out their ends.
-  const int wanted = 4 * device_.info().compute_units / gradient_tiles_;
+  // All work-groups run at once, two on a multiprocessor, and have as much to do.
+  const int wanted = 2 * device_.info().compute_units / gradient_tiles_;
   max_chunks_ = std::clamp(wanted, 1, pixel_tiles);
   partial_ = device_.allocate(size(max_chunks_) * size(depth(shape_) + 1) *
                               size(shape_.output.channel_stride) * sizeof(float));

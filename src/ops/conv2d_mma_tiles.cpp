@@ -79,7 +79,7 @@ int Source::longest_run(int count, int height, int width, int pool) const {
 std::vector<Cut> cuts(int channels) {
   if (channels <= 32) return {{4, 1, 4}, {2, 1, 4}, {1, 1, 4}};
   if (channels <= 64) return {{4, 1, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
-  return {{2, 2, 8}, {4, 1, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
+  return {{4, 1, 8}, {2, 2, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
 }
 
 void ProductTiles::cut_to(const Cut& wanted) {
@@ -91,7 +91,7 @@ void ProductTiles::make(const Cut& wanted) {
   if (wanted != Cut{}) return cut_to(wanted);
   // The largest tiles of which there are enough to fill a large GPU, and of which two fit a
   // multiprocessor; if none, the smallest.
-  constexpr int enough = 2 * 132;
+  constexpr int enough = 220;
   for (const Cut& each : cuts(target.channel_stride)) {
     cut_to(each);
     const int tiles =

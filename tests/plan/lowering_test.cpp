@@ -55,7 +55,8 @@ TEST(Lowering, ElementwiseLayersShareTheirNeighboursBorders) {
 }
 
 TEST(Lowering, FusesPoolsWhoseReadersMaskTheGradient) {
-  const Lowered lowered = lower(make_model("cnn", {1, 28, 28}, 10), 4, {.fits_pool = Conv2dPool::fits});
+  const Lowered lowered =
+      lower(make_model("cnn", {1, 28, 28}, 10), 4, {.fits_pool = Conv2dPool::fits});
   ASSERT_EQ(lowered.steps.size(), 4u);  // conv and pool, conv and pool, dense, dense
   EXPECT_TRUE(lowered.steps[0].relu && lowered.steps[0].pool);
   EXPECT_EQ(lowered.steps[0].last_layer(), 2u);
@@ -69,7 +70,9 @@ TEST(Lowering, FusesPoolsWhoseReadersMaskTheGradient) {
   const auto pools = [](std::vector<Layer> behind) {
     std::vector<Layer> layers{Conv2d{.out = 4, .padding = 1}};
     layers.insert(layers.end(), behind.begin(), behind.end());
-    return lower(Model("m", {1, 6, 6}, layers), 1, {.fits_pool = Conv2dPool::fits}).steps.front().pool;
+    return lower(Model("m", {1, 6, 6}, layers), 1, {.fits_pool = Conv2dPool::fits})
+        .steps.front()
+        .pool;
   };
   EXPECT_TRUE(pools({MaxPool{}, Dense{.out = 3}}));
   EXPECT_TRUE(pools({Relu{}, MaxPool{}, Dense{.out = 3}}));
