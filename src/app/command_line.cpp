@@ -43,8 +43,8 @@ constexpr const char* see_help = "See `dovetail <command> --help`";
 /// Boost 1.74 never ends to compose its message about a wrong value that holds one of the message's
 /// own placeholders.
 void refuse_placeholders(const std::string& text, const std::string& where) {
-  for (const char* placeholder :
-       {"%value%", "%option%", "%canonical_option%", "%original_token%", "%prefix%"}) {
+  for (const char* placeholder : {"%value%", "%option%", "%canonical_option%", "%original_token%",
+                                  "%prefix%", "%invalid_line%"}) {
     if (text.find(placeholder) != std::string::npos)
       throw UsageError(fmt::format("{} holds {}", where, placeholder), "Write it differently");
   }

@@ -31,7 +31,7 @@ TEST_P(Placeholders, OfBoostsOwnMessagesAreRefusedInsteadOfHanging) {
 
 INSTANTIATE_TEST_SUITE_P(CommandLine, Placeholders,
                          ::testing::Values("%value%", "1%option%", "%canonical_option%",
-                                           "%original_token%", "%prefix%"));
+                                           "%invalid_line%", "%original_token%", "%prefix%"));
 
 }  // namespace
 }  // namespace dovetail::app
