@@ -39,7 +39,9 @@ StopSignal::StopSignal() {
 }
 
 StopSignal::~StopSignal() {
-  for (const int signal : watched) ::signal(signal, SIG_DFL);
+  // A notice can come twice, the second time when the process has stopped for the first and is
+  // about to end: that must not look like a death.
+  for (const int signal : watched) ::signal(signal, signal == SIGUSR1 ? SIG_IGN : SIG_DFL);
   first_signal = 0;
   hurry = false;
 }

@@ -5,7 +5,8 @@ namespace dovetail {
 
 /// While one lives, these signals are noted instead of ending the process. Whoever works looks at
 /// requested() now and then. A second SIGINT, a person's Ctrl-C, ends the process at once; of
-/// SIGTERM and SIGUSR1 launchers send several. One per process.
+/// SIGTERM and SIGUSR1 launchers send several. Behind the last one's life SIGUSR1 is ignored: it
+/// asks for nothing that an ending process could do. One per process.
 class StopSignal {
  public:
   StopSignal();

@@ -171,6 +171,12 @@ TEST(StopSignalTest, SignalsAreNotedWhileOneLives) {
   EXPECT_EXIT(::raise(SIGTERM), ::testing::KilledBySignal(SIGTERM), "");
 }
 
+TEST(StopSignalTest, ALateNoticeDoesNotKillAProcessThatEnds) {
+  { const StopSignal signals; }
+  ::raise(SIGUSR1);
+  EXPECT_EQ(StopSignal::requested(), 0);
+}
+
 TEST(StopSignalTest, ASecondInterruptEndsTheProcessAtOnce) {
   const StopSignal signals;
   ::raise(SIGINT);
