@@ -8,12 +8,7 @@
 #error "built by ops/matmul_products.cpp"
 #endif
 
-// FORMAT, as in ops/matmul_products.cpp.
-#define TF32 0
-#define BF16 1
-#define FP16 2
-
-#define INLINE inline __attribute__((always_inline))
+#include "mma.clh"
 
 enum {
   tile = 128,  // of m and of n
@@ -26,19 +21,6 @@ enum {
   warp_columns = 32,
 };
 
-// PTX ISA 9.7.9.25.3 cp.async. A copy of 0 bytes fills with zeros and reads nothing.
-INLINE void copy_vector(__local float* target, __global const float* source, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((uint)(size_t)target),
-               "l"(source), "r"(bytes)
-               : "memory");
-}
-INLINE void copies_commit() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-INLINE void copies_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(stages - 2) : "memory");
-}
-
 // target[k][m] = source[k0 + k][m0 + m]; zero outside.
 INLINE void load(__local float* target, __global const float* source, int pitch, int m0, int rows,
                  int k0, int depth) {
@@ -46,64 +28,14 @@ INLINE void load(__local float* target, __global const float* source, int pitch,
   for (int j = 0; j < tile / 4 * slice / threads; ++j) {
     const int k = (j * threads + get_local_id(0)) / (tile / 4);
     const int m = get_local_id(0) % (tile / 4) * 4;
-    copy_vector(target + k * line + m, source + (size_t)(k0 + k) * pitch + m0 + m,
+    copy_vector((uint)(size_t)(target + k * line + m), source + (size_t)(k0 + k) * pitch + m0 + m,
                 m0 + m < rows && k0 + k < depth ? 16 : 0);
   }
 }
 
-// 9.7.9.21 cvt: to the nearest, ties away (TF32), or ties to even (two bfloat16 or float16,
-// `low` in the low half).
-INLINE uint round_tf32(float x) {
-  uint y;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
-  return y;
-}
-INLINE uint round_pair(float low, float high) {
-  uint y;
-#if FORMAT == FP16
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
-#else
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
-#endif
-  return y;
-}
-
-#if FORMAT != TF32
-typedef uint Words;  // of k and k + 4, rounded
 INLINE Words read_words(__local const float* at) {
-  return round_pair(at[0], at[4 * line]);
+  return words_of(prepare(at[0]), prepare(at[4 * line]));
 }
-
-#if FORMAT == FP16
-#define OPERANDS "f16.f16"
-#else
-#define OPERANDS "bf16.bf16"
-#endif
-
-// 9.7.14.5.7 mma.m16n8k8 of 16-bit operands. The manual's lane t holds k = 2 t and 2 t + 1; here it
-// holds t and t + 4, the same in both operands, which changes nothing but the order of the sum.
-INLINE void mma(float sum[4], Words upper, Words lower, Words right) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32." OPERANDS
-      ".f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, "
-      "%1, %2, %3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(upper), "r"(lower), "r"(right));
-}
-#else
-typedef uint2 Words;
-INLINE Words read_words(__local const float* at) {
-  return (uint2)(round_tf32(at[0]), round_tf32(at[4 * line]));
-}
-
-// 9.7.14.5.7 mma.m16n8k8 of TF32: lane t holds k = t and t + 4.
-INLINE void mma(float sum[4], Words upper, Words lower, Words right) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, "
-      "%9}, "
-      "{%0, %1, %2, %3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(upper.x), "r"(lower.x), "r"(upper.y), "r"(lower.y), "r"(right.x), "r"(right.y));
-}
-#endif
 
 // sum[row tile][column tile] += a slice of A times a slice of B; lane l reads row or column l / 4
 // of its tiles.
@@ -127,8 +59,8 @@ INLINE void multiply(__local const float* left, __local const float* right, floa
 }
 
 // Two neighbouring results: partial sums, or finished with bias and ReLU or with a mask.
-INLINE void store_pair(__global float* c, __global const float* other, float first, float second,
-                       int row, int column, int rows, int columns, int finish) {
+INLINE void store_results(__global float* c, __global const float* other, float first,
+                          float second, int row, int column, int rows, int columns, int finish) {
   if (row >= rows || column >= columns) return;
   const size_t at = (size_t)row * columns + column;
   const int both = column + 1 < columns;
@@ -178,7 +110,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     load(right_ring[step], b, b_pitch, n0, columns, first + step * slice, last);
     copies_commit();
   }
-  copies_wait();
+  copies_wait(stages - 2);
   barrier(CLK_LOCAL_MEM_FENCE);
 
   float sum[4][4][4];
@@ -193,7 +125,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     copies_commit();
     multiply(left_ring[stage], right_ring[stage], sum);
     // Behind this barrier the next slice is there for all, and this one no longer read.
-    copies_wait();
+    copies_wait(stages - 2);
     barrier(CLK_LOCAL_MEM_FENCE);
     stage = stage + 1 == stages ? 0 : stage + 1;
   }
@@ -207,10 +139,10 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   for (int i = 0; i < 4; ++i) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      store_pair(c, other, sum[i][j][0], sum[i][j][1], row + 16 * i, column + 8 * j, rows, columns,
-                 finish);
-      store_pair(c, other, sum[i][j][2], sum[i][j][3], row + 16 * i + 8, column + 8 * j, rows,
-                 columns, finish);
+      store_results(c, other, sum[i][j][0], sum[i][j][1], row + 16 * i, column + 8 * j, rows,
+                    columns, finish);
+      store_results(c, other, sum[i][j][2], sum[i][j][3], row + 16 * i + 8, column + 8 * j, rows,
+                    columns, finish);
     }
   }
 }
