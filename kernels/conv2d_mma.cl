@@ -126,7 +126,8 @@ INLINE void multiply(uint run, const int pixel[4], uint stage, int tap_column,
 }
 
 // Work-groups: tiles of units x tiles of channels, the latter side by side. `other`: bias, or the gate of TURNED.
-// packed: [tap][TARGET_PIXEL][SOURCE_CHANNELS], as conv2d_mma_pack.cl leaves it. `places`: bytes [batch, height, width, channels] of the pooled map; written for POOL, read for UNPOOL.
+// `packed`: [tap][TARGET_PIXEL][SOURCE_CHANNELS], as conv2d_mma_pack.cl leaves it. `places`: bytes [batch, height, width,
+// channels] of the pooled map; written for POOL, read for UNPOOL.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const float* restrict source, __global const float* restrict packed,
     __global const float* restrict other, __global uchar* restrict places,

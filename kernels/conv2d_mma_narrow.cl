@@ -11,14 +11,8 @@ enum {
   depth = KERNEL * KERNEL * WEIGHT_CHANNELS,
   slices = (depth + 7) / 8,
   line = tile_columns + 8,
-  weights_at = (RUN * WEIGHT_CHANNELS + 3) / 4 * 16,
 };
-
-// Where weight row k = (tap, channel) reads within a window, in floats. Rows past the last one have no weight.
-INLINE int within_window(int k) {
-  const int tap = min(k, depth - 1) / WEIGHT_CHANNELS;
-  return (tap / KERNEL * SOURCE_LINE + tap % KERNEL) * WEIGHT_CHANNELS + min(k, depth - 1) % WEIGHT_CHANNELS;
-}
+#include "conv2d_mma_narrow.clh"
 
 // As `product` in conv2d_mma.cl.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
@@ -31,12 +25,11 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
   const int last_unit = batch * units_per_image - 1;
   const int first = corner_of(first_unit, 0, 0);
   const int run = corner_of(min(first_unit + tile_units - 1, last_unit), 1, 1) + reach - first;
-  for (int i = get_local_id(0); i < run * WEIGHT_CHANNELS; i += threads)
-    copy_float(memory + i * 4, source + (size_t)first * WEIGHT_CHANNELS + i);
+  load_pixels(memory, source, first, run, threads);
   for (int i = get_local_id(0); i < slices * 8 * (tile_columns / 4); i += threads) {
     const int column = i % (tile_columns / 4) * 4, k = i / (tile_columns / 4);
     const int inside = k < depth && column0 + column < WEIGHT_PIXEL;
-    copy_vector(memory + weights_at + (k * line + column) * 4,
+    copy_vector(memory + run_bytes + (k * line + column) * 4,
                 inside ? weight + k * WEIGHT_PIXEL + column0 + column : weight, inside ? 16 : 0);
   }
   copies_commit();
@@ -60,7 +53,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
 
   __local const float* pixels = shared_floats(memory);
   __local const float* weights =
-      shared_floats(memory + weights_at) + get_local_id(0) / 32 % WARPS_N * warp_columns + lane / 4;
+      shared_floats(memory + run_bytes) + get_local_id(0) / 32 % WARPS_N * warp_columns + lane / 4;
 #pragma unroll
   for (int k = 0; k < slices; ++k) {
     const int near = within_window(k * 8 + lane % 4), far = within_window(k * 8 + lane % 4 + 4);

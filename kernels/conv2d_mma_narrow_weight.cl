@@ -7,35 +7,22 @@
 #endif
 #include "mma.clh"
 #include "conv2d_mma_gradient.clh"
+#include "conv2d_mma_narrow.clh"
 
 enum {
   warps = WARPS,
   threads = 32 * warps,
   row_tiles = (depth + 15) / 16,
   column_parts = tile_columns / 8,
-  run_bytes = (RUN * WEIGHT_CHANNELS + 3) / 4 * 16,
-  stage_bytes = run_bytes + TILE * dy_line * 4 + TILE * 4,
+  stage_bytes = run_bytes + gradient_bytes + corners_bytes,
   results = row_tiles * 16 * tile_columns,
 };
 
-// Where weight row `row` = (tap, channel) reads within a window, in floats. Those past the last one are not stored.
-INLINE int within_window(int row) {
-  const int tap = min(row, depth - 1) / WEIGHT_CHANNELS;
-  return (tap / KERNEL * SOURCE_LINE + tap % KERNEL) * WEIGHT_CHANNELS +
-         min(row, depth - 1) % WEIGHT_CHANNELS;
-}
-
 INLINE void load_tile(uint stage, __global const float* x, __global const float* dy,
                       __global const uchar* places, int pixel0, int pixels, int column0) {
-  const int last = min(pixel0 + TILE, pixels) - 1;
-  const int first = corner_of(pixel0);
-  const int run = corner_of(last) + reach - first;
-  for (int i = get_local_id(0); i < run * WEIGHT_CHANNELS; i += threads)
-    copy_float(stage + i * 4, x + (size_t)first * WEIGHT_CHANNELS + i);
+  load_pixels(stage, x, corner_of(pixel0), run_of(pixel0, pixels), threads);
   load_gradient(stage + run_bytes, dy, places, pixel0, pixels, column0, threads);
-  __local int* corners = (__local int*)shared_floats(stage + run_bytes + TILE * dy_line * 4);
-  for (int i = get_local_id(0); i < TILE; i += threads)
-    corners[i] = (corner_of(min(pixel0 + i, last)) - first) * WEIGHT_CHANNELS;
+  store_corners(stage + run_bytes, pixel0, pixels, WEIGHT_CHANNELS, threads);
 }
 
 // As in conv2d_mma_weight.cl. Work-groups: (tile of channels of dy, chunk).
@@ -74,10 +61,9 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     const uint at = memory + stage * stage_bytes;
     prepare_gradient(at + run_bytes, bias, threads);
     barrier(CLK_LOCAL_MEM_FENCE);
-    __local const int* corners = (__local const int*)shared_floats(at + run_bytes + TILE * dy_line * 4);
+    __local const int* corners = corners_behind(at + run_bytes);
     __local const float* run = shared_floats(at);
-    __local const float* gradient = shared_floats(at + run_bytes);
-    gradient += lane / 4;
+    __local const float* gradient = shared_floats(at + run_bytes) + lane / 4;
     for (int k = warp * 8 + lane % 4; k < TILE; k += warps * 8) {
       __local const float* near = run + corners[k];
       __local const float* far = run + corners[k + 4];

@@ -3,7 +3,7 @@
 //
 // A work-group keeps the sums of all taps x BLOCK channels of x x 32 or 64 channels of dy in registers and goes through
 // its share of the pixels, TILE at a time: the run of pixels of x that their windows look at (as in conv2d_mma.cl), and
-// their dy, both copied a tile ahead. With UNPOOL dy is made from that of a max-pool's output and the places of the
+// their dy, both copied a tile ahead. With POOL 2 dy is made from that of a max-pool's output and the places of the
 // maxima. Each row of warps has one row of the kernel.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
@@ -18,7 +18,7 @@ enum {
   line = BLOCK + 8,                 // floats of a pixel of x: four pixels of eight channels in different banks
   source_blocks = SOURCE_CHANNELS / BLOCK,
   run_bytes = RUN * line * 4,
-  stage_bytes = run_bytes + TILE * dy_line * 4 + TILE * 4,
+  stage_bytes = run_bytes + gradient_bytes + corners_bytes,
 };
 
 INLINE void load_run(uint target, __global const float* x, int first, int run, int channel) {
@@ -39,20 +39,12 @@ INLINE void prepare_run(uint target, int run) {
 #endif
 }
 
-INLINE int run_of(int pixel0, int pixels) {
-  return corner_of(min(pixel0 + TILE, pixels) - 1) + reach - corner_of(pixel0);
-}
-
 // A tile of pixels from `pixel0` on: x, dy, and where in the run each pixel's window begins.
 INLINE void load_tile(uint stage, __global const float* x, __global const float* dy,
                       __global const uchar* places, int pixel0, int pixels, int channel, int column0) {
-  const int last = min(pixel0 + TILE, pixels) - 1;
-  const int first = corner_of(pixel0);
-  load_run(stage, x, first, run_of(pixel0, pixels), channel);
+  load_run(stage, x, corner_of(pixel0), run_of(pixel0, pixels), channel);
   load_gradient(stage + run_bytes, dy, places, pixel0, pixels, column0, threads);
-  __local int* corners = (__local int*)shared_floats(stage + run_bytes + TILE * dy_line * 4);
-  for (int i = get_local_id(0); i < TILE; i += threads)
-    corners[i] = (corner_of(min(pixel0 + i, last)) - first) * line;
+  store_corners(stage + run_bytes, pixel0, pixels, line, threads);
 }
 
 // partial[chunk][depth + 1][WEIGHT_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one
@@ -90,11 +82,10 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     prepare_run(at, run_of(pixel0, pixels));
     prepare_gradient(at + run_bytes, bias, threads);
     barrier(CLK_LOCAL_MEM_FENCE);
-    __local const int* corners = (__local const int*)shared_floats(at + run_bytes + TILE * dy_line * 4);
+    __local const int* corners = corners_behind(at + run_bytes);
     __local const float* run =
         shared_floats(at) + kernel_row * SOURCE_LINE * line + lane / 4 * 2;
-    __local const float* gradient = shared_floats(at + run_bytes);
-    gradient += warp_column + lane / 4;
+    __local const float* gradient = shared_floats(at + run_bytes) + warp_column + lane / 4;
 #pragma unroll 2
     for (int k = lane % 4; k < TILE; k += 8) {
       Words right[4];
