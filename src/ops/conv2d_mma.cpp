@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
 
 #include "dovetail_kernels.hpp"
 #include "ops/conv2d_mma_tiles.hpp"
+#include "ops/lines.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -38,17 +38,12 @@ opencl::Range Conv2dMma::Product::over(int batch) const {
 Conv2dMma::Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
                      ComputeFormat format)
     : device_(device), shape_(shape), training_(training), format_(format) {
-  conv_tiles::validate(convolution(shape));
+  conv_tiles::validate(shape);
   if (!fits(shape)) {
     throw Error(
         fmt::format("convolution: a kernel of {} with a pool of {} on {}x{} does not fit "
                     "the tensor cores' kernels",
                     shape.kernel, shape.pool, shape.input.height, shape.input.width));
-  }
-  if (shape.output.height != convolution(shape).output.height / shape.pool ||
-      shape.output.width != convolution(shape).output.width / shape.pool) {
-    throw Error(fmt::format("convolution: a pool of {0}x{0} does not make {1}x{2}", shape.pool,
-                            shape.output.height, shape.output.width));
   }
   const Layout& y = shape.output;
   const bool keeps = training && shape.pool > 1;
@@ -111,20 +106,18 @@ void Conv2dMma::build_weight_gradient() {
                               size(shape_.output.channel_stride) * sizeof(float));
 }
 
-void Conv2dMma::expect_batch(int batch) const {
-  const int capacity = std::min(shape_.input.batch, shape_.output.batch);
-  if (batch < 1 || batch > capacity)
-    throw Error(fmt::format("convolution: a batch of {} where 1 to {} fit", batch, capacity));
+void Conv2dMma::expect_room(int batch) const {
+  expect_batch(batch, std::min(shape_.input.batch, shape_.output.batch));
 }
 
 void Conv2dMma::expect_gradients(int batch) const {
-  expect_batch(batch);
+  expect_room(batch);
   if (!training_) throw Error("convolution: made without gradients");
 }
 
 void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                         const opencl::Buffer& bias, const opencl::Buffer& y, int batch, bool relu) {
-  expect_batch(batch);
+  expect_room(batch);
   const bool keeps = training_ && shape_.pool > 1;
   if (pack_) {
     device_.launch(pack_,

@@ -2,10 +2,6 @@
 // and backward.
 #pragma once
 
-#include <cstddef>
-#include <string>
-#include <vector>
-
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/conv2d_pool.hpp"
@@ -64,7 +60,7 @@ class Conv2dMma {
   void build_packing();
   void build_input_gradient();
   void build_weight_gradient();
-  void expect_batch(int batch) const;
+  void expect_room(int batch) const;
   void expect_gradients(int batch) const;
 
   opencl::Device& device_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <vector>
 
 #include "support/text.hpp"
 
@@ -13,6 +14,13 @@ namespace {
 constexpr int slice = 16;   // channels that come to shared memory at a time
 constexpr int stages = 3;   // of the weights
 constexpr int padding = 8;  // floats behind a line in shared memory, against bank conflicts
+
+/// For so many channels of the result, the largest first.
+std::vector<Cut> cuts(int channels) {
+  if (channels <= 32) return {{4, 1, 4}, {2, 1, 4}, {1, 1, 4}};
+  if (channels <= 64) return {{4, 1, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
+  return {{4, 1, 8}, {2, 2, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
+}
 
 Source source_of(const Layout& map, int border, const Conv2dPoolShape& shape) {
   const int line = map.padded_width();
@@ -43,16 +51,6 @@ void add_weight(Definitions& all, const Conv2dPoolShape& shape, ComputeFormat fo
 
 }  // namespace
 
-Conv2dShape convolution(const Conv2dPoolShape& shape) {
-  const auto extent = [&](int input) {
-    return (input + 2 * shape.padding - shape.kernel) / shape.stride + 1;
-  };
-  Layout output = shape.output;
-  output.height = extent(shape.input.height);
-  output.width = extent(shape.input.width);
-  return {shape.input, output, shape.kernel, shape.stride, shape.padding};
-}
-
 int depth(const Conv2dPoolShape& shape) {
   return shape.kernel * shape.kernel * shape.input.channels;
 }
@@ -76,24 +74,13 @@ int Source::longest_run(int count, int height, int width, int pool) const {
   return conv_tiles::quotient_up(longest, 2) * 2;  // the kernels permute pairs of pixels
 }
 
-std::vector<Cut> cuts(int channels) {
-  if (channels <= 32) return {{4, 1, 4}, {2, 1, 4}, {1, 1, 4}};
-  if (channels <= 64) return {{4, 1, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
-  return {{4, 1, 8}, {2, 2, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
-}
-
-void ProductTiles::cut_to(const Cut& wanted) {
-  cut = wanted;
-  run = source.longest_run(tile_units(), target.height, target.width, pool);
-}
-
-void ProductTiles::make(const Cut& wanted) {
-  if (wanted != Cut{}) return cut_to(wanted);
+void ProductTiles::choose_cut() {
   // The largest tiles of which there are enough to fill a large GPU, and of which two fit a
   // multiprocessor; if none, the smallest.
   constexpr int enough = 220;
   for (const Cut& each : cuts(target.channel_stride)) {
-    cut_to(each);
+    cut = each;
+    run = source.longest_run(tile_units(), target.height, target.width, pool);
     const int tiles =
         conv_tiles::quotient_up(target.batch * units_per_image(), tile_units()) * column_tiles();
     if (2 * shared_bytes() <= shared_of_two && tiles >= enough) return;
@@ -141,34 +128,34 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
 
 namespace {
 
-ProductTiles forward(const Conv2dPoolShape& shape, bool narrow, const Cut& wanted) {
+ProductTiles forward(const Conv2dPoolShape& shape, bool narrow) {
   ProductTiles tiles{.source = source_of(shape.input, shape.padding, shape),
                      .target = shape.output,
                      .source_channels = shape.input.channel_stride,
                      .pool = shape.pool,
                      .narrow = narrow};
-  tiles.make(wanted);
+  tiles.choose_cut();
   return tiles;
 }
 
 }  // namespace
 
-ProductTiles wide_forward(const Conv2dPoolShape& shape, const Cut& wanted) {
-  return forward(shape, false, wanted);
+ProductTiles wide_forward(const Conv2dPoolShape& shape) {
+  return forward(shape, false);
 }
 
-ProductTiles narrow_forward(const Conv2dPoolShape& shape, const Cut& wanted) {
-  return forward(shape, true, wanted);
+ProductTiles narrow_forward(const Conv2dPoolShape& shape) {
+  return forward(shape, true);
 }
 
-ProductTiles turned(const Conv2dPoolShape& shape, const Cut& wanted) {
+ProductTiles turned(const Conv2dPoolShape& shape) {
   Layout dy = convolution(shape).output;
   if (shape.pool > 1) dy.halo = convolution(shape).gradient_halo();
   ProductTiles tiles{.source = source_of(dy, shape.kernel - 1 - shape.padding, shape),
                      .target = shape.input,
                      .source_channels = shape.output.channel_stride,
                      .turned = true};
-  tiles.make(wanted);
+  tiles.choose_cut();
   return tiles;
 }
 

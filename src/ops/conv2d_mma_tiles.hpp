@@ -2,13 +2,12 @@
 // need to know of both.
 #pragma once
 
-#include <vector>
-
 #include "ops/conv2d_pool.hpp"
 #include "ops/conv2d_tiles.hpp"
 
 namespace dovetail::conv_mma {
 
+using conv_tiles::convolution;
 using conv_tiles::Definitions;
 
 inline constexpr int most_shared = 200 << 10;    // bytes of a work-group, of the 227 KiB on Hopper
@@ -20,8 +19,6 @@ inline bool is_narrow(const Layout& map) {
   return map.channel_stride % channel_lanes != 0;
 }
 
-/// The convolution alone, with the output in front of the pool, in the pooled map's halo.
-Conv2dShape convolution(const Conv2dPoolShape& shape);
 /// Products of one result.
 int depth(const Conv2dPoolShape& shape);
 
@@ -39,11 +36,8 @@ struct Source {
 
 /// Warps of a work-group: warp_rows × warp_columns, each of 64 rows and 8 · column_tiles columns.
 struct Cut {
-  int warp_rows = 0, warp_columns = 0, column_tiles = 0;
-  friend bool operator==(const Cut&, const Cut&) = default;
+  int warp_rows = 1, warp_columns = 1, column_tiles = 4;
 };
-/// For so many channels of the result, the largest first.
-std::vector<Cut> cuts(int channels);
 
 /// A kernel that computes tiles of units × channels, a unit being a pixel or the window of a pool.
 struct ProductTiles {
@@ -56,8 +50,8 @@ struct ProductTiles {
   Cut cut{};
   int run = 0;  // pixels of the source that a tile touches at most
 
-  /// To `wanted`, or as estimated where that is none.
-  void make(const Cut& wanted);
+  /// Chooses `cut` for the target's batch.
+  void choose_cut();
   int tile_units() const { return 64 * cut.warp_rows / (pool * pool); }
   int tile_columns() const { return 8 * cut.column_tiles * cut.warp_columns; }
   int threads() const { return 32 * cut.warp_rows * cut.warp_columns; }
@@ -67,13 +61,10 @@ struct ProductTiles {
   }
   int shared_bytes() const;
   Definitions definitions(const Conv2dPoolShape& shape, ComputeFormat format) const;
-
- private:
-  void cut_to(const Cut& wanted);
 };
-ProductTiles wide_forward(const Conv2dPoolShape& shape, const Cut& wanted = {});
-ProductTiles narrow_forward(const Conv2dPoolShape& shape, const Cut& wanted = {});
-ProductTiles turned(const Conv2dPoolShape& shape, const Cut& wanted = {});
+ProductTiles wide_forward(const Conv2dPoolShape& shape);
+ProductTiles narrow_forward(const Conv2dPoolShape& shape);
+ProductTiles turned(const Conv2dPoolShape& shape);
 
 /// Of the kernel that packs the weights.
 Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format);

@@ -27,18 +27,7 @@ bool is_padded(const Layout& map) {
   return map.channel_stride % channel_lanes == 0;
 }
 
-/// The convolution alone, with the output that is not stored.
-Conv2dShape convolution(const Conv2dPoolShape& shape) {
-  const auto extent = [&](int input) {
-    return (input + 2 * shape.padding - shape.kernel) / shape.stride + 1;
-  };
-  Layout output = shape.output;
-  output.height = extent(shape.input.height);
-  output.width = extent(shape.input.width);
-  return {shape.input, output, shape.kernel, shape.stride, shape.padding};
-}
-
-/// The same, to the pooled map: its geometry is the kernels'.
+/// The convolution as if it wrote the pooled map: its geometry is the kernels'.
 Conv2dShape stored(const Conv2dPoolShape& shape) {
   return {shape.input, shape.output, shape.kernel, shape.stride, shape.padding};
 }
@@ -73,15 +62,8 @@ int band(const Conv2dPoolShape& shape, int vectors, int bytes) {
   return std::clamp((rows - reach) / (shape.pool * shape.stride) + 1, 1, shape.output.height);
 }
 
-void validate(const Conv2dPoolShape& shape) {
-  const Conv2dShape conv = convolution(shape);
-  conv_tiles::validate(conv);
-  if (shape.pool < 1 || shape.output.height != conv.output.height / shape.pool ||
-      shape.output.width != conv.output.width / shape.pool) {
-    throw Error(fmt::format("convolution: a pool of {0}x{0} makes no {1}x{2} of {3}x{4}",
-                            shape.pool, shape.output.height, shape.output.width, conv.output.height,
-                            conv.output.width));
-  }
+void expect_fit(const Conv2dPoolShape& shape) {
+  conv_tiles::validate(shape);
   if (!Conv2dPool::fits(shape)) {
     throw Error(fmt::format("convolution: a kernel of {} with a pool of {} on {}x{} does not fit",
                             shape.kernel, shape.pool, shape.input.height, shape.input.width));
@@ -103,7 +85,7 @@ bool Conv2dPool::fits(const Conv2dPoolShape& shape) {
 Conv2dPool::Conv2dPool(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
                        ComputeFormat format)
     : device_(device), shape_(shape), training_(training) {
-  validate(shape);
+  expect_fit(shape);
   if (format != ComputeFormat::float32) rounding_.emplace(device, Variant::cpu, format);
   build();
 }

@@ -36,6 +36,27 @@ void validate(const Conv2dShape& shape) {
     refuse("the output's channels are not padded");
 }
 
+Conv2dShape convolution(const Conv2dPoolShape& shape) {
+  const auto extent = [&](int input) {
+    return (input + 2 * shape.padding - shape.kernel) / shape.stride + 1;
+  };
+  Layout output = shape.output;
+  output.height = extent(shape.input.height);
+  output.width = extent(shape.input.width);
+  return {shape.input, output, shape.kernel, shape.stride, shape.padding};
+}
+
+void validate(const Conv2dPoolShape& shape) {
+  const Conv2dShape conv = convolution(shape);
+  validate(conv);
+  if (shape.pool < 1 || shape.output.height != conv.output.height / shape.pool ||
+      shape.output.width != conv.output.width / shape.pool) {
+    throw Error(fmt::format("convolution: a pool of {0}x{0} makes no {1}x{2} of {3}x{4}",
+                            shape.pool, shape.output.height, shape.output.width, conv.output.height,
+                            conv.output.width));
+  }
+}
+
 Definitions geometry(const Conv2dShape& shape) {
   const auto interior = [](const Layout& map, int halo) {
     return halo * (map.row_stride() + map.channel_stride);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ops/conv2d.hpp"
+#include "ops/conv2d_pool.hpp"
 
 namespace dovetail::conv_tiles {
 
@@ -26,6 +27,10 @@ inline int depth(const Conv2dShape& shape) {
 
 /// Throws Error where the shape breaks what Conv2dShape says.
 void validate(const Conv2dShape& shape);
+/// The convolution alone, with the output in front of the pool, in the pooled map's halo.
+Conv2dShape convolution(const Conv2dPoolShape& shape);
+/// Throws Error where the convolution or the pool behind it does not make the output.
+void validate(const Conv2dPoolShape& shape);
 /// The geometry of its feature maps, as the kernels read it.
 Definitions geometry(const Conv2dShape& shape);
 
