@@ -125,17 +125,11 @@ StepParts Steps::ahead() {
   Stopwatch whole, phase;
   while (ahead_->is_full()) note_done(ahead_->wait());
   parts.compute = phase.restart();
-  Batch batch;
-  if (!spare_.empty()) {
-    batch = std::move(spare_.back());
-    spare_.pop_back();
-  }
+  Batch& batch = under_way_.add();
   input_.next(batch);
-  under_way_.push_back(std::move(batch));
   parts.input = phase.restart();
-  const Batch& mine = under_way_.back();
-  const std::size_t size = mine.size();
-  ahead_->enqueue(step_, samples_of(mine), std::span(&size, 1));
+  const std::size_t size = batch.size();
+  ahead_->enqueue(step_, samples_of(batch), std::span(&size, 1));
   bool accepted = true;
   if (scale_) {
     const StepsAhead::Done done = ahead_->wait();
@@ -153,8 +147,7 @@ StepParts Steps::ahead() {
 }
 
 void Steps::note_done(const StepsAhead::Done& done) {
-  spare_.push_back(std::move(under_way_.front()));
-  under_way_.pop_front();
+  under_way_.drop_oldest();
   expect_finite(done.not_finite.empty());
 }
 

@@ -2,7 +2,6 @@
 // sums over the ranks, update.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "plan/gradient_exchange.hpp"
 #include "plan/plan.hpp"
 #include "plan/steps_ahead.hpp"
+#include "shards/batches_ahead.hpp"
 
 namespace dovetail::bench {
 
@@ -63,8 +63,7 @@ class Steps {
   GradientExchange exchange_;
   std::optional<LossScale> scale_;  // in fp16
   Batch batch_;
-  std::deque<Batch> under_way_;  // of steps ahead
-  std::vector<Batch> spare_;
+  BatchesAhead under_way_;
   std::optional<StepsAhead> ahead_;  // on one rank
   std::uint64_t step_ = 0;
   std::size_t group_ = 1;  // steps of a sample

@@ -28,12 +28,6 @@ void StepRecords::clear(const opencl::Buffer& place) {
                 (record_.words() - 1) * sizeof(float));
 }
 
-std::size_t StepRecords::size() const {
-  std::size_t count = 0;
-  for (const Page& page : pages_) count += page.added - page.taken;
-  return count;
-}
-
 bool StepRecords::has_room() const {
   return !pages_[written_].is_sent;
 }

@@ -22,8 +22,6 @@ class StepRecords {
   StepRecords(opencl::Device& device, std::size_t gradients, std::size_t rest,
               opencl::HostedBuffer::Way way);
 
-  /// Records that were added and not taken.
-  std::size_t size() const;
   bool has_room() const;
   /// Enqueues the record of the sums as they will be then. Throws Error without room.
   void add(const opencl::Buffer& sums);

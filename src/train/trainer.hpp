@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <deque>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -20,6 +19,7 @@
 #include "plan/gradient_exchange.hpp"
 #include "plan/plan.hpp"
 #include "plan/steps_ahead.hpp"
+#include "shards/batches_ahead.hpp"
 #include "shards/shard_reader.hpp"
 #include "support/clock.hpp"
 #include "train/balancer.hpp"
@@ -251,8 +251,7 @@ class Trainer {
   std::unique_ptr<AllReduce> all_reduce_;  // its memory is the plan's
   Plan plan_;
   GradientExchange exchange_;
-  std::deque<Batch> batches_ahead_;  // of the steps under way, oldest first
-  std::vector<Batch> spare_batches_;
+  BatchesAhead batches_ahead_;
   std::optional<StepsAhead> ahead_;  // where this rank trains alone
   std::optional<EpochWatch> epoch_;
   std::optional<LossScale> loss_scale_;  // in fp16

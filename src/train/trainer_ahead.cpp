@@ -13,22 +13,16 @@ StepVotes Trainer::step_ahead() {
   while (ahead_->is_full()) take_oldest();
   phases_.compute_s += phase.restart();
   activity::enter("input", step_ + 1);
-  Batch batch;
-  if (!spare_batches_.empty()) {
-    batch = std::move(spare_batches_.back());
-    spare_batches_.pop_back();
-  }
+  Batch& batch = batches_ahead_.add();  // its samples stay where they are
   feed_->next(step_, batch);
-  batches_ahead_.push_back(std::move(batch));  // its samples stay where they are
   phases_.input_s += phase.restart();
   activity::enter("compute", step_ + 1);
-  const Batch& mine = batches_ahead_.back();
-  const StepSamples samples = samples_of(mine);
+  const StepSamples samples = samples_of(batch);
   for (int again = 1; again < settings_.repeats; ++again)
-    plan_.enqueue_step(samples, feed_->passes(mine), false);
-  ahead_->enqueue(step_, samples, feed_->passes(mine));
-  samples_ += mine.size();
-  const auto samples_done = static_cast<double>(mine.size());
+    plan_.enqueue_step(samples, feed_->passes(batch), false);
+  ahead_->enqueue(step_, samples, feed_->passes(batch));
+  samples_ += batch.size();
+  const auto samples_done = static_cast<double>(batch.size());
   // Whether gradients left fp16's range decides what comes next.
   bool accepted = true;
   if (loss_scale_) accepted = accept(!take_oldest().overflowed);
@@ -53,8 +47,7 @@ StepsAhead::Done Trainer::take_oldest() {
 }
 
 void Trainer::note_done(const StepsAhead::Done& done) {
-  spare_batches_.push_back(std::move(batches_ahead_.front()));
-  batches_ahead_.pop_front();
+  batches_ahead_.drop_oldest();
   if (!done.not_finite.empty()) throw_not_finite(done.step, done.not_finite, {my_name()});
   note_step(done.step, done.statistics);
 }
