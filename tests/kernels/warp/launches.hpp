@@ -28,4 +28,15 @@ struct Launches {
 /// One for each of cases().
 const std::vector<Launches>& launches();
 
+/// The kernels of a chain of dense layers.
+struct DenseLaunches {
+  void (*rows)(const float* x, const float* parameters, const int* table, const int* labels,
+               const float* row_weights, int weighed, float* maps, float* row_losses,
+               float* row_hits, int batch) = nullptr;
+  void (*weight_gradients)(const float* x, const float* maps, const int* table, float* partial,
+                           unsigned size, int batch, int share) = nullptr;
+};
+/// One for each of dense_cases().
+const std::vector<DenseLaunches>& dense_launches();
+
 }  // namespace dovetail::warp

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 
 #include "kernels/warp/work_group.hpp"
@@ -24,6 +25,9 @@ inline int get_group_id(unsigned dimension) {
 inline void barrier(Fence) {
   WorkGroup::current().barrier();
 }
+using std::exp;
+using std::fmax;
+using std::log;
 using std::min;
 
 }  // namespace dovetail::warp
@@ -31,6 +35,7 @@ using std::min;
 #define __kernel inline
 #define __global
 #define __local
+#define __constant
 #define restrict
 #define reqd_work_group_size(x, y, z) unused
 #define INLINE inline

@@ -1,12 +1,13 @@
-// Writes C++ of the tensor-core convolutions of cases.hpp: each kernel in a namespace of its own,
-// with the definitions that Conv2dMma builds it with. Arguments: the kernels' folder, the one of
-// mma.clh's stand-in, the file to write.
+// Writes C++ of the tensor-core kernels of cases.hpp and dense_cases.hpp: each in a namespace of
+// its own, with the definitions that Conv2dMma or DenseChain builds it with. Arguments: the
+// kernels' folder, the one of mma.clh's stand-in, the file to write.
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <string>
 
 #include "kernels/warp/cases.hpp"
+#include "kernels/warp/dense_cases.hpp"
 #include "ops/conv2d_mma_tiles.hpp"
 
 namespace {
@@ -76,8 +77,24 @@ int main(int, char** arguments) {
     }
     list += "},\n";
   }
-  out << "\nnamespace dovetail::warp {\n\nconst std::vector<Launches>& launches() {\n"
-         "  static const std::vector<Launches> all = {\n"
-      << list << "  };\n  return all;\n}\n\n}  // namespace dovetail::warp\n";
+  std::string dense;
+  for (const warp::DenseCase& c : warp::dense_cases()) {
+    const auto rows = dense_chain::row_tiles(c.layers, c.batch, c.compute_units);
+    const auto weights = dense_chain::weight_tiles(c.layers);
+    const std::size_t layers = c.layers.size();
+    dense +=
+        "    " + write("dense_chain.cl", "rows", rows.definitions(layers, c.classes, c.format));
+    const std::string second =
+        write("dense_chain_weight.cl", "weight_gradients", weights.definitions(layers, c.format));
+    dense += ", " + second.substr(1) + "},\n";
+  }
+  const auto table = [&](const std::string& type, const std::string& name,
+                         const std::string& rows) {
+    out << "\nnamespace dovetail::warp {\n\nconst std::vector<" << type << ">& " << name
+        << "() {\n  static const std::vector<" << type << "> all = {\n"
+        << rows << "  };\n  return all;\n}\n\n}  // namespace dovetail::warp\n";
+  };
+  table("Launches", "launches", list);
+  table("DenseLaunches", "dense_launches", dense);
   return out ? 0 : 1;
 }

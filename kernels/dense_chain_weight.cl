@@ -1,0 +1,130 @@
+// The gradients of all weights and biases of a chain of dense layers (dense_chain.cl) in one launch, on NVIDIA's tensor
+// cores by warp: for each layer the products of its input and its output's gradient, summed over the batch.
+//
+// A work-group makes a tile of 64 x 64 of one layer's weights over its share of the samples, 16 at a time from a ring in
+// shared memory; a warp keeps 32 x 32 results in registers and rounds the operands as it reads them. Those of the first
+// row of tiles sum the gradients themselves, for the biases.
+#ifndef LAYERS
+#error "built by ops/dense_chain.cpp"
+#endif
+#include "dense_chain.clh"
+
+enum {
+  threads = 128,
+  tile = 64,
+  slice = 16,
+  stages = 4,
+  line = tile + 8,  // four samples of eight columns lie in different banks
+  operand_bytes = slice * line * 4,
+  stage_bytes = 2 * operand_bytes,
+};
+
+INLINE int tiles_of(int width) {
+  return (width + tile - 1) / tile;
+}
+
+// target[sample][column] from sample `first` and column0 on; zeros outside.
+INLINE void load(uint target, __global const float* source, int width, int column0, int first, int last) {
+#pragma unroll
+  for (int i = 0; i < slice * tile / 4 / threads; ++i) {
+    const int item = i * threads + get_local_id(0);
+    const int sample = item / (tile / 4), column = item % (tile / 4) * 4;
+    copy_vector(target + (sample * line + column) * 4,
+                source + (size_t)(first + sample) * width + column0 + column,
+                column0 + column < width && first + sample < last ? 16 : 0);
+  }
+}
+
+INLINE Words read_words(__local const float* at) {
+  return words_of(prepare(at[0]), prepare(at[4 * line]));
+}
+
+// sum[row tile][column tile] += a slice of inputs, transposed, times gradients.
+INLINE void multiply(uint stage, float sum[2][4][4]) {
+  const int warp = get_local_id(0) / 32;
+  __local const float* inputs = shared_floats(stage) + quarter() * line + warp_row() + warp % 2 * 32;
+  __local const float* gradients =
+      shared_floats(stage + operand_bytes) + quarter() * line + warp_row() + warp / 2 * 32;
+#pragma unroll
+  for (int k = 0; k < slice; k += 8) {
+    Words upper[2], lower[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      upper[i] = read_words(inputs + k * line + 16 * i);
+      lower[i] = read_words(inputs + k * line + 16 * i + 8);
+    }
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const Words right = read_words(gradients + k * line + 8 * j);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) mma(sum[i][j], upper[i], lower[i], right);
+    }
+  }
+}
+
+// Work-groups: (a tile of a layer's weights, a share of the samples). partial [shares][size]: the gradients, where their
+// parameters are among all. A share is `share` samples, the last one perhaps less.
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradients(
+    __global const float* restrict x, __global const float* restrict maps, __constant const int* table,
+    __global float* restrict partial, uint size, int batch, int share) {
+  __constant const Layer* layers = (__constant const Layer*)table;
+  int place = get_group_id(0), number = 0;
+  while (place >= tiles_of(layers[number].in) * tiles_of(layers[number].out)) {
+    place -= tiles_of(layers[number].in) * tiles_of(layers[number].out);
+    ++number;
+  }
+  const Layer layer = layers[number];
+  const int row0 = place / tiles_of(layer.out) * tile, column0 = place % tiles_of(layer.out) * tile;
+  __global const float* inputs = number == 0 ? x : maps + layers[number - 1].output;
+  __global const float* gradients = maps + layer.gradient;
+  const int first = (int)get_group_id(1) * share;
+  const int last = min(first + share, batch);
+  const int slices = (last - first + slice - 1) / slice;
+  const uint ring = allocate_shared();
+
+  for (int i = 0; i < stages - 1; ++i) {
+    load(ring + i * stage_bytes, inputs, layer.in, row0, first + i * slice, last);
+    load(ring + i * stage_bytes + operand_bytes, gradients, layer.out, column0, first + i * slice, last);
+    copies_commit();
+  }
+  copies_wait(stages - 2);
+  barrier(CLK_LOCAL_MEM_FENCE);
+
+  const int column = get_local_id(0);
+  const int sums_bias = row0 == 0 && column < tile;
+  float bias = 0.0f;
+  float sum[2][4][4];
+#pragma unroll
+  for (int i = 0; i < 32; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
+  for (int i = 0; i < slices; ++i) {
+    const uint stage = ring + i % stages * stage_bytes, free_stage = ring + (i + stages - 1) % stages * stage_bytes;
+    const int next = first + (i + stages - 1) * slice;
+    load(free_stage, inputs, layer.in, row0, next, last);
+    load(free_stage + operand_bytes, gradients, layer.out, column0, next, last);
+    copies_commit();
+    multiply(stage, sum);
+    if (sums_bias) {
+      __local const float* own = shared_floats(stage + operand_bytes) + column;
+#pragma unroll
+      for (int sample = 0; sample < slice; ++sample) bias += own[sample * line];
+    }
+    // Behind this barrier the next slice is there for all, and this one no longer read.
+    copies_wait(stages - 2);
+    barrier(CLK_LOCAL_MEM_FENCE);
+  }
+
+  partial += get_group_id(1) * (size_t)size;
+  if (sums_bias && column0 + column < layer.out) partial[layer.bias + column0 + column] = bias;
+  const int warp = get_local_id(0) / 32;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int row = row0 + warp % 2 * 32 + i * 8 + warp_row();
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int at = column0 + warp / 2 * 32 + j * 8 + quarter() * 2;
+      if (row < layer.in && at < layer.out)
+        store_pair(partial + layer.weight + (size_t)row * layer.out + at, sum[i / 2][j][i % 2 * 2],
+                   sum[i / 2][j][i % 2 * 2 + 1]);
+    }
+  }
+}

@@ -1,0 +1,98 @@
+// Launches the kernels of a chain of dense layers.
+#include "ops/dense_chain.hpp"
+
+#include <algorithm>
+
+#include "dovetail_kernels.hpp"
+#include "ops/lines.hpp"
+#include "support/error.hpp"
+#include "support/text.hpp"
+#include "tensor/layout.hpp"
+
+namespace dovetail {
+
+using conv_tiles::quotient_up;
+using conv_tiles::size;
+
+namespace {
+
+constexpr std::size_t summing_items = 256;
+
+opencl::Program row_sums_program(opencl::Device& device) {
+  return device.build(kernels::loss, {fmt::format("ITEMS={}", summing_items)});
+}
+
+}  // namespace
+
+bool DenseChain::fits(std::span<const DenseChainLayer> layers, int classes, int batch) {
+  if (layers.size() < 2 || classes < 1 || classes > dense_chain::most_classes) return false;
+  if (classes > layers.back().out) return false;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const DenseChainLayer& layer = layers[i];
+    if (layer.in % channel_lanes != 0 || layer.out % channel_lanes != 0) return false;
+    if (layer.in < 1 || layer.in > dense_chain::most_in) return false;
+    if (i > 0 && layers[i - 1].out != layer.in) return false;
+  }
+  constexpr std::size_t most_floats = std::size_t{1} << 31;
+  if (batch < 1 || dense_chain::map_elements(layers, batch) > most_floats) return false;
+  return dense_chain::row_tiles(layers, 1, 1).shared_bytes <= dense_chain::most_shared;
+}
+
+DenseChain::DenseChain(opencl::Device& device, std::span<const DenseChainLayer> layers, int classes,
+                       std::size_t parameters, int batch, ComputeFormat format)
+    : device_(device),
+      parameters_(parameters),
+      capacity_(batch),
+      compute_units_(device.info().compute_units),
+      rows_tiles_(dense_chain::row_tiles(layers, batch, compute_units_)),
+      weight_tiles_(dense_chain::weight_tiles(layers)),
+      row_sums_(device, row_sums_program(device), summing_items) {
+  if (!fits(layers, classes, batch))
+    throw Error(fmt::format("{} dense layers do not fit the tensor cores' chain", layers.size()));
+  rows_ =
+      device.build(kernels::dense_chain, rows_tiles_.definitions(layers.size(), classes, format))
+          .kernel(kernels::dense_chain_::rows);
+  weight_gradients_ =
+      device.build(kernels::dense_chain_weight, weight_tiles_.definitions(layers.size(), format))
+          .kernel(kernels::dense_chain_weight_::weight_gradients);
+  sum_chunks_ = device.build(kernels::sum_chunks).kernel(kernels::sum_chunks_::sum_chunks);
+  const std::vector<dense_chain::Entry> entries = dense_chain::table(layers, batch);
+  table_ = device.upload(std::span<const dense_chain::Entry>(entries));
+  maps_ = device.allocate(dense_chain::map_elements(layers, batch) * sizeof(float));
+  row_sums_.reserve(batch);
+  const int shares = quotient_up(batch, weight_tiles_.share(batch, compute_units_));
+  // What lies between the parameters is never written.
+  partial_ = device.allocate_zeroed(size(shares) * parameters_ * sizeof(float));
+}
+
+void DenseChain::forward_backward(const opencl::Buffer& x, const opencl::Buffer& parameters,
+                                  const opencl::Buffer& labels, const opencl::Buffer& row_weights,
+                                  const opencl::Buffer& statistics, int batch) {
+  expect_batch(batch, capacity_);
+  const std::int32_t weighed = row_weights ? 1 : 0;
+  const auto threads = size(rows_tiles_.threads());
+  device_.launch(rows_,
+                 {{size(quotient_up(batch, rows_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}}, x,
+                 parameters, table_, labels, weighed ? row_weights : x, weighed, maps_,
+                 row_sums_.losses(), row_sums_.hits(), std::int32_t{batch});
+  row_sums_.sum_into(statistics, batch);
+}
+
+void DenseChain::weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
+                                  int batch) {
+  expect_batch(batch, capacity_);
+  const std::int32_t share = weight_tiles_.share(batch, compute_units_);
+  const std::int32_t shares = quotient_up(batch, share);
+  const auto all = static_cast<std::int32_t>(parameters_);
+  constexpr std::size_t threads = dense_chain::WeightTiles::threads;
+  device_.launch(weight_gradients_,
+                 {{size(weight_tiles_.tiles) * threads, size(shares), 1}, {threads, 1, 1}}, x,
+                 maps_, table_, shares > 1 ? partial_ : gradients,
+                 static_cast<std::uint32_t>(parameters_), std::int32_t{batch}, share);
+  if (shares > 1) {
+    device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
+                   gradients, gradients, shares, all, all);
+  }
+}
+
+}  // namespace dovetail

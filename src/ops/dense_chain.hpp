@@ -1,0 +1,56 @@
+// All of a training step of dense layers one behind the other on NVIDIA's tensor cores: from the
+// input to the loss and back to the gradients of the weights, in three or four launches.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "device/opencl/device.hpp"
+#include "ops/compute_format.hpp"
+#include "ops/dense_chain_tiles.hpp"
+#include "ops/loss.hpp"
+
+namespace dovetail {
+
+/// For devices that take InstructionSet::mma. A ReLU is behind each layer but the last, and softmax
+/// cross-entropy behind that. Operands of products are rounded to the format, as Matmul rounds
+/// them; sums are float32. Each layer apart takes six launches and more, which is what a small
+/// network's step costs.
+class DenseChain {
+ public:
+  /// Whether there are kernels for it: at least two layers, widths that are multiples of
+  /// channel_lanes, each the next one's input, up to dense_chain::most_in, that fit shared memory
+  /// together, at most dense_chain::most_classes classes, and a batch whose maps 31 bits can count.
+  static bool fits(std::span<const DenseChainLayer> layers, int classes, int batch);
+
+  /// Builds the kernels for up to `batch` samples. `parameters`: floats of all of them. Throws
+  /// Error with the compiler's log, where the layers do not fit, or for float32.
+  DenseChain(opencl::Device& device, std::span<const DenseChainLayer> layers, int classes,
+             std::size_t parameters, int batch, ComputeFormat format);
+
+  /// Forward, loss and the gradients of the layers' outputs, which this object keeps; labels and
+  /// statistics as SoftmaxCrossEntropy has them. x is float32 [batch, in]. row_weights, float32
+  /// [batch], multiply each sample's gradient; an empty Buffer: all 1.
+  void forward_backward(const opencl::Buffer& x, const opencl::Buffer& parameters,
+                        const opencl::Buffer& labels, const opencl::Buffer& row_weights,
+                        const opencl::Buffer& statistics, int batch);
+  /// After that, with the same x: the gradients of all weights and biases, at their places in
+  /// `gradients`. The order of a sum depends on batch, widths and the number of compute units.
+  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients, int batch);
+
+  /// float32, as dense_chain::table places them: outputs and their gradients.
+  const opencl::Buffer& maps() const { return maps_; }
+
+ private:
+  opencl::Device& device_;
+  std::size_t parameters_;
+  int capacity_;
+  int compute_units_;
+  dense_chain::RowTiles rows_tiles_;
+  dense_chain::WeightTiles weight_tiles_;
+  opencl::Kernel rows_, weight_gradients_, sum_chunks_;
+  RowSums row_sums_;
+  opencl::Buffer table_, maps_, partial_;
+};
+
+}  // namespace dovetail

@@ -1,0 +1,84 @@
+// Sizes of a chain's tiles, and of the memory that they take.
+#include "ops/dense_chain_tiles.hpp"
+
+#include <algorithm>
+
+#include "support/text.hpp"
+#include "tensor/layout.hpp"
+
+namespace dovetail::dense_chain {
+
+using conv_tiles::quotient_up;
+
+namespace {
+
+int tile_bytes(int width, int rows) {
+  const int pitch = width + (width % 32 == 0 ? 16 : 0);  // as pitch_of in dense_chain.cl
+  return rows * pitch * static_cast<int>(sizeof(float));
+}
+
+int shared_bytes(std::span<const DenseChainLayer> layers, int rows) {
+  int bytes = tile_bytes(layers.front().in, rows);
+  for (const DenseChainLayer& layer : layers) bytes += tile_bytes(layer.out, rows);
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<Entry> table(std::span<const DenseChainLayer> layers, int batch) {
+  std::vector<Entry> entries;
+  std::uint32_t next = 0;
+  for (const DenseChainLayer& layer : layers) {
+    const auto floats = static_cast<std::uint32_t>(batch * layer.out);
+    entries.push_back({layer.in, layer.out, static_cast<std::uint32_t>(layer.weight),
+                       static_cast<std::uint32_t>(layer.bias), next, next + floats});
+    next += 2 * floats;
+  }
+  return entries;
+}
+
+std::size_t map_elements(std::span<const DenseChainLayer> layers, int batch) {
+  std::size_t floats = 0;
+  for (const DenseChainLayer& layer : layers) floats += 2 * extent(batch) * extent(layer.out);
+  return floats;
+}
+
+Definitions RowTiles::definitions(std::size_t layers, int classes, ComputeFormat format) const {
+  return {fmt::format("ROWS={}", rows), fmt::format("LAYERS={}", layers),
+          fmt::format("CLASSES={}", classes), fmt::format("SHARED_BYTES={}", shared_bytes),
+          fmt::format("FORMAT={}", kernel_number(format))};
+}
+
+RowTiles row_tiles(std::span<const DenseChainLayer> layers, int batch, int compute_units) {
+  const int few = 16, many = 32;
+  const bool takes_many = batch > few * compute_units && shared_bytes(layers, many) <= most_shared;
+  const int rows = takes_many ? many : few;
+  return {rows, shared_bytes(layers, rows)};
+}
+
+int WeightTiles::shared_bytes() {
+  constexpr int stages = 4, padding = 8;  // as in dense_chain_weight.cl
+  return 2 * stages * slice * (tile + padding) * static_cast<int>(sizeof(float));
+}
+
+Definitions WeightTiles::definitions(std::size_t layers, ComputeFormat format) const {
+  return {fmt::format("LAYERS={}", layers), fmt::format("SHARED_BYTES={}", shared_bytes()),
+          fmt::format("FORMAT={}", kernel_number(format))};
+}
+
+int WeightTiles::share(int batch, int compute_units) const {
+  constexpr int groups_each = 4, least = 4 * slice;
+  const int shares = std::clamp(groups_each * compute_units / tiles, 1, quotient_up(batch, least));
+  return quotient_up(quotient_up(batch, shares), slice) * slice;
+}
+
+WeightTiles weight_tiles(std::span<const DenseChainLayer> layers) {
+  WeightTiles result;
+  for (const DenseChainLayer& layer : layers) {
+    result.tiles +=
+        quotient_up(layer.in, WeightTiles::tile) * quotient_up(layer.out, WeightTiles::tile);
+  }
+  return result;
+}
+
+}  // namespace dovetail::dense_chain

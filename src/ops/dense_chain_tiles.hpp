@@ -1,0 +1,63 @@
+// How DenseChain cuts its work, and what its kernels need to know of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ops/compute_format.hpp"
+#include "ops/conv2d_tiles.hpp"
+
+namespace dovetail {
+
+/// A dense layer: widths with padding, and where in all parameters (and in all gradients) its
+/// weight [in, out] and bias [out] begin, in floats.
+struct DenseChainLayer {
+  int in = 0, out = 0;
+  std::size_t weight = 0, bias = 0;
+};
+
+namespace dense_chain {
+
+using conv_tiles::Definitions;
+
+inline constexpr int most_shared = 200 << 10;  // bytes of a work-group, of the 227 KiB on Hopper
+/// Beyond, a tile of samples needs more of the second-level cache than its products are worth.
+inline constexpr int most_in = 1024;
+inline constexpr int most_classes = 64;  // that one work-item goes through
+
+/// A layer as kernels/dense_chain.clh has it: where in the maps its output and that one's gradient
+/// begin, [batch, out] each.
+struct Entry {
+  std::int32_t in = 0, out = 0;
+  std::uint32_t weight = 0, bias = 0, output = 0, gradient = 0;
+};
+std::vector<Entry> table(std::span<const DenseChainLayer> layers, int batch);
+/// Floats of the maps.
+std::size_t map_elements(std::span<const DenseChainLayer> layers, int batch);
+
+/// The kernel `rows`: so many samples a work-group.
+struct RowTiles {
+  int rows = 16;
+  int shared_bytes = 0;
+  int threads() const { return rows * 16; }
+  Definitions definitions(std::size_t layers, int classes, ComputeFormat format) const;
+};
+/// 32 samples where there are enough of them for all compute units, and where they fit.
+RowTiles row_tiles(std::span<const DenseChainLayer> layers, int batch, int compute_units);
+
+/// The kernel `weight_gradients`.
+struct WeightTiles {
+  static constexpr int tile = 64, slice = 16, threads = 128;
+  int tiles = 0;  // of all layers
+  static int shared_bytes();
+  Definitions definitions(std::size_t layers, ComputeFormat format) const;
+  /// Samples of a work-group: as many groups as fill the compute units several times over, each
+  /// with enough to do.
+  int share(int batch, int compute_units) const;
+};
+WeightTiles weight_tiles(std::span<const DenseChainLayer> layers);
+
+}  // namespace dense_chain
+}  // namespace dovetail

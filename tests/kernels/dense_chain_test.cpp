@@ -1,0 +1,76 @@
+// DenseChain against its twin, on devices with such tensor cores. dense_chain_warp_test.cpp runs
+// the same kernels anywhere.
+#include "ops/dense_chain.hpp"
+
+#include "kernels/compute_fixture.hpp"
+#include "kernels/dense_chain_check.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+namespace {
+
+using warp::DenseCase;
+
+class DenseChainTest : public DeviceTest<int> {
+ protected:
+  void SetUp() override {
+    DeviceTest<int>::SetUp();
+    if (!device().takes(opencl::InstructionSet::mma))
+      GTEST_SKIP() << device().info().name << " has no such tensor cores";
+  }
+
+  DenseCase random_case() {
+    std::vector<int> widths;
+    for (int i = between(3, 5); i > 0; --i) widths.push_back(16 * between(1, 25));
+    widths.back() = 16 * between(1, 4);
+    const int few = 2000, many = 9000;
+    return warp::make_dense_case(
+        widths, between(1, one_of({few, many})), between(1, widths.back()),
+        one_of({ComputeFormat::tf32, ComputeFormat::bf16, ComputeFormat::fp16}),
+        device().info().compute_units, 32);
+  }
+
+  testing::ChainResults run(const DenseCase& c, const testing::ChainInputs& in) {
+    DenseChain chain(device(), c.layers, c.classes, c.parameters, c.batch, c.format);
+    const opencl::Buffer x = upload(in.x), parameters = upload(in.parameters),
+                         labels = device().upload(std::span<const std::int32_t>(in.labels)),
+                         weights =
+                             in.row_weights.empty() ? opencl::Buffer() : upload(in.row_weights),
+                         statistics = poisoned(3), gradients = poisoned(c.parameters);
+    chain.forward_backward(x, parameters, labels, weights, statistics, c.batch);
+    chain.weight_gradients(x, gradients, c.batch);
+    return {device().download<float>(chain.maps()), device().download<float>(gradients),
+            device().download<float>(statistics)};
+  }
+};
+
+TEST_F(DenseChainTest, IsItsTwin) {
+  testing::Random random(static_cast<unsigned>(between(0, 1 << 30)));
+  std::vector<DenseCase> all = warp::dense_cases();
+  while (all.size() < 12) {
+    const DenseCase c = random_case();
+    if (DenseChain::fits(c.layers, c.classes, c.batch)) all.push_back(c);
+  }
+  for (const DenseCase& c : all) {
+    std::string widths = fmt::format("{}", c.layers.front().in);
+    for (const DenseChainLayer& layer : c.layers) widths += fmt::format("-{}", layer.out);
+    SCOPED_TRACE(fmt::format("{}, batch {}, {} classes, {}", widths, c.batch, c.classes,
+                             to_string(c.format)));
+    testing::expect_chain_is_twin(
+        c, [&](const testing::ChainInputs& in) { return run(c, in); }, between(0, 1) == 1, random);
+  }
+}
+
+TEST_F(DenseChainTest, GivesTheSameBitsTwice) {
+  testing::Random random(1);
+  const DenseCase c =
+      warp::make_dense_case({784, 256, 128, 16}, 1000, 10, ComputeFormat::tf32, 0, 0);
+  testing::ChainInputs in{testing::to_float(random.normal(784000)),
+                          testing::to_float(random.normal(c.parameters)),
+                          {},
+                          std::vector<std::int32_t>(1000, 3)};
+  EXPECT_EQ(run(c, in).gradients, run(c, in).gradients);
+}
+
+}  // namespace
+}  // namespace dovetail
