@@ -10,6 +10,7 @@
 #ifndef ROWS
 #error "built by ops/dense_chain.cpp"
 #endif
+#include "mma.clh"
 #include "dense_chain.clh"
 
 enum {

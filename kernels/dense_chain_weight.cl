@@ -7,6 +7,7 @@
 #ifndef LAYERS
 #error "built by ops/dense_chain.cpp"
 #endif
+#include "mma.clh"
 #include "dense_chain.clh"
 
 enum {

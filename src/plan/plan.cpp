@@ -132,15 +132,18 @@ void Plan::upload_input(std::span<const std::uint8_t> images, std::size_t count)
   inputs.source = {inputs.images, {}};
 }
 
-void Plan::forward(const Pass& pass, const Inputs& inputs) {
+void Plan::normalise(const Pass& pass, const Inputs& inputs) {
   opencl::Buffer& input = edges_.front().value;
-  std::optional<timeline::Part> part(std::in_place, "input");
+  const timeline::Part part("input");
   if (pass.training) {
     normalise_.forward_augmented(inputs.source, input, pass.batch, pass.seed, pass.first_sample);
   } else {
     normalise_.forward(inputs.source, input, pass.batch);
   }
-  part.reset();
+}
+
+void Plan::forward(const Pass& pass, const Inputs& inputs) {
+  normalise(pass, inputs);
   for (std::size_t i = 0; i < operations_.size(); ++i) {
     const timeline::Part here(names_[i], "forward");
     operations_[i]->forward(pass);

@@ -14,6 +14,7 @@
 #include "model/model.hpp"
 #include "model/optimizer.hpp"
 #include "ops/accumulate.hpp"
+#include "ops/dense_chain.hpp"
 #include "ops/loss.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/update.hpp"
@@ -278,6 +279,10 @@ class Plan {
   std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in,
                                                   plan::Edge& out, std::size_t& norm_index);
   void make_loss();
+  /// The layers of a network of nothing but dense layers that DenseChain takes for training, in
+  /// this plan's options; empty where it takes them not.
+  std::vector<DenseChainLayer> chain_of(const plan::Lowered& lowered) const;
+  void make_chain(const plan::Lowered& lowered);
   plan::DeviceParameter device_parameter(const std::string& name) const;
   /// The layer's bias; where it has none, zeros, and scratch memory for the gradient.
   plan::DeviceParameter bias_of(const PlacedLayer& placed, bool has_bias);
@@ -287,6 +292,7 @@ class Plan {
   plan::DeviceParameter step_of(const layer::QuantisedActivation& activation, std::size_t layer);
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
   void upload(Inputs& inputs, const StepSamples& samples);
+  void normalise(const plan::Pass& pass, const Inputs& inputs);
   void forward(const plan::Pass& pass, const Inputs& inputs);
   /// Forward and loss; the gradient of the logits is then there.
   void forward_and_loss(const plan::Pass& pass, const Inputs& inputs, bool weighed);
@@ -342,6 +348,7 @@ class Plan {
   NormaliseInput normalise_;
   std::vector<std::unique_ptr<plan::Operation>> operations_;
   std::vector<std::string> names_;  // of the operations, for timelines
+  std::optional<DenseChain> chain_;  // for training steps, in place of operations and loss
   std::optional<SoftmaxCrossEntropy> cross_entropy_;
   std::optional<MeanSquaredError> squared_error_;
   std::optional<WeighRows> weigh_rows_;  // made when weights first come

@@ -28,11 +28,13 @@ void Plan::lower_again() {
   edges_.clear();
   inputs_.clear();
   steps_.clear();
+  chain_.reset();
   cross_entropy_.reset();
   squared_error_.reset();
   const plan::Lowered lowered = lower(device_, model_, options_);
   normalise_.set_capacity(options_.batch);
   make_edges(lowered);
+  make_chain(lowered);
   make_operations(lowered);
   make_loss();
   if (holds_images()) make_numbers();

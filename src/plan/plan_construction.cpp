@@ -47,6 +47,7 @@ Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& in
           options.augmentation) {
   make_edges(lowered);
   make_slots(lowered);
+  make_chain(lowered);
   make_operations(lowered);
   make_loss();
   load_statistics(model_.initial_statistics());
@@ -121,9 +122,42 @@ void Plan::make_operations(const plan::Lowered& lowered) {
   }
 }
 
+std::vector<DenseChainLayer> Plan::chain_of(const plan::Lowered& lowered) const {
+  if (!options_.training || options_.loss != LossKind::cross_entropy ||
+      !on_tensor_cores(device_, options_)) {
+    return {};
+  }
+  const auto& slots = arena_.slots();
+  const auto place = [&](const std::string& name) {
+    return std::ranges::find(slots, name, [](const Slot& slot) { return slot.spec.name; })->offset;
+  };
+  std::vector<DenseChainLayer> chain;
+  for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
+    const plan::Step& step = lowered.steps[i];
+    const PlacedLayer& placed = model_.layers()[step.layer];
+    const auto* dense = std::get_if<layer::Dense>(&placed.layer);
+    const bool is_last = i + 1 == lowered.steps.size();
+    if (!dense || dense->quantised || !dense->bias || step.relu == is_last) return {};
+    chain.push_back({.in = lowered.layouts[i].image_stride(),
+                     .out = lowered.layouts[i + 1].channel_stride,
+                     .weight = place(placed.name + ".weight"),
+                     .bias = place(placed.name + ".bias")});
+  }
+  if (!DenseChain::fits(chain, model_.classes(), options_.batch)) return {};
+  return chain;
+}
+
+void Plan::make_chain(const plan::Lowered& lowered) {
+  const std::vector<DenseChainLayer> chain = chain_of(lowered);
+  if (!chain.empty()) {
+    chain_.emplace(device_, chain, model_.classes(), arena_.elements(), options_.batch,
+                   options_.format);
+  }
+}
+
 std::vector<Direction> Plan::directions_of(const Edge& in) const {
   std::vector<Direction> directions{Direction::forward};
-  if (!options_.training) return directions;
+  if (!options_.training || chain_) return directions;
   directions.push_back(Direction::weight_gradient);
   if (&in != &edges_.front()) directions.push_back(Direction::input_gradient);
   return directions;

@@ -80,6 +80,14 @@ void Plan::upload(Inputs& inputs, const StepSamples& samples) {
 }
 
 void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed) {
+  if (chain_) {
+    normalise(pass, inputs);
+    const timeline::Part part("layers");
+    chain_->forward_backward(edges_.front().value, parameters_, inputs.labels,
+                             weighed ? inputs.row_weights : opencl::Buffer(), loss_statistics_,
+                             pass.batch);
+    return;
+  }
   forward(pass, inputs);
   const timeline::Part part("loss");
   const Edge& logits = edges_.back();
@@ -155,12 +163,17 @@ void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, st
     device_.fill_zero(reduction_);
   } else {
     forward_and_loss(pass, inputs, weighed);
-    for (std::size_t i = operations_.size(); i-- > 0;) {
-      {
-        const timeline::Part part(names_[i], "backward");
-        operations_[i]->backward(pass, i > 0);
+    if (chain_) {
+      const timeline::Part part("layers", "backward");
+      chain_->weight_gradients(edges_.front().value, gradients_, pass.batch);
+    } else {
+      for (std::size_t i = operations_.size(); i-- > 0;) {
+        {
+          const timeline::Part part(names_[i], "backward");
+          operations_[i]->backward(pass, i > 0);
+        }
+        if (i > 0) finish(i);
       }
-      if (i > 0) finish(i);
     }
     if (passes > 1) weigh_batch_statistics(extent(pass.batch));
   }
