@@ -44,14 +44,13 @@ DenseChain::DenseChain(opencl::Device& device, std::span<const DenseChainLayer> 
       parameters_(parameters),
       capacity_(batch),
       compute_units_(device.info().compute_units),
-      rows_tiles_(dense_chain::row_tiles(layers, batch, compute_units_)),
+      row_tiles_(dense_chain::row_tiles(layers, batch, compute_units_)),
       weight_tiles_(dense_chain::weight_tiles(layers)),
       row_sums_(device, row_sums_program(device), summing_items) {
   if (!fits(layers, classes, batch))
     throw Error(fmt::format("{} dense layers do not fit the tensor cores' chain", layers.size()));
-  rows_ =
-      device.build(kernels::dense_chain, rows_tiles_.definitions(layers.size(), classes, format))
-          .kernel(kernels::dense_chain_::rows);
+  rows_ = device.build(kernels::dense_chain, row_tiles_.definitions(layers.size(), classes, format))
+              .kernel(kernels::dense_chain_::rows);
   weight_gradients_ =
       device.build(kernels::dense_chain_weight, weight_tiles_.definitions(layers.size(), format))
           .kernel(kernels::dense_chain_weight_::weight_gradients);
@@ -70,9 +69,9 @@ void DenseChain::forward_backward(const opencl::Buffer& x, const opencl::Buffer&
                                   const opencl::Buffer& statistics, int batch) {
   expect_batch(batch, capacity_);
   const std::int32_t weighed = row_weights ? 1 : 0;
-  const auto threads = size(rows_tiles_.threads());
+  const auto threads = size(dense_chain::RowTiles::threads);
   device_.launch(rows_,
-                 {{size(quotient_up(batch, rows_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}}, x,
+                 {{size(quotient_up(batch, row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}}, x,
                  parameters, table_, labels, weighed ? row_weights : x, weighed, maps_,
                  row_sums_.losses(), row_sums_.hits(), std::int32_t{batch});
   row_sums_.sum_into(statistics, batch);

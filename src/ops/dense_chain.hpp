@@ -46,7 +46,7 @@ class DenseChain {
   std::size_t parameters_;
   int capacity_;
   int compute_units_;
-  dense_chain::RowTiles rows_tiles_;
+  dense_chain::RowTiles row_tiles_;
   dense_chain::WeightTiles weight_tiles_;
   opencl::Kernel rows_, weight_gradients_, sum_chunks_;
   RowSums row_sums_;

@@ -17,10 +17,13 @@ int tile_bytes(int width, int rows) {
   return rows * pitch * static_cast<int>(sizeof(float));
 }
 
-int shared_bytes(std::span<const DenseChainLayer> layers, int rows) {
+RowTiles tiles_of(std::span<const DenseChainLayer> layers, int rows) {
+  constexpr int stage = 4 * RowTiles::threads * 16;  // bytes
+  constexpr int least = 2, most = 6;                 // stages
   int bytes = tile_bytes(layers.front().in, rows);
   for (const DenseChainLayer& layer : layers) bytes += tile_bytes(layer.out, rows);
-  return bytes;
+  const int ahead = std::clamp((most_shared - bytes) / stage, least, most);
+  return {.rows = rows, .ahead = ahead, .shared_bytes = bytes + ahead * stage};
 }
 
 }  // namespace
@@ -44,16 +47,19 @@ std::size_t map_elements(std::span<const DenseChainLayer> layers, int batch) {
 }
 
 Definitions RowTiles::definitions(std::size_t layers, int classes, ComputeFormat format) const {
-  return {fmt::format("ROWS={}", rows), fmt::format("LAYERS={}", layers),
-          fmt::format("CLASSES={}", classes), fmt::format("SHARED_BYTES={}", shared_bytes),
+  return {fmt::format("ROWS={}", rows),
+          fmt::format("AHEAD={}", ahead),
+          fmt::format("LAYERS={}", layers),
+          fmt::format("CLASSES={}", classes),
+          fmt::format("SHARED_BYTES={}", shared_bytes),
           fmt::format("FORMAT={}", kernel_number(format))};
 }
 
 RowTiles row_tiles(std::span<const DenseChainLayer> layers, int batch, int compute_units) {
-  const int few = 16, many = 32;
-  const bool takes_many = batch > few * compute_units && shared_bytes(layers, many) <= most_shared;
-  const int rows = takes_many ? many : few;
-  return {rows, shared_bytes(layers, rows)};
+  constexpr int few = 16, many = 32;
+  const RowTiles tiles = tiles_of(layers, many);
+  const bool takes_many = batch > few * compute_units && tiles.shared_bytes <= most_shared;
+  return takes_many ? tiles : tiles_of(layers, few);
 }
 
 int WeightTiles::shared_bytes() {
