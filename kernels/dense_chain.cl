@@ -3,12 +3,10 @@
 // one launch goes all the way.
 //
 // The samples' values stay in shared memory from the input to the loss, rounded to the format; each gradient takes the
-// place of the output that masks it. A warp makes ROWS x 32 columns at a time. Lane (row r, quarter q) takes the products
-// 4 q ... 4 q + 3 of a slice and columns 4 r ... 4 r + 3, one for each of four tiles of eight: so it reads 16 bytes at a time
-// and gets eight neighbouring results. The order of the products within a sum is another one, the same for both operands.
-//
-// Each lane copies the weights that it needs, and nobody else in the group does, to slots of its own, AHEAD slices early:
-// no work-item waits for another one's copies.
+// place of the output that masks it. A warp makes 16 rows x 32 columns at a time; its weights come straight from the
+// second-level cache, `ahead` slices of 16 products early. Lane (row r, quarter q) takes the products 4 q ... 4 q + 3 of a
+// slice and columns 4 r ... 4 r + 3, one for each of four tiles of eight: so it reads 16 bytes at a time and gets eight
+// neighbouring results. The order of the products within a sum is another one, the same for both operands.
 #ifndef ROWS
 #error "built by ops/dense_chain.cpp"
 #endif
@@ -16,12 +14,12 @@
 #include "dense_chain.clh"
 
 enum {
-  warps = 8,
+  warps = ROWS / 2,
   threads = 32 * warps,
   row_tiles = ROWS / 16,
   block = 32,  // columns
   slice = 16,
-  stage_bytes = 4 * threads * 16,
+  ahead = 4,
 };
 
 // Floats from one row in shared memory to the next: eight lanes that read 16 bytes each meet all banks once.
@@ -32,57 +30,50 @@ INLINE uint tile_bytes(int width) {
   return ROWS * pitch_of(width) * 4;
 }
 
-// Copies four floats of each of four rows from `source` on, to this lane's slots of a stage.
-INLINE void fetch(uint stage, __global const float* source, int pitch) {
+// words[i] = four floats of row i from `source` on.
+INLINE void fetch(__global const float* source, int pitch, float words[4][4]) {
 #pragma unroll
-  for (int i = 0; i < 4; ++i)
-    copy_vector(stage + (i * threads + get_local_id(0)) * 16, source + i * pitch, 16);
+  for (int i = 0; i < 4; ++i) read_early(source + i * pitch, words[i]);
 }
 
-// sum[row tile][column tile] += a slice of the rows at `left` times a stage's words: [product][tile], or turned
-// [tile][product].
-INLINE void multiply(uint left, uint line, uint stage, int turned, float sum[row_tiles][4][4]) {
-  float words[4][4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) read_four(stage + (i * threads + get_local_id(0)) * 16, words[i]);
-  float upper[row_tiles][4], lower[row_tiles][4];
-#pragma unroll
-  for (int i = 0; i < row_tiles; ++i) {
-    read_four(left + 16 * i * line, upper[i]);
-    read_four(left + (16 * i + 8) * line, lower[i]);
-  }
+// sum += a slice of 16 rows at `left` times words: [product][tile], or turned [tile][product].
+INLINE void multiply(uint left, uint line, const float words[4][4], int turned, float sum[4][4]) {
+  float upper[4], lower[4];
+  read_four(left, upper);
+  read_four(left + 8 * line, lower);
 #pragma unroll
   for (int k = 0; k < 4; k += 2) {
+    const Words above = words_of(upper[k], upper[k + 1]), below = words_of(lower[k], lower[k + 1]);
 #pragma unroll
     for (int tile = 0; tile < 4; ++tile) {
       const float first = turned ? words[tile][k] : words[k][tile];
       const float second = turned ? words[tile][k + 1] : words[k + 1][tile];
-      const Words right = words_of(prepare(first), prepare(second));
-#pragma unroll
-      for (int i = 0; i < row_tiles; ++i)
-        mma(sum[i][tile], words_of(upper[i][k], upper[i][k + 1]), words_of(lower[i][k], lower[i][k + 1]), right);
+      mma(sum[tile], above, below, words_of(prepare(first), prepare(second)));
     }
   }
 }
 
-// sum = the rows at `left`, of `depth` floats, `line` bytes apart, times 32 columns; `weight` is where this lane's words of
+// sum = 16 rows of `depth` floats at `left`, `line` bytes apart, times 32 columns; `weight` is where this lane's words of
 // the first slice are, those of the next lie `step` floats behind.
-INLINE void product(uint left, uint line, int depth, uint ring, __global const float* weight, int pitch, int step,
-                    int turned, float sum[row_tiles][4][4]) {
+INLINE void product(uint left, uint line, int depth, __global const float* weight, int pitch, int step, int turned,
+                    float sum[4][4]) {
   const int slices = depth / slice;
+  float ring[ahead][4][4];
 #pragma unroll
-  for (int i = 0; i < 16 * row_tiles; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
-  for (int i = 0; i < AHEAD; ++i) {
-    if (i < slices) fetch(ring + i * stage_bytes, weight + i * step, pitch);
-    copies_commit();
+  for (int i = 0; i < 16; ++i) sum[i / 4][i % 4] = 0.0f;
+#pragma unroll
+  for (int i = 0; i < ahead; ++i) fetch(weight + min(i, slices - 1) * step, pitch, ring[i]);
+  int first = 0;
+  for (; first + ahead <= slices; first += ahead) {
+#pragma unroll
+    for (int i = 0; i < ahead; ++i) {
+      multiply(left + (first + i) * slice * 4, line, ring[i], turned, sum);
+      fetch(weight + min(first + i + ahead, slices - 1) * step, pitch, ring[i]);
+    }
   }
-  uint stage = ring;
-  for (int i = 0; i < slices; ++i) {
-    copies_wait(AHEAD - 1);
-    multiply(left + i * slice * 4, line, stage, turned, sum);
-    if (i + AHEAD < slices) fetch(stage, weight + (i + AHEAD) * step, pitch);
-    copies_commit();
-    stage = stage + stage_bytes == ring + AHEAD * stage_bytes ? ring : stage + stage_bytes;
+#pragma unroll
+  for (int i = 0; i < ahead - 1; ++i) {
+    if (first + i < slices) multiply(left + (first + i) * slice * 4, line, ring[i], turned, sum);
   }
 }
 
@@ -117,23 +108,25 @@ INLINE void load_input(uint tile, __global const float* x, int width, int first_
 }
 
 // output = input times weight plus bias, rectified but for the last layer, whose logits are not rounded nor stored.
-INLINE void forward(const Layer layer, uint input, uint output, uint ring, __global const float* parameters,
+INLINE void forward(const Layer layer, uint input, uint output, __global const float* parameters,
                     __global float* maps, int is_last, int first_row, int batch) {
   const uint line = pitch_of(layer.in) * 4, out_line = pitch_of(layer.out) * 4;
+  const int blocks = (layer.out + block - 1) / block;
   const int row = warp_row(), part = quarter();
-  for (int column0 = (int)get_local_id(0) / 32 * block; column0 < layer.out; column0 += warps * block) {
-    float sum[row_tiles][4][4];
+  for (int unit = get_local_id(0) / 32; unit < blocks * row_tiles; unit += warps) {
+    const int column0 = unit % blocks * block, row0 = unit / blocks * 16;
+    float sum[4][4];
     // Columns past the last one are the last four again, and not stored.
-    product(input + row * line + part * 16, line, layer.in, ring,
+    product(input + (row0 + row) * line + part * 16, line, layer.in,
             parameters + layer.weight + 4 * part * layer.out + min(column0 + 4 * row, layer.out - 4), layer.out,
             slice * layer.out, 0, sum);
     const int column = column0 + 8 * part;
     if (column >= layer.out) continue;
 #pragma unroll
-    for (int i = 0; i < 4 * row_tiles; ++i) {
-      const int at_row = row + i / 2 * 8, at = column + i % 2 * 4;
+    for (int i = 0; i < 4; ++i) {
+      const int at_row = row0 + row + i / 2 * 8, at = column + i % 2 * 4;
       float values[4], bias[4];
-      take(sum[i / 4], i / 2 % 2, i % 2, values);
+      take(sum, i / 2, i % 2, values);
       read_global(parameters + layer.bias + at, bias);
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
@@ -154,23 +147,25 @@ INLINE void forward(const Layer layer, uint input, uint output, uint ring, __glo
 }
 
 // masked = gradient times the transposed weight where `masked`, the layer's input, is above 0.
-INLINE void backward(const Layer layer, const Layer before, uint gradient, uint masked, uint ring,
-                     __global const float* parameters, __global float* maps, int first_row, int batch) {
+INLINE void backward(const Layer layer, const Layer before, uint gradient, uint masked, __global const float* parameters,
+                     __global float* maps, int first_row, int batch) {
   const uint line = pitch_of(layer.out) * 4, out_line = pitch_of(layer.in) * 4;
+  const int blocks = (layer.in + block - 1) / block;
   const int row = warp_row(), part = quarter();
-  for (int column0 = (int)get_local_id(0) / 32 * block; column0 < layer.in; column0 += warps * block) {
-    float sum[row_tiles][4][4];
-    product(gradient + row * line + part * 16, line, layer.out, ring,
+  for (int unit = get_local_id(0) / 32; unit < blocks * row_tiles; unit += warps) {
+    const int column0 = unit % blocks * block, row0 = unit / blocks * 16;
+    float sum[4][4];
+    product(gradient + (row0 + row) * line + part * 16, line, layer.out,
             parameters + layer.weight + min(column0 + 4 * row, layer.in - 4) * layer.out + 4 * part, layer.out, slice, 1,
             sum);
     const int column = column0 + 8 * part;
     if (column >= layer.in) continue;
 #pragma unroll
-    for (int i = 0; i < 4 * row_tiles; ++i) {
-      const int at_row = row + i / 2 * 8, at = column + i % 2 * 4;
+    for (int i = 0; i < 4; ++i) {
+      const int at_row = row0 + row + i / 2 * 8, at = column + i % 2 * 4;
       const uint target = masked + at_row * out_line + at * 4;
       float values[4], mask[4];
-      take(sum[i / 4], i / 2 % 2, i % 2, values);
+      take(sum, i / 2, i % 2, values);
       read_four(target, mask);
 #pragma unroll
       for (int j = 0; j < 4; ++j) values[j] = mask[j] <= 0.0f ? 0.0f : values[j];
@@ -224,13 +219,12 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
     __global float* restrict maps, __global float* restrict row_losses, __global float* restrict row_hits, int batch) {
   __constant const Layer* layers = (__constant const Layer*)table;
   const int first_row = (int)get_group_id(0) * ROWS;
-  const uint ring = allocate_shared();
-  uint tile = ring + AHEAD * stage_bytes;
+  uint tile = allocate_shared();
   load_input(tile, x, layers[0].in, first_row, batch);
   barrier(CLK_LOCAL_MEM_FENCE);
   for (int i = 0; i < LAYERS; ++i) {
     const uint output = tile + tile_bytes(layers[i].in);
-    forward(layers[i], tile, output, ring, parameters, maps, i == LAYERS - 1, first_row, batch);
+    forward(layers[i], tile, output, parameters, maps, i == LAYERS - 1, first_row, batch);
     barrier(CLK_LOCAL_MEM_FENCE);
     tile = output;
   }
@@ -238,7 +232,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
   barrier(CLK_LOCAL_MEM_FENCE);
   for (int i = LAYERS - 1; i > 0; --i) {
     const uint masked = tile - tile_bytes(layers[i].in);
-    backward(layers[i], layers[i - 1], tile, masked, ring, parameters, maps, first_row, batch);
+    backward(layers[i], layers[i - 1], tile, masked, parameters, maps, first_row, batch);
     barrier(CLK_LOCAL_MEM_FENCE);
     tile = masked;
   }

@@ -69,7 +69,7 @@ void DenseChain::forward_backward(const opencl::Buffer& x, const opencl::Buffer&
                                   const opencl::Buffer& statistics, int batch) {
   expect_batch(batch, capacity_);
   const std::int32_t weighed = row_weights ? 1 : 0;
-  const auto threads = size(dense_chain::RowTiles::threads);
+  const auto threads = size(row_tiles_.threads());
   device_.launch(rows_,
                  {{size(quotient_up(batch, row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}}, x,
                  parameters, table_, labels, weighed ? row_weights : x, weighed, maps_,

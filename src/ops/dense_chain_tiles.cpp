@@ -18,12 +18,9 @@ int tile_bytes(int width, int rows) {
 }
 
 RowTiles tiles_of(std::span<const DenseChainLayer> layers, int rows) {
-  constexpr int stage = 4 * RowTiles::threads * 16;  // bytes
-  constexpr int least = 2, most = 6;                 // stages
   int bytes = tile_bytes(layers.front().in, rows);
   for (const DenseChainLayer& layer : layers) bytes += tile_bytes(layer.out, rows);
-  const int ahead = std::clamp((most_shared - bytes) / stage, least, most);
-  return {.rows = rows, .ahead = ahead, .shared_bytes = bytes + ahead * stage};
+  return {.rows = rows, .shared_bytes = bytes};
 }
 
 }  // namespace
@@ -47,11 +44,8 @@ std::size_t map_elements(std::span<const DenseChainLayer> layers, int batch) {
 }
 
 Definitions RowTiles::definitions(std::size_t layers, int classes, ComputeFormat format) const {
-  return {fmt::format("ROWS={}", rows),
-          fmt::format("AHEAD={}", ahead),
-          fmt::format("LAYERS={}", layers),
-          fmt::format("CLASSES={}", classes),
-          fmt::format("SHARED_BYTES={}", shared_bytes),
+  return {fmt::format("ROWS={}", rows), fmt::format("LAYERS={}", layers),
+          fmt::format("CLASSES={}", classes), fmt::format("SHARED_BYTES={}", shared_bytes),
           fmt::format("FORMAT={}", kernel_number(format))};
 }
 

@@ -37,12 +37,11 @@ std::vector<Entry> table(std::span<const DenseChainLayer> layers, int batch);
 /// Floats of the maps.
 std::size_t map_elements(std::span<const DenseChainLayer> layers, int batch);
 
-/// The kernel `rows`: so many samples a work-group, whose weights come `ahead` slices early.
+/// The kernel `rows`: so many samples a work-group.
 struct RowTiles {
-  static constexpr int threads = 256;
   int rows = 16;
-  int ahead = 2;
   int shared_bytes = 0;
+  int threads() const { return rows * 16; }
   Definitions definitions(std::size_t layers, int classes, ComputeFormat format) const;
 };
 /// 32 samples where there are enough of them for all compute units, and where they fit.

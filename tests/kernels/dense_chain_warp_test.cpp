@@ -23,7 +23,7 @@ testing::ChainResults run_on_host(const DenseCase& c, const DenseLaunches& launc
   results.maps.assign(dense_chain::map_elements(c.layers, c.batch), testing::poison);
   std::vector<float> losses(extent(c.batch), testing::poison), hits = losses;
   for (int group = 0; group < quotient_up(c.batch, tiles.rows); ++group) {
-    WorkGroup(tiles.threads, tiles.shared_bytes, {group, 0, 0}).run([&] {
+    WorkGroup(tiles.threads(), tiles.shared_bytes, {group, 0, 0}).run([&] {
       launches.rows(in.x.data(), in.parameters.data(), table, in.labels.data(),
                     in.row_weights.data(), !in.row_weights.empty(), results.maps.data(),
                     losses.data(), hits.data(), c.batch);
