@@ -97,7 +97,7 @@ Placement place(Communicator& world, const PlacementRequest& request) {
        world.all_gather_text(dump(pack(list_devices_of(mine, plan.backend))))) {
     devices.push_back(unpack(Json::parse(text)));
   }
-  Placement placement = bind_devices(sites, plan, devices);
+  Placement placement = bind_devices(sites, plan, devices, request.devices);
   placement.self = world.rank();
   return placement;
 }

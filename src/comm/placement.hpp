@@ -32,6 +32,9 @@ struct PlacementRequest {
   std::optional<int> gpu_ranks{};
   std::optional<int> fpga_ranks{};
   std::optional<fpga::Backend> backend{};  // without: emulated only where no host has a card
+  /// OpenCL devices by index that the GPU ranks of each host take in turn; none: its GPUs, else its
+  /// first CPU device.
+  std::vector<int> devices{};
 };
 
 /// What one rank knows of its host before the roles are known.
@@ -98,10 +101,11 @@ struct Placement {
 
 /// Devices by rank: OpenCL devices for a GPU rank, cards for an FPGA rank, as that rank's own
 /// process sees them, because a launcher may show each rank another GPU. A GPU rank takes a usable
-/// GPU (several ranks may share one), else the first usable CPU device. Throws Error, naming the
-/// host, where a rank has nothing to run on.
+/// GPU (several ranks may share one), else the first usable CPU device; or those `chosen` by index.
+/// Throws Error, naming the host, where a rank has nothing to run on.
 Placement bind_devices(const std::vector<RankSite>& sites, const RolePlan& plan,
-                       const std::vector<std::vector<DeviceInfo>>& devices);
+                       const std::vector<std::vector<DeviceInfo>>& devices,
+                       const std::vector<int>& chosen = {});
 
 /// Places the job's ranks. Collective, and to be called once, before the first OpenCL and XRT calls
 /// of the process: limits the threads of a shared CPU device and puts emulated cards in place.
