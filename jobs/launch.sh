@@ -53,6 +53,15 @@ set_mpirun_options() {
   fi
 }
 
+# set_srun_environment: what mpirun gets as options at this site, for ranks that srun starts.
+set_srun_environment() {
+  local i
+  for ((i = 0; i + 2 < ${#mpi_options[@]}; i++)); do
+    if [[ "${mpi_options[i]}" == --mca ]]; then export "OMPI_MCA_${mpi_options[i + 1]}=${mpi_options[i + 2]}"; fi
+  done
+  [[ -z "$network_interface" ]] || export OMPI_MCA_btl_tcp_if_include="$network_interface"
+}
+
 # set_training OUT MORE_OPTIONS...: the command of one rank, in training. What MORE_OPTIONS says goes before what stands here.
 set_training() {
   local out=$1 option value

@@ -16,6 +16,8 @@ What is done already is not done again.
 
   --ranks LIST      GPU ranks, such as 1,2,4 (default: 1,2)
   --hosts LIST      hosts that they are spread over, a number for each of --ranks, or one for all (default: 1)
+  --devices LIST    devices of a host that its ranks take in turn, numbers of \`dovetail devices\` joined by +, such as
+                    0,0,0+1: for each of --ranks, or one for all (default: all GPUs of the host)
   --hostfile FILE   hosts, as Open MPI reads them; wanted where there is more than one
   --scaling LIST    weak (each rank keeps its samples), strong (all share them), or both (default: weak,strong)
   --batch N         samples of a step: of a rank in weak scaling, of all in strong (default: 128)
@@ -25,7 +27,7 @@ What is done already is not done again.
   --simulate LIST   numbers of ranks to predict as well (default: none)
   --data DIR        (default: the site's)
   --out DIR         where the runs go (default: runs/scaling)
-  MORE_OPTIONS      go to \`dovetail train\`, such as --format tf32
+  MORE_OPTIONS      go to \`dovetail train\`, such as --format tf32; --format, --balance and --bucket-mb to the simulation, too
 
 DOVETAIL=FILE       the program (default: the site's)
 END
@@ -35,12 +37,12 @@ END
 source jobs/launch.sh
 read_site # data and program, too
 
-ranks=1,2 hosts=1 hostfile='' scaling=weak,strong batch=128 model=cnn steps=300 repeat=3 simulate='' out=runs/scaling
+ranks=1,2 hosts=1 devices='' hostfile='' scaling=weak,strong batch=128 model=cnn steps=300 repeat=3 simulate='' out=runs/scaling
 while (($# > 0)); do
   case "$1" in
     --help | -h) usage; exit 0 ;;
     --) shift; break ;;
-    --ranks | --hosts | --hostfile | --scaling | --batch | --model | --steps | --repeat | --simulate | --data | --out) ;;
+    --ranks | --hosts | --devices | --hostfile | --scaling | --batch | --model | --steps | --repeat | --simulate | --data | --out) ;;
     *) usage >&2; exit 2 ;;
   esac
   if (($# < 2)); then usage >&2; exit 2; fi
@@ -48,6 +50,9 @@ while (($# > 0)); do
     --ranks | --hosts | --simulate)
       [[ "$2" =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] ||
         { echo "${0##*/}: $1 $2 is no list of numbers above 0" >&2; exit 2; } ;;
+    --devices)
+      [[ "$2" =~ ^[0-9]+([,+][0-9]+)*$ ]] ||
+        { echo "${0##*/}: --devices $2 is no list of devices, such as 0,0+1" >&2; exit 2; } ;;
     --batch | --steps | --repeat)
       [[ "$2" =~ ^[1-9][0-9]*$ ]] || { echo "${0##*/}: $1 $2 is no whole number above 0" >&2; exit 2; } ;;
     --scaling)
@@ -66,18 +71,26 @@ command -v "${program[0]}" >/dev/null || die "no program at ${program[0]}. Build
 prepare_node
 set_mpirun_options
 
+# points_of OPTION VALUES: what each of the points has, in points_of_OPTION; one value is for all.
+points_of() {
+  local -n list=points_of_$1
+  IFS=, read -ra list <<<"$2"
+  if ((${#list[@]} <= 1)); then
+    for i in "${!rank_counts[@]}"; do list[i]=${2%%,*}; done
+  fi
+  ((${#list[@]} == ${#rank_counts[@]})) || die "--$1 has ${#list[@]} entries, --ranks ${#rank_counts[@]}"
+}
 IFS=, read -ra rank_counts <<<"$ranks"
-IFS=, read -ra host_counts <<<"$hosts"
-if ((${#host_counts[@]} == 1)); then
-  for ((i = 1; i < ${#rank_counts[@]}; ++i)); do host_counts+=("${host_counts[0]}"); done
-fi
-((${#host_counts[@]} == ${#rank_counts[@]})) || die "--hosts has ${#host_counts[@]} numbers, --ranks ${#rank_counts[@]}"
+points_of_hosts=() points_of_devices=()
+points_of hosts "$hosts"
+points_of devices "$devices"
 
-# launch RANKS HOSTS WORDS...: the program on so many ranks, spread evenly.
+# launch RANKS HOSTS DEVICES COMMAND WORDS...: the program on so many ranks, spread evenly.
 launch() {
-  local count=$1 on=$2
-  shift 2
+  local count=$1 on=$2 using=$3
+  shift 3
   local where=(--oversubscribe)
+  if [[ -n "$using" ]]; then set -- "$@" --devices "${using//+/,}"; fi
   ((count % on == 0)) || die "$count ranks cannot be spread evenly over $on hosts"
   if ((on > 1)); then
     [[ -r "$hostfile" ]] || die "$on hosts: give a --hostfile"
@@ -95,13 +108,13 @@ mkdir -p "$out"
 for ((turn = 1; turn <= repeat; ++turn)); do
   for kind in ${scaling//,/ }; do
     for i in "${!rank_counts[@]}"; do
-      count=${rank_counts[i]} on=${host_counts[i]}
-      folder=$out/$kind/$count-on-$on/$turn
+      count=${rank_counts[i]} on=${points_of_hosts[i]} using=${points_of_devices[i]}
+      folder=$out/$kind/$count-on-$on${using:+-with-$using}/$turn
       if is_done "$folder"; then continue; fi
       rm -rf "$folder"
       mkdir -p "$folder"
-      echo "$kind, $count ranks on $on hosts, run $turn"
-      launch "$count" "$on" train --data "$data" --model "$model" --batch "$(samples "$kind" "$count")" --steps "$steps" \
+      echo "$kind, $count ranks on $on hosts${using:+, devices $using}, run $turn"
+      launch "$count" "$on" "$using" train --data "$data" --model "$model" --batch "$(samples "$kind" "$count")" --steps "$steps" \
         --gpu-ranks "$count" --fpga-ranks 0 --out "$folder" "${more[@]}" >"$folder/log.txt" 2>&1 ||
         die "failed, see $folder/log.txt"
     done
@@ -117,11 +130,27 @@ to_simulate() {
   (IFS=,; echo "${list[*]}")
 }
 
+# simulation_options WORDS...: those of `dovetail train` that change how long a step takes, in shared_options.
+simulation_options() {
+  shared_options=()
+  while (($# > 0)); do
+    case "$1" in
+      --format=* | --balance=* | --bucket-mb=*) shared_options+=("$1") ;;
+      --format | --balance | --bucket-mb)
+        shared_options+=("$1" "${2:-}")
+        shift ;;
+    esac
+    shift
+  done
+}
+simulation_options "${more[@]}"
+
 # What the simulation makes of it, from what the ranks of one full host measure.
-per_host=$(((rank_counts[-1] + host_counts[-1] - 1) / host_counts[-1]))
+per_host=$(((rank_counts[-1] + points_of_hosts[-1] - 1) / points_of_hosts[-1]))
 for kind in ${scaling//,/ }; do
-  launch "$per_host" 1 bench scaling --model "$model" --batch "$(samples "$kind" "$per_host")" --scaling "$kind" \
-    --simulate "$(to_simulate "$kind")" --seconds 5 --json "$out/simulated-$kind.json" >"$out/simulated-$kind.txt" 2>&1 ||
+  launch "$per_host" 1 "${points_of_devices[-1]}" bench scaling --model "$model" --batch "$(samples "$kind" "$per_host")" --scaling "$kind" \
+    --simulate "$(to_simulate "$kind")" --seconds 5 "${shared_options[@]}" \
+    --json "$out/simulated-$kind.json" >"$out/simulated-$kind.txt" 2>&1 ||
     die "the simulation failed, see $out/simulated-$kind.txt"
 done
 

@@ -48,14 +48,15 @@ def read_points(folder):
     """The measured points of one kind of scaling, by ranks."""
     points = []
     for place in folder.glob("*-on-*"):
-        ranks, hosts = (int(word) for word in place.name.split("-on-"))
+        count, devices = (place.name.split("-with-") + [""])[:2]
+        ranks, hosts = (int(word) for word in count.split("-on-"))
         runs = [run for run in (read_run(run) for run in sorted(place.glob("[0-9]*"))) if run]
         if not runs:
             continue
         runs.sort(key=lambda run: run["samples_per_second"])
         rates = [run["samples_per_second"] for run in runs]
-        points.append({"ranks": ranks, "hosts": hosts, **runs[(len(runs) - 1) // 2], "runs": rates})
-    points.sort(key=lambda point: (point["ranks"], point["hosts"]))
+        points.append({"ranks": ranks, "hosts": hosts, "devices": devices, **runs[(len(runs) - 1) // 2], "runs": rates})
+    points.sort(key=lambda point: (point["ranks"], point["hosts"], len(point["devices"]), point["devices"]))
     for point in points:
         point["speedup"] = point["samples_per_second"] / points[0]["samples_per_second"] * points[0]["ranks"]
         point["efficiency"] = point["speedup"] / point["ranks"]
@@ -85,6 +86,19 @@ def simulated_points(result):
     return {point["ranks"]: point for point in result.get("simulated", {}).get("simulated", [])}
 
 
+def is_simulated(point, result):
+    """Whether the simulated ranks share devices as the measured ones of this point do."""
+    simulated = result.get("simulated", {})
+    if not point["devices"] or not simulated.get("devices"):
+        return True
+    ranks_here, devices_here = point["ranks"] / point["hosts"], len(point["devices"].split("+"))
+    return ranks_here / devices_here == simulated["ranks"] / len(simulated["devices"].split(","))
+
+
+def name_of(point):
+    return f"{point['ranks']} on {point['devices']}" if point["devices"] else str(point["ranks"])
+
+
 def percent(value):
     return "" if value is None else f"{100 * value:.1f} %"
 
@@ -93,14 +107,14 @@ def table(results):
     lines = []
     for kind, result in results.items():
         lines += [f"**{kind.capitalize()} scaling**", "",
-                  "| ranks | hosts | samples a step | samples/s (least to most) | speed-up | efficiency | simulated, samples/s | error | "
-                  + " | ".join(PARTS) + " | hidden |", "| --- " * (9 + len(PARTS)) + "|"]
+                  "| ranks | hosts | devices a host | samples a step | samples/s (least to most) | speed-up | efficiency | simulated, samples/s | error | "
+                  + " | ".join(PARTS) + " | hidden |", "| --- " * (10 + len(PARTS)) + "|"]
         simulated = simulated_points(result)
         for point in result["measured"]:
-            guess = simulated.get(point["ranks"], {}).get("samples_per_second")
+            guess = simulated.get(point["ranks"], {}).get("samples_per_second") if is_simulated(point, result) else None
             error = None if guess is None else guess / point["samples_per_second"] - 1
             runs = f"{point['samples_per_second']:.0f} ({min(point['runs']):.0f} to {max(point['runs']):.0f})"
-            cells = [point["ranks"], point["hosts"], point["batch"], runs, f"{point['speedup']:.2f}",
+            cells = [point["ranks"], point["hosts"], point["devices"] or "all", point["batch"], runs, f"{point['speedup']:.2f}",
                      percent(point["efficiency"]), "" if guess is None else f"{guess:.0f}",
                      "" if error is None else f"{100 * error:+.1f} %",
                      *(percent(point["parts"][name]) for name in PARTS), percent(point["hidden"])]
@@ -129,11 +143,14 @@ class Panel:
         self.kind, self.result, self.left, self.parts = kind, result, left, []
         points = result["measured"]
         guesses = simulated_points(result)
-        self.ranks = sorted({point["ranks"] for point in points} | set(guesses))
+        measured = {point["ranks"] for point in points}
+        # A column a point, and one for each number of ranks that is simulated alone.
+        self.columns = sorted([(point["ranks"], name_of(point)) for point in points]
+                              + [(ranks, str(ranks)) for ranks in guesses if ranks not in measured])
         self.draw(points, guesses)
 
-    def x(self, ranks):
-        return self.left + MARGIN + (self.ranks.index(ranks) + 0.5) * WIDTH / len(self.ranks)
+    def x(self, ranks, name):
+        return self.left + MARGIN + (self.columns.index((ranks, name)) + 0.5) * WIDTH / len(self.columns)
 
     @staticmethod
     def y(share, top=30):
@@ -148,21 +165,23 @@ class Panel:
             y = self.y(share)
             self.parts.append(svg.line(self.left + MARGIN, y, self.left + MARGIN + WIDTH, y, 'stroke="#ddd"'))
             self.text(self.left + MARGIN - 6, self.y(share) + 4, f"{100 * share:.0f} %", 'text-anchor="end"')
-        for ranks in self.ranks:
-            self.text(self.x(ranks), 30 + HEIGHT + 16, str(ranks))
-        line = " ".join(f"{self.x(ranks):.1f},{self.y(guesses[ranks]['efficiency']):.1f}" for ranks in self.ranks if ranks in guesses)
+        for column in self.columns:
+            self.text(self.x(*column), 30 + HEIGHT + 16, column[1])
+        unlike = {name_of(point) for point in points if not is_simulated(point, self.result)}
+        line = " ".join(f"{self.x(ranks, name):.1f},{self.y(guesses[ranks]['efficiency']):.1f}"
+                        for ranks, name in self.columns if ranks in guesses and name not in unlike)
         if line:
             self.parts.append(f'<polyline points="{line}" fill="none" stroke="#c60" stroke-dasharray="5 3"/>')
         for point in points:
-            self.parts.append(f'<circle cx="{self.x(point["ranks"]):.1f}" cy="{self.y(point["efficiency"]):.1f}" r="4" fill="#246"/>')
+            self.parts.append(f'<circle cx="{self.x(point["ranks"], name_of(point)):.1f}" cy="{self.y(point["efficiency"]):.1f}" r="4" fill="#246"/>')
         bars = 30 + HEIGHT + 40
         for point in points:
             top = bars
             for name in PARTS:
                 height = 120 * point["parts"][name]
-                self.parts.append(svg.box(self.x(point["ranks"]) - 12, top, 24, height, COLOURS[name]))
+                self.parts.append(svg.box(self.x(point["ranks"], name_of(point)) - 12, top, 24, height, COLOURS[name]))
                 top += height
-            self.text(self.x(point["ranks"]), bars + 136, str(point["ranks"]))
+            self.text(self.x(point["ranks"], name_of(point)), bars + 136, name_of(point))
 
 
 def plot(results):

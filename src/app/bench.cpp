@@ -36,7 +36,8 @@ struct BenchOptions {
   std::string format = "float32";
   std::string place = "auto";
   std::string json;
-  double bucket_mb = 4;
+  std::string devices;  // as PlacementOptions has them
+  std::optional<double> bucket_mb;
   std::string reduce = "hosts", compression = "none";
   std::vector<std::string> shapes;
   std::string direction;
@@ -315,7 +316,7 @@ void bench_allreduce(const Bench& bench) {
   AllReduceOptions options{.compression = parse_compression(bench.options.compression),
                            .threads = bench.device.is_cpu() ? 1 : std::clamp(cores / 2, 1, 4)};
   if (bench.options.reduce == "flat") options.ranks_per_group = 1;
-  const auto part = static_cast<std::size_t>(bench.options.bucket_mb * (1 << 20));
+  const auto part = static_cast<std::size_t>(bench.options.bucket_mb.value_or(4) * (1 << 20));
   const auto reductions =
       bench::all_reduces(bench.world, bench.device, sizes, part > 0 ? part : sizes.back(), options);
   Json json = Json::array();
@@ -356,6 +357,7 @@ void bench_many_ranks(const Bench& bench) {
   report.json["benchmark"] = "scaling";
   report.json["device"] = bench.device.info().name;
   report.json["model"] = options.model;
+  report.json["devices"] = options.devices;
   bench.write(report.text, report.json);
 }
 
@@ -413,7 +415,8 @@ int bench_job(Communicator& world, const Arguments& arguments) {
   line.add("format", options.format,
            "gemm (--variant nvidia), train, tune: operands in float32, tf32, bf16 or fp16; infer: "
            "float32, or a format of the FPGA ranks such as int8 or w1a1");
-  line.add("bucket-mb", options.bucket_mb, "allreduce: MiB of the parts that travel at a time");
+  line.add("bucket-mb", options.bucket_mb,
+           "allreduce, scaling: MiB of the parts that travel at a time; by default 4 and 1");
   line.add("reduce", options.reduce, "allreduce: hosts (shared memory) or flat (messages)");
   line.add("compress", options.compression, "allreduce: of messages: none, bf16, fp16 or int8");
   options.cache.add_to(line);
@@ -439,8 +442,9 @@ int bench_job(Communicator& world, const Arguments& arguments) {
     throw UsageError(fmt::format("unknown --direction '{}'", direction),
                      "Known: forward, 'input gradient', 'weight gradient'");
   }
-  if (!(options.bucket_mb >= 0))
-    throw UsageError(fmt::format("--bucket-mb {} is no size", options.bucket_mb), "Give MiB");
+  if (options.bucket_mb && !(*options.bucket_mb >= 0))
+    throw UsageError(fmt::format("--bucket-mb {} is no size", *options.bucket_mb), "Give MiB");
+  options.scaling.bucket_mb = options.bucket_mb.value_or(options.scaling.bucket_mb);
   if (options.data != "random") options.step.data = options.data;
   if (options.json == "-") log::keep_output_for_document();
   if (benchmark.run == bench_infer && options.format != "float32") {
@@ -448,6 +452,7 @@ int bench_job(Communicator& world, const Arguments& arguments) {
     return 0;
   }
   options.step.format = parse_compute_format(options.format);
+  options.devices = placement.devices;
   placement.gpu_ranks = world.size();
   placement.fpga_ranks = 0;
   const Placement placed = place_job(world, placement);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "app/scaling_shares.hpp"
 #include "bench/step_profile.hpp"
 #include "support/error.hpp"
 #include "support/table.hpp"
@@ -64,14 +65,23 @@ double samples_per_rank(int batch, int ranks_here, int ranks, bool strong) {
   return static_cast<double>(batch) / (strong ? ranks : ranks_here);
 }
 
-/// The sizes to measure: that of these ranks and, where ranks share one batch, smaller ones.
+/// The sizes to measure: that of these ranks, those of their shares and, where ranks share one
+/// batch, smaller ones.
 std::vector<int> sizes_to_measure(int batch, int ranks_here, const std::vector<int>& simulated,
-                                  bool strong) {
+                                  bool strong, const Balancer& balancer) {
   std::vector<int> sizes{std::max(1, batch / ranks_here)};
+  const auto add = [&](int size) {
+    if (std::find(sizes.begin(), sizes.end(), size) == sizes.end()) sizes.push_back(size);
+  };
+  for (const std::size_t count : balancer.counts()) add(static_cast<int>(count));
+  if (balancer.adapts()) {  // to shares that are not known yet
+    add(std::max(1, sizes.front() / 2));
+    add(sizes.front() + sizes.front() / 2);
+  }
   if (!strong) return sizes;
   const int least = std::max(1, batch / *std::max_element(simulated.begin(), simulated.end()));
-  for (int size = sizes.front() / 4; size > least; size /= 4) sizes.push_back(size);
-  if (least < sizes.front()) sizes.push_back(least);
+  for (int size = sizes.front() / 4; size > least; size /= 4) add(size);
+  add(std::min(least, sizes.front()));
   return sizes;
 }
 
@@ -97,7 +107,9 @@ void ScalingOptions::add_to(CommandLine& line) {
            "the hosts of this job, or 2:12.5");
   line.add("ranks-per-host", ranks_per_host,
            "scaling: of the simulated hosts; by default as many as are on this one");
-  line.add("bucket-mb", bucket_mb, "scaling: MiB of gradients that are summed together");
+  line.add("balance", balance,
+           "scaling: shares of the batch, as dovetail train takes them: equal; 3:1, one number a "
+           "measured rank; or auto. Simulated ranks are like the measured ones in turn");
 }
 
 ScalingReport bench_scaling(Communicator& ranks, opencl::Device& device, const Model& model,
@@ -107,10 +119,10 @@ ScalingReport bench_scaling(Communicator& ranks, opencl::Device& device, const M
   if (!strong && options.scaling != "weak") {
     throw UsageError(fmt::format("unknown --scaling '{}'", options.scaling), "Known: weak, strong");
   }
-  if (!(options.bucket_mb >= 0) || options.ranks_per_host < 0) {
-    throw UsageError(fmt::format("--bucket-mb {} and --ranks-per-host {} must not be negative",
-                                 options.bucket_mb, options.ranks_per_host),
-                     "Give numbers above 0");
+  if (options.ranks_per_host < 0) {
+    throw UsageError(
+        fmt::format("--ranks-per-host {} must not be negative", options.ranks_per_host),
+        "Give a number above 0");
   }
   const std::vector<int> simulated = parse_ranks(options.simulate);
   const int most = *std::max_element(simulated.begin(), simulated.end());
@@ -126,19 +138,35 @@ ScalingReport bench_scaling(Communicator& ranks, opencl::Device& device, const M
                                  per_host),
                      "Start two ranks or more under mpirun");
   }
+  const BalanceSettings balance = parse_balance(options.balance);
+  const Balancer balancer(balance, static_cast<std::size_t>(batch), static_cast<std::size_t>(here));
   plan::Tuner tuner(device);
-  const bench::MeasuredProfile measured =
-      bench::profile_steps(ranks, tuner, device, model,
-                           {.samples_per_rank = sizes_to_measure(batch, here, simulated, strong),
-                            .seconds = seconds,
-                            .bucket_bytes = static_cast<std::size_t>(options.bucket_mb * (1 << 20)),
-                            .format = format});
+  const auto bucket_bytes = static_cast<std::size_t>(options.bucket_mb * (1 << 20));
+  const bench::StepProfile profile = bench::profile_steps(
+      ranks, tuner, device, model,
+      {.samples_per_rank = sizes_to_measure(batch, here, simulated, strong, balancer),
+       .seconds = seconds / 2,
+       .bucket_bytes = bucket_bytes,
+       .format = format});
+  const auto shares_of = [&](int count) {
+    const double all = samples_per_rank(batch, here, count, strong) * count;
+    return simulated_shares(balance, profile, static_cast<std::size_t>(std::llround(all)),
+                            static_cast<std::size_t>(count));
+  };
+  const std::vector<double> shares = shares_of(here);
+  const bench::MeasuredStep measured = bench::measure_step(ranks, tuner, device, model,
+                                                           {.batch = batch,
+                                                            .weights = shares,
+                                                            .seconds = seconds / 2,
+                                                            .format = format,
+                                                            .bucket_bytes = bucket_bytes});
   const UsedNetwork used = network_of(ranks, options);
   const auto simulate = [&](int count, int on_a_host) {
-    return bench::simulate(measured.profile, used.network,
+    return bench::simulate(profile, used.network,
                            {.ranks = count,
                             .ranks_per_host = on_a_host,
-                            .samples_per_rank = samples_per_rank(batch, here, count, strong)},
+                            .samples_per_rank = samples_per_rank(batch, here, count, strong),
+                            .samples = shares_of(count)},
                            1);
   };
   const auto rate = [&](int count, double step_s) {
@@ -146,7 +174,7 @@ ScalingReport bench_scaling(Communicator& ranks, opencl::Device& device, const M
   };
 
   const bench::SimulatedStep alone = simulate(1, 1), these = simulate(here, ranks.local_size());
-  const double measured_s = measured.step_mean_s;
+  const double measured_s = measured.mean_s;
   const double error = these.step_s / measured_s - 1;
   std::vector<std::vector<std::string>> rows;
   Json points = Json::array();
@@ -174,36 +202,44 @@ ScalingReport bench_scaling(Communicator& ranks, opencl::Device& device, const M
                       {"bound", step.bound}});
   }
   std::size_t bytes = 0;
-  for (const std::size_t bucket : measured.profile.bucket_bytes) bytes += bucket;
+  for (const std::size_t bucket : profile.bucket_bytes) bytes += bucket;
   ScalingReport report;
   report.text = fmt::format(
       "{}\nmeasured on {}: step {:.3f} ms, of it {:.3f} ms of communication exposed; simulated "
       "{:.3f} ms ({:+.1f} %)\n{} in {} buckets; network {}: {:.2f} us, {:.2f} GB/s, {:.2f} us "
-      "between messages; {} a host\n{} scaling, simulated:\n{}",
+      "between messages; {} a host{}\n{} scaling, simulated:\n{}",
       device.info().name, counted(static_cast<std::uint64_t>(here), "rank"), measured_s * 1e3,
       measured.exposed_s * 1e3, these.step_s * 1e3, 100 * error,
-      format_bytes(static_cast<double>(bytes)), measured.profile.bucket_bytes.size(), used.source,
+      format_bytes(static_cast<double>(bytes)), profile.bucket_bytes.size(), used.source,
       used.network.latency_s * 1e6, used.network.bytes_per_s / 1e9, used.network.gap_s * 1e6,
-      counted(static_cast<std::uint64_t>(per_host), "rank"), options.scaling,
+      counted(static_cast<std::uint64_t>(per_host), "rank"),
+      shares.empty() ? "" : fmt::format("; shares here {}", fmt::join(shares, ":")),
+      options.scaling,
       format_table({"ranks", "step", "compute", "imbalance", "exposed", "samples/s", "speed-up",
                     "efficiency", "bound by"},
                    rows));
-  Json compute = Json::array();
-  for (const auto& [samples, mean_s] : measured.profile.compute)
-    compute.push_back({{"samples", samples}, {"seconds", mean_s}});
+  Json compute = Json::array();  // by rank
+  for (const auto& times : profile.compute) {
+    Json rank = Json::array();
+    for (const auto& [samples, mean_s] : times)
+      rank.push_back({{"samples", samples}, {"seconds", mean_s}});
+    compute.push_back(rank);
+  }
   report.json = {{"scaling", options.scaling},
                  {"ranks", here},
                  {"ranks_per_host", per_host},
                  {"batch", batch},
+                 {"balance", options.balance},
+                 {"shares", shares},
                  {"network", network_json(used)},
                  {"profile",
                   {{"compute", compute},
-                   {"update_s", measured.profile.update_s},
-                   {"bucket_bytes", measured.profile.bucket_bytes},
-                   {"bucket_ready", measured.profile.bucket_ready},
+                   {"update_s", profile.update_s},
+                   {"bucket_bytes", profile.bucket_bytes},
+                   {"bucket_ready", profile.bucket_ready},
                    {"in_host",
-                    {{"latency_s", measured.profile.in_host.latency_s},
-                     {"bytes_per_s", measured.profile.in_host.bytes_per_s}}}}},
+                    {{"latency_s", profile.in_host.latency_s},
+                     {"bytes_per_s", profile.in_host.bytes_per_s}}}}},
                  {"measured",
                   {{"step", bench::to_json(measured.step)},
                    {"step_mean_s", measured_s},

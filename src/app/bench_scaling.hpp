@@ -16,9 +16,10 @@ namespace dovetail::app {
 struct ScalingOptions {
   std::string simulate = "2,4,8,16,32,64,128,256,512,1024";  // ranks
   std::string scaling = "weak";
-  std::string network;     // as bench::parse_network reads it; empty: measured, or assumed
-  int ranks_per_host = 0;  // 0: as many as are measured
-  double bucket_mb = 1;
+  std::string network;            // as bench::parse_network reads it; empty: measured, or assumed
+  int ranks_per_host = 0;         // 0: as many as are measured
+  double bucket_mb = 1;           // of gradients that are summed together
+  std::string balance = "equal";  // as parse_balance reads it
 
   void add_to(CommandLine& line);
 };

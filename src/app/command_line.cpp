@@ -112,6 +112,12 @@ void CommandLine::add(const std::string& name, std::optional<int>& value, const 
   parser_->description.add_options()(name.c_str(), semantic, help.c_str());
 }
 
+void CommandLine::add(const std::string& name, std::optional<double>& value,
+                      const std::string& help) {
+  auto* semantic = options::value<double>()->notifier([&value](double given) { value = given; });
+  parser_->description.add_options()(name.c_str(), semantic, help.c_str());
+}
+
 void CommandLine::add_flag(const std::string& name, bool& value, const std::string& help) {
   parser_->description.add_options()(name.c_str(), options::bool_switch(&value), help.c_str());
 }

@@ -25,6 +25,7 @@ class CommandLine {
   void add(const std::string& name, std::uint64_t& value, const std::string& help);
   void add(const std::string& name, std::vector<std::string>& values, const std::string& help);
   void add(const std::string& name, std::optional<int>& value, const std::string& help);
+  void add(const std::string& name, std::optional<double>& value, const std::string& help);
   /// Present or not.
   void add_flag(const std::string& name, bool& value, const std::string& help);
   /// Makes an option obligatory.

@@ -12,6 +12,7 @@ namespace dovetail::app {
 struct PlacementOptions {
   std::optional<int> gpu_ranks;
   std::optional<int> fpga_ranks;
+  std::string devices;  // OpenCL devices by index, such as "0,1"; empty: as place() chooses
   std::string backend = "auto";
   double card_timeout_s = 30;
 

@@ -242,9 +242,9 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   options.run.add_to(line);
   options.timeline.add_to(line);
   options.cache.add_to(line);
-  options.placement.add_to(
-      line, "ranks that train; by default all but the FPGA ranks",
-      "ranks that infer on FPGA cards; by default one a card, or one emulated");
+  options.placement.add_to(line, "ranks that train; by default all but the FPGA ranks",
+                           "ranks that infer on FPGA cards; by default one a card; where there is "
+                           "none, one on an emulated card, unless there are several GPUs");
   for (const char* name : {"data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
 

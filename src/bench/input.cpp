@@ -10,8 +10,8 @@ namespace dovetail::bench {
 namespace {
 
 Share share_of(const Communicator& ranks, const StepOptions& options) {
-  return share(static_cast<std::size_t>(options.batch), static_cast<std::size_t>(ranks.rank()),
-               static_cast<std::size_t>(ranks.size()));
+  return shares(options, ranks.size())
+      .of(static_cast<std::size_t>(options.batch), static_cast<std::size_t>(ranks.rank()));
 }
 
 }  // namespace

@@ -62,12 +62,14 @@ Network parse_network(const std::string& text) {
           .gap_s = (numbers.size() == 3 ? numbers[2] : numbers[0]) * 1e-6};
 }
 
-double StepProfile::compute_s(double samples) const {
-  if (compute.empty()) throw Error("a step profile without compute times");
-  if (compute.size() == 1) return compute.front().second * samples / compute.front().first;
+double StepProfile::compute_s(double samples, std::size_t rank) const {
+  if (compute.empty() || compute.front().empty())
+    throw Error("a step profile without compute times");
+  const auto& times = compute[rank % compute.size()];
+  if (times.size() == 1) return times.front().second * samples / times.front().first;
   // The two measured neighbours, or the two at the end.
   auto right =
-      std::lower_bound(compute.begin() + 1, compute.end() - 1, samples,
+      std::lower_bound(times.begin() + 1, times.end() - 1, samples,
                        [](const auto& measured, double wanted) { return measured.first < wanted; });
   const auto left = right - 1;
   const double slope = (right->second - left->second) / (right->first - left->first);
@@ -78,7 +80,11 @@ SimulatedStep simulate(const StepProfile& profile, const Network& network, const
                        std::uint64_t seed, int steps) {
   SimulatedStep result;
   SplitMix64 random(seed);
-  const double mean_s = profile.compute_s(scale.samples_per_rank);
+  std::vector<double> means_s;  // by rank
+  for (std::size_t rank = 0; rank < static_cast<std::size_t>(scale.ranks); ++rank) {
+    means_s.push_back(profile.compute_s(
+        scale.samples.empty() ? scale.samples_per_rank : scale.samples.at(rank), rank));
+  }
   std::vector<Communication> sums;
   for (const std::size_t bytes : profile.bucket_bytes) {
     sums.push_back(communication_of(static_cast<double>(bytes), profile, network, scale));
@@ -89,17 +95,16 @@ SimulatedStep simulate(const StepProfile& profile, const Network& network, const
   double in_all_s = 0, slowest_s = 0, exposed_s = 0;
   for (int step = 0; step < steps; ++step) {
     double sum = 0, slowest = 0;
-    for (int rank = 0; rank < scale.ranks; ++rank) {
+    for (const double mean_s : means_s) {
       const double drawn =
           profile.jitter.empty() ? 1 : profile.jitter[random.below(profile.jitter.size())];
-      sum += drawn;
-      slowest = std::max(slowest, drawn);
+      sum += mean_s * drawn;
+      slowest = std::max(slowest, mean_s * drawn);
     }
-    slowest *= mean_s;
     double free_at = 0;  // the network
     for (std::size_t bucket = 0; bucket < sums.size(); ++bucket)
       free_at = std::max(free_at, slowest * profile.bucket_ready[bucket]) + sums[bucket].total();
-    in_all_s += mean_s * sum / scale.ranks;
+    in_all_s += sum / scale.ranks;
     slowest_s += slowest;
     exposed_s += scale.ranks > 1 ? std::max(0.0, free_at - slowest) : 0;
   }

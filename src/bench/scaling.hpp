@@ -25,8 +25,9 @@ Network parse_network(const std::string& text);
 
 /// What was measured on some ranks of one host at once.
 struct StepProfile {
-  /// Samples of a rank, and the mean seconds until its backward pass is done; ascending.
-  std::vector<std::pair<double, double>> compute;
+  /// By measured rank: its samples, and the mean seconds until its backward pass is done;
+  /// ascending.
+  std::vector<std::vector<std::pair<double, double>>> compute;
   std::vector<double> jitter;  // of compute times: each over their mean
   /// By bucket, in the order in which they go out: bytes, and the part of the compute time after
   /// which it is there (the last one's is 1).
@@ -36,13 +37,15 @@ struct StepProfile {
   LinkModel in_host;    // the sum of n bytes over the ranks of a host; all 0 for one rank
 
   /// Mean compute seconds of `samples` of a rank: linear between what was measured, and beyond.
-  double compute_s(double samples) const;
+  /// Ranks beyond the measured ones are like them, in turn.
+  double compute_s(double samples, std::size_t rank = 0) const;
 };
 
 struct Scale {
   int ranks = 1;
   int ranks_per_host = 1;
   double samples_per_rank = 1;
+  std::vector<double> samples{};  // by rank, where shares differ
   int hosts() const { return (ranks + ranks_per_host - 1) / ranks_per_host; }
 };
 
@@ -59,9 +62,10 @@ struct SimulatedStep {
   std::string bound;
 };
 
-/// Each rank's compute time is drawn from those that were measured. A bucket's sum begins when all
-/// ranks have it and the one before is done: within hosts, then between them by direct exchange
-/// (each host sends every other one its piece, and later the sum), as AllReduce does it.
+/// Each rank's compute time is that of its share, times one of the deviations that were measured. A
+/// bucket's sum begins when all ranks have it and the one before is done: within hosts, then
+/// between them by direct exchange (each host sends every other one its piece, and later the sum),
+/// as AllReduce does it.
 SimulatedStep simulate(const StepProfile& profile, const Network& network, const Scale& scale,
                        std::uint64_t seed, int steps = 200);
 

@@ -47,6 +47,21 @@ double mean(const std::vector<double>& values) {
   return sum / static_cast<double>(values.size());
 }
 
+double mean_over(const Communicator& ranks, double value) {
+  return ranks.all_reduce_sum(value) / ranks.size();
+}
+
+/// What the steps of these options run on.
+struct Prepared {
+  Prepared(const Communicator& ranks, plan::Tuner& tuner, opencl::Device& device,
+           const Model& model, const StepOptions& step)
+      : reduce(make_all_reduce(ranks, device, model, step)),
+        plan(training_plan(tuner, device, model, step, ranks.size(), *reduce)) {}
+
+  std::unique_ptr<AllReduce> reduce;
+  std::unique_ptr<Plan> plan;
+};
+
 /// Compute times of all ranks, each over its own mean.
 std::vector<double> jitter_of(const Communicator& ranks, const std::vector<double>& compute_s) {
   std::array<double, samples_kept> mine{};
@@ -90,40 +105,45 @@ LinkModel fit_sums(const Communicator& ranks, double seconds) {
 
 }  // namespace
 
-MeasuredProfile profile_steps(Communicator& ranks, plan::Tuner& tuner, opencl::Device& device,
-                              const Model& model, const ProfileOptions& options) {
-  MeasuredProfile result;
-  StepProfile& profile = result.profile;
-  const auto over_ranks = [&](double value) { return ranks.all_reduce_sum(value) / ranks.size(); };
+StepProfile profile_steps(Communicator& ranks, plan::Tuner& tuner, opencl::Device& device,
+                          const Model& model, const ProfileOptions& options) {
+  StepProfile profile;
+  profile.compute.resize(static_cast<std::size_t>(ranks.size()));
   for (std::size_t i = 0; i < options.samples_per_rank.size(); ++i) {
     const int samples = options.samples_per_rank[i];
     const StepOptions step{.batch = samples * ranks.size(),
                            .seed = options.seed,
                            .format = options.format,
                            .bucket_bytes = options.bucket_bytes};
-    const auto reduce = make_all_reduce(ranks, device, model, step);
-    const auto plan = training_plan(tuner, device, model, step, ranks.size(), *reduce);
-    Steps steps(ranks, device, *plan, *reduce, step);
-    const Alone alone = measure_alone(ranks, steps, options.seconds / 2);
-    profile.compute.emplace_back(samples, over_ranks(mean(alone.compute_s)));
+    const Prepared prepared(ranks, tuner, device, model, step);
+    Steps steps(ranks, device, *prepared.plan, *prepared.reduce, step);
+    const Alone alone = measure_alone(ranks, steps, options.seconds);
+    const std::vector<double> means = ranks.all_gather(mean(alone.compute_s));
+    for (std::size_t rank = 0; rank < means.size(); ++rank)
+      profile.compute[rank].emplace_back(samples, means[rank]);
     if (i > 0) continue;
     profile.jitter = jitter_of(ranks, alone.compute_s);
     profile.bucket_bytes = steps.bucket_bytes();
     profile.bucket_ready = alone.ready;
-    for (double& ready : profile.bucket_ready) ready = over_ranks(ready);
-    profile.update_s = over_ranks(spread(alone.update_s).median_s);
-
-    const std::size_t count = repetitions(ranks, options.seconds / 2, steps.warm_up());
-    ranks.barrier();
-    const StepTimes times = steps.run(count);
-    device.finish();
-    result.step = spread(times.of(&StepParts::step));
-    result.step_mean_s = over_ranks(mean(times.of(&StepParts::step)));
-    result.exposed_s = over_ranks(mean(times.of(&StepParts::reduce)));
+    for (double& ready : profile.bucket_ready) ready = mean_over(ranks, ready);
+    profile.update_s = mean_over(ranks, spread(alone.update_s).median_s);
   }
-  std::sort(profile.compute.begin(), profile.compute.end());
+  for (auto& times : profile.compute) std::sort(times.begin(), times.end());
   if (ranks.size() > 1) profile.in_host = fit_sums(ranks, 1);
-  return result;
+  return profile;
+}
+
+MeasuredStep measure_step(Communicator& ranks, plan::Tuner& tuner, opencl::Device& device,
+                          const Model& model, const StepOptions& step) {
+  const Prepared prepared(ranks, tuner, device, model, step);
+  Steps steps(ranks, device, *prepared.plan, *prepared.reduce, step);
+  const std::size_t count = repetitions(ranks, step.seconds, steps.warm_up());
+  ranks.barrier();
+  const StepTimes times = steps.run(count);
+  device.finish();
+  return {.step = spread(times.of(&StepParts::step)),
+          .mean_s = mean_over(ranks, mean(times.of(&StepParts::step))),
+          .exposed_s = mean_over(ranks, mean(times.of(&StepParts::reduce)))};
 }
 
 }  // namespace dovetail::bench

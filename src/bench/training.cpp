@@ -5,7 +5,6 @@
 
 #include "bench/steps.hpp"
 #include "plan/gradient_exchange.hpp"
-#include "shards/share.hpp"
 #include "support/random.hpp"
 
 namespace dovetail::bench {
@@ -17,9 +16,12 @@ InputStatistics statistics_of(const Model& model) {
 }
 
 PlanOptions plan_options(const StepOptions& options, int ranks) {
-  const Share largest =
-      share(static_cast<std::size_t>(options.batch), 0, static_cast<std::size_t>(ranks));
-  return {.batch = static_cast<int>(largest.count),
+  const Shares of_batch = shares(options, ranks);
+  std::size_t largest = 0;
+  for (std::size_t rank = 0; rank < of_batch.ranks(); ++rank) {
+    largest = std::max(largest, of_batch.of(static_cast<std::size_t>(options.batch), rank).count);
+  }
+  return {.batch = static_cast<int>(largest),
           .training = true,
           .seed = options.seed,
           .variant = options.variant,
@@ -55,6 +57,11 @@ ModelWork count(const Model& model, const std::vector<plan::Step>& steps) {
 }
 
 }  // namespace
+
+Shares shares(const StepOptions& options, int ranks) {
+  return options.weights.empty() ? Shares(static_cast<std::size_t>(ranks))
+                                 : Shares(options.weights);
+}
 
 ModelWork work_of(const Model& model) {
   return count(model, {});

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "bench/ceilings.hpp"
 #include "comm/all_reduce.hpp"
@@ -13,6 +14,7 @@
 #include "ops/variant.hpp"
 #include "plan/plan.hpp"
 #include "plan/tuner.hpp"
+#include "shards/share.hpp"
 
 namespace dovetail::bench {
 
@@ -30,6 +32,7 @@ ModelWork work_of(const Plan& plan);
 
 struct StepOptions {
   int batch = 128;                              // global: over all ranks
+  std::vector<double> weights{};                // of the ranks' shares of it; none: even
   int steps = 0;                                // 0: as many as fit `seconds`
   double seconds = 5;                           // of measured steps, about
   std::optional<std::filesystem::path> data{};  // none: random images in memory
@@ -39,6 +42,9 @@ struct StepOptions {
   std::optional<Variant> variant{};               // of training: these kernels, unmeasured
   std::size_t bucket_bytes = std::size_t{1} << 20;
 };
+
+/// Of a batch among so many ranks.
+Shares shares(const StepOptions& options, int ranks);
 
 /// One rank's medians over steps, in seconds. `input_s` is the time for which training waits for
 /// its next batch.

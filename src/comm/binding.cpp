@@ -46,6 +46,19 @@ DeviceInfo choose_opencl(const RankPlacement& rank, int host_rank,
               "Install the GPU's driver, or PoCL for the CPU (package pocl-opencl-icd)");
 }
 
+DeviceInfo choose_by_index(const RankPlacement& rank, int host_rank,
+                           const std::vector<DeviceInfo>& devices, const std::vector<int>& chosen) {
+  const int index = chosen[static_cast<std::size_t>(host_rank) % chosen.size()];
+  const auto device = std::find_if(devices.begin(), devices.end(),
+                                   [&](const DeviceInfo& d) { return d.index == index; });
+  if (device != devices.end() && device->unusable.empty()) return *device;
+  const std::string reason =
+      device == devices.end() ? fmt::format("it sees {}", devices.size()) : device->unusable;
+  throw Error(fmt::format("rank {} on host {} cannot use OpenCL device {}: {}", rank.rank,
+                          rank.host, index, reason),
+              "`dovetail devices` on that host lists them");
+}
+
 DeviceInfo choose_card(const RankPlacement& rank, int host_rank,
                        const std::vector<DeviceInfo>& devices) {
   std::vector<DeviceInfo> cards = devices;
@@ -72,13 +85,14 @@ void count_sharers(std::vector<RankPlacement>& ranks) {
   for (RankPlacement& rank : ranks) rank.sharers = count[key(rank)];
 }
 
-std::vector<std::string> make_notices(const std::vector<RankPlacement>& ranks) {
+std::vector<std::string> make_notices(const std::vector<RankPlacement>& ranks,
+                                      bool devices_chosen) {
   std::set<std::string> hosts;
   std::set<std::string> platforms;
   int emulated = 0;
   for (const RankPlacement& rank : ranks) {
     if (rank.emulated) ++emulated;
-    if (rank.role != Role::gpu || rank.device.kind != DeviceKind::cpu) continue;
+    if (devices_chosen || rank.role != Role::gpu || rank.device.kind != DeviceKind::cpu) continue;
     hosts.insert(rank.host);
     platforms.insert(rank.device.platform);
   }
@@ -117,7 +131,8 @@ std::vector<int> Placement::ranks_of(Role role) const {
 }
 
 Placement bind_devices(const std::vector<RankSite>& sites, const RolePlan& plan,
-                       const std::vector<std::vector<DeviceInfo>>& devices) {
+                       const std::vector<std::vector<DeviceInfo>>& devices,
+                       const std::vector<int>& chosen) {
   Placement placement;
   std::map<std::string, int> local_ranks;
   for (std::size_t i = 0; i < sites.size(); ++i) {
@@ -127,15 +142,16 @@ Placement bind_devices(const std::vector<RankSite>& sites, const RolePlan& plan,
     rank.local_rank = local_ranks[rank.host]++;
     const RankPlan& planned = plan.ranks[i];
     rank.role = planned.role;
-    rank.device = rank.role == Role::gpu ? choose_opencl(rank, planned.host_rank, devices[i])
-                                         : choose_card(rank, planned.host_rank, devices[i]);
+    rank.device = rank.role == Role::fpga ? choose_card(rank, planned.host_rank, devices[i])
+                  : chosen.empty()        ? choose_opencl(rank, planned.host_rank, devices[i])
+                                   : choose_by_index(rank, planned.host_rank, devices[i], chosen);
     rank.emulated = rank.device.kind == DeviceKind::emulated_fpga;
     if (rank.device.kind == DeviceKind::cpu) rank.cpu_threads = planned.cpu_threads;
     placement.ranks.push_back(rank);
   }
   count_sharers(placement.ranks);
   placement.notices = plan.notices;
-  for (const std::string& notice : make_notices(placement.ranks))
+  for (const std::string& notice : make_notices(placement.ranks, !chosen.empty()))
     placement.notices.push_back(notice);
   return placement;
 }

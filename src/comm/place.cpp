@@ -44,10 +44,13 @@ std::vector<RankSite> gather_sites(const Communicator& world, const PlacementReq
   // XRT decides at its first call between board and emulation: it is asked only where a board will
   // be used.
   const bool ask_xrt = has_card && request.backend != fpga::Backend::emulated;
+  const bool ask_gpus =
+      !has_card && fpga::built_with_emulated_card() && needs_gpus(world.size(), request);
   const Json mine{{"cores", available_cores()},
                   {"has_card", has_card},
                   {"can_emulate", fpga::built_with_emulated_card()},
-                  {"cards", pack(ask_xrt ? fpga::list_cards() : std::vector<DeviceInfo>{})}};
+                  {"cards", pack(ask_xrt ? fpga::list_cards() : std::vector<DeviceInfo>{})},
+                  {"gpus", pack(ask_gpus ? opencl::list_gpus() : std::vector<DeviceInfo>{})}};
   std::vector<RankSite> sites;
   for (const std::string& text : world.all_gather_text(dump(mine))) {
     const Json site = Json::parse(text);
@@ -55,7 +58,8 @@ std::vector<RankSite> gather_sites(const Communicator& world, const PlacementReq
                      .cores = site["cores"],
                      .has_card = site["has_card"],
                      .can_emulate = site["can_emulate"],
-                     .cards = unpack(site["cards"])});
+                     .cards = unpack(site["cards"]),
+                     .gpus = unpack(site["gpus"])});
   }
   return sites;
 }
@@ -93,7 +97,7 @@ Placement place(Communicator& world, const PlacementRequest& request) {
        world.all_gather_text(dump(pack(list_devices_of(mine, plan.backend))))) {
     devices.push_back(unpack(Json::parse(text)));
   }
-  Placement placement = bind_devices(sites, plan, devices);
+  Placement placement = bind_devices(sites, plan, devices, request.devices);
   placement.self = world.rank();
   return placement;
 }

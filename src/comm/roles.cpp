@@ -152,6 +152,12 @@ std::vector<Role> roles_on_cards(const std::vector<RankSite>& sites, const std::
   return spread_over_cards(hosts, sites.size(), wanted.value_or(std::min(capacity, world - 1)));
 }
 
+/// FPGA ranks on emulated cards where nobody says how many.
+int automatic_emulation(const std::vector<RankSite>& sites, bool insisted) {
+  if (!all_can_emulate(sites) || sites.size() < 2) return 0;
+  return !insisted && count_gpus(sites) > 1 ? 0 : 1;
+}
+
 std::vector<Role> roles_on_emulation(const std::vector<RankSite>& sites, std::optional<int> wanted,
                                      bool insisted) {
   const bool possible = all_can_emulate(sites);
@@ -164,8 +170,8 @@ std::vector<Role> roles_on_emulation(const std::vector<RankSite>& sites, std::op
                   plural(*wanted, "FPGA rank")),
         "Build with the XRT that the emulated card fits (2.13), or use --fpga-ranks 0");
   }
-  const int automatic = possible && sites.size() >= 2 ? 1 : 0;
-  const auto count = static_cast<std::size_t>(wanted.value_or(automatic));
+  const auto count =
+      static_cast<std::size_t>(wanted ? *wanted : automatic_emulation(sites, insisted));
   std::vector<Role> roles(sites.size(), Role::gpu);
   std::fill(roles.end() - static_cast<std::ptrdiff_t>(count), roles.end(), Role::fpga);
   return roles;
@@ -203,6 +209,13 @@ RolePlan plan_roles(const std::vector<RankSite>& sites, const PlacementRequest& 
                                       : roles_on_emulation(sites, wanted, insisted);
   if (plan.backend == Backend::card && !wanted && sites.size() >= 2 && card_capacity(hosts) == 0)
     plan.notices.push_back(no_usable_card(sites));
+  if (plan.backend == Backend::emulated && !wanted && !insisted && sites.size() >= 2 &&
+      all_can_emulate(sites) && automatic_emulation(sites, insisted) == 0) {
+    plan.notices.push_back(
+        fmt::format("no FPGA ranks: the hosts have {} and no FPGA card. Use --fpga-ranks 1 for one "
+                    "on an emulated card",
+                    plural(count_gpus(sites), "GPU")));
+  }
   for (std::size_t rank = 0; rank < sites.size(); ++rank) {
     plan.ranks.push_back(
         {.role = roles[rank],

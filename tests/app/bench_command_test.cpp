@@ -98,6 +98,9 @@ TEST(BenchCommand, RefusesWhatItCannotMeasure) {
         testing::Words{"bench", "conv", "--variant", "fpga"},
         testing::Words{"bench", "gemm", "--reduce", "nonsense"},
         testing::Words{"bench", "gemm", "--format", "int3"},
+        testing::Words{"bench", "gemm", "--devices", "0,"},
+        testing::Words{"bench", "scaling", "--bucket-mb", "-1"},
+        testing::Words{"bench", "scaling", "--balance", "3:1"},
         testing::Words{"bench", "infer", "--format", "nonsense"},
         testing::Words{"bench", "gemm", "--variant", "gpu", "--format", "tf32"}}) {
     const Outcome outcome = dovetail(words).run(60 * patience);

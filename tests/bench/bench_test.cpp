@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "bench/link.hpp"
 #include "bench/operations.hpp"
@@ -10,6 +11,7 @@
 #include "device/test_device.hpp"
 #include "model/zoo.hpp"
 #include "support/error.hpp"
+#include "support/random.hpp"
 
 namespace dovetail::bench {
 namespace {
@@ -75,7 +77,7 @@ TEST(ModelWork, CountsWhatAPlansKernelsCompute) {
 }
 
 StepProfile even_profile() {
-  return {.compute = {{32, 0.010}, {64, 0.018}},
+  return {.compute = {{{32, 0.010}, {64, 0.018}}},
           .jitter = {1.0},
           .bucket_bytes = {4'000'000, 1'000'000},
           .bucket_ready = {0.5, 1.0},
@@ -90,7 +92,7 @@ TEST(StepProfile, GoesLinearlyBetweenAndBeyondWhatWasMeasured) {
   EXPECT_DOUBLE_EQ(profile.compute_s(16), 0.006);
   EXPECT_DOUBLE_EQ(profile.compute_s(128), 0.034);
   StepProfile three = profile;
-  three.compute.push_back({128, 0.018});
+  three.compute[0].push_back({128, 0.018});
   EXPECT_DOUBLE_EQ(three.compute_s(96), 0.018);
   EXPECT_DOUBLE_EQ(three.compute_s(64), 0.018);
   EXPECT_THROW(StepProfile{}.compute_s(1), Error);
@@ -149,6 +151,49 @@ TEST(Simulation, TheSlowestRankIsWaitedFor) {
   const SimulatedStep many = simulate(profile, fast, {64, 1, 64}, 3, 2000);
   EXPECT_NEAR(many.compute_s + many.imbalance_s, 0.018 * 1.1, 1e-9);
   EXPECT_EQ(many.bound, "imbalance");
+}
+
+TEST(Simulation, UnequalRanksAndSharesTakeTheSlowestOnesTime) {
+  // In closed form: rank r needs a_r + b_r n_r, its sums follow, one bucket at the end.
+  SplitMix64 random(std::random_device{}());
+  const auto between = [&](double low, double high) {
+    return low + (high - low) * static_cast<double>(random.uniform());
+  };
+  for (int trial = 0; trial < 20; ++trial) {
+    StepProfile profile{.compute = {},
+                        .jitter = {1.0},
+                        .bucket_bytes = {4'000'000},
+                        .bucket_ready = {1.0},
+                        .update_s = between(0, 1e-3),
+                        .in_host = {}};
+    const std::size_t kinds = 1 + random.below(3);
+    std::vector<double> fixed_s, each_s;
+    for (std::size_t kind = 0; kind < kinds; ++kind) {
+      fixed_s.push_back(between(0, 0.01));
+      each_s.push_back(between(1e-5, 1e-3));
+      const auto time = [&](double samples) {
+        return std::pair(samples, fixed_s[kind] + each_s[kind] * samples);
+      };
+      profile.compute.push_back({time(10), time(20), time(70)});
+    }
+    Scale scale{.ranks = 2 + static_cast<int>(random.below(9)), .ranks_per_host = 1};
+    double slowest = 0, sum = 0;
+    for (std::size_t rank = 0; rank < static_cast<std::size_t>(scale.ranks); ++rank) {
+      scale.samples.push_back(static_cast<double>(1 + random.below(100)));
+      const double its_s = fixed_s[rank % kinds] + each_s[rank % kinds] * scale.samples.back();
+      slowest = std::max(slowest, its_s);
+      sum += its_s;
+    }
+    const Network network{.latency_s = 1e-4, .bytes_per_s = between(1e8, 1e10), .gap_s = 1e-5};
+    const double hosts = scale.ranks;
+    const double sums_s =
+        2 * (1e-4 + (hosts - 2) * 1e-5) + 2 * (hosts - 1) / hosts * 4e6 / network.bytes_per_s;
+    const SimulatedStep step = simulate(profile, network, scale, random.below(1000));
+    EXPECT_NEAR(step.step_s, slowest + sums_s + profile.update_s, 1e-12);
+    EXPECT_NEAR(step.compute_s, sum / scale.ranks, 1e-12);
+    EXPECT_NEAR(step.imbalance_s, slowest - sum / scale.ranks, 1e-12);
+    EXPECT_NEAR(step.exposed_s, sums_s, 1e-12);
+  }
 }
 
 TEST(Network, IsReadAsTyped) {

@@ -40,6 +40,15 @@ struct Cluster {
     sites.insert(sites.end(), static_cast<std::size_t>(ranks), site);
     return *this;
   }
+  /// Every rank sees all of so many GPUs of its host.
+  Cluster& with_gpus(int count) {
+    for (RankSite& site : sites) {
+      site.gpus = several(DeviceKind::gpu, count, "H200");
+      for (DeviceInfo& gpu : site.gpus)
+        gpu.address = "0000:" + std::to_string(10 + gpu.index) + ":00.0";
+    }
+    return *this;
+  }
   Cluster& without_emulation() {
     for (RankSite& site : sites) site.can_emulate = false;
     return *this;

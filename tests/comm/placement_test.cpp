@@ -58,6 +58,30 @@ TEST(Binding, LetsFourRanksShareTwoGpus) {
   for (const RankPlacement& rank : placement.ranks) EXPECT_EQ(rank.sharers, 2);
 }
 
+TEST(Binding, GivesTheChosenDevicesInTurn) {
+  Devices devices = several(DeviceKind::gpu, 3, "H200");
+  devices.push_back(device(DeviceKind::cpu, 3, "EPYC"));
+  const Cluster cluster = Cluster().host("a", 3, 0).host("b", 1, 0);
+  const RolePlan plan = plan_roles(cluster.sites, {.fpga_ranks = 0});
+  const auto bound = [&](const std::vector<int>& chosen) {
+    return bind_devices(cluster.sites, plan, {4, devices}, chosen);
+  };
+  EXPECT_THAT(indices(bound({2, 0})), ElementsAre(2, 0, 2, 2));
+  EXPECT_EQ(bound({2, 0}).ranks[0].sharers, 2);
+  // A CPU beside GPUs is taken without a word about missing ones.
+  EXPECT_THAT(indices(bound({3})), ElementsAre(3, 3, 3, 3));
+  EXPECT_THAT(bound({3}).notices, IsEmpty());
+  EXPECT_EQ(bound({3}).ranks[3].cpu_threads, 8);
+  EXPECT_EQ(message_of<Error>([&] {
+              bound({0, 4});
+            }),
+            "rank 1 on host a cannot use OpenCL device 4: it sees 4. `dovetail devices` on that "
+            "host lists them");
+  devices[1].unusable = "its driver has no compiler";
+  EXPECT_THAT(message_of<Error>([&] { bound({1}); }),
+              HasSubstr("rank 0 on host a cannot use OpenCL device 1: its driver has no compiler"));
+}
+
 TEST(Binding, CountsGpusPastTheFpgaRanksOfTheHost) {
   // The FPGA rank in between must not use up a GPU.
   Cluster cluster = Cluster().host("a", 3, 0);

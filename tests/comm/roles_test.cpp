@@ -33,6 +33,58 @@ TEST(AutomaticRoles, WithNeitherCardsNorEmulationAllTrain) {
   EXPECT_EQ(roles(Cluster().host("a", 3, 0).without_emulation()), "ggg");
 }
 
+TEST(AutomaticRoles, UseSeveralGpusBeforeAnEmulatedCard) {
+  EXPECT_EQ(roles(Cluster().host("a", 2, 0).with_gpus(2)), "gg");
+  EXPECT_EQ(roles(Cluster().host("a", 3, 0).with_gpus(2)), "ggg");
+  EXPECT_EQ(roles(Cluster().host("a", 1, 0).host("b", 1, 0).with_gpus(1)), "gg");
+  // One GPU leaves nothing else for a second rank.
+  EXPECT_EQ(roles(Cluster().host("a", 2, 0).with_gpus(1)), "gf");
+  EXPECT_EQ(roles(Cluster().host("a", 1, 0).with_gpus(2)), "g");
+  EXPECT_THAT(plan_roles(Cluster().host("a", 2, 0).with_gpus(4).sites, {}).notices,
+              ElementsAre("no FPGA ranks: the hosts have 4 GPUs and no FPGA card. Use "
+                          "--fpga-ranks 1 for one on an emulated card"));
+}
+
+TEST(AutomaticRoles, CountEachUsableGpuOnce) {
+  // A launcher that shows each rank a GPU of its own.
+  Cluster shown = Cluster().host("a", 2, 0).with_gpus(1);
+  shown.sites[1].gpus[0].address = "0000:65:00.0";
+  EXPECT_EQ(roles(shown), "gg");
+  // Two platforms show the same one.
+  Cluster twice = Cluster().host("a", 2, 0).with_gpus(1);
+  for (RankSite& site : twice.sites) site.gpus.push_back(site.gpus[0]);
+  EXPECT_EQ(roles(twice), "gf");
+  // Without addresses each rank of the host sees the same ones.
+  Cluster nameless = Cluster().host("a", 2, 0).with_gpus(1);
+  for (RankSite& site : nameless.sites) site.gpus[0].address.clear();
+  EXPECT_EQ(roles(nameless), "gf");
+  for (RankSite& site : nameless.sites) site.gpus.push_back(site.gpus[0]);
+  EXPECT_EQ(roles(nameless), "gg");
+  Cluster broken = Cluster().host("a", 2, 0).with_gpus(2);
+  for (RankSite& site : broken.sites) site.gpus[1].unusable = "its driver has no compiler";
+  EXPECT_EQ(roles(broken), "gf");
+}
+
+TEST(AutomaticRoles, EmulateBesideSeveralGpusWhereAsked) {
+  const Cluster cluster = Cluster().host("a", 3, 0).with_gpus(2);
+  EXPECT_EQ(roles(cluster, {.fpga_ranks = 1}), "ggf");
+  EXPECT_EQ(roles(cluster, {.gpu_ranks = 2}), "ggf");
+  EXPECT_EQ(roles(cluster, {.backend = Backend::emulated}), "ggf");
+  EXPECT_THAT(plan_roles(cluster.sites, {.fpga_ranks = 0}).notices, IsEmpty());
+  EXPECT_THAT(plan_roles(cluster.sites, {.backend = Backend::emulated}).notices, IsEmpty());
+  // Cards are used whatever the GPUs.
+  EXPECT_EQ(roles(Cluster().host("gpu1", 2, 0).host("fpga1", 1, 1).with_gpus(2)), "ggf");
+  EXPECT_EQ(roles(Cluster().host("a", 2, 0).with_gpus(2).without_emulation()), "gg");
+}
+
+TEST(AutomaticRoles, NeedGpusOnlyWhereNobodySaysWhatTheRanksDo) {
+  EXPECT_TRUE(needs_gpus(2, {}));
+  EXPECT_FALSE(needs_gpus(1, {}));
+  EXPECT_FALSE(needs_gpus(2, {.gpu_ranks = 1}));
+  EXPECT_FALSE(needs_gpus(2, {.fpga_ranks = 1}));
+  EXPECT_FALSE(needs_gpus(2, {.backend = Backend::card}));
+}
+
 TEST(AutomaticRoles, GiveEveryCardARankAndKeepOneGpuRank) {
   EXPECT_EQ(roles(Cluster().host("a", 4, 1)), "gggf");
   EXPECT_EQ(roles(Cluster().host("a", 4, 2)), "ggff");

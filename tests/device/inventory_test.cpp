@@ -79,6 +79,20 @@ TEST_F(OpenclInventoryDeathTest, CpuThreadsAreLimited) {
       [](int status) { return WEXITSTATUS(status) == 1 || WEXITSTATUS(status) == 100; }, "");
 }
 
+/// Exits like count_threads, but lists the GPUs first: 0 where one of them is PoCL's or no GPU.
+[[noreturn]] void list_gpus_first() {
+  for (const DeviceInfo& info : list_gpus()) {
+    if (info.kind != DeviceKind::gpu || info.platform == "Portable Computing Language") ::_exit(0);
+  }
+  count_threads(nullptr);
+}
+
+TEST_F(OpenclInventoryDeathTest, GpusAreListedBeforeCpuThreadsAreLimited) {
+  EXPECT_EXIT(
+      list_gpus_first(),
+      [](int status) { return WEXITSTATUS(status) == 1 || WEXITSTATUS(status) == 100; }, "");
+}
+
 TEST_F(OpenclInventoryDeathTest, TheUsersLimitOfCpuThreadsStands) {
   EXPECT_EXIT(
       count_threads("2"), [](int status) { return WEXITSTATUS(status) != 1; }, "");

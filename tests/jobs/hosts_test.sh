@@ -80,12 +80,10 @@ for number; do
     done
     [[ -z $(ranks_on "$other") ]] || fail "host$other still runs a rank"
   done
-  connect "$number"
-  # The first daemon on a host that is back sometimes ends at once (Open MPI 4.1, about once in twenty, not understood).
-  if ! train "cut-$number" --resume; then
-    grep "mpirun has started no rank" "$scratch/output" || fail "the resumed run ended badly"
-    train "cut-$number" --resume || fail "the resumed run ended with $?, and so did the one before it"
-  fi
+  # The host comes back while the next job starts: after 3 s without an answer the kernel calls the other host unreachable,
+  # which Open MPI's daemon must survive (oob_tcp_retry_delay in jobs/site.env).
+  (sleep 5 && connect "$number") &
+  train "cut-$number" --resume || fail "the resumed run ended with $?"
   [[ $(weights_of "cut-$number") == "$expected" ]] || fail "the resumed run ended with other weights"
 done
 

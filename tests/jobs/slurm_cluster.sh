@@ -27,7 +27,7 @@ start_cluster() {
   cluster=$1
   local host node
   host=$(hostname -s)
-  mkdir -p "$cluster"/{state,munge,spool.gpu1,spool.fpga1}
+  mkdir -p "$cluster"/{state,munge,{spool,tmp}.{gpu1,fpga1}}
   chmod 700 "$cluster/munge"
   (umask 077 && head -c 1024 /dev/urandom >"$cluster/munge/key")
   cat >"$cluster/slurm.conf" <<END
@@ -40,6 +40,8 @@ AuthType=auth/munge
 AuthInfo=socket=$cluster/munge/socket,cred_expire=5
 StateSaveLocation=$cluster/state
 SlurmdSpoolDir=$cluster/spool.%n
+# Slurm's PMIx makes a folder of the same name there on every node.
+TmpFS=$cluster/tmp.%n
 SlurmctldPidFile=$cluster/slurmctld.pid
 SlurmdPidFile=$cluster/slurmd.%n.pid
 SlurmctldLogFile=$cluster/slurmctld.log

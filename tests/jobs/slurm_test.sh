@@ -98,6 +98,15 @@ finished
 requeued
 [[ $weights == "$expected" ]] || fail "the interrupted job ended with other weights"
 
+echo "The same with srun in place of mpirun, interrupted and queued again"
+site gpu_nodes=2 gpu_feature= launcher=srun
+submit train
+interrupt
+finished
+requeued
+[[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
+[[ $weights == "$expected" ]] || fail "the job under srun ended with other weights"
+
 ((has_card)) || exit 0
 echo "One partition, nodes told apart by feature"
 site gpu_nodes=1 fpga_nodes=1
@@ -118,3 +127,10 @@ finished
 requeued
 [[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
 [[ $weights == "$expected" ]] || fail "the heterogeneous job ended with other weights"
+
+echo "A heterogeneous job with srun"
+site gpu_nodes=1 fpga_nodes=1 launcher=srun
+submit hetjob
+finished
+[[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
+[[ $weights == "$expected" ]] || fail "the heterogeneous job under srun ended with other weights"

@@ -24,6 +24,11 @@ namespace dovetail::opencl {
 /// no loader entry.
 std::vector<DeviceInfo> list_devices();
 
+/// GPUs that can be listed before roles are known: without those of PoCL and XRT, so that
+/// limit_cpu_threads() and the choice of cards still count afterwards. `index` is among these
+/// platforms' devices.
+std::vector<DeviceInfo> list_gpus();
+
 /// The global and local sizes of a launch; unused dimensions are 1. global must be a multiple of
 /// local.
 struct Range {

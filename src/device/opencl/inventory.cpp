@@ -86,7 +86,7 @@ DeviceInfo describe(cl_platform_id platform, cl_device_id device, int index) {
 
 }  // namespace
 
-std::vector<ListedDevice> enumerate() {
+std::vector<ListedDevice> enumerate(bool (*wanted)(const std::string& platform)) {
   cl_uint platform_count = 0;
   // No platform is a finding, not a failure: the loader says so with CL_PLATFORM_NOT_FOUND_KHR.
   if (clGetPlatformIDs(0, nullptr, &platform_count) != CL_SUCCESS || platform_count == 0) return {};
@@ -94,6 +94,7 @@ std::vector<ListedDevice> enumerate() {
   check(clGetPlatformIDs(platform_count, platforms.data(), nullptr), "clGetPlatformIDs");
   std::vector<ListedDevice> found;
   for (cl_platform_id platform : platforms) {
+    if (wanted != nullptr && !wanted(platform_name(platform))) continue;
     cl_uint count = 0;
     if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count) != CL_SUCCESS) continue;
     std::vector<cl_device_id> devices(count);
@@ -111,6 +112,18 @@ std::vector<DeviceInfo> list_devices() {
   std::vector<DeviceInfo> infos;
   for (const ListedDevice& listed : enumerate()) infos.push_back(listed.info);
   return infos;
+}
+
+std::vector<DeviceInfo> list_gpus() {
+  // PoCL counts its threads, and XRT looks for its driver, as soon as their devices are listed.
+  const auto lists_quietly = [](const std::string& platform) {
+    return platform != "Portable Computing Language" && platform != "Xilinx";
+  };
+  std::vector<DeviceInfo> gpus;
+  for (const ListedDevice& listed : enumerate(lists_quietly)) {
+    if (listed.info.kind == DeviceKind::gpu) gpus.push_back(listed.info);
+  }
+  return gpus;
 }
 
 void limit_cpu_threads(int threads) {

@@ -3,6 +3,7 @@
 
 #include <CL/cl.h>
 
+#include <string>
 #include <vector>
 
 #include "device/device_info.hpp"
@@ -15,6 +16,7 @@ struct ListedDevice {
   DeviceInfo info;
 };
 
-std::vector<ListedDevice> enumerate();
+/// Of the platforms that `wanted` accepts by name; without it, of all.
+std::vector<ListedDevice> enumerate(bool (*wanted)(const std::string& platform) = nullptr);
 
 }  // namespace dovetail::opencl
