@@ -107,8 +107,8 @@ TEST_P(HostedBufferTest, TellsWhenPartsWereOnTheirWay) {
     ASSERT_EQ(trips.size(), 2u);
     EXPECT_GE(trips[0].left_ns, before);
     EXPECT_GE(trips[0].arrived_ns, trips[0].left_ns);
-    EXPECT_GE(trips[1].left_ns, trips[0].arrived_ns);
     EXPECT_GE(trips[1].arrived_ns, trips[1].left_ns);
+    EXPECT_GE(trips[1].arrived_ns, trips[0].arrived_ns);
     EXPECT_GE(trips[0].back_ns, trips[1].arrived_ns) << "given back after both had arrived";
     EXPECT_EQ(trips[1].back_ns, 0);
     before = trips[0].back_ns;
