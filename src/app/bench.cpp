@@ -168,6 +168,14 @@ void bench_train(const Bench& bench) {
                      {"compute", timing.compute_s},
                      {"reduce", timing.reduce_s},
                      {"update", timing.update_s}};
+  const CommunicationTime& communication = timing.communication;
+  const double hidden = communication.hidden();
+  if (bench.world.size() > 1) {
+    json["communication"] = {{"seconds", communication.total_s},
+                             {"exposed_seconds", communication.exposed_s},
+                             {"hidden", hidden},
+                             {"buckets", plan->buckets().size()}};
+  }
   json["arithmetic_floor_s"] = floor_s;
   const bench::ModelWork whole = bench::work_of(model);
   json["operations_per_sample"] = {{"computed", operations},
@@ -177,19 +185,25 @@ void bench_train(const Bench& bench) {
   const auto part = [&](double seconds) {
     return fmt::format("{:.3f} ms ({:.1f} %)", seconds * 1e3, 100 * seconds / step_s);
   };
-  bench.write(
-      fmt::format("{}\n{}\n", bench.device.info().name, to_text(ceilings)) +
-          format_table({"training", "median"},
-                       {{"step", fmt::format("{:.3f} ms ({:.3f}..{:.3f}), {:.0f} samples a second",
-                                             step_s * 1e3, timing.step.low_s * 1e3,
-                                             timing.step.high_s * 1e3, batch / step_s)},
-                        {"  input", part(timing.input_s)},
-                        {"  compute", part(timing.compute_s)},
-                        {"  all-reduce", part(timing.reduce_s)},
-                        {"  update", part(timing.update_s)},
-                        {"arithmetic alone", fmt::format("{}, {:.1f} MFLOP a sample", part(floor_s),
-                                                         operations / 1e6)}}),
-      json);
+  std::vector<std::vector<std::string>> rows{
+      {"step", fmt::format("{:.3f} ms ({:.3f}..{:.3f}), {:.0f} samples a second", step_s * 1e3,
+                           timing.step.low_s * 1e3, timing.step.high_s * 1e3, batch / step_s)},
+      {"  input", part(timing.input_s)},
+      {"  compute", part(timing.compute_s)},
+      {"  all-reduce", part(timing.reduce_s)},
+      {"  update", part(timing.update_s)}};
+  if (bench.world.size() > 1) {
+    rows.push_back(
+        {"communication",
+         fmt::format("{:.3f} ms, {:.3f} ms of it exposed: {:.0f} % hidden behind the "
+                     "backward pass",
+                     communication.total_s * 1e3, communication.exposed_s * 1e3, 100 * hidden)});
+  }
+  rows.push_back({"arithmetic alone",
+                  fmt::format("{}, {:.1f} MFLOP a sample", part(floor_s), operations / 1e6)});
+  bench.write(fmt::format("{}\n{}\n", bench.device.info().name, to_text(ceilings)) +
+                  format_table({"training", "median"}, rows),
+              json);
 }
 
 void bench_infer(const Bench& bench) {

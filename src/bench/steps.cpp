@@ -76,7 +76,8 @@ StepTimes Steps::run(std::size_t steps) {
 
 StepSamples Steps::samples_of(const Batch& batch) const {
   StepSamples samples{.labels = batch.labels,
-                      .first = step_ * static_cast<std::uint64_t>(options_.batch)};
+                      .first = step_ * static_cast<std::uint64_t>(options_.batch),
+                      .stays = true};
   if (batch.range.images) {
     samples.images = batch.images;
   } else {
@@ -99,18 +100,18 @@ StepParts Steps::together() {
   plan_.enqueue_step(samples_of(batch_), std::span(&size, 1), true);
   parts.compute = phase.restart();
   GradientExchange::Timing timing;
-  const std::span<float> reduction = exchange_.sum(step_ + 1, {}, timing);
+  const GradientExchange::Sums sums = exchange_.sum(step_ + 1, {}, timing);
   parts.compute += timing.compute_s;
   parts.reduce = timing.reduce_s;
   phase.restart();
-  const StepStatistics statistics = plan_.step_statistics(reduction);
+  const StepStatistics statistics = plan_.step_statistics(sums.reduction);
   bool accepted = true;
   if (scale_) {
-    accepted = scale_->after(plan_.gradients_are_finite(reduction));
+    accepted = scale_->after(sums.gradients_are_finite);
   } else {
-    expect_finite(Plan::all_finite(reduction));
+    expect_finite(sums.all_finite());
   }
-  plan_.update_running_statistics(reduction, statistics.normalised);
+  plan_.update_running_statistics(sums.reduction, statistics.normalised);
   exchange_.give_back();
   if (accepted) update(statistics.samples);
   if (scale_) plan_.set_loss_scale(scale_->value());

@@ -45,6 +45,8 @@ class Steps {
   /// update's.
   std::vector<double> buckets_alone(double& update_s);
   std::vector<std::size_t> bucket_bytes() const;
+  /// This rank's, of all steps so far; nothing on one rank.
+  CommunicationTime communication() { return exchange_.time(); }
 
  private:
   StepParts together();

@@ -96,10 +96,19 @@ StepTiming time_training(Communicator& ranks, opencl::Device& device, Plan& plan
   const auto count = options.steps > 0
                          ? options.steps
                          : std::clamp(static_cast<int>(options.seconds / slowest), 10, 100000);
+  const CommunicationTime before = steps.communication();
   const StepTimes times = steps.run(static_cast<std::size_t>(count));
+  const CommunicationTime after = steps.communication();
+  const auto mean = [&](double seconds) {
+    return ranks.all_reduce_sum(seconds) / ranks.size() / count;
+  };
   const auto median = [&](double StepParts::*part) { return spread(times.of(part)).median_s; };
-  return {spread(times.of(&StepParts::step)), median(&StepParts::input),
-          median(&StepParts::compute), median(&StepParts::reduce), median(&StepParts::update)};
+  return {spread(times.of(&StepParts::step)),
+          median(&StepParts::input),
+          median(&StepParts::compute),
+          median(&StepParts::reduce),
+          median(&StepParts::update),
+          {mean(after.total_s - before.total_s), mean(after.exposed_s - before.exposed_s)}};
 }
 
 Timing time_inference(plan::Tuner& tuner, opencl::Device& device, const Model& model,

@@ -12,6 +12,7 @@
 #include "model/model.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/variant.hpp"
+#include "plan/communication_time.hpp"
 #include "plan/plan.hpp"
 #include "plan/tuner.hpp"
 #include "shards/share.hpp"
@@ -51,6 +52,7 @@ Shares shares(const StepOptions& options, int ranks);
 struct StepTiming {
   Timing step;
   double input_s = 0, compute_s = 0, reduce_s = 0, update_s = 0;
+  CommunicationTime communication{};  // of a step, the mean over steps and ranks
 };
 
 /// The sums that training_plan's plan needs; it has nothing of a plan's but its place. Collective.

@@ -26,6 +26,15 @@ std::vector<Bucket> make_buckets(const std::vector<std::size_t>& finished, std::
   std::vector<Bucket> buckets;
   std::size_t end = elements;
   for (std::size_t operation = finished.size(); operation-- > 0;) {
+    // Nothing hides the way of what the last backward pass, the first operation's, finishes: what
+    // waits for it and was final before goes out before, where that is worth a bucket.
+    if (operation == 0 && finished.size() > 1) {
+      const std::size_t early = std::min(finished[1], end);
+      if (wanted > 0 && 4 * (end - early) >= wanted) {
+        append(buckets, early, end, 1, wanted, alignment);
+        end = early;
+      }
+    }
     const std::size_t begin = operation == 0 ? 0 : finished[operation];
     const bool enough = wanted > 0 && end - begin >= wanted;
     if (begin == end || (operation > 0 && !enough)) continue;

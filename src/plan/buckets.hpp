@@ -20,7 +20,8 @@ struct Bucket {
 /// @param finished by operation: everything from this float on is final when its backward pass is
 /// done; ascending.
 /// @param wanted floats of a bucket: smaller ranges wait for others; larger ones are cut into equal
-/// parts that differ by at most `alignment` floats. 0: one bucket for all.
+/// parts that differ by at most `alignment` floats. What the first operation alone finishes goes
+/// last by itself, unless less than a quarter of this would go before it. 0: one bucket for all.
 std::vector<Bucket> make_buckets(const std::vector<std::size_t>& finished, std::size_t elements,
                                  std::size_t wanted, std::size_t alignment);
 

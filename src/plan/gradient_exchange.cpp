@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "support/activity.hpp"
-#include "support/clock.hpp"
 
 namespace dovetail {
 namespace {
@@ -26,49 +25,127 @@ std::vector<ReductionPart> GradientExchange::parts(const std::vector<plan::Bucke
 GradientExchange::GradientExchange(Plan& plan, AllReduce& reduce, bool overlap)
     : plan_(plan), reduce_(reduce), overlap_(overlap) {}
 
-std::span<float> GradientExchange::sum(std::uint64_t step, const StepVotes& votes, Timing& timing) {
-  const std::size_t buckets = plan_.buckets().size();
-  const auto nap = plan_.keeps_reduction() ? nap_elsewhere : nap_on_cpu;
-  is_returned_.assign(buckets, false);
-  started_ = 0;
+GradientExchange::Sums GradientExchange::sum(std::uint64_t step, const StepVotes& votes,
+                                             Timing& timing, Summand* summand) {
+  const std::vector<plan::Bucket>& all = plan_.buckets();
   Stopwatch phase;
-  Stopwatch busy;  // while parts are under way
-  bool is_busy = false;
-  const auto start = [&](std::size_t part) {
-    if (!is_busy) busy.restart();
-    is_busy = true;
-    reduce_.start(part);
-    started_ = part + 1;
+  std::size_t added = 0;
+  const auto add = [&](std::size_t end) {
+    for (; summand && added < end; ++added) summand->add(all[added], plan_.reduction());
   };
-  const auto settled = [&] {
-    if (!is_busy) return true;
-    is_busy = !reduce_.progress();
-    if (!is_busy) time_.total_s += busy.seconds();
-    return_done();
-    return !is_busy;
-  };
-  for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
-    while (true) {
-      if (settled() || !overlap_) {  // there is nothing else to do
-        plan_.await_bucket(bucket);
-        break;
-      }
-      if (plan_.bucket_arrived(bucket)) break;
-      std::this_thread::sleep_for(nap);
+  bool is_held = summand != nullptr;
+  for (std::size_t bucket = 0; bucket < all.size(); ++bucket) {
+    await(bucket);
+    if (bucket == 0) {
+      note_trips();  // all of the round before has ended
+      buckets_.assign(all.size(), {});
+      sums_ = {.reduction = plan_.reduction()};
+      started_ = 0;
+      hidden_s_ = 0;
     }
-    if (bucket + 1 == buckets) plan_.vote(plan_.reduction(), votes);
-    if (overlap_ && bucket + 1 < buckets) start(bucket);
+    buckets_[bucket].seen.restart();
+    if (!overlap_ || bucket + 1 == all.size()) continue;
+    if (is_held && summand->has_come()) {
+      summand->take();
+      is_held = false;
+    }
+    if (is_held) continue;
+    add(bucket + 1);
+    start(bucket + 1);
   }
-  time_.total_s += is_busy ? busy.seconds() : 0;  // hidden
+  early_ = started_;
+  hidden_s_ += is_busy_ ? busy_.seconds() : 0;
   timing.compute_s += phase.restart();
+  if (summand) {
+    activity::enter("boost", step, activity::Kind::wait);
+    if (is_held) summand->take();
+    add(all.size());
+    timing.summand_s += phase.restart();
+  }
+  plan_.vote(plan_.reduction(), votes);
   activity::enter("all-reduce", step, activity::Kind::wait);
-  for (std::size_t bucket = overlap_ ? buckets - 1 : 0; bucket < buckets; ++bucket) start(bucket);
-  reduce_.wait([this] { return_done(); });
-  const double exposed = phase.seconds();
-  time_.total_s += exposed;
-  time_.exposed_s += exposed;
-  timing.reduce_s += exposed;
-  return plan_.reduction();
+  start(all.size());
+  reduce_.wait([this] { note_sums(); });
+  is_busy_ = false;
+  rest_s_ = phase.seconds();
+  timing.reduce_s += rest_s_;
+  if (!plan_.keeps_reduction()) time_ += {hidden_s_ + rest_s_, rest_s_};
+  return sums_;
+}
+
+void GradientExchange::await(std::size_t bucket) {
+  const std::vector<plan::Bucket>& all = plan_.buckets();
+  const bool has_cores = plan_.keeps_reduction();
+  // Nothing hides a delay of what the pass finishes last; and what one operation finishes arrives
+  // at once.
+  const bool is_urgent = (has_cores && all[bucket].after == 0) ||
+                         (bucket > 0 && all[bucket].after == all[bucket - 1].after);
+  while (true) {
+    if (settled()) {  // there is nothing else to do
+      plan_.await_bucket(bucket);
+      return;
+    }
+    if (plan_.bucket_arrived(bucket)) return;
+    if (is_urgent) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(has_cores ? nap_elsewhere : nap_on_cpu);
+    }
+  }
+}
+
+void GradientExchange::start(std::size_t end) {
+  for (; started_ < end; ++started_) {
+    if (!is_busy_) busy_.restart();
+    is_busy_ = true;
+    buckets_[started_].held_s = buckets_[started_].seen.seconds();
+    reduce_.start(started_);
+  }
+}
+
+bool GradientExchange::settled() {
+  if (!is_busy_) return true;
+  is_busy_ = !reduce_.progress();
+  if (!is_busy_) hidden_s_ += busy_.seconds();
+  note_sums();
+  return !is_busy_;
+}
+
+void GradientExchange::note_sums() {
+  for (std::size_t number = 0; number < started_; ++number) {
+    Under& bucket = buckets_[number];
+    if (bucket.is_noted || !reduce_.done(number)) continue;
+    bucket.is_noted = true;
+    const bool is_last = number + 1 == buckets_.size();
+    // The last one ends the round.
+    if (plan_.keeps_reduction() && !is_last) {
+      plan_.return_bucket(number);
+      bucket.is_returned = true;
+    }
+    const plan::Bucket& of = plan_.buckets()[number];
+    bool& finite = is_last ? sums_.rest_is_finite : sums_.gradients_are_finite;
+    finite = finite && Plan::all_finite(sums_.reduction.subspan(of.begin, of.size()));
+  }
+}
+
+void GradientExchange::note_trips() {
+  const std::vector<opencl::HostedBuffer::Trip> trips = plan_.take_trips();
+  if (trips.empty() || trips.size() != buckets_.size()) return;
+  const auto seconds = [&](std::int64_t ns) {
+    return static_cast<double>(ns - trips.front().left_ns) * 1e-9;
+  };
+  const double computed_s = seconds(trips.back().left_ns);
+  std::vector<BucketTrip> under_way;
+  for (std::size_t i = 0; i < trips.size(); ++i) {
+    const double held_s = buckets_[i].held_s;
+    double begin_s = seconds(trips[i].left_ns) + held_s;
+    if (i >= early_) begin_s = std::max(begin_s, computed_s);
+    // The last sum is for the host alone.
+    const double end_s = trips[i].back_ns > 0 ? seconds(trips[i].back_ns)
+                                              : seconds(trips[i].arrived_ns) + held_s + rest_s_;
+    under_way.push_back({begin_s, end_s});
+  }
+  time_ += communication_time(under_way, computed_s);
 }
 
 std::optional<opencl::Mapping>& GradientExchange::map() {
@@ -76,8 +153,8 @@ std::optional<opencl::Mapping>& GradientExchange::map() {
   return mapping_;
 }
 
-std::span<float> GradientExchange::sum_mapped(std::uint64_t step, const StepVotes& votes,
-                                              Timing& timing) {
+GradientExchange::Sums GradientExchange::sum_mapped(std::uint64_t step, const StepVotes& votes,
+                                                    Timing& timing) {
   const std::span<float> mapped = mapping_->as<float>(), memory = reduce_.memory();
   plan_.vote(mapped, votes);
   activity::enter("all-reduce", step, activity::Kind::wait);
@@ -89,19 +166,11 @@ std::span<float> GradientExchange::sum_mapped(std::uint64_t step, const StepVote
   if (elsewhere) std::copy(memory.begin(), memory.end(), mapped.begin());
   const double exposed = watch.seconds();
   timing.reduce_s += exposed;
-  time_.total_s += exposed;
-  time_.exposed_s += exposed;
-  return mapped;
-}
-
-void GradientExchange::return_done() {
-  if (!plan_.keeps_reduction()) return;
-  // The last one ends the round.
-  for (std::size_t bucket = 0; bucket + 1 < started_; ++bucket) {
-    if (is_returned_[bucket] || !reduce_.done(bucket)) continue;
-    plan_.return_bucket(bucket);
-    is_returned_[bucket] = true;
-  }
+  time_ += {exposed, exposed};
+  const std::size_t gradients = plan_.gradient_elements();
+  return {.reduction = mapped,
+          .gradients_are_finite = Plan::all_finite(mapped.first(gradients)),
+          .rest_is_finite = Plan::all_finite(mapped.subspan(gradients))};
 }
 
 void GradientExchange::give_back() {
@@ -109,9 +178,14 @@ void GradientExchange::give_back() {
     mapping_.reset();
     return;
   }
-  for (std::size_t bucket = 0; bucket < plan_.buckets().size(); ++bucket) {
-    if (!is_returned_[bucket]) plan_.return_bucket(bucket);
+  for (std::size_t number = 0; number < buckets_.size(); ++number) {
+    if (!buckets_[number].is_returned) plan_.return_bucket(number);
   }
+}
+
+CommunicationTime GradientExchange::time() {
+  note_trips();
+  return time_;
 }
 
 }  // namespace dovetail

@@ -7,15 +7,23 @@
 #include <vector>
 
 #include "comm/all_reduce.hpp"
+#include "plan/communication_time.hpp"
 #include "plan/plan.hpp"
+#include "support/clock.hpp"
 
 namespace dovetail {
 
-/// Of one rank. A part of the reduction is communicated from when the rank hands it to the
-/// all-reduce until the sum is there: waiting for other ranks counts.
-struct CommunicationTime {
-  double total_s = 0;    // while at least one part was under way
-  double exposed_s = 0;  // of that, after the rank's own backward pass was done
+/// What this rank adds to its own sums before the other ranks get them, and which may be there
+/// before its backward pass is done, or later.
+class Summand {
+ public:
+  virtual ~Summand() = default;
+  /// Whether all of it is there, or nothing is expected; never waits.
+  virtual bool has_come() = 0;
+  /// From now on it is what is there; may wait for more. Once a step.
+  virtual void take() = 0;
+  /// Adds its part to a bucket of the reduction; after take().
+  virtual void add(const plan::Bucket& bucket, std::span<float> reduction) = 0;
 };
 
 class GradientExchange {
@@ -30,33 +38,68 @@ class GradientExchange {
 
   struct Timing {
     double compute_s = 0;  // until the backward pass was done
-    double reduce_s = 0;   // from then on, until the sums were there
+    double summand_s = 0;  // from then on, until what the rank adds was added
+    double reduce_s = 0;   // from then on, until the sums were in the host
   };
-  /// Sums what Plan::enqueue_step has handed over, with this rank's votes. Returns the whole
-  /// reduction, which give_back makes an end of. `step` is for the record of what is waited for.
-  std::span<float> sum(std::uint64_t step, const StepVotes& votes, Timing& timing);
+  /// Looked at bucket by bucket as they come, which hides most of it behind the backward pass.
+  struct Sums {
+    std::span<float> reduction;  // the whole one; give_back makes an end of it
+    bool gradients_are_finite = true;
+    bool rest_is_finite = true;  // losses, counts, batch statistics
+    bool all_finite() const { return gradients_are_finite && rest_is_finite; }
+  };
+  /// Sums what Plan::enqueue_step has handed over, with this rank's votes. Sums return to the
+  /// device as they come. `step` is for the record of what is waited for. `summand`: buckets are
+  /// held back until it has come, at the longest until the backward pass is done.
+  Sums sum(std::uint64_t step, const StepVotes& votes, Timing& timing, Summand* summand = nullptr);
 
   /// The same in two steps, for those who change the reduction in between: it was enqueued without
   /// being handed over. They may give the mapping up and make it again.
   std::optional<opencl::Mapping>& map();
-  std::span<float> sum_mapped(std::uint64_t step, const StepVotes& votes, Timing& timing);
+  Sums sum_mapped(std::uint64_t step, const StepVotes& votes, Timing& timing);
 
   /// The device has its reduction back: the update may be enqueued.
   void give_back();
 
-  const CommunicationTime& time() const { return time_; }
+  /// So far. On a device that is no CPU a bucket is under way from when it begins to leave the
+  /// device, or later if the rank holds it back, until its sum is there again, by the device's
+  /// clock. On a CPU device, whose memory is the ranks': from when the rank hands it to the
+  /// all-reduce until its sum is there. Waiting for other ranks counts. Not within a round.
+  CommunicationTime time();
 
  private:
-  /// Where the host keeps what it read, sums go back to the device as they come.
-  void return_done();
+  /// Until the bucket is in the host; meanwhile other buckets move on.
+  void await(std::size_t bucket);
+  /// Hands buckets up to `end` to the all-reduce.
+  void start(std::size_t end);
+  /// Moves what is under way; true when nothing is.
+  bool settled();
+  /// Takes care of sums that have come: looks at them, and where the host keeps what it read begins
+  /// their way back.
+  void note_sums();
+  /// Counts the newest round's time by the device's clock, where it is known.
+  void note_trips();
 
   Plan& plan_;
   AllReduce& reduce_;
   bool overlap_;
   CommunicationTime time_;
-  std::size_t started_ = 0;        // buckets
-  std::vector<bool> is_returned_;  // by bucket
   std::optional<opencl::Mapping> mapping_;
+
+  // ---- of a round
+  struct Under {
+    Stopwatch seen{};   // since it is in the host
+    double held_s = 0;  // from then on, until it was started
+    bool is_noted = false, is_returned = false;
+  };
+  std::vector<Under> buckets_;
+  std::size_t started_ = 0;  // buckets
+  std::size_t early_ = 0;    // of these, before the backward pass was done
+  Sums sums_;
+  bool is_busy_ = false;  // buckets are under way
+  Stopwatch busy_;        // since then
+  double hidden_s_ = 0;   // in which that was so, before the backward pass was done
+  double rest_s_ = 0;     // of the last bucket's sum
 };
 
 }  // namespace dovetail

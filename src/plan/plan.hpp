@@ -163,8 +163,17 @@ class Plan {
   std::span<float> reduction() const { return memory_.host(); }
   /// Whether reduction() may still be read when its buckets are returned.
   bool keeps_reduction() const { return memory_.is_copied(); }
-  /// Hands a bucket back to the device, for the update.
-  void return_bucket(std::size_t bucket) { memory_.give_back(bucket); }
+  /// Hands a bucket back to the device, for the update, which is enqueued when all are. The last
+  /// one is for the host alone: what became of it there stays there.
+  void return_bucket(std::size_t bucket) {
+    if (bucket + 1 == buckets_.size()) {
+      memory_.let_go(bucket);
+    } else {
+      memory_.give_back(bucket);
+    }
+  }
+  /// When the buckets of the newest returned step were on their way, as HostedBuffer::take_trips.
+  std::vector<opencl::HostedBuffer::Trip> take_trips() { return memory_.take_trips(); }
   /// Waits for what was not handed over and shows all that has to be summed over the ranks:
   /// gradients (times the loss scale), batch statistics, loss and counts.
   opencl::Mapping map_reduction();
@@ -185,8 +194,15 @@ class Plan {
   bool gradients_are_finite(std::span<const float> reduction) const;
   /// The gradients in a mapped reduction, in canonical layouts, one parameter after the other.
   std::vector<float> gradients(std::span<const float> reduction) const;
-  /// Adds gradients that were computed elsewhere, laid out like those of gradients(), and the sums
-  /// of their samples to a mapped reduction, all times `weight`.
+  /// Gradients that were computed elsewhere, laid out like those of gradients(), in the reduction's
+  /// order: [gradient_elements()], zeros in the gaps.
+  std::vector<float> in_reduction_order(std::span<const float> gradients) const;
+  /// Adds `weight` times what falls into a bucket of the reduction: of such gradients, and with the
+  /// last bucket of the sums over their samples.
+  void add_to_bucket(const plan::Bucket& bucket, std::span<float> reduction,
+                     std::span<const float> in_order, const StepStatistics& sums,
+                     double weight) const;
+  /// The same to a whole reduction; gradients as those of gradients().
   void add_gradients(std::span<float> reduction, std::span<const float> gradients,
                      const StepStatistics& sums, double weight) const;
   /// What the mapped (and meanwhile summed) reduction says of the whole step.

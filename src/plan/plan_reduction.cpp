@@ -110,20 +110,34 @@ std::vector<float> Plan::gradients(std::span<const float> reduction) const {
   return flat;
 }
 
-void Plan::add_gradients(std::span<float> reduction, std::span<const float> gradients,
-                         const StepStatistics& sums, double weight) const {
-  const auto scale = static_cast<float>(weight) * loss_scale_;
+std::vector<float> Plan::in_reduction_order(std::span<const float> gradients) const {
+  std::vector<float> in_order(arena_.elements(), 0.0f);
   std::size_t next = 0;
   for (const plan::Slot& slot : arena_.slots()) {
     if (slot.device_index.size() > gradients.size() - next)
       throw Error("contributed gradients are those of another model");
     for (const std::uint32_t place : slot.device_index)
-      reduction[slot.offset + place] += scale * gradients[next++];
+      in_order[slot.offset + place] = gradients[next++];
   }
+  return in_order;
+}
+
+void Plan::add_to_bucket(const plan::Bucket& bucket, std::span<float> reduction,
+                         std::span<const float> in_order, const StepStatistics& sums,
+                         double weight) const {
+  const auto scale = static_cast<float>(weight) * loss_scale_;
+  const std::size_t end = std::min(bucket.end, arena_.elements());
+  for (std::size_t i = bucket.begin; i < end; ++i) reduction[i] += scale * in_order[i];
+  if (bucket.end <= statistics_offset_) return;
   const auto at = reduction.subspan(statistics_offset_, plan::statistics_elements);
   at[0] += static_cast<float>(weight * sums.loss_sum);
   at[1] += static_cast<float>(weight * sums.correct);
   at[2] += static_cast<float>(weight * sums.samples);
+}
+
+void Plan::add_gradients(std::span<float> reduction, std::span<const float> gradients,
+                         const StepStatistics& sums, double weight) const {
+  add_to_bucket({0, reduction.size()}, reduction, in_reduction_order(gradients), sums, weight);
 }
 
 void Plan::update_running_statistics(std::span<const float> reduction, double samples) {

@@ -16,13 +16,6 @@ void accumulate(std::vector<float>& sum, const std::vector<float>& more) {
   std::transform(sum.begin(), sum.end(), more.begin(), sum.begin(), std::plus<>());
 }
 
-double samples_of(const std::vector<BoostArrivals::Gradients>& parts) {
-  double samples = 0;
-  for (const BoostArrivals::Gradients& part : parts)
-    samples += static_cast<double>(part.samples.count);
-  return samples;
-}
-
 }  // namespace
 
 BoostContribution::BoostContribution(Plan& plan, ShardReader samples, const StepSchedule& schedule,
@@ -36,63 +29,85 @@ BoostContribution::BoostContribution(Plan& plan, ShardReader samples, const Step
       lead_(std::move(lead)),
       weight_(settings.weight) {}
 
-void BoostContribution::add_to(std::optional<opencl::Mapping>& reduction, std::uint64_t step) {
-  lead_.poll();
-  while (timing_.wait && !lead_.arrivals->has_all_gradients(step) && lead_.serving() > 0) {
-    std::this_thread::sleep_for(poll_interval);
-    lead_.poll();
-  }
-  const std::vector<BoostArrivals::Gradients> parts = lead_.arrivals->take_gradients(step);
-  lead_.counters->late_gradients = lead_.arrivals->late_gradients();
-  if (parts.empty()) return;
-  if (step >= next_measurement_) measure(reduction, step, parts);
-  for (const BoostArrivals::Gradients& part : parts) {
-    const StepStatistics sums{.loss_sum = part.sums.loss_sum,
-                              .correct = static_cast<double>(part.sums.correct),
-                              .samples = static_cast<double>(part.samples.count)};
-    plan_.add_gradients(reduction->as<float>(), part.values, sums, weight_.weight());
-    lead_.counters->boosted_samples += part.samples.count;
-    lead_.counters->gradient_staleness.add(step - std::min(step, part.sums.version));
-  }
-  ++lead_.counters->boosted_steps;
+Summand& BoostContribution::of(std::uint64_t step) {
+  step_ = step;
+  return *this;
 }
 
-void BoostContribution::measure(std::optional<opencl::Mapping>& reduction, std::uint64_t step,
-                                const std::vector<BoostArrivals::Gradients>& parts) {
-  next_measurement_ = step + settings_.measure_every;
+bool BoostContribution::has_come() {
+  lead_.poll();
+  return lead_.arrivals->has_all_gradients(step_) || lead_.serving() == 0;
+}
+
+void BoostContribution::take() {
+  lead_.poll();
+  while (timing_.wait && !has_come()) std::this_thread::sleep_for(poll_interval);
+  parts_.clear();
+  for (BoostArrivals::Gradients& part : lead_.arrivals->take_gradients(step_)) {
+    lead_.counters->boosted_samples += part.samples.count;
+    lead_.counters->gradient_staleness.add(step_ - std::min(step_, part.sums.version));
+    std::vector<float> in_order = plan_.in_reduction_order(part.values);
+    parts_.push_back({std::move(part), std::move(in_order)});
+  }
+  lead_.counters->late_gradients = lead_.arrivals->late_gradients();
+  if (!parts_.empty()) ++lead_.counters->boosted_steps;
+}
+
+void BoostContribution::add(const plan::Bucket& bucket, std::span<float> reduction) {
+  for (const Part& part : parts_) {
+    const StepStatistics sums{.loss_sum = part.gradients.sums.loss_sum,
+                              .correct = static_cast<double>(part.gradients.sums.correct),
+                              .samples = static_cast<double>(part.gradients.samples.count)};
+    plan_.add_to_bucket(bucket, reduction, part.in_order, sums, weight_.weight());
+  }
+}
+
+void BoostContribution::add_to(std::optional<opencl::Mapping>& reduction, std::uint64_t step) {
+  step_ = step;
+  take();
+  if (!parts_.empty() && measures(step)) measure(reduction);
+  const std::span<float> whole = reduction->as<float>();
+  add({0, whole.size()}, whole);
+}
+
+void BoostContribution::measure(std::optional<opencl::Mapping>& reduction) {
+  next_measurement_ = step_ + settings_.measure_every;
   const auto mapped = reduction->as<float>();
   const std::vector<float> mine(mapped.begin(), mapped.end());
   const double my_samples = plan_.step_statistics(mine).samples;
   if (my_samples == 0) return;
   reduction.reset();
-  const std::vector<float> float32 = reference(step, parts);
+  const std::vector<float> float32 = reference();
   reduction.emplace(plan_.map_reduction());
   std::copy(mine.begin(), mine.end(), reduction->as<float>().begin());
 
   std::vector<float> contributed;
-  for (const BoostArrivals::Gradients& part : parts) accumulate(contributed, part.values);
-  const double samples = samples_of(parts);
+  double samples = 0;
+  for (const Part& part : parts_) {
+    accumulate(contributed, part.gradients.values);
+    samples += static_cast<double>(part.gradients.samples.count);
+  }
   const BoostMeasurement measured =
       measure_boost(plan_.gradients(mine), my_samples, float32, contributed, samples);
   weight_.add(measured, samples);
-  lead_.log->event("boost", {{"step", step + 1},
+  lead_.log->event("boost", {{"step", step_ + 1},
                              {"kind", "gradients"},
                              {"format", settings_.gradient_format},
-                             {"version", parts.front().sums.version},
+                             {"version", parts_.front().gradients.sums.version},
                              {"samples", samples},
                              {"cosine", measured.cosine},
                              {"norm_ratio", measured.norm_ratio},
                              {"weight", weight_.weight()}});
 }
 
-std::vector<float> BoostContribution::reference(
-    std::uint64_t step, const std::vector<BoostArrivals::Gradients>& parts) {
-  const StepSchedule::Step plan = schedule_.at(step);
+std::vector<float> BoostContribution::reference() {
+  const StepSchedule::Step plan = schedule_.at(step_);
   std::vector<float> sum;
   Batch batch;
-  for (const BoostArrivals::Gradients& part : parts) {
-    const std::size_t end = part.samples.begin + part.samples.count;
-    for (std::size_t at = part.samples.begin; at < end; at += plan_.capacity()) {
+  for (const Part& part : parts_) {
+    const Share& mine = part.gradients.samples;
+    const std::size_t end = mine.begin + mine.count;
+    for (std::size_t at = mine.begin; at < end; at += plan_.capacity()) {
       const std::size_t begin = plan.contributed.begin + at;
       samples_.read({.epoch = static_cast<std::int64_t>(plan.epoch),
                      .begin = begin,

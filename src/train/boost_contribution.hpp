@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 
+#include "plan/gradient_exchange.hpp"
 #include "plan/plan.hpp"
 #include "shards/shard_reader.hpp"
 #include "shards/step_schedule.hpp"
@@ -19,7 +20,7 @@ namespace dovetail {
 /// Since gradients, losses and sample counts all travel as sums in one all-reduce, a contribution
 /// that is there counts with its samples, one that is late is simply not among them, and no rank
 /// need know of it: the update is the weighted mean over the samples that arrived.
-class BoostContribution {
+class BoostContribution : public Summand {
  public:
   struct Lead {
     BoostArrivals* arrivals = nullptr;
@@ -33,19 +34,29 @@ class BoostContribution {
   BoostContribution(Plan& plan, ShardReader samples, const StepSchedule& schedule,
                     const BoostTiming& timing, const BoostSettings& settings, Lead lead);
 
+  /// Whether what arrives for `step` is to be compared with float32 gradients, for which the whole
+  /// reduction must be mapped: add_to. Otherwise it may be added bucket by bucket: of.
+  bool measures(std::uint64_t step) const { return step >= next_measurement_; }
   /// Adds to this rank's mapped reduction what has arrived for `step`; with BoostTiming::wait after
   /// waiting for all of it. On measured steps it unmaps the reduction, computes the contributed
   /// samples' gradients in float32, and maps it again as it was.
   void add_to(std::optional<opencl::Mapping>& reduction, std::uint64_t step);
+  Summand& of(std::uint64_t step);
+
+  bool has_come() override;
+  void take() override;
+  void add(const plan::Bucket& bucket, std::span<float> reduction) override;
 
   const BoostWeight& weight() const { return weight_; }
 
  private:
-  void measure(std::optional<opencl::Mapping>& reduction, std::uint64_t step,
-               const std::vector<BoostArrivals::Gradients>& parts);
+  struct Part {
+    BoostArrivals::Gradients gradients;
+    std::vector<float> in_order;  // as Plan::in_reduction_order
+  };
+  void measure(std::optional<opencl::Mapping>& reduction);
   /// Sum of the parts' samples in float32, with the present weights.
-  std::vector<float> reference(std::uint64_t step,
-                               const std::vector<BoostArrivals::Gradients>& parts);
+  std::vector<float> reference();
 
   Plan& plan_;
   ShardReader samples_;
@@ -55,6 +66,8 @@ class BoostContribution {
   Lead lead_;
   BoostWeight weight_;
   std::uint64_t next_measurement_ = 0;
+  std::uint64_t step_ = 0;   // that is under way
+  std::vector<Part> parts_;  // of it, once taken
 };
 
 }  // namespace dovetail

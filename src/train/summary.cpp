@@ -124,7 +124,7 @@ Json communication_summary(const TrainSettings& settings, const TrainResult& res
     total += rank["communication"]["seconds"].get<double>();
     exposed += rank["communication"]["exposed_seconds"].get<double>();
   }
-  return {{"overlap", settings.overlap && !settings.boost.contributes()},
+  return {{"overlap", settings.overlap},
           {"buckets", result.buckets},
           {"bucket_bytes", settings.bucket_bytes},
           {"compression", to_string(settings.compression)},

@@ -153,7 +153,7 @@ class Trainer {
 
   const TrainPhases& phases() const { return phases_; }
   std::uint64_t samples() const { return samples_; }  // trained on by this rank
-  Json communication() const;                         // of this rank, for its report
+  Json communication();                               // of this rank, for its report
 
  private:
   void resume();
@@ -181,9 +181,10 @@ class Trainer {
   void note_step(std::uint64_t step, const StepStatistics& done);
   StepSamples samples_of(const Batch& batch) const;
   void enqueue_step(const Batch& batch, bool hand_over);
-  StepStatistics reduce_and_update(std::uint64_t step, const Batch& batch);
-  /// All ranks' sums: what FPGA ranks contribute included.
-  std::span<float> summed_reduction(std::uint64_t step);
+  StepStatistics reduce_and_update(std::uint64_t step, const Batch& batch, bool is_measured);
+  /// All ranks' sums: what FPGA ranks contribute included. `is_measured`: their gradients are
+  /// compared, and the step was not handed over.
+  GradientExchange::Sums sums_of_all(std::uint64_t step, bool is_measured);
   /// Throws Error naming the layer (`what`, of the sum), the step and the ranks that NaN or an
   /// infinity came from, and the checkpoint from before. Collective; computes this rank's gradients
   /// again.

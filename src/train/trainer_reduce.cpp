@@ -65,17 +65,20 @@ StepVotes Trainer::train_step(Batch& batch) {
   feed_->next(step_, batch);
   phases_.input_s += phase.restart();
   activity::enter("compute", step_ + 1);
-  enqueue_step(batch, !settings_.boost.contributes());
+  const bool is_measured = contribution_ && contribution_->measures(step_);
+  enqueue_step(batch, !is_measured);
   phases_.compute_s += phase.restart();
   samples_ += batch.size();
-  const StepStatistics done = reduce_and_update(step_, batch);
+  const StepStatistics done = reduce_and_update(step_, batch, is_measured);
   note_step(step_++, done);
   return done.votes;
 }
 
 StepSamples Trainer::samples_of(const Batch& batch) const {
-  StepSamples samples{
-      .labels = batch.labels, .weights = feed_->weights(), .first = feed_->first_sample()};
+  StepSamples samples{.labels = batch.labels,
+                      .weights = feed_->weights(),
+                      .first = feed_->first_sample(),
+                      .stays = true};  // the next batch is asked for when this one's sums are there
   if (batch.range.images) {
     samples.images = batch.images;
   } else {
@@ -91,41 +94,41 @@ void Trainer::enqueue_step(const Batch& batch, bool hand_over) {
   plan_.enqueue_step(samples, feed_->passes(batch), hand_over);
 }
 
-std::span<float> Trainer::summed_reduction(std::uint64_t step) {
+GradientExchange::Sums Trainer::sums_of_all(std::uint64_t step, bool is_measured) {
   GradientExchange::Timing timing;
-  std::span<float> reduction;
-  if (!settings_.boost.contributes()) {
-    reduction = exchange_.sum(step + 1, my_votes(), timing);
+  GradientExchange::Sums sums;
+  if (!is_measured) {
+    sums = exchange_.sum(step + 1, my_votes(), timing,
+                         contribution_ ? &contribution_->of(step) : nullptr);
   } else {
-    // Contributions are taken in late, when all of the gradients are there.
     Stopwatch phase;
     std::optional<opencl::Mapping>& mapping = exchange_.map();
     timing.compute_s += phase.restart();
-    if (contribution_) {
-      activity::enter("boost", step + 1, activity::Kind::wait);
-      contribution_->add_to(mapping, step);
-    }
-    phases_.boost_s += phase.restart();
-    reduction = exchange_.sum_mapped(step + 1, my_votes(), timing);
+    activity::enter("boost", step + 1, activity::Kind::wait);
+    contribution_->add_to(mapping, step);
+    timing.summand_s += phase.restart();
+    sums = exchange_.sum_mapped(step + 1, my_votes(), timing);
   }
   phases_.compute_s += timing.compute_s;
+  phases_.boost_s += timing.summand_s;
   phases_.reduce_s += timing.reduce_s;
-  return reduction;
+  return sums;
 }
 
-StepStatistics Trainer::reduce_and_update(std::uint64_t step, const Batch& batch) {
-  const std::span<float> reduction = summed_reduction(step);
+StepStatistics Trainer::reduce_and_update(std::uint64_t step, const Batch& batch,
+                                          bool is_measured) {
+  const GradientExchange::Sums sums = sums_of_all(step, is_measured);
   Stopwatch phase;
   activity::enter("update", step + 1);
-  const StepStatistics statistics = plan_.step_statistics(reduction);
+  const StepStatistics statistics = plan_.step_statistics(sums.reduction);
   // Gradients that leave fp16's range are what the loss scale is for.
-  const bool overflowed = loss_scale_ && !plan_.gradients_are_finite(reduction);
-  if (overflowed ? !std::isfinite(statistics.loss_sum) : !Plan::all_finite(reduction)) {
-    std::string what = plan_.first_not_finite(reduction);
+  const bool overflowed = loss_scale_ && !sums.gradients_are_finite;
+  if (overflowed ? !std::isfinite(statistics.loss_sum) : !sums.all_finite()) {
+    std::string what = plan_.first_not_finite(sums.reduction);
     exchange_.give_back();
     fail_not_finite(step, batch, std::move(what));
   }
-  plan_.update_running_statistics(reduction, statistics.normalised);
+  plan_.update_running_statistics(sums.reduction, statistics.normalised);
   exchange_.give_back();
   if (accept(!overflowed))
     plan_.enqueue_update(settings_.learning_rate.at(step), statistics, step + 1);
@@ -150,8 +153,8 @@ bool Trainer::accept(bool in_range) {
   return accepted;
 }
 
-Json Trainer::communication() const {
-  const CommunicationTime& time = exchange_.time();
+Json Trainer::communication() {
+  const CommunicationTime time = exchange_.time();
   return {{"seconds", time.total_s},
           {"exposed_seconds", time.exposed_s},
           {"sent_bytes", all_reduce_->sent_bytes()}};

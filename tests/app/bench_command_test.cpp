@@ -50,6 +50,20 @@ TEST(BenchCommand, MeasuresStepsAndInference) {
   }
 }
 
+TEST(BenchCommand, SaysHowMuchOfTheCommunicationIsHidden) {
+  const Outcome outcome = dovetail_job(2, {"bench", "train", "--model", "mlp", "--batch", "32",
+                                           "--seconds", "0.2", "--json", "-"})
+                              .run(120 * patience);
+  const Json communication = document(outcome).at("communication");
+  const double total = communication.at("seconds"), exposed = communication.at("exposed_seconds");
+  EXPECT_GT(exposed, 0);
+  EXPECT_LE(exposed, total);
+  EXPECT_DOUBLE_EQ(communication.at("hidden").get<double>(), 1 - exposed / total);
+  EXPECT_GE(communication.at("buckets"), 2);
+  EXPECT_NE(outcome.text().find("hidden behind the backward pass"), std::string::npos)
+      << outcome.text();
+}
+
 TEST(BenchCommand, MeasuresInferenceOnACardAndCallsItEmulated) {
   for (const char* format : {"w1a1", "fixed8"}) {
     const Outcome outcome = dovetail({"bench", "infer", "--model", "mlp", "--format", format,

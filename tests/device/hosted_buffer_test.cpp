@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "device/test_device.hpp"
+#include "support/clock.hpp"
 #include "support/error.hpp"
 
 namespace dovetail::opencl {
@@ -20,6 +22,13 @@ constexpr std::size_t part_floats = 4096, parts = 4;
 constexpr kernels::Source adding{"adding", R"(
 kernel void add(global float* values, float summand) { values[get_global_id(0)] += summand; })"};
 constexpr kernels::Entry add_entry{&adding, "add"};
+
+constexpr kernels::Source waiting{"waiting", R"(
+kernel void wait_for(global const volatile int* flag, global float* values) {
+  while (*flag == 0) {}
+  values[0] += 1;
+})"};
+constexpr kernels::Entry wait_entry{&waiting, "wait_for"};
 
 /// Both ways, whatever the device.
 class HostedBufferTest : public ::testing::TestWithParam<HostedBuffer::Way> {};
@@ -75,6 +84,68 @@ TEST_P(HostedBufferTest, PartsArriveAndReturnWhileOthersAreComputed) {
     for (std::size_t i = parts; i-- > 0;) hosted.give_back(i);
     ASSERT_EQ(device.download<float>(hosted.buffer()), expected);
   }
+}
+
+TEST_P(HostedBufferTest, TellsWhenPartsWereOnTheirWay) {
+  Device& device = test_device();
+  const Kernel add = device.build(adding).kernel(add_entry);
+  HostedBuffer hosted(device, 2 * part_floats * sizeof(float), {}, GetParam());
+  EXPECT_TRUE(hosted.take_trips().empty());
+  std::int64_t before = 0;
+  for (int round = 0; round < 3; ++round) {
+    device.launch(add, {{part_floats, 1, 1}, {64, 1, 1}}, hosted.buffer(), 1.0f);
+    for (std::size_t part = 0; part < 2; ++part)
+      hosted.hand_over(part * part_floats * sizeof(float), part_floats * sizeof(float));
+    for (std::size_t part = 0; part < 2; ++part) hosted.await(part);
+    hosted.give_back(0);
+    hosted.let_go(1);
+    const std::vector<HostedBuffer::Trip> trips = hosted.take_trips();
+    if (GetParam() == HostedBuffer::Way::map) {
+      EXPECT_TRUE(trips.empty());
+      continue;
+    }
+    ASSERT_EQ(trips.size(), 2u);
+    EXPECT_GE(trips[0].left_ns, before);
+    EXPECT_GE(trips[0].arrived_ns, trips[0].left_ns);
+    EXPECT_GE(trips[1].arrived_ns, trips[1].left_ns);
+    EXPECT_GE(trips[1].arrived_ns, trips[0].arrived_ns);
+    EXPECT_GE(trips[0].back_ns, trips[1].arrived_ns) << "given back after both had arrived";
+    EXPECT_EQ(trips[1].back_ns, 0);
+    before = trips[0].back_ns;
+    EXPECT_TRUE(hosted.take_trips().empty());
+  }
+}
+
+/// The device's queue is at a kernel that waits for the host, and a copy to the host waits behind
+/// it; yet the part before it returns.
+TEST(HostedBuffer, PartsReturnWhileOthersWaitForTheirKernels) {
+  Device& device = test_device();
+  if (!device.is_cpu() || device.info().compute_units < 2)
+    GTEST_SKIP() << "needs memory that a running kernel and the host share, and two threads";
+  const Kernel wait_for = device.build(waiting).kernel(wait_entry);
+  HostedBuffer flag(device, 4096, {}, HostedBuffer::Way::map);
+  auto* raised = reinterpret_cast<volatile std::int32_t*>(flag.host().data());
+  HostedBuffer hosted(device, 2 * part_floats * sizeof(float), {}, HostedBuffer::Way::copy);
+  hosted.hand_over(0, part_floats * sizeof(float));
+  device.launch(wait_for, {{1, 1, 1}, {1, 1, 1}}, flag.buffer(),
+                hosted.buffer().slice(part_floats * sizeof(float), part_floats * sizeof(float)));
+  hosted.hand_over(part_floats * sizeof(float), part_floats * sizeof(float));
+  device.flush();
+  hosted.await(0);
+  hosted.host()[0] = 7;
+  EXPECT_FALSE(hosted.returned(0));
+  hosted.give_back(0);
+  const Stopwatch watch;
+  while (!hosted.returned(0) && watch.seconds() < 20) std::this_thread::yield();
+  EXPECT_TRUE(hosted.returned(0)) << "behind the copy that waits";
+  EXPECT_FALSE(hosted.arrived(1));
+  *raised = 1;
+  hosted.await(1);
+  EXPECT_EQ(hosted.host()[part_floats], 1);
+  hosted.give_back(1);
+  const std::vector<HostedBuffer::Trip> trips = hosted.take_trips();
+  EXPECT_LE(trips.at(0).back_ns, trips.at(1).left_ns);
+  EXPECT_EQ(device.download<float>(hosted.buffer())[0], 7);
 }
 
 TEST_P(HostedBufferTest, BeginsWithZerosAndMayEndWithPartsInTheHost) {

@@ -15,10 +15,24 @@ TEST(Buckets, SmallRangesWaitForOthersAndLargeOnesAreCut) {
   const std::vector<std::size_t> finished{0, 100, 100, 150};
   EXPECT_EQ(make_buckets(finished, 5000, 2000, 100),
             (std::vector<Bucket>{{2550, 5000, 3}, {150, 2550, 3}, {0, 150, 0}}));
-  EXPECT_EQ(make_buckets(finished, 5000, 10000, 100), (std::vector<Bucket>{{0, 5000, 0}}));
+  EXPECT_EQ(make_buckets(finished, 5000, 20000, 100), (std::vector<Bucket>{{0, 5000, 0}}));
   EXPECT_EQ(make_buckets(finished, 5000, 0, 100), (std::vector<Bucket>{{0, 5000, 0}}));
   EXPECT_EQ(make_buckets(finished, 200, 45, 1),
             (std::vector<Bucket>{{150, 200, 3}, {100, 150, 2}, {50, 100, 0}, {0, 50, 0}}));
+}
+
+TEST(Buckets, WhatTheFirstOperationFinishesWaitsForNothingElse) {
+  const std::vector<std::size_t> finished{0, 100, 400, 900};
+  EXPECT_EQ(make_buckets(finished, 1000, 2000, 1),
+            (std::vector<Bucket>{{100, 1000, 1}, {0, 100, 0}}));
+  EXPECT_EQ(make_buckets(finished, 1000, 3600, 1),
+            (std::vector<Bucket>{{100, 1000, 1}, {0, 100, 0}}));
+  EXPECT_EQ(make_buckets(finished, 1000, 3601, 1), (std::vector<Bucket>{{0, 1000, 0}}));
+  EXPECT_EQ(make_buckets(finished, 1000, 500, 1),
+            (std::vector<Bucket>{{400, 1000, 2}, {100, 400, 1}, {0, 100, 0}}));
+  // Without parameters it finishes nothing.
+  EXPECT_EQ(make_buckets({0, 0, 400}, 1000, 2000, 1), (std::vector<Bucket>{{0, 1000, 1}}));
+  EXPECT_EQ(make_buckets({0}, 1000, 2000, 1), (std::vector<Bucket>{{0, 1000, 0}}));
 }
 
 TEST(Buckets, CoverEverythingOnceInTheOrderOfTheBackwardPass) {

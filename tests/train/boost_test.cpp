@@ -230,6 +230,24 @@ TEST_F(BoostTest, MeasuringChangesNothing) {
   }
 }
 
+TEST_F(BoostTest, ContributionsAreAddedTheSameBucketByBucket) {
+  std::string expected;
+  for (const bool overlap : {false, true}) {
+    for (const std::size_t bucket_bytes : {std::size_t{0}, std::size_t{1} << 10}) {
+      TrainSettings boosted = settings(1, "buckets");
+      boosted.boost.share = 0.4;
+      boosted.boost.wait = true;
+      boosted.boost.staleness = 2;
+      boosted.boost.measure_every = 1000000;
+      boosted.overlap = overlap;
+      boosted.bucket_bytes = bucket_bytes;
+      const TrainResult result = train(boosted);
+      if (expected.empty()) expected = result.weights_sha256;
+      EXPECT_EQ(result.weights_sha256, expected) << overlap << ' ' << bucket_bytes;
+    }
+  }
+}
+
 TEST_F(BoostTest, NobodyWaitsForLateContributions) {
   TrainSettings free = settings(3, "free");
   free.boost.share = 0.25;

@@ -192,8 +192,10 @@ void Device::enqueue(const Kernel& kernel, const Range& range) {
 
 void Device::flush() {
   check(clFlush(handles_->queue), "clFlush");
-  if (handles_->profile) handles_->profile->harvest();
-  if (handles_->transfer_profile) handles_->transfer_profile->harvest();
+  for (auto* each :
+       {&handles_->profile, &handles_->to_host.profile, &handles_->to_device.profile}) {
+    if (*each) (*each)->harvest();
+  }
 }
 
 void Device::finish() {
@@ -201,8 +203,10 @@ void Device::finish() {
 }
 
 void Device::end_timeline() {
-  if (handles_->profile) handles_->profile->end();
-  if (handles_->transfer_profile) handles_->transfer_profile->end();
+  for (auto* each :
+       {&handles_->profile, &handles_->to_host.profile, &handles_->to_device.profile}) {
+    if (*each) (*each)->end();
+  }
 }
 
 }  // namespace dovetail::opencl

@@ -18,10 +18,16 @@ struct Device::Handles {
   cl_device_id device = nullptr;
   cl_context context = nullptr;
   cl_command_queue queue = nullptr;
-  cl_command_queue transfers = nullptr;     // beside the kernels; made when first used
   std::map<std::string, Program> programs;  // by source name and options
-  // Of the queues, where a timeline is recorded when they are made.
-  std::optional<Profile> profile, transfer_profile;
+  std::optional<Profile> profile;  // of the queue, where a timeline is recorded when it is made
+  /// A queue of copies beside the kernels; its commands' times may always be asked for.
+  struct Copies {
+    cl_command_queue queue = nullptr;
+    std::optional<Profile> profile{};  // as above
+  };
+  // One each way: copies to the host are enqueued ahead and wait for their kernels, and no copy to
+  // the device is to wait behind them.
+  Copies to_host, to_device;
 
   Handles(cl_platform_id platform, cl_device_id chosen) : device(chosen) {
     const cl_context_properties properties[] = {
@@ -35,23 +41,27 @@ struct Device::Handles {
   }
   ~Handles() {
     profile.reset();
-    transfer_profile.reset();
+    to_host.profile.reset();
+    to_device.profile.reset();
     programs.clear();
-    for (cl_command_queue each : {transfers, queue}) {
+    for (cl_command_queue each : {to_host.queue, to_device.queue, queue}) {
       if (!each) continue;
       clFinish(each);
       clReleaseCommandQueue(each);
     }
     clReleaseContext(context);
   }
-  cl_command_queue transfer_queue() {
-    if (transfers) return transfers;
+  /// `copies` with its queue, made when first asked for; `lane` of the timeline.
+  Copies& open(Copies& copies, const char* lane) {
+    if (copies.queue) return copies;
     cl_int status = CL_SUCCESS;
-    transfers = clCreateCommandQueue(context, device, queue_properties(), &status);
+    copies.queue = clCreateCommandQueue(context, device, CL_QUEUE_PROFILING_ENABLE, &status);
     check(status, "clCreateCommandQueue");
-    if (timeline::on()) transfer_profile.emplace(context, transfers, "OpenCL copies");
-    return transfers;
+    if (timeline::on()) copies.profile.emplace(context, copies.queue, lane);
+    return copies;
   }
+  Copies& copies_to_host() { return open(to_host, "OpenCL copies to the host"); }
+  Copies& copies_to_device() { return open(to_device, "OpenCL copies to the device"); }
   /// Where a command of the kernels' queue puts its event; null where none is wanted.
   cl_event* event_of(timeline::Category category, std::string_view name, std::uint64_t bytes) {
     return profile ? profile->next(category, name, bytes) : nullptr;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
@@ -12,9 +13,10 @@
 namespace dovetail::opencl {
 
 /// On CPU devices both are the same memory, and nothing is copied (CL_MEM_USE_HOST_PTR). Elsewhere
-/// parts are copied to the host and back by a queue of their own, which the host's memory is pinned
-/// for where the driver can. A round: hand over parts, each when all kernels that write it are
-/// enqueued; await them; read and write their places in the host; give them back.
+/// parts are copied to the host and back by two queues of their own, which the host's memory is
+/// pinned for where the driver can: a part returns while kernels run and other parts are on their
+/// way. A round: hand over parts, each when all kernels that write it are enqueued; await them;
+/// read and write their places in the host; give them back or let them go.
 class HostedBuffer {
  public:
   enum class Way { map, copy };
@@ -42,10 +44,22 @@ class HostedBuffer {
   void await(std::size_t part) const;
   /// The host's side, of the whole buffer. Only what has arrived may be touched.
   std::span<float> host() const;
-  /// Enqueues the part's way back: kernels enqueued later see what the host wrote.
+  /// Begins the part's way back. Kernels that are enqueued after the round, when no part is left,
+  /// wait on the device for all of them and see what the host wrote.
   void give_back(std::size_t part);
+  /// Whether a part that was given back is there; within the round.
+  bool returned(std::size_t part) const;
   /// Ends a part that the host only read: nothing goes back.
   void let_go(std::size_t part);
+
+  /// When a part was on its way, by the device's clock.
+  struct Trip {
+    std::int64_t left_ns = 0, arrived_ns = 0;  // to the host
+    std::int64_t back_ns = 0;                  // 0: it was let go
+  };
+  /// The parts of the newest round that is over, once; waits for their copies, which is no wait
+  /// when a later round's part has arrived. Empty where nothing is copied.
+  std::vector<Trip> take_trips();
 
  private:
   struct State;
