@@ -171,6 +171,15 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
   expect(typed.failure == "retire" || typed.failure == "abort",
          fmt::format("unknown --fpga-failure '{}'", typed.failure), "Known: retire, abort");
   check_boost(settings.boost, typed, settings.batch);
+  expect(
+      !settings.boost.contributes() || settings.loss == LossKind::cross_entropy,
+      fmt::format("--boost with --loss {}: FPGA ranks compute the gradients of the cross-entropy",
+                  typed.loss),
+      "Leave one of them out");
+  expect(
+      !settings.boost.contributes() || !settings.quantisation,
+      "--boost with --qat: FPGA ranks compute the gradients of the network that is not quantised",
+      "Leave one of them out");
   expect(!typed.epochs || !typed.steps, "both --epochs and --steps say when training ends",
          "Give one of them");
   expect(settings.epochs >= 1, fmt::format("--epochs {} trains nothing", settings.epochs),

@@ -44,6 +44,10 @@ void BoostContribution::add_to(std::optional<opencl::Mapping>& reduction, std::u
   }
   const std::vector<BoostArrivals::Gradients> parts = lead_.arrivals->take_gradients(step);
   lead_.counters->late_gradients = lead_.arrivals->late_gradients();
+  std::size_t arrived = 0;
+  for (const BoostArrivals::Gradients& part : parts) arrived += part.samples.count;
+  if (lead_.serving() > 0)  // else the GPU ranks have trained on them
+    lead_.counters->missing_samples += schedule_.at(step).contributed.count - arrived;
   if (parts.empty()) return;
   if (step >= next_measurement_) measure(reduction, step, parts);
   for (const BoostArrivals::Gradients& part : parts) {

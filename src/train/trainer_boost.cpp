@@ -145,6 +145,7 @@ void Trainer::log_boost(std::uint64_t epoch) {
                         {"epoch", epoch + 1},
                         {"boosted_steps", boost.boosted_steps},
                         {"boosted_samples", boost.boosted_samples},
+                        {"missing_samples", boost.missing_samples},
                         {"selected_steps", boost.selected_steps},
                         {"selected_samples", boost.selected_samples},
                         {"late_scores", boost.late_scores},

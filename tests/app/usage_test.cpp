@@ -61,6 +61,13 @@ TEST_F(Usage, OptionsOfBoostsThatAreNotGivenAreRefused) {
     refused(dovetail(train(options)), unusable_arguments, {options[0] + " has no effect", text});
 }
 
+TEST_F(Usage, ContributedGradientsAreThoseOfTheSameLossAndNetwork) {
+  refused(dovetail(train({"--boost", "1/4", "--loss", "mse"})), unusable_arguments,
+          {"--boost with --loss mse", "cross-entropy"});
+  refused(dovetail(train({"--boost", "1/4", "--qat", "w4a4"})), unusable_arguments,
+          {"--boost with --qat"});
+}
+
 TEST_F(Usage, SumsOverTheRanksThatCannotBe) {
   refused(dovetail(train({"--chunks", "8"})), unusable_arguments, {"--chunks", "--deterministic"});
   refused(dovetail(train({"--deterministic", "--chunks", "3"})), unusable_arguments,
