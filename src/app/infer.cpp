@@ -248,10 +248,10 @@ int infer(Communicator& world, const Arguments& arguments) {
   if (world.is_lead()) {
     write_predictions(options.out, logits, reader.samples(), classes);
     const auto samples = static_cast<double>(reader.samples());
-    log::note(fmt::format("{} samples in {}: {:.2f} % right, {:.0f} samples a second; {}",
-                          reader.samples(), options.format,
-                          100 * static_cast<double>(correct) / samples, samples / seconds,
-                          options.out.string()));
+    log::note(fmt::format(
+        "{} samples in {}: {:.2f} % right, {:.0f} samples a second{}; {}", reader.samples(),
+        options.format, 100 * static_cast<double>(correct) / samples, samples / seconds,
+        placement.mine().emulated ? " (emulated: no FPGA's speed)" : "", options.out.string()));
   }
   return 0;
 }
