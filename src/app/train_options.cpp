@@ -21,7 +21,7 @@ namespace {
 /// Options as they are typed; checked and turned into settings afterwards.
 struct TypedOptions {
   std::string data, out;
-  std::optional<int> epochs, steps;
+  std::optional<int> epochs, steps, staleness;
   std::string format = "float32";
   std::string optimizer = to_string(OptimizerSettings{}.kind);
   std::string loss = to_string(TrainSettings{}.loss);
@@ -65,6 +65,8 @@ BoostSettings boost_settings(const TypedOptions& typed, const std::string& first
   boost.keep = parse_fraction("boost-select", typed.keep);
   boost.select = parse_select(typed.select);
   if (boost.select_format.empty()) boost.select_format = first_format;
+  if (boost.contributes()) boost.staleness = usual_contribution_staleness;
+  if (typed.staleness) boost.staleness = static_cast<std::uint64_t>(std::max(0, *typed.staleness));
   if (typed.weight == "auto") {
     boost.weight.reset();
   } else {
@@ -85,6 +87,9 @@ void check_boost(const BoostSettings& boost, const TypedOptions& typed, int batc
          "Give the part of the samples to train on, such as 1/3");
   expect(!boost.weight || (*boost.weight >= 0 && *boost.weight <= 1),
          fmt::format("--boost-weight {} is outside [0, 1]", typed.weight), "Give auto, or 1");
+  expect(typed.staleness.value_or(0) >= 0,
+         fmt::format("--boost-staleness {} is negative", typed.staleness.value_or(0)),
+         "Give steps, or 0 for new weights each step");
   expect(boost.measure_every >= 1, "--boost-measure 0 measures nothing", "Give steps, such as 50");
   expect(typed.rounding == "stochastic" || typed.rounding == "nearest",
          fmt::format("unknown --boost-rounding '{}'", typed.rounding),
@@ -128,7 +133,7 @@ void expect_boost_effects(const BoostSettings& boost, const TypedOptions& typed)
   if (!boost.any()) {
     const char* boosts = "--boost SHARE or --boost-select KEEP";
     expect_usual(!typed.boost.wait, "boost-wait", boosts);
-    expect_usual(typed.boost.staleness == usual.boost.staleness, "boost-staleness", boosts);
+    expect_usual(!typed.staleness, "boost-staleness", boosts);
   }
 }
 
@@ -231,8 +236,8 @@ void add_boost(CommandLine& line, TypedOptions& typed) {
            "float32 on the GPU ranks");
   line.add_flag("select-insist", typed.insist, "allow --select hard with old scores");
   line.add_flag("boost-wait", boost.wait, "GPU ranks wait for the FPGA ranks (for experiments)");
-  line.add("boost-staleness", boost.staleness,
-           "weights go to boosting FPGA ranks every N + 1 steps");
+  line.add("boost-staleness", typed.staleness,
+           "weights go to boosting FPGA ranks every N + 1 steps (4 with --boost, else 20)");
 }
 
 }  // namespace

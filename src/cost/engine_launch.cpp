@@ -44,15 +44,20 @@ std::int64_t activation_interval(const numeric::Format& format, Folding f) {
 }
 
 /// As hls/sliding_window.hpp fills its lines and reads its windows: not at the same time; the
-/// padding one element a cycle.
-std::int64_t window_unit_cycles(const LayerWork& layer, Folding f, std::int64_t width) {
+/// padding one byte a cycle; the marks of 1-bit codes behind their window.
+std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& layer, Folding f,
+                                int bits) {
   const std::int64_t channels = stored_channels(layer, f);
-  const std::int64_t border = layer.padding * channels;
-  const std::int64_t row = divide_up(layer.in.width * channels, width);
-  const std::int64_t inside = layer.in.height * (border + row + border + width);
-  const std::int64_t outside = 2 * layer.padding * (layer.in.width * channels + 2 * border + width);
-  const std::int64_t pieces = layer.kernel * divide_up(layer.kernel * channels, width);
-  return inside + outside + layer.vectors() * pieces;
+  const bool planes = is_bit_serial(format);
+  const std::int64_t pixel = planes ? divide_up(channels * bits, 8) : channels;
+  const std::int64_t chunk =
+      planes ? std::max<std::int64_t>(1, chunk_bits(format, f) / 8) : std::int64_t{f.simd};
+  const std::int64_t border = layer.padding * pixel;
+  const std::int64_t row = divide_up(layer.in.width * pixel, chunk);
+  const std::int64_t inside = layer.in.height * (border + row + border + chunk);
+  const std::int64_t outside = 2 * layer.padding * (layer.in.width * pixel + 2 * border + chunk);
+  const std::int64_t pieces = layer.kernel * divide_up(layer.kernel * pixel, chunk);
+  return inside + outside + layer.vectors() * pieces * (planes && bits == 1 ? 2 : 1);
 }
 
 }  // namespace
@@ -134,10 +139,9 @@ LayerCost linear_cost(const Question& question, const LayerWork& layer, Folding 
   cost.folding = f;
   const std::int64_t products =
       matrix_vector_cycles(launch.tiles, launch.words * launch.passes, layer.vectors());
-  const std::int64_t windows =
-      layer.kind == WorkKind::conv2d
-          ? window_unit_cycles(layer, f, stream_lanes(question.format, f, o.input_bits))
-          : 0;
+  const std::int64_t windows = layer.kind == WorkKind::conv2d
+                                   ? window_unit_cycles(question.format, layer, f, o.input_bits)
+                                   : 0;
   const std::int64_t interval = activation_interval(question.format, f);
   const std::int64_t activation = layer.vectors() * launch.tiles * interval;
   cost.cycles = std::max({products, windows, activation, launch.in_words, launch.out_words});

@@ -9,6 +9,10 @@
 
 namespace dovetail {
 
+/// Steps between two publications of weights, less one, unless said otherwise: scores bear old
+/// weights, gradients do not. Half of each batch contributed by weights 20 steps old diverged.
+inline constexpr std::uint64_t usual_score_staleness = 20, usual_contribution_staleness = 4;
+
 struct BoostSettings {
   // ---- contributed gradients
   double share = 0;                      // of the global batch; 0: none
@@ -23,8 +27,8 @@ struct BoostSettings {
   std::string select_format;  // that scores are computed in; "float32": by the GPU ranks
 
   // ---- both
-  bool wait = false;             // GPU ranks wait for what the FPGA ranks bring
-  std::uint64_t staleness = 20;  // steps between two publications of weights, less one
+  bool wait = false;  // GPU ranks wait for what the FPGA ranks bring
+  std::uint64_t staleness = usual_score_staleness;
 
   bool selects() const { return keep < 1; }
   bool contributes() const { return share > 0; }

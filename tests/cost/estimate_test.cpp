@@ -218,6 +218,21 @@ TEST(Engine, AsBuiltForBitPlanesMatchesTheFormulasOfItsReadme) {
   EXPECT_EQ(launch_of(question, question.work[1], *question.folding).passes, 2);
 }
 
+TEST(Engine, AsBuiltForBinaryConvolutionsTakesTheSlowestStage) {
+  Question question = ask("cnn", "w1a1", "u280");
+  question.folding = Folding{engine::pe, engine::simd(1)};
+  const Estimate estimate = estimate_engine(question);
+  // conv1: 28 × 28 windows of 9 bytes: one word, 8 passes, and as long for the outputs to leave.
+  EXPECT_EQ(estimate.layers[1].cycles, 28 * 28 * 8);
+  // conv2: 14 × 14 windows on 32 channels: 5 words for 2 tiles, whose outputs take longer.
+  EXPECT_EQ(estimate.layers[3].cycles, 14 * 14 * 2 * 8);
+  EXPECT_EQ(estimate.layers[3].bound, "activation");
+  // cnv's first hidden one: windows of 24 bytes a row, and their marks, take less than 9 words
+  // each.
+  question.work = ask("cnv", "w1a1", "u280").work;
+  EXPECT_EQ(linear_cost(question, question.work[1], *question.folding).cycles, 28 * 28 * 2 * 9);
+}
+
 TEST(Pipeline, KeepsPaceWithTheSlowestLayer) {
   const Estimate estimate = estimate_pipeline(ask("cnv", "w1a1", "u280"));
   const double interval = static_cast<double>(slowest(estimate));
