@@ -237,7 +237,7 @@ void add_boost(CommandLine& line, TypedOptions& typed) {
   line.add_flag("select-insist", typed.insist, "allow --select hard with old scores");
   line.add_flag("boost-wait", boost.wait, "GPU ranks wait for the FPGA ranks (for experiments)");
   line.add("boost-staleness", typed.staleness,
-           "weights go to boosting FPGA ranks every N + 1 steps (4 with --boost, else 20)");
+           "weights go to boosting FPGA ranks every N + 1 steps (0 with --boost, else 20)");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <thread>
 
 namespace dovetail {
@@ -24,6 +25,12 @@ double samples_of(const std::vector<BoostArrivals::Gradients>& parts) {
 }
 
 }  // namespace
+
+std::uint64_t measurement_interval(const BoostSettings& settings) {
+  std::uint64_t interval = settings.measure_every;
+  while (std::gcd(interval, settings.staleness + 1) != 1) ++interval;
+  return interval;
+}
 
 BoostContribution::BoostContribution(Plan& plan, ShardReader samples, const StepSchedule& schedule,
                                      const BoostTiming& timing, const BoostSettings& settings,
@@ -63,7 +70,7 @@ void BoostContribution::add_to(std::optional<opencl::Mapping>& reduction, std::u
 
 void BoostContribution::measure(std::optional<opencl::Mapping>& reduction, std::uint64_t step,
                                 const std::vector<BoostArrivals::Gradients>& parts) {
-  next_measurement_ = step + settings_.measure_every;
+  next_measurement_ = step + measurement_interval(settings_);
   const auto mapped = reduction->as<float>();
   const std::vector<float> mine(mapped.begin(), mapped.end());
   const double my_samples = plan_.step_statistics(mine).samples;

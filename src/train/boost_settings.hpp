@@ -10,8 +10,8 @@
 namespace dovetail {
 
 /// Steps between two publications of weights, less one, unless said otherwise: scores bear old
-/// weights, gradients do not. Half of each batch contributed by weights 20 steps old diverged.
-inline constexpr std::uint64_t usual_score_staleness = 20, usual_contribution_staleness = 4;
+/// weights, gradients do not (docs/boosting.md).
+inline constexpr std::uint64_t usual_score_staleness = 20, usual_contribution_staleness = 0;
 
 struct BoostSettings {
   // ---- contributed gradients
