@@ -53,7 +53,8 @@ bool parse(const Arguments& arguments, InferOptions& options) {
       "float32 (on GPU ranks), or on FPGA ranks int8, int4, int2 or wXaY with weights X = 1, t, 2, "
       "4, 8 and activations Y = 1, 2, 4, 8, fixed2 ... fixed16, bfp2 ... bfp8, int3 ... int16");
   line.add("calibration", calibration,
-           "how low precision chooses the activations' ranges: max, percentile or mse");
+           "how low precision chooses the activations' ranges: max, mse, percentile (99.9) or "
+           "percentile:P");
   line.add("out", out, "the file to write, such as predictions.h5");
   options.cache.add_to(line);
   options.placement.add_to(
@@ -65,7 +66,7 @@ bool parse(const Arguments& arguments, InferOptions& options) {
     throw UsageError(fmt::format("unknown format '{}' for inference", options.format),
                      "Known formats: float32, " + quant::inference_formats());
   }
-  options.calibration.method = quant::parse_calibration(calibration);
+  options.calibration = quant::parse_calibration(calibration);
   if (options.split != "train" && options.split != "test") {
     throw UsageError(fmt::format("unknown split '{}'", options.split), "Known splits: train, test");
   }
@@ -247,10 +248,10 @@ int infer(Communicator& world, const Arguments& arguments) {
   if (world.is_lead()) {
     write_predictions(options.out, logits, reader.samples(), classes);
     const auto samples = static_cast<double>(reader.samples());
-    log::note(fmt::format("{} samples in {}: {:.2f} % right, {:.0f} samples a second; {}",
-                          reader.samples(), options.format,
-                          100 * static_cast<double>(correct) / samples, samples / seconds,
-                          options.out.string()));
+    log::note(fmt::format(
+        "{} samples in {}: {:.2f} % right, {:.0f} samples a second{}; {}", reader.samples(),
+        options.format, 100 * static_cast<double>(correct) / samples, samples / seconds,
+        placement.mine().emulated ? " (emulated: no FPGA's speed)" : "", options.out.string()));
   }
   return 0;
 }

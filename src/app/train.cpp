@@ -255,6 +255,9 @@ int train(Communicator& world, const Arguments& arguments) {
   expect(has_fpga || !settings.boost.needs_fpga(), "no FPGA rank boosts the training",
          "Give --fpga-ranks 1, or select with --select random or --select-format float32");
 
+  if (!has_fpga && options.names_fpga_formats)
+    log::warn("dovetail train: --fpga-format has no effect, since no FPGA rank scores anything");
+
   ShardReader test_set(settings.data, "test");
   limit_batch(settings, test_set.manifest());
   const SampleShape& shape = test_set.manifest().shape;

@@ -8,6 +8,7 @@
 #include "app/expect.hpp"
 #include "app/qat_options.hpp"
 #include "model/zoo.hpp"
+#include "quant/calibration.hpp"
 #include "quant/training_format.hpp"
 #include "quant/weight_pack.hpp"
 #include "support/error.hpp"
@@ -20,14 +21,14 @@ namespace {
 /// Options as they are typed; checked and turned into settings afterwards.
 struct TypedOptions {
   std::string data, out;
-  std::optional<int> epochs, steps;
+  std::optional<int> epochs, steps, staleness;
   std::string format = "float32";
   std::string optimizer = to_string(OptimizerSettings{}.kind);
   std::string loss = to_string(TrainSettings{}.loss);
   std::string schedule = to_string(LearningRate{}.kind);
   double rate = 0.05, rate_factor = 0.1;
   double momentum = 0.9, decay = 0;
-  std::string fpga_formats, failure = "retire";
+  std::string fpga_formats, calibration = "max", failure = "retire";
   std::string share = "0", keep = "1", select = to_string(SelectKind::rank), weight = "1";
   BoostSettings boost;
   std::string rounding = "stochastic";
@@ -64,6 +65,8 @@ BoostSettings boost_settings(const TypedOptions& typed, const std::string& first
   boost.keep = parse_fraction("boost-select", typed.keep);
   boost.select = parse_select(typed.select);
   if (boost.select_format.empty()) boost.select_format = first_format;
+  if (boost.contributes()) boost.staleness = usual_contribution_staleness;
+  if (typed.staleness) boost.staleness = static_cast<std::uint64_t>(std::max(0, *typed.staleness));
   if (typed.weight == "auto") {
     boost.weight.reset();
   } else {
@@ -84,6 +87,9 @@ void check_boost(const BoostSettings& boost, const TypedOptions& typed, int batc
          "Give the part of the samples to train on, such as 1/3");
   expect(!boost.weight || (*boost.weight >= 0 && *boost.weight <= 1),
          fmt::format("--boost-weight {} is outside [0, 1]", typed.weight), "Give auto, or 1");
+  expect(typed.staleness.value_or(0) >= 0,
+         fmt::format("--boost-staleness {} is negative", typed.staleness.value_or(0)),
+         "Give steps, or 0 for new weights each step");
   expect(boost.measure_every >= 1, "--boost-measure 0 measures nothing", "Give steps, such as 50");
   expect(typed.rounding == "stochastic" || typed.rounding == "nearest",
          fmt::format("unknown --boost-rounding '{}'", typed.rounding),
@@ -101,6 +107,36 @@ void check_boost(const BoostSettings& boost, const TypedOptions& typed, int batc
          "Use --select rank, or --boost-wait --boost-staleness 0, or insist with --select-insist");
 }
 
+/// Of the options of boosts: see expect_effects.
+void expect_boost_effects(const BoostSettings& boost, const TypedOptions& typed) {
+  const TypedOptions usual;
+  const auto expect_usual = [](bool same, const char* option, const char* boosts) {
+    expect(same, fmt::format("--{} has no effect without {}", option, boosts),
+           fmt::format("Leave it out, or give {}", boosts));
+  };
+  if (!boost.contributes()) {
+    const char* boosts = "--boost SHARE";
+    expect_usual(typed.boost.gradient_format == usual.boost.gradient_format, "boost-format",
+                 boosts);
+    expect_usual(typed.rounding == usual.rounding, "boost-rounding", boosts);
+    expect_usual(!typed.feedback, "boost-feedback", boosts);
+    expect_usual(typed.weight == usual.weight, "boost-weight", boosts);
+    expect_usual(typed.boost.measure_every == usual.boost.measure_every, "boost-measure", boosts);
+  }
+  if (!boost.selects()) {
+    const char* boosts = "--boost-select KEEP";
+    expect_usual(typed.select == usual.select, "select", boosts);
+    expect_usual(typed.boost.discount == usual.boost.discount, "select-discount", boosts);
+    expect_usual(typed.boost.select_format.empty(), "select-format", boosts);
+    expect_usual(!typed.insist, "select-insist", boosts);
+  }
+  if (!boost.any()) {
+    const char* boosts = "--boost SHARE or --boost-select KEEP";
+    expect_usual(!typed.boost.wait, "boost-wait", boosts);
+    expect_usual(!typed.staleness, "boost-staleness", boosts);
+  }
+}
+
 /// An option that the others leave without effect is a mistake, wherever a person typed it.
 void expect_effects(const TrainSettings& settings, const TypedOptions& typed) {
   const TypedOptions usual;
@@ -115,6 +151,7 @@ void expect_effects(const TrainSettings& settings, const TypedOptions& typed) {
     expect(settings.step_epochs == TrainSettings{}.step_epochs, "--step-epochs " + problem, remedy);
     expect(typed.rate_factor == usual.rate_factor, "--step-factor " + problem, remedy);
   }
+  expect_boost_effects(settings.boost, typed);
   // No mistake where the run is to be resumed.
   if (!typed.steps && settings.warmup_epochs > settings.epochs) {
     log::warn(
@@ -139,6 +176,15 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
   expect(typed.failure == "retire" || typed.failure == "abort",
          fmt::format("unknown --fpga-failure '{}'", typed.failure), "Known: retire, abort");
   check_boost(settings.boost, typed, settings.batch);
+  expect(
+      !settings.boost.contributes() || settings.loss == LossKind::cross_entropy,
+      fmt::format("--boost with --loss {}: FPGA ranks compute the gradients of the cross-entropy",
+                  typed.loss),
+      "Leave one of them out");
+  expect(
+      !settings.boost.contributes() || !settings.quantisation,
+      "--boost with --qat: FPGA ranks compute the gradients of the network that is not quantised",
+      "Leave one of them out");
   expect(!typed.epochs || !typed.steps, "both --epochs and --steps say when training ends",
          "Give one of them");
   expect(settings.epochs >= 1, fmt::format("--epochs {} trains nothing", settings.epochs),
@@ -190,8 +236,8 @@ void add_boost(CommandLine& line, TypedOptions& typed) {
            "float32 on the GPU ranks");
   line.add_flag("select-insist", typed.insist, "allow --select hard with old scores");
   line.add_flag("boost-wait", boost.wait, "GPU ranks wait for the FPGA ranks (for experiments)");
-  line.add("boost-staleness", boost.staleness,
-           "weights go to boosting FPGA ranks every N + 1 steps");
+  line.add("boost-staleness", typed.staleness,
+           "weights go to boosting FPGA ranks every N + 1 steps (0 with --boost, else 20)");
 }
 
 }  // namespace
@@ -230,6 +276,9 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
                "formats that every epoch's weights are scored in, such as A,B; by default that of "
                "--qat, or int8. Known: {}",
                quant::inference_formats()));
+  line.add("calibration", typed.calibration,
+           "how those formats choose the activations' ranges: max, mse, percentile (99.9) or "
+           "percentile:P");
   line.add("within", settings.within_points,
            "points below float32 within which the summary names the smallest format");
   line.add("fpga-failure", typed.failure,
@@ -263,9 +312,11 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   settings.learning_rate.kind = parse_schedule(typed.schedule);
   settings.learning_rate.base = static_cast<float>(typed.rate);
   settings.learning_rate.factor = static_cast<float>(typed.rate_factor);
+  options.names_fpga_formats = !typed.fpga_formats.empty();
   if (typed.fpga_formats.empty())
     typed.fpga_formats = settings.quantisation ? settings.quantisation->format : "int8";
   settings.fpga_formats = parse_list(typed.fpga_formats);
+  settings.calibration = quant::parse_calibration(typed.calibration);
   settings.boost = boost_settings(typed, settings.fpga_formats.front());
   options.input.apply(settings);
   options.reduce.apply(settings);

@@ -25,9 +25,10 @@ struct TrainOptions {
   InputOptions input;
   CacheOption cache;
   TimelineOptions timeline;
-  bool stochastic = true;       // rounding of contributed gradients; else to nearest
-  bool error_feedback = false;  // of contributed gradients
-  bool retire = true;           // an FPGA rank whose card fails; else the job ends
+  bool stochastic = true;           // rounding of contributed gradients; else to nearest
+  bool error_feedback = false;      // of contributed gradients
+  bool names_fpga_formats = false;  // --fpga-format was given
+  bool retire = true;               // an FPGA rank whose card fails; else the job ends
 };
 
 /// Returns false when --help was asked for. Throws UsageError for what cannot work.

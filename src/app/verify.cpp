@@ -97,12 +97,14 @@ verify::ProofOptions proof_of(const VerifyOptions& options) {
     const std::size_t end = std::min(options.formats.find(',', begin), options.formats.size());
     const std::string name = options.formats.substr(begin, end - begin);
     begin = end + 1;
-    if (name.starts_with('w')) {
-      quant::kernel_family(name);  // throws where there is no such format
+    if (name.starts_with('w') && quant::is_inference_format(name)) {
       proof.inference_formats.push_back(name);
-    } else {
-      quant::training_format(name);
+    } else if (quant::find_training_format(name)) {
       proof.training_formats.push_back(name);
+    } else {
+      throw UsageError(fmt::format("there are no kernels to verify for the format '{}'", name),
+                       "Known: wXaY with X = 1, t, 2, 4, 8 and Y = 1, 2, 4, 8 (int8's inference is "
+                       "w8a8); int2 to int16, fixed2 to fixed16 and bfp2 to bfp8");
     }
   }
   return proof;

@@ -12,6 +12,7 @@ enum class Multiplier {
   lut,              // small integers, in LUTs
   dsp_pair,         // two products of up to 8 bits in one DSP48E2 (Xilinx WP486)
   dsp,              // one product of up to 18 bits in one DSP48E2
+  bit_serial,       // a bit plane of each a pass, by XNOR and popcount (hls/bit_serial.hpp)
 };
 
 struct Operands {

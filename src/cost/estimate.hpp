@@ -24,12 +24,12 @@ struct LayerCost {
   std::string kind;  // of WorkKind, or "input": the engine's table look-up of the images
   Folding folding;
   std::int64_t cycles = 0;        // one image, weights on chip
-  int interval = 1;               // II of the inner loop
+  int interval = 1;               // II of the loop that bounds it
   std::int64_t load_cycles = 0;   // engine: the weights of a launch, from the card's memory
   std::int64_t bytes = 0;         // one image, to and from the card's memory, without the weights
   std::int64_t weight_bytes = 0;  // one launch
   Resources used;                 // engine: of the unit, in the first layer that uses it
-  std::string bound;              // "compute", "window" or "memory": the slowest part, at 300 MHz
+  std::string bound;  // "compute", "window", "activation" or "memory": the slowest part, at 300 MHz
 };
 
 struct Speed {

@@ -75,6 +75,12 @@ std::int64_t product_luts_by_finn(const Operands& o, Folding folding, int accumu
 }
 
 std::int64_t product_luts(const Operands& o, Folding folding, int accumulator_bits) {
+  if (o.multiplier == Multiplier::bit_serial) {
+    // A counter of XNORs for each plane of the weights; then the planes of both are added up.
+    const double plane = calibrated[0].luts * folding.simd + accumulator_bits;
+    return static_cast<std::int64_t>(control_luts +
+                                     folding.pe * (o.weight_bits * plane + accumulator_bits));
+  }
   const double align = o.block_exponent ? block_alignment_luts : 0;
   const double channel = luts_of_products(o, folding.simd) + accumulator_bits + align;
   return static_cast<std::int64_t>(control_luts + folding.pe * channel);

@@ -114,7 +114,7 @@ void ForwardPass::run_layer(std::size_t index, int count) {
 float ForwardPass::read_largest(std::size_t parts) {
   constexpr std::size_t per_burst = training::burst_bytes / sizeof(float);
   std::vector<float> values(parts * per_burst);
-  largest_.read(values.data(), values.size() * sizeof(float));
+  largest_.read_checked(values.data(), values.size() * sizeof(float));
   float largest = 0;
   for (std::size_t part = 0; part < parts; ++part)
     largest = largest < values[part * per_burst] ? values[part * per_burst] : largest;

@@ -157,8 +157,8 @@ void GradientEngine::add_sums(std::size_t index, GradientSums& sums) {
   const CardLayer on_card = card_layer(forward_.network(), index);
   std::vector<float> weight(on_card.weight_sum_bytes() / sizeof(float));
   std::vector<float> bias(on_card.bias_bytes() / sizeof(float));
-  steps_[index].weight_sums.read(weight.data(), on_card.weight_sum_bytes());
-  steps_[index].bias_sums.read(bias.data(), on_card.bias_bytes());
+  steps_[index].weight_sums.read_checked(weight.data(), on_card.weight_sum_bytes());
+  steps_[index].bias_sums.read_checked(bias.data(), on_card.bias_bytes());
   const TrainingLayer& layer = forward_.network().layers[index];
   add_weight_sums(layer, on_card, weight, sums.parameters[2 * index].value.values);
   std::vector<float>& bias_sums = sums.parameters[2 * index + 1].value.values;

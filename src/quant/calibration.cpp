@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <numeric>
 
@@ -88,12 +89,23 @@ double Histogram::centre(int bin) {
   return bin == 0 ? 0 : (edge(bin - 1) + edge(bin)) / 2;
 }
 
-CalibrationMethod parse_calibration(std::string_view name) {
-  if (name == "max") return CalibrationMethod::max;
-  if (name == "percentile") return CalibrationMethod::percentile;
-  if (name == "mse") return CalibrationMethod::mse;
-  throw UsageError(fmt::format("unknown calibration '{}'", name),
-                   "Known calibrations: max, percentile, mse");
+Calibration parse_calibration(std::string_view text) {
+  constexpr std::string_view with_number = "percentile:";
+  if (text == "max") return {};
+  if (text == "mse") return {.method = CalibrationMethod::mse};
+  if (text == "percentile") return {.method = CalibrationMethod::percentile};
+  if (text.starts_with(with_number)) {
+    const std::string_view number = text.substr(with_number.size());
+    double percent = 0;
+    const auto [end, failure] =
+        std::from_chars(number.data(), number.data() + number.size(), percent);
+    if (failure == std::errc() && end == number.data() + number.size() && percent > 0 &&
+        percent <= 100) {
+      return {.method = CalibrationMethod::percentile, .percentile = percent};
+    }
+  }
+  throw UsageError(fmt::format("unknown calibration '{}'", text),
+                   "Known calibrations: max, mse, percentile, percentile:P with P up to 100");
 }
 
 double choose_range(const Calibration& calibration, double largest, const Histogram& seen,

@@ -32,13 +32,14 @@ class Histogram {
 
 enum class CalibrationMethod { max, percentile, mse };
 
-/// "max", "percentile" or "mse"; throws UsageError for anything else.
-CalibrationMethod parse_calibration(std::string_view name);
-
 struct Calibration {
   CalibrationMethod method = CalibrationMethod::max;
   double percentile = 99.9;  // of the values, in percent
 };
+
+/// "max", "mse", "percentile" or "percentile:P" with P in (0, 100]; throws UsageError for anything
+/// else.
+Calibration parse_calibration(std::string_view text);
 
 /// The magnitude that the highest of `levels` + 1 evenly spaced codes from 0 stands for. `largest`
 /// is the largest magnitude seen; with CalibrationMethod::max it is the answer, with an empty

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <thread>
 
 namespace dovetail {
@@ -17,6 +18,12 @@ void accumulate(std::vector<float>& sum, const std::vector<float>& more) {
 }
 
 }  // namespace
+
+std::uint64_t measurement_interval(const BoostSettings& settings) {
+  std::uint64_t interval = settings.measure_every;
+  while (std::gcd(interval, settings.staleness + 1) != 1) ++interval;
+  return interval;
+}
 
 BoostContribution::BoostContribution(Plan& plan, ShardReader samples, const StepSchedule& schedule,
                                      const BoostTiming& timing, const BoostSettings& settings,
@@ -43,13 +50,17 @@ void BoostContribution::take() {
   lead_.poll();
   while (timing_.wait && !has_come()) std::this_thread::sleep_for(poll_interval);
   parts_.clear();
+  std::size_t arrived = 0;
   for (BoostArrivals::Gradients& part : lead_.arrivals->take_gradients(step_)) {
     lead_.counters->boosted_samples += part.samples.count;
+    arrived += part.samples.count;
     lead_.counters->gradient_staleness.add(step_ - std::min(step_, part.sums.version));
     std::vector<float> in_order = plan_.in_reduction_order(part.values);
     parts_.push_back({std::move(part), std::move(in_order)});
   }
   lead_.counters->late_gradients = lead_.arrivals->late_gradients();
+  if (lead_.serving() > 0)  // else the GPU ranks have trained on them
+    lead_.counters->missing_samples += schedule_.at(step_).contributed.count - arrived;
   if (!parts_.empty()) ++lead_.counters->boosted_steps;
 }
 
@@ -71,7 +82,7 @@ void BoostContribution::add_to(std::optional<opencl::Mapping>& reduction, std::u
 }
 
 void BoostContribution::measure(std::optional<opencl::Mapping>& reduction) {
-  next_measurement_ = step_ + settings_.measure_every;
+  next_measurement_ = step_ + measurement_interval(settings_);
   const auto mapped = reduction->as<float>();
   const std::vector<float> mine(mapped.begin(), mapped.end());
   const double my_samples = plan_.step_statistics(mine).samples;

@@ -17,6 +17,11 @@
 
 namespace dovetail {
 
+/// Steps between two measurements: the fewest from measure_every on that have no divisor in common
+/// with the period of publications. Else only gradients by weights of one age would be measured,
+/// the newest, say.
+std::uint64_t measurement_interval(const BoostSettings& settings);
+
 /// Since gradients, losses and sample counts all travel as sums in one all-reduce, a contribution
 /// that is there counts with its samples, one that is late is simply not among them, and no rank
 /// need know of it: the update is the weighted mean over the samples that arrived.

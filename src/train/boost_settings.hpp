@@ -9,6 +9,10 @@
 
 namespace dovetail {
 
+/// Steps between two publications of weights, less one, unless said otherwise: scores bear old
+/// weights, gradients do not (docs/boosting.md).
+inline constexpr std::uint64_t usual_score_staleness = 20, usual_contribution_staleness = 0;
+
 struct BoostSettings {
   // ---- contributed gradients
   double share = 0;                      // of the global batch; 0: none
@@ -23,8 +27,8 @@ struct BoostSettings {
   std::string select_format;  // that scores are computed in; "float32": by the GPU ranks
 
   // ---- both
-  bool wait = false;             // GPU ranks wait for what the FPGA ranks bring
-  std::uint64_t staleness = 20;  // steps between two publications of weights, less one
+  bool wait = false;  // GPU ranks wait for what the FPGA ranks bring
+  std::uint64_t staleness = usual_score_staleness;
 
   bool selects() const { return keep < 1; }
   bool contributes() const { return share > 0; }
@@ -41,6 +45,7 @@ struct BoostSettings {
 struct BoostCounters {
   std::uint64_t boosted_steps = 0;     // with contributed gradients in them
   std::uint64_t boosted_samples = 0;   // whose gradients were contributed
+  std::uint64_t missing_samples = 0;   // that were left out: no gradients were there in time
   std::uint64_t selected_steps = 0;    // whose samples were chosen by their scores
   std::uint64_t selected_samples = 0;  // that were chosen so
   std::uint64_t late_scores = 0;       // steps whose scores were not there in time

@@ -81,6 +81,7 @@ Json boost_summary(const BoostSettings& settings, const TrainResult& result) {
                           {"format", settings.gradient_format},
                           {"steps", result.boost.boosted_steps},
                           {"samples", result.boost.boosted_samples},
+                          {"missing", result.boost.missing_samples},
                           {"late", result.boost.late_gradients},
                           {"staleness", to_json(result.boost.gradient_staleness)},
                           {"weight", or_null(result.boost_weight)},

@@ -116,11 +116,12 @@ std::string boost_text(const Json& boost) {
   }
   if (boost.contains("gradients")) {
     const Json& gradients = boost["gradients"];
-    text +=
-        fmt::format("  contributed    {} samples in {} steps ({}), {} contributions late; {}\n",
-                    gradients["samples"].get<std::uint64_t>(),
-                    gradients["steps"].get<std::uint64_t>(), gradients["format"].get<std::string>(),
-                    gradients["late"].get<std::uint64_t>(), staleness_text(gradients["staleness"]));
+    text += fmt::format(
+        "  contributed    {} of {} samples in {} steps ({}), {} contributions late; {}\n",
+        gradients["samples"].get<std::uint64_t>(),
+        gradients["samples"].get<std::uint64_t>() + gradients["missing"].get<std::uint64_t>(),
+        gradients["steps"].get<std::uint64_t>(), gradients["format"].get<std::string>(),
+        gradients["late"].get<std::uint64_t>(), staleness_text(gradients["staleness"]));
     if (!gradients["cosine"].is_null()) {
       text += fmt::format(
           "                 cosine {:.3f} and norm ratio {:.3f} to float32; counts with weight "

@@ -19,6 +19,7 @@
 #include "plan/gradient_exchange.hpp"
 #include "plan/plan.hpp"
 #include "plan/steps_ahead.hpp"
+#include "quant/calibration.hpp"
 #include "shards/batches_ahead.hpp"
 #include "shards/shard_reader.hpp"
 #include "support/clock.hpp"
@@ -62,6 +63,7 @@ struct TrainSettings {
   std::uint64_t seed = 1;
   std::vector<std::string> fpga_formats{"int8"};  // every epoch's weights are scored in each
   double within_points = 1;  // of the float32 accuracy: the summary names the smallest such format
+  quant::Calibration calibration;  // of what the FPGA ranks infer with
   BoostSettings boost;
   ComputeFormat format = ComputeFormat::float32;  // of the operands of products
   Augmentation augmentation;                      // of the images that GPU ranks train on

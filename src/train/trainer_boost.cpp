@@ -128,7 +128,8 @@ void Trainer::publish_for_boost() {
   const quant::Network network = plan::fpga_network(model_, parameters, plan_.statistics(),
                                                     input_statistics(train_set_), ranges);
   if (boost.needs_scores())
-    publisher_->publish_for_selection(quant::pack(network, boost.select_format, step_));
+    publisher_->publish_for_selection(
+        quant::pack(network, boost.select_format, step_, settings_.calibration));
   if (!boost.contributes()) return;
   publisher_->publish_for_gradients(
       boost.gradient_format == "float32"
@@ -144,6 +145,7 @@ void Trainer::log_boost(std::uint64_t epoch) {
                         {"epoch", epoch + 1},
                         {"boosted_steps", boost.boosted_steps},
                         {"boosted_samples", boost.boosted_samples},
+                        {"missing_samples", boost.missing_samples},
                         {"selected_steps", boost.selected_steps},
                         {"selected_samples", boost.selected_samples},
                         {"late_scores", boost.late_scores},

@@ -92,6 +92,14 @@ TEST_F(BadCard, GpuRanksThatWaitForScoresGoOnWithoutThem) {
     fault_retires_the_rank(fault, "card 0", lock_step);
 }
 
+/// Wherever in a step it strikes: step sizes, weight sums, bias sums.
+TEST_F(BadCard, CorruptReadbacksOfAContributionRetireTheRank) {
+  for (const char* fault : {"corrupt:1", "corrupt:7", "corrupt:9"}) {
+    fault_retires_the_rank(fault, "corrupt readback",
+                           {"--boost", "1/2", "--boost-wait", "--boost-staleness", "0"});
+  }
+}
+
 TEST_F(BadCard, AFailedLaunchEndsTheJob) {
   fault_ends_the_job("fail:1", {"quantise_input", "the card reports an error"});
 }

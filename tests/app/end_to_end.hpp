@@ -115,11 +115,13 @@ class EndToEnd : public ::testing::Test {
   }
 
   /// Predictions of the reference run's checkpoint, by `count` ranks (1: without mpirun).
-  static hdf5::File infer(int count, const std::string& format) {
-    const fs::path out = folder() / fmt::format("{}-{}.h5", format, count);
-    const Words words{"infer",  "--checkpoint", reference_.folder / "checkpoint.h5",
-                      "--data", data(),         "--format",
-                      format,   "--out",        out};
+  static hdf5::File infer(int count, const std::string& format,
+                          const std::string& calibration = "max") {
+    const fs::path out = folder() / fmt::format("{}-{}-{}.h5", format, count, calibration);
+    const Words words{"infer",         "--checkpoint", reference_.folder / "checkpoint.h5",
+                      "--data",        data(),         "--format",
+                      format,          "--out",        out,
+                      "--calibration", calibration};
     const Outcome outcome =
         (count == 1 ? dovetail(words) : dovetail_job(count, words)).run(job_limit_s);
     EXPECT_EQ(outcome.exit_code, 0) << outcome.text();

@@ -256,6 +256,21 @@ TEST_F(EndToEnd, FourBitsAreCloseToFloat32) {
               reference_.summary.at("test_accuracy").get<double>(), 0.05);
 }
 
+TEST_F(EndToEnd, PublishedVersionsAreCalibratedAsAsked) {
+  if (!has_card()) GTEST_SKIP() << "this build has no emulated card";
+  const std::string calibration = "percentile:70";  // cuts off enough to be seen
+  Words options = usual();
+  options.insert(options.end(), {"--fpga-format", "int4", "--calibration", calibration});
+  const FinishedRun run = train("calibrated", options);
+  ASSERT_EQ(run.outcome.exit_code, 0) << run.outcome.text();
+  EXPECT_EQ(run.weights(), reference_.weights());
+  const hdf5::File cut = infer(1, "int4", calibration);
+  EXPECT_NE(cut.read<float>("/logits"), infer(1, "int4").read<float>("/logits"));
+  EXPECT_DOUBLE_EQ(
+      static_cast<double>(hits(cut.read<std::int32_t>("/labels"), labels())) / test_samples,
+      run.summary.at("fpga").at("accuracy").get<double>());
+}
+
 TEST_F(EndToEnd, AJobOfOneRankNeedsNoMpirun) {
   const fs::path out = folder() / "alone";
   Words words{"train", "--data", data(), "--out", out};

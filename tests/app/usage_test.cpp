@@ -46,6 +46,28 @@ TEST_F(Usage, OptionsWithoutEffectAreRefused) {
           {"--step-factor", "--lr-schedule cosine"});
 }
 
+TEST_F(Usage, OptionsOfBoostsThatAreNotGivenAreRefused) {
+  const std::vector<std::pair<Words, std::string>> alone{
+      {{"--boost-format", "bfp8"}, "without --boost SHARE"},
+      {{"--boost-weight", "auto"}, "without --boost SHARE"},
+      {{"--boost-feedback"}, "without --boost SHARE"},
+      {{"--boost-measure", "9", "--boost-select", "1/3"}, "without --boost SHARE"},
+      {{"--select", "importance"}, "without --boost-select KEEP"},
+      {{"--select-format", "int4"}, "without --boost-select KEEP"},
+      {{"--boost-wait"}, "without --boost SHARE or --boost-select KEEP"},
+      {{"--boost-staleness", "3"}, "without --boost SHARE or --boost-select KEEP"},
+  };
+  for (const auto& [options, text] : alone)
+    refused(dovetail(train(options)), unusable_arguments, {options[0] + " has no effect", text});
+}
+
+TEST_F(Usage, ContributedGradientsAreThoseOfTheSameLossAndNetwork) {
+  refused(dovetail(train({"--boost", "1/4", "--loss", "mse"})), unusable_arguments,
+          {"--boost with --loss mse", "cross-entropy"});
+  refused(dovetail(train({"--boost", "1/4", "--qat", "w4a4"})), unusable_arguments,
+          {"--boost with --qat"});
+}
+
 TEST_F(Usage, SumsOverTheRanksThatCannotBe) {
   refused(dovetail(train({"--chunks", "8"})), unusable_arguments, {"--chunks", "--deterministic"});
   refused(dovetail(train({"--deterministic", "--chunks", "3"})), unusable_arguments,

@@ -72,8 +72,14 @@ TEST(ChooseRange, LeastSquaresIsWithinAFewPercentOfTheBest) {
 }
 
 TEST(ChooseRange, NamesAreChecked) {
-  EXPECT_EQ(parse_calibration("mse"), CalibrationMethod::mse);
-  EXPECT_THROW(parse_calibration("median"), UsageError);
+  EXPECT_EQ(parse_calibration("max").method, CalibrationMethod::max);
+  EXPECT_EQ(parse_calibration("mse").method, CalibrationMethod::mse);
+  EXPECT_EQ(parse_calibration("percentile").method, CalibrationMethod::percentile);
+  EXPECT_EQ(parse_calibration("percentile").percentile, 99.9);
+  EXPECT_EQ(parse_calibration("percentile:99.99").percentile, 99.99);
+  for (const char* wrong : {"", "median", "percentile:", "percentile:0", "percentile:101",
+                            "percentile:nan", "percentile:99x"})
+    EXPECT_THROW(parse_calibration(wrong), UsageError) << wrong;
 }
 
 double error_of(const std::vector<float>& weights, const WeightCodes& codes) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <set>
 
 #include "plan/fixture.hpp"
 #include "support/error.hpp"
@@ -131,6 +132,22 @@ TEST(BoostContribution, TheUpdateHasTheGradientOfTheSamplesThatArrived) {
     difference = std::max(difference, std::abs(sum[j] / total.samples - expected[j]));
   }
   EXPECT_LT(difference, 1e-5 * largest);
+}
+
+TEST(BoostContribution, MeasuresGradientsByWeightsOfEveryAge) {
+  for (const std::uint64_t every : {1, 4, 10, 50}) {
+    for (const std::uint64_t staleness : {0, 1, 4, 20, 99}) {
+      BoostSettings settings;
+      settings.measure_every = every;
+      settings.staleness = staleness;
+      const std::uint64_t interval = measurement_interval(settings);
+      EXPECT_GE(interval, every);
+      std::set<std::uint64_t> ages;
+      for (std::uint64_t i = 0; i <= staleness; ++i) ages.insert(i * interval % (staleness + 1));
+      EXPECT_EQ(ages.size(), staleness + 1) << every << " and " << staleness;
+    }
+  }
+  EXPECT_EQ(measurement_interval(BoostSettings{}), 50u);
 }
 
 TEST(BoostContribution, AWeightCountsGradientsAndSamplesAlike) {

@@ -175,6 +175,7 @@ TEST_F(BoostTest, WaitedContributionsGiveTheGradientOfTheWholeBatch) {
   EXPECT_EQ(result.boost.boosted_steps, 2u * 9);
   // 6 of each 16; the epoch's last step has 6 in all, which fit the GPU ranks' 10.
   EXPECT_EQ(result.boost.boosted_samples, 2u * 9 * 6);
+  EXPECT_EQ(result.boost.missing_samples, 0u);
   EXPECT_EQ(result.boost.gradient_staleness.largest, 0u);
   EXPECT_EQ(result.boost.late_gradients, 0u);
   EXPECT_NEAR(result.train_loss, expected.train_loss, 1e-5);
@@ -256,7 +257,11 @@ TEST_F(BoostTest, NobodyWaitsForLateContributions) {
   if (!world().is_lead()) return;
   EXPECT_EQ(result.steps, 3u * 10);
   EXPECT_LE(result.boost.boosted_steps, result.steps);
-  EXPECT_LE(result.boost.boosted_samples, 4 * result.steps);
+  const StepSchedule schedule = step_schedule(free, train_samples);
+  std::uint64_t asked = 0;
+  for (std::uint64_t step = 0; step < result.steps; ++step)
+    asked += schedule.at(step).contributed.count;
+  EXPECT_EQ(result.boost.boosted_samples + result.boost.missing_samples, asked);
   EXPECT_TRUE(std::isfinite(result.train_loss));
   EXPECT_EQ(result.evaluations.size(), 3u);
 }

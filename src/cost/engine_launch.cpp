@@ -1,0 +1,163 @@
+// Follows the loops of hls/engine.
+#include "cost/engine_launch.hpp"
+
+#include <algorithm>
+
+#include "cost/cycles.hpp"
+
+namespace dovetail::cost {
+namespace {
+
+constexpr int burst_bits = 512;  // of one m_axi word
+constexpr int raw_bits = 32;
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return divide_up(value, multiple) * multiple;
+}
+
+bool is_low_bit(const numeric::ElementFormat& element) {
+  return element.kind == numeric::ElementKind::integer ||
+         element.kind == numeric::ElementKind::ternary ||
+         element.kind == numeric::ElementKind::binary;
+}
+
+/// Whether hls/engine runs the format; the others are those of hls/training.
+bool runs_on_engine(const numeric::Format& format) {
+  const auto has_units = [](const numeric::ElementFormat& element) {
+    const int bits = element.bits;
+    return is_low_bit(element) && (bits == 1 || bits == 2 || bits == 4 || bits == 8);
+  };
+  return has_units(format.weights) && has_units(format.activations);
+}
+
+/// Bits of a map that a stage takes each cycle: 16 bytes for 64 bit-serial lanes or 16 lanes of
+/// bytes.
+std::int64_t chunk_bits(const numeric::Format& format, Folding f) {
+  return is_bit_serial(format) ? 2 * std::int64_t{f.simd} : 8 * std::int64_t{f.simd};
+}
+
+/// Cycles between two tiles that leave the activation (hls/activation.hpp): as many as raw
+/// accumulators take.
+std::int64_t activation_interval(const numeric::Format& format, Folding f) {
+  return runs_on_engine(format) ? divide_up(std::int64_t{f.pe} * raw_bits, chunk_bits(format, f))
+                                : 1;
+}
+
+/// As hls/sliding_window.hpp fills its lines and reads its windows: not at the same time; the
+/// padding one byte a cycle; the marks of 1-bit codes behind their window.
+std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& layer, Folding f,
+                                int bits) {
+  const std::int64_t channels = stored_channels(layer, f);
+  const bool planes = is_bit_serial(format);
+  const std::int64_t pixel = planes ? divide_up(channels * bits, 8) : channels;
+  const std::int64_t chunk =
+      planes ? std::max<std::int64_t>(1, chunk_bits(format, f) / 8) : std::int64_t{f.simd};
+  const std::int64_t border = layer.padding * pixel;
+  const std::int64_t row = divide_up(layer.in.width * pixel, chunk);
+  const std::int64_t inside = layer.in.height * (border + row + border + chunk);
+  const std::int64_t outside = 2 * layer.padding * (layer.in.width * pixel + 2 * border + chunk);
+  const std::int64_t pieces = layer.kernel * divide_up(layer.kernel * pixel, chunk);
+  return inside + outside + layer.vectors() * pieces * (planes && bits == 1 ? 2 : 1);
+}
+
+}  // namespace
+
+bool is_bit_serial(const numeric::Format& format) {
+  return runs_on_engine(format) && format.weights.bits < 8;
+}
+
+int stream_lanes(const numeric::Format& format, Folding f, int bits) {
+  if (!is_bit_serial(format)) return f.simd;
+  return static_cast<int>(std::max<std::int64_t>(1, chunk_bits(format, f) / bits));
+}
+
+std::int64_t stored_channels(const LayerWork& layer, Folding f) {
+  return layer.first ? layer.in.channels : round_up(layer.in.channels, f.pe);
+}
+
+Launch launch_of(const Question& question, const LayerWork& layer, Folding f) {
+  Launch launch;
+  launch.operands = operands(question.format, layer);
+  const std::int64_t channels = stored_channels(layer, f);
+  const std::int64_t map = layer.in.height * layer.in.width * channels;
+  const std::int64_t vector =
+      layer.kind == WorkKind::dense ? map : layer.kernel * layer.kernel * channels;
+  const int out_bits = launch.operands.output_bits;
+  launch.in_words = divide_up(map, stream_lanes(question.format, f, launch.operands.input_bits));
+  launch.words = divide_up(vector, f.simd);
+  launch.tiles = divide_up(layer.rows(), f.pe);
+  const bool bit_serial = is_bit_serial(question.format);
+  if (bit_serial) launch.operands.multiplier = Multiplier::bit_serial;
+  launch.passes = bit_serial ? launch.operands.input_bits : 1;
+  launch.out_words =
+      layer.vectors() *
+      divide_up(launch.tiles * f.pe, stream_lanes(question.format, f, out_bits > 0 ? out_bits : 8));
+  if (out_bits == 0)
+    launch.out_words *= divide_up(raw_bits, bit_serial ? 8 : launch.operands.input_bits);
+  launch.accumulator = accumulator_bits(launch.operands, layer.columns());
+  return launch;
+}
+
+LayerCost input_cost(const Question& question, Folding f) {
+  // hls/engine/quantise_input.cpp: an image comes, goes through its table byte by byte, and leaves.
+  const LayerWork& first = question.work.front();
+  const int bits = operands(question.format, first).input_bits;
+  const std::int64_t words = divide_up(first.in.size(), stream_lanes(question.format, f, 8));
+  LayerCost cost;
+  cost.name = "input";
+  cost.kind = "input";
+  cost.folding = {1, f.simd};
+  cost.cycles = 2 * words + first.in.size();
+  cost.bytes = first.in.size() + divide_up(std::int64_t{first.in.size()} * bits, 8);
+  return cost;
+}
+
+LayerCost pool_cost(const Question& question, const LayerWork& layer, Folding f) {
+  const int bits = operands(question.format, layer).output_bits;
+  const std::int64_t channels = round_up(layer.in.channels, f.pe);
+  const std::int64_t depth = divide_up(channels, stream_lanes(question.format, f, bits));
+  const std::int64_t in = layer.in.height * layer.in.width * depth;
+  const std::int64_t out = layer.out.height * layer.out.width * depth;
+  LayerCost cost;
+  cost.name = layer.name;
+  cost.kind = to_string(layer.kind);
+  cost.folding = {1, f.simd};
+  // hls/engine/max_pool.cpp: lines, maxima over whole rows, then over each pixel's columns.
+  const std::int64_t rows = layer.out.height * layer.in.width * depth;
+  cost.cycles = in + rows * layer.kernel + out * (layer.kernel + 1);
+  const std::int64_t pixels = layer.in.height * layer.in.width + layer.out.height * layer.out.width;
+  cost.bytes = divide_up(pixels * channels * bits, 8);
+  return cost;
+}
+
+LayerCost linear_cost(const Question& question, const LayerWork& layer, Folding f) {
+  const Launch launch = launch_of(question, layer, f);
+  const Operands& o = launch.operands;
+  LayerCost cost;
+  cost.name = layer.name;
+  cost.kind = to_string(layer.kind);
+  cost.folding = f;
+  const std::int64_t products =
+      matrix_vector_cycles(launch.tiles, launch.words * launch.passes, layer.vectors());
+  const std::int64_t windows = layer.kind == WorkKind::conv2d
+                                   ? window_unit_cycles(question.format, layer, f, o.input_bits)
+                                   : 0;
+  const std::int64_t interval = activation_interval(question.format, f);
+  const std::int64_t activation = layer.vectors() * launch.tiles * interval;
+  cost.cycles = std::max({products, windows, activation, launch.in_words, launch.out_words});
+  cost.bound = cost.cycles == products     ? "compute"
+               : cost.cycles == windows    ? "window"
+               : cost.cycles == activation ? "activation"
+                                           : "memory";
+  if (cost.bound == "activation") cost.interval = static_cast<int>(interval);
+  const std::int64_t word_bits = std::int64_t{f.pe} * f.simd * o.weight_bits;
+  cost.weight_bytes = divide_up(launch.tiles * launch.words * word_bits, 8);
+  cost.load_cycles = launch.tiles * launch.words * divide_up(word_bits, burst_bits);
+  const int out_bits = o.output_bits > 0 ? o.output_bits : raw_bits;
+  const std::int64_t map =
+      layer.in.height * layer.in.width * stored_channels(layer, f) * o.input_bits;
+  cost.bytes = divide_up(map, 8) + divide_up(layer.vectors() * launch.tiles * f.pe * out_bits, 8);
+  return cost;
+}
+
+}  // namespace dovetail::cost

@@ -1,0 +1,34 @@
+// What a launch of the weight-streaming engine costs: a layer on the units of hls/engine, in cycles
+// and bytes.
+#pragma once
+
+#include "cost/estimate.hpp"
+
+namespace dovetail::cost {
+
+/// A convolution or dense layer as its launch sees it.
+struct Launch {
+  Operands operands;
+  std::int64_t words = 0, tiles = 0;         // of weights
+  std::int64_t passes = 1;                   // over the words for each vector
+  std::int64_t in_words = 0, out_words = 0;  // of one image, as they travel between the stages
+  int accumulator = 0;
+};
+
+/// Weights of 1, 2 and 4 bits are multiplied one bit plane of the activations a pass
+/// (hls/bit_serial.hpp), so that layers with inputs of any width share one unit.
+bool is_bit_serial(const numeric::Format& format);
+
+/// Elements of so many bits that travel between two stages each cycle.
+int stream_lanes(const numeric::Format& format, Folding folding, int bits);
+
+/// Hidden maps have their channels padded to whole tiles, the network's input is as it is.
+std::int64_t stored_channels(const LayerWork& layer, Folding folding);
+
+Launch launch_of(const Question& question, const LayerWork& layer, Folding folding);
+
+LayerCost input_cost(const Question& question, Folding folding);
+LayerCost pool_cost(const Question& question, const LayerWork& layer, Folding folding);
+LayerCost linear_cost(const Question& question, const LayerWork& layer, Folding folding);
+
+}  // namespace dovetail::cost

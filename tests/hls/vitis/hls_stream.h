@@ -1,0 +1,25 @@
+// Stands in for AMD's hls_stream.h, with as much of its interface as hls/vitis uses (UG1399, "HLS
+// Stream Library"). As in Vitis' C simulation a stream has no bound; reading an empty one throws.
+#pragma once
+
+#include <deque>
+#include <stdexcept>
+
+namespace hls {
+
+template <typename T, int Depth = 0>
+class stream {
+ public:
+  void write(const T& token) { tokens_.push_back(token); }
+  T read() {
+    if (tokens_.empty()) throw std::runtime_error("an empty hls::stream is read");
+    const T token = tokens_.front();
+    tokens_.pop_front();
+    return token;
+  }
+
+ private:
+  std::deque<T> tokens_;
+};
+
+}  // namespace hls
