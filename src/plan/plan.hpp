@@ -363,7 +363,7 @@ class Plan {
   std::vector<plan::Edge> edges_;
   NormaliseInput normalise_;
   std::vector<std::unique_ptr<plan::Operation>> operations_;
-  std::vector<std::string> names_;  // of the operations, for timelines
+  std::vector<std::string> names_;   // of the operations, for timelines
   std::optional<DenseChain> chain_;  // for training steps, in place of operations and loss
   std::optional<SoftmaxCrossEntropy> cross_entropy_;
   std::optional<MeanSquaredError> squared_error_;
