@@ -9,7 +9,6 @@
 namespace dovetail::cost {
 namespace {
 
-constexpr int burst_bits = 512;  // of one m_axi word
 constexpr int line_count = 8;  // rows that the window and pool units keep (hls/sliding_window.hpp)
 constexpr int largest_folding = 512;
 constexpr double bound_megahertz = 300;

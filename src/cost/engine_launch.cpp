@@ -8,7 +8,6 @@
 namespace dovetail::cost {
 namespace {
 
-constexpr int burst_bits = 512;  // of one m_axi word
 constexpr int raw_bits = 32;
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) {

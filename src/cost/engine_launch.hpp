@@ -6,6 +6,8 @@
 
 namespace dovetail::cost {
 
+inline constexpr int burst_bits = 512;  // of one m_axi word
+
 /// A convolution or dense layer as its launch sees it.
 struct Launch {
   Operands operands;
