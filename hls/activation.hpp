@@ -66,6 +66,7 @@ inline void write_requantised(const Accumulators& sums, const TileParameters& pa
 inline void write_raw(const Accumulators& sums, const TileParameters& parameters,
                       ChunkStream& out) {
   constexpr int per_chunk = chunk_bytes / 4;
+  // invariant: one chunk leaves in each cycle.
   for (int c = 0; c < pe / per_chunk; ++c) {
 #pragma HLS pipeline II = 1
     Chunk chunk;
@@ -96,6 +97,8 @@ inline void activate(AccumulatorStream& sums, ParameterStream& parameters, Chunk
   for (int image = 0; image < output.images; ++image) {
     Realigner joined;
     for (int pixel = 0; pixel < output.pixels; ++pixel) {
+      // invariant: eight cycles a tile are what raw output needs, the longest: pe / 4 chunks of one
+      // stream.
       for (int t = 0; t < output.tiles; ++t) {
 #pragma HLS pipeline II = 8
         const Accumulators sum = sums.read();

@@ -93,6 +93,8 @@ void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, in
     marks[count] = Chunk{};
   }
   std::int32_t ones[max_activation_bits] = {}, below[max_activation_bits] = {};
+  // invariant: a word of each plane is written in each cycle; ones and below take one addition of
+  // popcounts.
   for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 1
     PlaneWord split[max_activation_bits];
@@ -143,6 +145,8 @@ void multiply_planes(const Planes& x, const PlaneWeights<Bits>* weights, Accumul
     Accumulators sums = {};
     for (int plane = 0; plane < bits; ++plane) {
       std::int32_t differing[Bits][pe] = {};
+      // invariant: one word of a plane meets one word of weights in each cycle; a counter takes one
+      // addition.
       for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 1
         count_differing(x.word[plane][w], weights[t * words + w], differing);

@@ -35,6 +35,7 @@ inline void read_lanes(ChunkStream& vectors, ChunkStream& validity, LaneBlock* b
   for (int c = 0; c < count; ++c) {
     const Chunk codes = vectors.read();
     const Chunk marks = bits == 1 ? validity.read() : Chunk{};
+    // invariant: a part of a chunk becomes one word of lanes in each cycle.
     for (int part = 0; part < parts && c * parts + part < words; ++part) {
 #pragma HLS pipeline II = 1
       Lanes& to = block[c * parts + part].vector[n];

@@ -22,6 +22,8 @@ constexpr int chunks_per_burst = burst_bytes / chunk_bytes;
 inline void load_chunks(const Burst* memory, ChunkStream& out, int images, int count) {
   const int bursts = divide_up(count, chunks_per_burst);
   for (int image = 0; image < images; ++image) {
+    // invariant: one burst is read and four chunks leave in four cycles, so the stream never
+    // carries more than one a cycle.
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = 4
       const Burst burst = memory[image * bursts + b];
@@ -36,6 +38,7 @@ inline void load_chunks(const Burst* memory, ChunkStream& out, int images, int c
 inline void store_chunks(ChunkStream& in, Burst* memory, int images, int count) {
   const int bursts = divide_up(count, chunks_per_burst);
   for (int image = 0; image < images; ++image) {
+    // invariant: four chunks come and one burst is written in four cycles.
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = 4
       Burst burst = {};
@@ -67,6 +70,7 @@ void load_weights(const Burst* memory, WeightStream<Bits>& out, int words) {
   constexpr int bursts = weight_word_bytes(Bits) / burst_bytes;
   for (int w = 0; w < words; ++w) {
     WeightWord<Bits> word;
+    // invariant: burst b alone fills its part of the word; nothing is read back.
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = 1
       place_burst(memory[w * bursts + b], b, word);
@@ -81,6 +85,7 @@ inline void load_parameters(const Burst* memory, ParameterStream& out, int field
   constexpr int per_burst = burst_bytes / 4;
   for (int f = 0; f < fields; ++f) {
     ParameterField field;
+    // invariant: burst b alone fills its values of the field; nothing is read back.
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = 1
       const Burst burst = memory[f * bursts + b];

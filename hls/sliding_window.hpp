@@ -41,6 +41,7 @@ class RowReader {
       const int begin = row * shape.row_bytes();  // within the image
       const int last = (begin + shape.row_bytes() - 1) / chunk_bytes;
       if (row == 0) newest_ = -1;
+      // invariant: at most one chunk comes in each cycle, and sixteen bytes in a row are written.
       for (int c = begin / chunk_bytes; c <= last; ++c) {
 #pragma HLS pipeline II = 1
         if (c != newest_) shared_ = input.read();
@@ -50,10 +51,12 @@ class RowReader {
         for (int i = 0; i < chunk_bytes; ++i) to[i] = chunk.byte[i];
       }
     }
+    // invariant: one byte is written in each cycle.
     for (int i = chunk_bytes; i < left; ++i) {
 #pragma HLS pipeline II = 1
       line[i] = 0;
     }
+    // invariant: one byte is written in each cycle.
     for (int i = inside ? right : left; i < end; ++i) {
 #pragma HLS pipeline II = 1
       line[i] = 0;
@@ -71,6 +74,7 @@ inline void mark_line(std::uint8_t* marks, const WindowShape& shape, int channel
   const int end = (shape.width + 2 * shape.padding) * shape.pixel_bytes + chunk_bytes;
   int pixel = 0, byte = 0;
   for (int i = 0; i < chunk_bytes; ++i) marks[i] = 0;
+  // invariant: one byte of marks in each cycle; pixel and byte are counters without a division.
   for (int i = 0; i < end; ++i) {
 #pragma HLS pipeline II = 1
     const bool inside = pixel >= shape.padding && pixel < shape.padding + shape.width;
@@ -90,6 +94,8 @@ inline void write_window(const std::uint8_t (*lines)[line_bytes], int top, int f
   const int bytes = shape.kernel * shape.pixel_bytes;
   for (int k = 0; k < shape.kernel; ++k) {
     const std::uint8_t* line = lines[(top + k) & (line_count - 1)] + chunk_bytes + first;
+    // invariant: sixteen bytes in a row are read in each cycle, one piece is joined, at most one
+    // chunk leaves.
     for (int at = 0; at < bytes; at += chunk_bytes) {
 #pragma HLS pipeline II = 1
       Chunk piece;
@@ -108,6 +114,7 @@ inline void write_marks(const std::uint8_t* marks, int top, int first, const Win
   for (int k = 0; k < shape.kernel; ++k) {
     const int row = top + k - shape.padding;
     const bool inside = row >= 0 && row < shape.height;
+    // invariant: as in write_window.
     for (int at = 0; at < bytes; at += chunk_bytes) {
 #pragma HLS pipeline II = 1
       Chunk piece;
@@ -160,6 +167,7 @@ inline void mark_vectors(ChunkStream& validity, int images, int pixels, int pixe
     int byte = 0, pixel = 0;
     for (int c = 0; c < count; ++c) {
       Chunk marks;
+      // invariant: one byte of marks in each cycle; pixel and byte are counters without a division.
       for (int i = 0; i < chunk_bytes; ++i) {
 #pragma HLS pipeline II = 1
         const int left = channels - byte * 8;

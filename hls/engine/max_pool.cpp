@@ -24,6 +24,7 @@ std::uint8_t larger(std::uint8_t a, std::uint8_t b) {
 /// Maxima of `bytes` bytes of codes, in place.
 template <int Bits>
 void take_maxima(std::uint8_t* most, const std::uint8_t* candidate, int bytes) {
+  // invariant: a byte depends on those at its own place alone; sixteen a cycle.
   for (int i = 0; i < bytes; ++i) {
 #pragma HLS pipeline II = 1
 #pragma HLS unroll factor = 16
@@ -38,7 +39,9 @@ void pool_codes(ChunkStream& input, ChunkStream& output, int images, const Windo
   std::uint8_t lines[line_count][line_bytes];
 #pragma HLS array_partition variable = lines cyclic factor = 16 dim = 2
   std::uint8_t columns[line_bytes];
+#pragma HLS array_partition variable = columns cyclic factor = 16
   std::uint8_t pixel[max_tiles * pe];
+#pragma HLS array_partition variable = pixel cyclic factor = 16
   const int bytes = shape.pixel_bytes;
   for (int image = 0; image < images; ++image) {
     RowReader reader;
@@ -60,6 +63,7 @@ void pool_codes(ChunkStream& input, ChunkStream& output, int images, const Windo
         const std::uint8_t* first = columns + column * shape.stride * bytes;
         for (int i = 0; i < bytes; ++i) pixel[i] = first[i];
         for (int k = 1; k < shape.kernel; ++k) take_maxima<Bits>(pixel, first + k * bytes, bytes);
+        // invariant: one piece is joined in each cycle, and at most one chunk leaves.
         for (int at = 0; at < bytes; at += chunk_bytes) {
 #pragma HLS pipeline II = 1
           Chunk piece;

@@ -14,7 +14,9 @@ void translate(ChunkStream& pixels, ChunkStream& table_chunks_in, ChunkStream& o
                int channels, int plane) {
   std::uint8_t tables[max_input_channels][256];
   std::uint8_t image[max_image_bytes + chunk_bytes];
+#pragma HLS array_partition variable = image cyclic factor = 16
   std::uint8_t map[max_image_bytes + chunk_bytes];
+#pragma HLS array_partition variable = map cyclic factor = 16
   for (int c = 0; c < channels; ++c) {
     for (int i = 0; i < table_chunks; ++i) {
       const Chunk chunk = table_chunks_in.read();
@@ -23,18 +25,21 @@ void translate(ChunkStream& pixels, ChunkStream& table_chunks_in, ChunkStream& o
   }
   const int count = chunks(channels * plane);
   for (int n = 0; n < images; ++n) {
+    // invariant: sixteen bytes in a row are written in each cycle, one to each part of `image`.
     for (int i = 0; i < count; ++i) {
 #pragma HLS pipeline II = 1
       const Chunk chunk = pixels.read();
       for (int b = 0; b < chunk_bytes; ++b) image[i * chunk_bytes + b] = chunk.byte[b];
     }
     for (int c = 0; c < channels; ++c) {
+      // invariant: one pixel and one entry of a table are read, one byte is written in each cycle.
       for (int i = 0; i < plane; ++i) {
 #pragma HLS pipeline II = 1
         map[i * channels + c] = tables[c][image[c * plane + i]];
       }
     }
     for (int i = channels * plane; i < count * chunk_bytes; ++i) map[i] = 0;
+    // invariant: sixteen bytes in a row are read in each cycle, one from each part of `map`.
     for (int i = 0; i < count; ++i) {
 #pragma HLS pipeline II = 1
       Chunk chunk;

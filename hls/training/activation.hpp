@@ -82,6 +82,8 @@ inline void activate(TileStream& sums, TileStream& bias_tiles, TileStream& out, 
     const int row = position / shape.width % shape.height, column = position % shape.width;
     const bool dropped = row >= rows || column >= columns;
     const int element = row % shape.pool * shape.pool + column % shape.pool;
+    // invariant: slots of one position differ, so no iteration reads what the one before writes;
+    // `largest` keeps a maximum a lane, one comparison a cycle.
     for (int t = 0; t < shape.tiles; ++t) {
 #pragma HLS pipeline II = 1
       const RealTile value = add(sums.read(), bias[t]);
@@ -102,6 +104,7 @@ inline void activate(TileStream& sums, TileStream& bias_tiles, TileStream& out, 
 inline void mask(TileStream& sums, RouteStream& routes, TileStream& out, RealStream& largest_out,
                  int tiles) {
   Largest largest;
+  // invariant: a tile comes and leaves in each cycle; `largest` as in activate.
   for (int t = 0; t < tiles; ++t) {
 #pragma HLS pipeline II = 1
     RealTile tile = sums.read();

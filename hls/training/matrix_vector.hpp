@@ -8,6 +8,7 @@ namespace training {
 
 /// Takes the weights as they come: kept[tile · words + word].
 inline void keep(SquareStream& weights, Square* kept, int squares) {
+  // invariant: one square comes in each cycle and is written once.
   for (int s = 0; s < squares; ++s) {
 #pragma HLS pipeline II = 1
     kept[s] = weights.read();
@@ -25,6 +26,8 @@ inline void keep_transposed(SquareStream& weights, Square* kept, int tiles, int 
     for (int position = 0; position < positions; ++position) {
       for (int w = 0; w < in_words; ++w) {
         const Square square = weights.read();
+        // invariant: the halves go to different squares; columns of one square that come later are
+        // others.
         for (int half = 0; half < words_per_tile; ++half) {
 #pragma HLS pipeline II = 1
           Word columns[simd], rows[simd];
@@ -45,6 +48,8 @@ inline void multiply_vector(const Operand* vector, const Square* kept, TileStrea
                             int tiles, float scale) {
   for (int t = 0; t < tiles; ++t) {
     Sums sums = {};
+    // invariant: one word meets one square in each cycle; what an iteration needs of the one before
+    // is one integer addition.
     for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 1
       Family::multiply_accumulate(vector[w], kept[t * words + w], sums);
@@ -54,6 +59,7 @@ inline void multiply_vector(const Operand* vector, const Square* kept, TileStrea
 }
 
 inline void read_vector(WordStream& vectors, Operand* vector, int words) {
+  // invariant: one word comes in each cycle.
   for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 1
     vector[w] = Family::operand(vectors.read());

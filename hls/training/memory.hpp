@@ -34,6 +34,7 @@ using RouteStream = hls::Stream<RouteTile, 256>;
 inline void load_words(const WordBurst* memory, WordStream& out, int first, int images, int words) {
   const int bursts = bursts_for(words, words_per_burst);
   for (int image = first; image < first + images; ++image) {
+    // invariant: one burst is read while its words leave, one a cycle.
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = words_per_burst
       const WordBurst burst = memory[image * bursts + b];
@@ -47,6 +48,7 @@ inline void load_words(const WordBurst* memory, WordStream& out, int first, int 
 inline void store_words(WordStream& in, WordBurst* memory, int images, int words) {
   const int bursts = bursts_for(words, words_per_burst);
   for (int image = 0; image < images; ++image) {
+    // invariant: the words of one burst come, one a cycle, and it is written once.
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = words_per_burst
       WordBurst burst = {};
@@ -60,6 +62,7 @@ inline void store_words(WordStream& in, WordBurst* memory, int images, int words
 inline void load_squares(const SquareBurst* memory, SquareStream& out, int squares) {
   for (int s = 0; s < squares; ++s) {
     Square square;
+    // invariant: each part of the square is set by one burst.
     for (int part = 0; part < Family::square_bursts; ++part) {
 #pragma HLS pipeline II = 1
       Family::set_burst(memory[s * Family::square_bursts + part], part, square);
@@ -69,6 +72,7 @@ inline void load_squares(const SquareBurst* memory, SquareStream& out, int squar
 }
 
 inline void load_reals(const RealWord* memory, RealStream& out, int words) {
+  // invariant: a word is read and leaves in each cycle.
   for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 1
     out.write(memory[w]);
@@ -79,6 +83,7 @@ inline void load_reals(const RealWord* memory, RealStream& out, int words) {
 inline void load_tiles(const RealWord* memory, TileStream& out, int tiles) {
   for (int t = 0; t < tiles; ++t) {
     RealTile tile;
+    // invariant: each half of the tile is set by one word.
     for (int w = 0; w < words_per_tile; ++w) {
 #pragma HLS pipeline II = 1
       const RealWord word = memory[t * words_per_tile + w];
@@ -92,6 +97,7 @@ inline void load_tiles(const RealWord* memory, TileStream& out, int tiles) {
 inline void store_tiles(TileStream& in, RealWord* memory, int first, int tiles) {
   for (int t = first; t < first + tiles; ++t) {
     const RealTile tile = in.read();
+    // invariant: one word is written in each cycle.
     for (int w = 0; w < words_per_tile; ++w) {
 #pragma HLS pipeline II = 1
       RealWord word;
@@ -106,6 +112,7 @@ inline void load_routes(const RouteBurst* memory, RouteStream& out, int first, i
                         int tiles) {
   const int bursts = bursts_for(tiles, route_tiles_per_burst);
   for (int image = first; image < first + images; ++image) {
+    // invariant: one burst is read while its routes leave, one a cycle.
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = route_tiles_per_burst
       const RouteBurst burst = memory[image * bursts + b];
@@ -119,6 +126,7 @@ inline void load_routes(const RouteBurst* memory, RouteStream& out, int first, i
 inline void store_routes(RouteStream& in, RouteBurst* memory, int first, int images, int tiles) {
   const int bursts = bursts_for(tiles, route_tiles_per_burst);
   for (int image = first; image < first + images; ++image) {
+    // invariant: the routes of one burst come, one a cycle, and it is written once.
     for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = route_tiles_per_burst
       RouteBurst burst = {};

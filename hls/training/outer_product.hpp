@@ -13,6 +13,7 @@ inline void read_positions(WordStream& in, Word (*kept)[max_vector_words], int p
     if (r < present) {
       in.read(kept[r], words);
     } else {
+      // invariant: one word is written in each cycle.
       for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 1
         kept[r][w] = Word{};
@@ -25,6 +26,7 @@ inline void read_positions(WordStream& in, Word (*kept)[max_vector_words], int p
 inline Square gradient_square(const Word (*gradients)[max_vector_words], int tile,
                               const Rounding& rounding, std::uint32_t counter) {
   Square square;
+  // invariant: the halves are columns apart: simd words are read and turned in each cycle.
   for (int half = 0; half < words_per_tile; ++half) {
 #pragma HLS pipeline II = 1
     Word positions[simd], outputs[simd];
@@ -64,6 +66,8 @@ inline void add_positions(const Word (*windows)[max_vector_words],
     Operand operands[simd];
     for (int l = 0; l < simd; ++l) operands[l] = Family::operand(inputs[l]);
     for (int t = 0; t < work.tiles; ++t) {
+      // invariant: an iteration adds to a sum of its own; the same sum comes again in the next
+      // group.
       for (int l = 0; l < simd; ++l) {
 #pragma HLS pipeline II = 1
         Family::multiply_accumulate(operands[l], squares[t], sums[(t * work.words + w) * simd + l]);
@@ -82,6 +86,7 @@ inline void outer_product(WordStream& windows, WordStream& gradients, TileStream
   Sums biases[max_tiles];
   Word kept_windows[simd][max_vector_words], kept_gradients[simd][max_vector_words];
   const int rows = work.tiles * work.words * simd;
+  // invariant: one sum is written in each cycle.
   for (int i = 0; i < rows; ++i) {
 #pragma HLS pipeline II = 1
     sums[i] = Sums{};
@@ -95,6 +100,7 @@ inline void outer_product(WordStream& windows, WordStream& gradients, TileStream
     read_positions(gradients, kept_gradients, present, work.gradient_words);
     add_positions(kept_windows, kept_gradients, work, group, sums, biases);
   }
+  // invariant: one sum is read and leaves in each cycle.
   for (int i = 0; i < rows; ++i) {
 #pragma HLS pipeline II = 1
     weight_out.write(Family::to_real(sums[i], work.weight_scale));

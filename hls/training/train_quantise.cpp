@@ -30,6 +30,7 @@ void pass(RealWord& value, const RouteTile& route, int half, int element) {
 void quantise_position(const RealWord* values, const RouteTile* routes, int element,
                        const Unpool& shape, const Rounding& rounding, std::uint32_t place,
                        WordStream& out) {
+  // invariant: one word leaves in each cycle; its random bits depend on its place alone.
   for (int w = 0; w < shape.words; ++w) {
 #pragma HLS pipeline II = 1
     RealWord value = {};

@@ -12,6 +12,7 @@ using PixelStream = dovetail::hls::Stream<PixelBurst, 16>;
 constexpr int table_words = 256 / simd;
 
 void load_pixels(const PixelBurst* memory, PixelStream& out, int bursts) {
+  // invariant: a burst is read and leaves in each cycle.
   for (int b = 0; b < bursts; ++b) {
 #pragma HLS pipeline II = 1
     out.write(memory[b]);
@@ -38,6 +39,7 @@ void translate(PixelStream& pixels, RealStream& table_stream, WordStream& out, i
     for (int p = 0; p < picture.positions; ++p) {
       for (int w = 0; w < picture.words(); ++w) {
         RealWord value = {};
+        // invariant: one pixel and one entry of its table are read in each cycle; lanes differ.
         for (int l = 0; l < simd && w * simd + l < picture.channels; ++l) {
 #pragma HLS pipeline II = 1
           const int at = (w * simd + l) * picture.positions + p;
