@@ -63,7 +63,7 @@ TEST_F(BadInput, UnknownWordsAreRefused) {
           {"'frozen'", "learned, fixed"});
   refused(2, infer({"--format", "int17"}), unusable_arguments, {"'int17'", "float32, int8"});
   refused(dovetail(infer({"--calibration", "median"})), unusable_arguments,
-          {"'median'", "max, percentile, mse"});
+          {"'median'", "max, mse, percentile, percentile:P with P up to 100"});
   refused(dovetail(infer({"--split", "valid"})), unusable_arguments, {"'valid'", "train, test"});
 }
 
