@@ -128,19 +128,18 @@ void HostedBuffer::State::close(Part& part) {
 std::vector<HostedBuffer::Trip> HostedBuffer::State::take_trips() {
   std::vector<Trip> trips;
   const auto time = [](const Event& event, cl_profiling_info what) {
-    cl_ulong ns = 0;
     const cl_event handle = event.get();
     check(clWaitForEvents(1, &handle), "clWaitForEvents");
-    check(clGetEventProfilingInfo(handle, what, sizeof ns, &ns, nullptr),
-          "clGetEventProfilingInfo");
-    return static_cast<std::int64_t>(ns);
+    return time_of(handle, what);
   };
   for (const Part& part : over) {
     if (part.mapped) continue;
-    Trip trip{.left_ns = time(part.arrived, CL_PROFILING_COMMAND_START),
-              .arrived_ns = time(part.arrived, CL_PROFILING_COMMAND_END)};
-    if (part.returned) trip.back_ns = time(part.returned, CL_PROFILING_COMMAND_END);
-    trips.push_back(trip);
+    const auto left = time(part.arrived, CL_PROFILING_COMMAND_START);
+    const auto arrived = time(part.arrived, CL_PROFILING_COMMAND_END);
+    const auto back = part.returned ? time(part.returned, CL_PROFILING_COMMAND_END) : arrived;
+    if (!left || !arrived || !back) continue;  // the driver has not noted them
+    Trip& trip = trips.emplace_back(Trip{.left_ns = *left, .arrived_ns = *arrived});
+    if (part.returned) trip.back_ns = *back;
   }
   over.clear();
   return trips;

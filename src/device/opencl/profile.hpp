@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,10 @@
 #include "support/timeline.hpp"
 
 namespace dovetail::opencl {
+
+/// When a completed command was at CL_PROFILING_COMMAND_…, in ns of the device's clock; none where
+/// the driver has not noted it.
+std::optional<std::int64_t> time_of(cl_event event, cl_profiling_info what);
 
 /// Of one in-order queue with CL_QUEUE_PROFILING_ENABLE, in the thread that enqueues. Nothing waits
 /// for a command: what has completed is looked at now and then.
