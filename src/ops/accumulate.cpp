@@ -1,6 +1,7 @@
 // Launches the sums.
 #include "ops/accumulate.hpp"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "dovetail_kernels.hpp"
@@ -23,9 +24,17 @@ opencl::Range Accumulate::range(std::size_t elements) const {
 void Accumulate::add(const opencl::Buffer& x, const opencl::Buffer& sum) {
   if (x.bytes() != sum.bytes())
     throw Error(fmt::format("a sum of {} and {} bytes", x.bytes(), sum.bytes()));
-  const std::size_t elements = sum.bytes() / sizeof(float);
-  if (elements == 0) return;
-  device_.launch(add_, range(elements), x, sum, static_cast<std::uint32_t>(elements));
+  add(x, sum, 0, sum.bytes() / sizeof(float));
+}
+
+void Accumulate::add(const opencl::Buffer& x, const opencl::Buffer& sum, std::size_t first,
+                     std::size_t count) {
+  if (const std::size_t elements = std::min(x.bytes(), sum.bytes()) / sizeof(float);
+      first > elements || count > elements - first)
+    throw Error(fmt::format("a sum of {} elements from {} on of {}", count, first, elements));
+  if (count == 0) return;
+  device_.launch(add_, range(count), x, sum, static_cast<std::uint32_t>(first),
+                 static_cast<std::uint32_t>(count));
 }
 
 void Accumulate::scale(const opencl::Buffer& x, float factor) {

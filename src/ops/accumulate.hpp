@@ -15,6 +15,11 @@ class Accumulate {
   Accumulate(opencl::Device& device, Variant variant);
   /// sum = x + sum. Throws Error unless both have the same length.
   void add(const opencl::Buffer& x, const opencl::Buffer& sum);
+  /// The same for elements [first, first + count) alone. Throws Error where these are not in both.
+  /// No slices, since those of buckets would overlap those of parameters, which NVIDIA's driver
+  /// does not survive (580.159: a null pointer when they are released).
+  void add(const opencl::Buffer& x, const opencl::Buffer& sum, std::size_t first,
+           std::size_t count);
   /// x *= factor.
   void scale(const opencl::Buffer& x, float factor);
 

@@ -2,7 +2,7 @@
 #include "plan/plan.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 
 #include "support/error.hpp"
 #include "support/timeline.hpp"
@@ -31,26 +31,6 @@ double mean_positive_part(const Layout& layout, std::span<const float> values, i
     for (const float value : line) sum += value > 0 ? static_cast<double>(value) : 0.0;
   });
   return sum / (static_cast<double>(count) * layout.channels * layout.height * layout.width);
-}
-
-/// Largest |value| among the interior elements of the first `count` images.
-float largest_magnitude(const Layout& layout, std::span<const float> values, int count) {
-  float largest = 0;
-  for_each_line(layout, values, count, [&](std::span<const float> line) {
-    for (const float value : line) largest = std::max(largest, std::abs(value));
-  });
-  return largest;
-}
-
-/// Of every sixteenth row, or all where there are fewer: a histogram needs no more.
-void count_magnitudes(const Layout& layout, std::span<const float> values, int count,
-                      quant::Histogram& histogram) {
-  for (int n = 0; n < count; ++n) {
-    const int first = layout.height < 16 ? 0 : n % 16;
-    for (int y = first; y < layout.height; y += layout.height < 16 ? 1 : 16)
-      histogram.add(
-          values.subspan(layout.index(n, y, 0, 0), extent(layout.width * layout.channel_stride)));
-  }
 }
 
 }  // namespace
@@ -223,21 +203,35 @@ Plan::Ranges Plan::output_ranges(std::span<const std::uint8_t> images, std::size
     unfused_->load_statistics(running_);
     return unfused_->output_ranges(images, count);
   }
+  if (!magnitudes_) magnitudes_.emplace(device_, variant_);
+  // A result each for the input and for every operation.
+  const opencl::Buffer seen =
+      device_.allocate((operations_.size() + 1) * Magnitudes::elements * sizeof(std::uint32_t));
   Ranges ranges;
   ranges.layers.assign(model_.layers().size(), 0.0f);
   ranges.histograms.resize(model_.layers().size());
   in_batches(images, count, [&](std::size_t, std::size_t piece) {
-    const auto measure = [&](const Edge& edge) {
-      const opencl::Mapping mapping = device_.map(edge.value, opencl::Access::read);
-      return largest_magnitude(edge.layout, mapping.as<float>(), static_cast<int>(piece));
+    device_.fill_zero(seen);
+    const auto add = [&](const Edge& edge, std::size_t place) {
+      // A histogram needs no more than every sixteenth row of high maps.
+      magnitudes_->add(edge.layout, edge.value, static_cast<int>(piece),
+                       edge.layout.height < 16 ? 1 : 16, seen, place * Magnitudes::elements);
     };
-    ranges.input = std::max(ranges.input, measure(edges_.front()));
-    for (const auto& operation : operations_) {
-      const std::size_t layer = operation->last_layer();
-      ranges.layers[layer] = std::max(ranges.layers[layer], measure(operation->out()));
-      count_magnitudes(operation->out().layout,
-                       device_.map(operation->out().value, opencl::Access::read).as<float>(),
-                       static_cast<int>(piece), ranges.histograms[layer]);
+    add(edges_.front(), 0);
+    for (std::size_t i = 0; i < operations_.size(); ++i) add(operations_[i]->out(), i + 1);
+    const opencl::Mapping mapping = device_.map(seen, opencl::Access::read);
+    const auto result = [&](std::size_t place) {
+      return mapping.as<std::uint32_t>().subspan(place * Magnitudes::elements,
+                                                 Magnitudes::elements);
+    };
+    const auto largest = [&](std::size_t place) {
+      return std::bit_cast<float>(result(place).back());
+    };
+    ranges.input = std::max(ranges.input, largest(0));
+    for (std::size_t i = 0; i < operations_.size(); ++i) {
+      const std::size_t layer = operations_[i]->last_layer();
+      ranges.layers[layer] = std::max(ranges.layers[layer], largest(i + 1));
+      ranges.histograms[layer].add_counts(result(i + 1).first(MagnitudeBins::count));
     }
   });
   return ranges;

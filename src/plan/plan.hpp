@@ -16,6 +16,7 @@
 #include "ops/accumulate.hpp"
 #include "ops/dense_chain.hpp"
 #include "ops/loss.hpp"
+#include "ops/magnitudes.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/update.hpp"
 #include "plan/arena.hpp"
@@ -345,11 +346,9 @@ class Plan {
   opencl::HostedBuffer memory_;  // of the reduction
   opencl::Buffer parameters_, reduction_, gradients_;
   std::vector<plan::Bucket> buckets_;
-  bool statistics_are_sums_ = false;                          // weigh_batch_statistics was enqueued
-  std::vector<opencl::Buffer> partial_sums_;                  // of 1, 2, 4 … passes
-  std::vector<std::vector<opencl::Buffer>> partial_buckets_;  // their parts, by bucket
-  std::vector<opencl::Buffer> bucket_buffers_;                // parts of the reduction
-  std::optional<Accumulate> accumulate_;  // made when a step first has several passes
+  bool statistics_are_sums_ = false;          // weigh_batch_statistics was enqueued
+  std::vector<opencl::Buffer> partial_sums_;  // of 1, 2, 4 … passes
+  std::optional<Accumulate> accumulate_;      // made when a step first has several passes
   std::vector<opencl::Buffer> state_;
   std::vector<Parameter> running_;
   std::vector<Norm> norms_;
@@ -367,7 +366,8 @@ class Plan {
   std::optional<DenseChain> chain_;  // for training steps, in place of operations and loss
   std::optional<SoftmaxCrossEntropy> cross_entropy_;
   std::optional<MeanSquaredError> squared_error_;
-  std::optional<WeighRows> weigh_rows_;  // made when weights first come
+  std::optional<WeighRows> weigh_rows_;   // made when weights first come
+  std::optional<Magnitudes> magnitudes_;  // made when output_ranges first counts
   std::optional<Update> update_;
   float loss_scale_ = 1;
 };

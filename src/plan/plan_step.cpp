@@ -197,23 +197,15 @@ void Plan::weigh_batch_statistics(std::size_t samples) {
 void Plan::add_partial_sums(std::size_t number, std::size_t bucket) {
   // The last pass completes all pairs.
   for (std::size_t level = 0; (number >> level & 1u) != 0; ++level)
-    accumulate_->add(partial_buckets_[level][bucket], bucket_buffers_[bucket]);
+    accumulate_->add(partial_sums_[level], reduction_, buckets_[bucket].begin,
+                     buckets_[bucket].size());
 }
 
 void Plan::make_partial_sums(std::size_t passes) {
   if (!accumulate_) accumulate_.emplace(device_, variant_);
   const auto levels = static_cast<std::size_t>(std::countr_zero(passes));
-  const auto cut = [&](const opencl::Buffer& whole) {
-    std::vector<opencl::Buffer> parts;
-    for (const Bucket& bucket : buckets_)
-      parts.push_back(whole.slice(bucket.begin * sizeof(float), bucket.size() * sizeof(float)));
-    return parts;
-  };
-  if (bucket_buffers_.empty()) bucket_buffers_ = cut(reduction_);
-  while (partial_sums_.size() < levels) {
+  while (partial_sums_.size() < levels)
     partial_sums_.push_back(device_.allocate(reduction_.bytes()));
-    partial_buckets_.push_back(cut(partial_sums_.back()));
-  }
 }
 
 }  // namespace dovetail

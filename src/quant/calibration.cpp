@@ -13,11 +13,6 @@
 namespace dovetail::quant {
 namespace {
 
-// The bits of a magnitude's float32, less those of 2^−24, in units of an eighth of an octave.
-constexpr int mantissa_bits = 3;
-constexpr int dropped_bits = 23 - mantissa_bits;
-constexpr std::int32_t lowest_bits = (127 - 24) << mantissa_bits;
-
 double percentile_of(const Histogram& seen, double percent) {
   const double wanted = static_cast<double>(seen.total()) * percent / 100;
   double below = 0;
@@ -60,9 +55,16 @@ double least_squares_range(const Histogram& seen, double largest, int levels) {
 void Histogram::add(std::span<const float> values) {
   for (const float value : values) {
     const auto bits = std::bit_cast<std::uint32_t>(value) & 0x7fffffffU;  // NaN is above all
-    const std::int32_t bin = static_cast<std::int32_t>(bits >> dropped_bits) - lowest_bits + 1;
+    const std::int32_t bin =
+        static_cast<std::int32_t>(bits >> MagnitudeBins::dropped_bits) - MagnitudeBins::lowest + 1;
     ++counts_[static_cast<std::size_t>(std::clamp(bin, 0, bins - 1))];
   }
+}
+
+void Histogram::add_counts(std::span<const std::uint32_t> counts) {
+  if (counts.size() != counts_.size())
+    throw Error(fmt::format("{} counts for a histogram of {} bins", counts.size(), bins));
+  for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += counts[i];
 }
 
 void Histogram::merge(const Histogram& other) {
@@ -81,7 +83,8 @@ double Histogram::mean() const {
 }
 
 double Histogram::edge(int bin) {
-  const auto bits = static_cast<std::uint32_t>(bin + lowest_bits) << dropped_bits;
+  const auto bits = static_cast<std::uint32_t>(bin + MagnitudeBins::lowest)
+                    << MagnitudeBins::dropped_bits;
   return double{std::bit_cast<float>(bits)};
 }
 

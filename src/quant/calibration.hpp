@@ -7,15 +7,18 @@
 #include <span>
 #include <string_view>
 
+#include "tensor/magnitude_bins.hpp"
+
 namespace dovetail::quant {
 
-/// How often magnitudes were seen, in eight bins an octave from 2^−24 to 2^24; the first also
-/// counts all below (and 0), the last all above. Counts of several ranks or batches add up.
+/// How often magnitudes were seen, by bin. Counts of several ranks or batches add up.
 class Histogram {
  public:
-  static constexpr int bins = 385;
+  static constexpr int bins = static_cast<int>(MagnitudeBins::count);
 
   void add(std::span<const float> values);
+  /// Throws Error unless there is one a bin.
+  void add_counts(std::span<const std::uint32_t> counts);
   void merge(const Histogram& other);
   std::span<std::uint64_t> counts() { return counts_; }
   std::span<const std::uint64_t> counts() const { return counts_; }

@@ -27,9 +27,26 @@ TEST_P(AccumulateTest, IsTheTwin) {
   }
 }
 
+TEST_P(AccumulateTest, AddsWhatIsNamedAlone) {
+  Random random(62);
+  Accumulate accumulate(test_device(), GetParam());
+  constexpr std::size_t n = 3000, first = 517, count = 1300;
+  const std::vector<float> x = to_float(random.normal(n)), start = to_float(random.normal(n));
+  const opencl::Buffer other = test_device().upload(std::span(x));
+  const opencl::Buffer sum = test_device().upload(std::span(start));
+  accumulate.add(other, sum, first, count);
+  std::vector<float> expected = reference::add(x, start);
+  std::copy_n(start.begin(), first, expected.begin());
+  std::copy(start.begin() + first + count, start.end(), expected.begin() + first + count);
+  EXPECT_EQ(test_device().download<float>(sum), expected);
+}
+
 TEST_P(AccumulateTest, RefusesOtherLengths) {
   Accumulate accumulate(test_device(), GetParam());
-  EXPECT_ANY_THROW(accumulate.add(test_device().allocate(8), test_device().allocate(12)));
+  const opencl::Buffer two = test_device().allocate(8), three = test_device().allocate(12);
+  EXPECT_ANY_THROW(accumulate.add(two, three));
+  EXPECT_ANY_THROW(accumulate.add(two, three, 1, 2));
+  EXPECT_ANY_THROW(accumulate.add(two, three, 3, 0));
 }
 
 }  // namespace
