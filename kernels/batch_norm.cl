@@ -9,15 +9,7 @@
 #error "batch_norm.cl needs LANES, ITEMS and PARTS"
 #endif
 
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-typedef JOIN(float, LANES) floats;
-
-// A feature map, in vectors: pixel (n, row, column) begins at n * image + start + row * line +
-// column * vectors.
-typedef struct {
-  int start, image, line, rows, columns, vectors;
-} Map;
+#include "feature_map.clh"
 
 size_t start_of_line(Map map, int line) {
   return line / map.rows * (size_t)map.image + map.start + line % map.rows * map.line;

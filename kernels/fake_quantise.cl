@@ -9,15 +9,7 @@
 #error "fake_quantise.cl needs LANES, ITEMS and GROUP"
 #endif
 
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-typedef JOIN(float, LANES) floats;
-
-// A feature map, in vectors: pixel (n, row, column) begins at n * image + start + row * line +
-// column * vectors.
-typedef struct {
-  int start, image, line, rows, columns, vectors;
-} Map;
+#include "feature_map.clh"
 
 size_t my_line(Map map) {
   return get_group_id(0) / map.rows * (size_t)map.image + map.start +

@@ -6,16 +6,7 @@
 #error "pool2d.cl needs LANES, KERNEL, STRIDE and AVERAGE"
 #endif
 
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-typedef JOIN(float, LANES) floats;
-typedef JOIN(int, LANES) ints;
-
-// A feature map, in vectors: pixel (n, row, column) begins at n * image + start + row * line +
-// column * vectors.
-typedef struct {
-  int start, image, line, rows, columns, vectors;
-} Map;
+#include "feature_map.clh"
 
 #define FOR_MY_VECTORS(columns_, vectors_)                                             \
   for (int column = get_local_id(2); column < (columns_); column += get_local_size(2)) \

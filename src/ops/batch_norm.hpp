@@ -2,7 +2,7 @@
 #pragma once
 
 #include "device/opencl/device.hpp"
-#include "ops/lines.hpp"
+#include "ops/batch_norm_sums.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
 
@@ -36,35 +36,13 @@ class BatchNorm {
                 int batch);
 
  private:
-  /// How a batch's lines are cut into slices, each summed up by itself.
-  struct Slices {
-    std::int32_t lines;  // in all
-    std::int32_t slice_lines;
-    std::int32_t count;
-  };
-  Slices slices(int batch) const;
-  opencl::Range folding_groups() const;
   void normalise(const opencl::Buffer& x, const opencl::Buffer& mean, const opencl::Buffer& beta,
                  const opencl::Buffer& y, int batch, bool relu);
 
   opencl::Device& device_;
   int capacity_;
-  Lines lines_;
-  std::int32_t max_slices_;
-  std::size_t fold_items_;
-  float epsilon_;
-  opencl::Buffer slice_first_;   // means, or sums of dy: [slices, channel_stride]
-  opencl::Buffer slice_second_;  // squared deviations, or sums of dy · (x − mean)
-  opencl::Buffer scale_;         // [channel_stride], as are the next two
-  opencl::Buffer offset_;
-  opencl::Buffer slope_;
-  opencl::Kernel slice_statistics_;
-  opencl::Kernel batch_statistics_;
-  opencl::Kernel inference_scale_;
-  opencl::Kernel normalise_;
-  opencl::Kernel slice_gradients_;
-  opencl::Kernel batch_gradients_;
-  opencl::Kernel input_gradient_;
+  BatchNormSums sums_;
+  opencl::Kernel normalise_, slice_gradients_, input_gradient_;
 };
 
 }  // namespace dovetail

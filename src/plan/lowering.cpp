@@ -24,16 +24,18 @@ bool is_elementwise(const PlacedLayer& placed) {
          is<layer::Dropout>(placed) || is<layer::BatchNorm>(placed);
 }
 
-/// Whether one pass can do the convolution `layer` and the pool that ends `last`.
+/// Whether one pass can do the convolution or batch norm `layer` and the pool that ends `last`.
 bool takes_pool(const Model& model, std::size_t layer, std::size_t last, const Fusion& fusion) {
   const PlacedLayer &placed = model.layers()[layer], &behind = model.layers()[last];
   const auto* conv = std::get_if<layer::Conv2d>(&placed.layer);
   const auto* pool = std::get_if<layer::MaxPool>(&behind.layer);
-  if (!fusion.fits_pool || !conv || !pool || pool->kernel != pool->stride) return false;
+  if (!pool || pool->kernel != pool->stride) return false;
   // Behind a ReLU it is the reader of the pooled map that masks the gradient: a loss does not, nor
   // does a quantised activation.
   if (last + 1 == model.layers().size() || is<layer::QuantisedActivation>(model.layers()[last + 1]))
     return false;
+  if (is<layer::BatchNorm>(placed)) return fusion.norm_pools && pool->kernel > 1;
+  if (!fusion.fits_pool || !conv) return false;
   const auto& map = layer == 0 ? input_map : feature_map;
   return fusion.fits_pool({
       .input = map(1, placed.in.height, placed.in.width, placed.in.channels, conv->padding),
@@ -74,7 +76,7 @@ std::vector<int> halos_of(const Model& model, const std::vector<Step>& steps) {
       halos[i + 1] = std::max(halos[i + 1], conv->kernel - 1 - conv->padding);
   }
   const auto join = [&](std::size_t i) {
-    if (steps[i].strip_halo || !is_elementwise(layers[steps[i].layer])) return;
+    if (steps[i].strip_halo || steps[i].pool || !is_elementwise(layers[steps[i].layer])) return;
     halos[i] = halos[i + 1] = std::max(halos[i], halos[i + 1]);
   };
   for (std::size_t i = 0; i < steps.size(); ++i) join(i);

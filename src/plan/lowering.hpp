@@ -31,6 +31,7 @@ struct Fusion {
   /// Whether there are kernels for a convolution and the max-pool behind it in one pass; none: no
   /// pool is fused.
   std::function<bool(const Conv2dPoolShape&)> fits_pool{};
+  bool norm_pools = false;  // a batch norm and the max-pool behind it
 };
 
 /// Fuses a ReLU into the convolution, dense layer or batch norm before it, unless it is the model's

@@ -9,6 +9,7 @@
 #include "device/opencl/device.hpp"
 #include "ops/activation.hpp"
 #include "ops/batch_norm.hpp"
+#include "ops/batch_norm_pool.hpp"
 #include "ops/conv2d.hpp"
 #include "ops/conv2d_mma.hpp"
 #include "ops/conv2d_pool.hpp"
@@ -197,6 +198,22 @@ class BatchNormOperation : public Operation {
 
  private:
   BatchNorm norm_;
+  Relu relu_;
+  DeviceParameter gamma_, beta_;
+  NormStatistics statistics_;
+};
+
+/// Batch norm, perhaps ReLU, and max-pool.
+class BatchNormPoolOperation : public Operation {
+ public:
+  BatchNormPoolOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
+                         std::size_t last_layer, int pool, float epsilon, DeviceParameter gamma,
+                         DeviceParameter beta, NormStatistics statistics);
+  void forward(const Pass& pass) override;
+  void backward(const Pass& pass, bool propagate) override;
+
+ private:
+  BatchNormPool norm_;
   Relu relu_;
   DeviceParameter gamma_, beta_;
   NormStatistics statistics_;

@@ -291,6 +291,9 @@ class Plan {
   /// `norm_index` counts the batch norms that were made before.
   std::unique_ptr<plan::Operation> make_convolution(const plan::Step& step, plan::Edge& in,
                                                     plan::Edge& out);
+  std::unique_ptr<plan::Operation> make_norm(const plan::Step& step, plan::Edge& in,
+                                             plan::Edge& out, float epsilon,
+                                             const plan::NormStatistics& statistics);
   std::unique_ptr<plan::Operation> make_dense(const plan::Step& step, plan::Edge& in,
                                               plan::Edge& out);
   std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in,

@@ -20,7 +20,7 @@ Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& in
 plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
                           const PlanOptions& options) {
   const Variant variant = options.variant.value_or(variant_for(device));
-  plan::Fusion fusion;
+  plan::Fusion fusion{.norm_pools = options.fuse_pools};
   if (options.fuse_pools && variant == Variant::cpu) fusion.fits_pool = Conv2dPool::fits;
   if (options.fuse_pools && on_tensor_cores(device, options)) fusion.fits_pool = Conv2dMma::fits;
   return plan::lower(model, options.batch, fusion);
@@ -213,6 +213,22 @@ std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Ed
       weight_of(placed, matrix, dense.quantised), bias_of(placed, dense.bias));
 }
 
+std::unique_ptr<Operation> Plan::make_norm(const plan::Step& step, Edge& in, Edge& out,
+                                           float epsilon, const plan::NormStatistics& statistics) {
+  const std::string& name = model_.layers()[step.layer].name;
+  DeviceParameter gamma = device_parameter(name + ".weight");
+  DeviceParameter beta = device_parameter(name + ".bias");
+  if (step.pool) {
+    const int pool = std::get<layer::MaxPool>(model_.layers()[step.last_layer()].layer).kernel;
+    return std::make_unique<plan::BatchNormPoolOperation>(
+        device_, variant_, in, out, step.last_layer(), pool, epsilon, std::move(gamma),
+        std::move(beta), statistics);
+  }
+  return std::make_unique<plan::BatchNormOperation>(device_, variant_, in, out, step.last_layer(),
+                                                    epsilon, std::move(gamma), std::move(beta),
+                                                    statistics);
+}
+
 std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in, Edge& out,
                                                 std::size_t& norm_index) {
   const PlacedLayer& placed = model_.layers()[step.layer];
@@ -243,10 +259,7 @@ std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in
                 device_, variant_, in, out, last, PoolKind::average, pool.kernel, pool.stride);
           },
           [&](const layer::BatchNorm& norm) -> Made {
-            return std::make_unique<plan::BatchNormOperation>(
-                device_, variant_, in, out, last, norm.epsilon,
-                device_parameter(placed.name + ".weight"), device_parameter(placed.name + ".bias"),
-                norms_[norm_index++].statistics);
+            return make_norm(step, in, out, norm.epsilon, norms_[norm_index++].statistics);
           },
           [&](const layer::Dropout& dropout) -> Made {
             return std::make_unique<plan::DropoutOperation>(device_, variant_, in, out, last,

@@ -82,6 +82,29 @@ TEST(Lowering, FusesPoolsWhoseReadersMaskTheGradient) {
   EXPECT_FALSE(pools({AveragePool{}, Dense{.out = 3}}));
 }
 
+TEST(Lowering, FusesTheBatchNormsPools) {
+  const auto lowered = [](std::vector<Layer> behind) {
+    std::vector<Layer> layers{Conv2d{.out = 4, .padding = 1}, Conv2d{.out = 4, .padding = 1},
+                              BatchNorm{}};
+    layers.insert(layers.end(), behind.begin(), behind.end());
+    return lower(Model("m", {1, 6, 6}, layers), 1, {.norm_pools = true});
+  };
+  const auto pools = [&](const std::vector<Layer>& behind) {
+    return lowered(behind).steps[2].pool;
+  };
+  EXPECT_TRUE(pools({Relu{}, MaxPool{}, Dense{.out = 3}}));
+  EXPECT_TRUE(pools({MaxPool{}, Dense{.out = 3}}));
+  EXPECT_FALSE(pools({Relu{}, MaxPool{}}));
+  EXPECT_FALSE(pools({Relu{}, Dense{.out = 3}}));
+  EXPECT_FALSE(pools({Relu{}, MaxPool{.kernel = 3, .stride = 2}, Dense{.out = 3}}));
+  EXPECT_FALSE(pools({Relu{}, AveragePool{}, Dense{.out = 3}}));
+  // The convolution's gradient is gathered, which needs a border before the pool, none behind it.
+  const Lowered made = lowered({Relu{}, MaxPool{}, Dense{.out = 3}});
+  EXPECT_EQ(made.layouts[2].halo, 1);
+  EXPECT_EQ(made.layouts[3].halo, 0);
+  EXPECT_EQ(made.layouts[3].height, 3);
+}
+
 TEST(Lowering, RefusesAModelThatBeginsElsewhere) {
   EXPECT_THROW(lower(Model("m", {1, 6, 6}, {MaxPool{}, Dense{.out = 3}}), 1), UsageError);
 }

@@ -1,0 +1,76 @@
+// Launches batch normalisation with its pool.
+#include "ops/batch_norm_pool.hpp"
+
+#include "dovetail_kernels.hpp"
+#include "support/error.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+
+BatchNormPool::BatchNormPool(opencl::Device& device, Variant variant, const Layout& input,
+                             const Layout& output, int pool, float epsilon)
+    : device_(device),
+      capacity_(input.batch),
+      pool_(pool),
+      sums_(device, variant, input, epsilon),
+      output_(device, variant, output, BatchNormSums::lanes(variant)) {
+  if (pool < 2 || output.height != input.height / pool || output.width != input.width / pool ||
+      output.channels != input.channels || output.channel_stride != input.channel_stride ||
+      output.batch != input.batch || output.height < 1 || output.width < 1) {
+    throw Error(fmt::format(
+        "batch normalisation of {}x{}x{} with a {}x{} pool does not give {}x{}x{}", input.channels,
+        input.height, input.width, pool, pool, output.channels, output.height, output.width));
+  }
+  const opencl::Range group = output_.slice_groups(1);
+  const opencl::Program program = device.build(
+      kernels::batch_norm_pool,
+      {fmt::format("LANES={}", BatchNormSums::lanes(variant)), fmt::format("POOL={}", pool),
+       fmt::format("VECTORS={}", group.local[1]), fmt::format("PARTS={}", group.local[2])});
+  normalise_ = program.kernel(kernels::batch_norm_pool_::normalise_pool);
+  slice_gradients_ = program.kernel(kernels::batch_norm_pool_::slice_pool_gradients);
+  input_gradient_ = program.kernel(kernels::batch_norm_pool_::input_pool_gradient);
+}
+
+void BatchNormPool::normalise(const opencl::Buffer& x, const opencl::Buffer& mean,
+                              const opencl::Buffer& beta, const opencl::Buffer& y, int batch,
+                              bool relu) {
+  device_.launch(normalise_, output_.groups(batch * output_.rows()), x, mean, sums_.scale(), beta,
+                 y, sums_.lines().map(), output_.map(), std::int32_t{relu ? 1 : 0});
+}
+
+void BatchNormPool::forward(const opencl::Buffer& x, const opencl::Buffer& gamma,
+                            const opencl::Buffer& beta, const opencl::Buffer& mean,
+                            const opencl::Buffer& variance, const opencl::Buffer& y, int batch,
+                            bool relu) {
+  sums_.statistics(x, gamma, mean, variance, batch);
+  normalise(x, mean, beta, y, batch, relu);
+}
+
+void BatchNormPool::infer(const opencl::Buffer& x, const opencl::Buffer& gamma,
+                          const opencl::Buffer& beta, const opencl::Buffer& mean,
+                          const opencl::Buffer& variance, const opencl::Buffer& y, int batch,
+                          bool relu) {
+  expect_batch(batch, capacity_);
+  sums_.inference(gamma, variance);
+  normalise(x, mean, beta, y, batch, relu);
+}
+
+void BatchNormPool::backward(const opencl::Buffer& x, const opencl::Buffer& dy,
+                             const opencl::Buffer& gamma, const opencl::Buffer& beta,
+                             const opencl::Buffer& mean, const opencl::Buffer& variance,
+                             const opencl::Buffer& dx, const opencl::Buffer& dgamma,
+                             const opencl::Buffer& dbeta, int batch) {
+  expect_batch(batch, capacity_);
+  const Lines& input = sums_.lines();
+  const BatchNormSums::Slices cut = sums_.slices(batch * output_.rows());
+  device_.launch(slice_gradients_, output_.slice_groups(cut.count), x, dy, mean, sums_.scale(),
+                 beta, sums_.first(), sums_.second(), input.map(), output_.map(), cut.lines,
+                 cut.slice_lines);
+  sums_.gradients(cut.count, batch, gamma, variance, dgamma, dbeta);
+  const int cell_rows = (input.rows() + pool_ - 1) / pool_;
+  device_.launch(input_gradient_, output_.groups(batch * cell_rows), x, dy, mean, sums_.scale(),
+                 beta, sums_.gradient_scale(), sums_.offset(), sums_.slope(), dx, input.map(),
+                 output_.map());
+}
+
+}  // namespace dovetail

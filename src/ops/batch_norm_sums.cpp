@@ -1,0 +1,73 @@
+// Launches the sums of batch normalisation.
+#include "ops/batch_norm_sums.hpp"
+
+#include <algorithm>
+
+#include "dovetail_kernels.hpp"
+#include "support/error.hpp"
+#include "support/text.hpp"
+
+namespace dovetail {
+
+BatchNormSums::BatchNormSums(opencl::Device& device, Variant variant, const Layout& layout,
+                             float epsilon)
+    : device_(device),
+      capacity_(layout.batch),
+      lines_(device, variant, layout, lanes(variant)),
+      max_slices_(variant == Variant::cpu ? 128 : 1024),
+      fold_items_(variant == Variant::cpu ? 1 : 256),
+      epsilon_(epsilon) {
+  if (!(epsilon > 0))
+    throw Error(fmt::format("batch normalisation with an epsilon of {}", epsilon));
+  const std::size_t channel_bytes = extent(layout.channel_stride) * sizeof(float);
+  slice_first_ = device.allocate(channel_bytes * extent(max_slices_));
+  slice_second_ = device.allocate(channel_bytes * extent(max_slices_));
+  for (opencl::Buffer* each : {&scale_, &gradient_scale_, &offset_, &slope_})
+    *each = device.allocate(channel_bytes);
+  const opencl::Range group = lines_.slice_groups(1);
+  program_ = device.build(
+      kernels::batch_norm,
+      {fmt::format("LANES={}", lanes(variant)), fmt::format("ITEMS={}", fold_items_),
+       fmt::format("VECTORS={}", group.local[1]), fmt::format("PARTS={}", group.local[2])});
+  slice_statistics_ = program_.kernel(kernels::batch_norm_::slice_statistics);
+  batch_statistics_ = program_.kernel(kernels::batch_norm_::batch_statistics);
+  inference_scale_ = program_.kernel(kernels::batch_norm_::inference_scale);
+  batch_gradients_ = program_.kernel(kernels::batch_norm_::batch_gradients);
+}
+
+BatchNormSums::Slices BatchNormSums::slices(std::int32_t lines) const {
+  const std::int32_t slice_lines = (lines + max_slices_ - 1) / max_slices_;
+  return {
+      .lines = lines, .slice_lines = slice_lines, .count = (lines + slice_lines - 1) / slice_lines};
+}
+
+opencl::Range BatchNormSums::folding_groups() const {
+  return {.global = {extent(lines_.vectors()) * fold_items_, 1, 1}, .local = {fold_items_, 1, 1}};
+}
+
+void BatchNormSums::statistics(const opencl::Buffer& x, const opencl::Buffer& gamma,
+                               const opencl::Buffer& mean, const opencl::Buffer& variance,
+                               int batch) {
+  expect_batch(batch, capacity_);
+  const Slices cut = slices(batch * lines_.rows());
+  device_.launch(slice_statistics_, lines_.slice_groups(cut.count), x, slice_first_, slice_second_,
+                 lines_.map(), cut.lines, cut.slice_lines);
+  device_.launch(batch_statistics_, folding_groups(), x, slice_first_, slice_second_, gamma, mean,
+                 variance, scale_, lines_.map(), cut.count, cut.lines, cut.slice_lines, epsilon_);
+}
+
+void BatchNormSums::inference(const opencl::Buffer& gamma, const opencl::Buffer& variance) {
+  const opencl::Range vectors{.global = {extent(lines_.vectors()), 1, 1}, .local = {1, 1, 1}};
+  device_.launch(inference_scale_, vectors, gamma, variance, scale_, epsilon_);
+}
+
+void BatchNormSums::gradients(std::int32_t slices, int batch, const opencl::Buffer& gamma,
+                              const opencl::Buffer& variance, const opencl::Buffer& dgamma,
+                              const opencl::Buffer& dbeta) {
+  const auto pixels =
+      static_cast<float>(batch * lines_.rows()) * static_cast<float>(lines_.columns());
+  device_.launch(batch_gradients_, folding_groups(), slice_first_, slice_second_, gamma, variance,
+                 dgamma, dbeta, gradient_scale_, offset_, slope_, slices, pixels, epsilon_);
+}
+
+}  // namespace dovetail

@@ -1,0 +1,66 @@
+// The sums over a batch that batch normalisation makes, and what follows from them per channel.
+#pragma once
+
+#include "device/opencl/device.hpp"
+#include "ops/lines.hpp"
+#include "ops/variant.hpp"
+#include "tensor/layout.hpp"
+
+namespace dovetail {
+
+/// A batch's lines are cut into slices, each summed up by itself; the slices' results are folded in
+/// a fixed order. Everything per channel is [channel_stride].
+class BatchNormSums {
+ public:
+  static int lanes(Variant variant) { return variant == Variant::cpu ? 16 : 4; }
+
+  /// @param layout of x. Throws Error unless epsilon > 0 and the layout's channel_stride is a
+  /// multiple of channel_lanes.
+  BatchNormSums(opencl::Device& device, Variant variant, const Layout& layout, float epsilon);
+
+  struct Slices {
+    std::int32_t lines;  // in all
+    std::int32_t slice_lines;
+    std::int32_t count;
+  };
+  Slices slices(std::int32_t lines) const;
+
+  /// The batch's mean and biased variance, and scale() from them.
+  void statistics(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& mean,
+                  const opencl::Buffer& variance, int batch);
+  /// scale() from given statistics.
+  void inference(const opencl::Buffer& gamma, const opencl::Buffer& variance);
+  /// dbeta, dgamma, and gradient_scale(), offset() and slope() from what first() and second() hold
+  /// of `slices` slices: sums of dy and of dy · (x − mean).
+  void gradients(std::int32_t slices, int batch, const opencl::Buffer& gamma,
+                 const opencl::Buffer& variance, const opencl::Buffer& dgamma,
+                 const opencl::Buffer& dbeta);
+
+  const Lines& lines() const { return lines_; }
+  const opencl::Buffer& first() const { return slice_first_; }
+  const opencl::Buffer& second() const { return slice_second_; }
+  /// y = (x − mean) · scale + beta.
+  const opencl::Buffer& scale() const { return scale_; }
+  /// dx = (dy − offset − (x − mean) · slope) · gradient_scale.
+  const opencl::Buffer& gradient_scale() const { return gradient_scale_; }
+  const opencl::Buffer& offset() const { return offset_; }
+  const opencl::Buffer& slope() const { return slope_; }
+  const opencl::Program& program() const { return program_; }  // of batch_norm.cl
+
+ private:
+  opencl::Range folding_groups() const;
+
+  opencl::Device& device_;
+  int capacity_;
+  Lines lines_;
+  std::int32_t max_slices_;
+  std::size_t fold_items_;
+  float epsilon_;
+  opencl::Buffer slice_first_;   // means, or sums of dy: [slices, channel_stride]
+  opencl::Buffer slice_second_;  // squared deviations, or sums of dy · (x − mean)
+  opencl::Buffer scale_, gradient_scale_, offset_, slope_;
+  opencl::Program program_;
+  opencl::Kernel slice_statistics_, batch_statistics_, inference_scale_, batch_gradients_;
+};
+
+}  // namespace dovetail
