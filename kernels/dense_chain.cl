@@ -22,6 +22,9 @@ enum {
   ahead = 4,
 };
 
+// Where the input comes from, as ops/dense_chain.cpp says it.
+enum { FROM_FLOATS, FROM_PIXELS, FROM_SAMPLES };
+
 // Floats from one row in shared memory to the next: eight lanes that read 16 bytes each meet all banks once.
 INLINE int pitch_of(int width) {
   return width + (width % 32 == 0 ? 16 : 0);
@@ -104,6 +107,27 @@ INLINE void load_input(uint tile, __global const float* x, int width, int first_
   for (int i = get_local_id(0); i < ROWS * vectors; i += threads) {
     float values[4];
     prepare_vector(tile + i / vectors * line + i % vectors * 16, values);
+  }
+}
+
+// The same from pixels, [sample][width]: x = pixel * scale + shift, which is written for the gradients of the weights. Row n
+// of the batch is sample n, or samples[n] where `gathers`.
+INLINE void load_pixels(uint tile, __global const uchar* pixels, __global const int* samples, int gathers, float scale,
+                        float shift, __global float* x, int width, int first_row, int batch) {
+  const int vectors = width / 4;
+  const uint line = pitch_of(width) * 4;
+#pragma unroll 4
+  for (int i = get_local_id(0); i < ROWS * vectors; i += threads) {
+    const int row = first_row + i / vectors, at = i % vectors * 4;
+    float values[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (row < batch) {
+      const size_t sample = gathers ? samples[row] : row;
+      const uint four = *(__global const uint*)(pixels + sample * width + at);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) values[j] = fma((float)(four >> 8 * j & 255u), scale, shift);
+      store_global(x + (size_t)row * width + at, values);
+    }
+    store_prepared(tile + i / vectors * line + at * 4, values);
   }
 }
 
@@ -211,16 +235,21 @@ INLINE void loss(const Layer layer, uint tile, __global const int* labels, __glo
   row_hits[row] = prediction == label ? 1.0f : 0.0f;
 }
 
-// x [batch][in of the first layer]; row_losses and row_hits [batch]; row_weights [batch] where `weighed`. Work-groups: ROWS
-// samples.
+// x [batch][in of the first layer], written from pixels where `source` is FROM_PIXELS or FROM_SAMPLES, which gathers them;
+// row_losses and row_hits [batch]; row_weights [batch] where `weighed`. Work-groups: ROWS samples.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
-    __global const float* restrict x, __global const float* restrict parameters, __constant const int* table,
+    __global float* restrict x, __global const uchar* restrict pixels, __global const int* restrict samples, int source,
+    float scale, float shift, __global const float* restrict parameters, __constant const int* table,
     __global const int* restrict labels, __global const float* restrict row_weights, int weighed,
     __global float* restrict maps, __global float* restrict row_losses, __global float* restrict row_hits, int batch) {
   __constant const Layer* layers = (__constant const Layer*)table;
   const int first_row = (int)get_group_id(0) * ROWS;
   uint tile = allocate_shared();
-  load_input(tile, x, layers[0].in, first_row, batch);
+  if (source == FROM_FLOATS) {
+    load_input(tile, x, layers[0].in, first_row, batch);
+  } else {
+    load_pixels(tile, pixels, samples, source == FROM_SAMPLES, scale, shift, x, layers[0].in, first_row, batch);
+  }
   barrier(CLK_LOCAL_MEM_FENCE);
   for (int i = 0; i < LAYERS; ++i) {
     const uint output = tile + tile_bytes(layers[i].in);

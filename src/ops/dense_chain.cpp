@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::size_t summing_items = 256;
 
+enum class Source : std::int32_t { floats, pixels, samples };  // the kernel's FROM_…
+
 opencl::Program row_sums_program(opencl::Device& device) {
   return device.build(kernels::loss, {fmt::format("ITEMS={}", summing_items)});
 }
@@ -64,16 +66,22 @@ DenseChain::DenseChain(opencl::Device& device, std::span<const DenseChainLayer> 
   partial_ = device.allocate_zeroed(size(shares) * parameters_ * sizeof(float));
 }
 
-void DenseChain::forward_backward(const opencl::Buffer& x, const opencl::Buffer& parameters,
+void DenseChain::forward_backward(const Input& input, const opencl::Buffer& parameters,
                                   const opencl::Buffer& labels, const opencl::Buffer& row_weights,
                                   const opencl::Buffer& statistics, int batch) {
   expect_batch(batch, capacity_);
   const std::int32_t weighed = row_weights ? 1 : 0;
+  const bool gathers = static_cast<bool>(input.images.samples);
+  const Source source = !input.images.pixels ? Source::floats
+                        : gathers            ? Source::samples
+                                             : Source::pixels;
   const auto threads = size(row_tiles_.threads());
-  device_.launch(rows_,
-                 {{size(quotient_up(batch, row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}}, x,
-                 parameters, table_, labels, weighed ? row_weights : x, weighed, maps_,
-                 row_sums_.losses(), row_sums_.hits(), std::int32_t{batch});
+  device_.launch(
+      rows_, {{size(quotient_up(batch, row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}},
+      input.x, source == Source::floats ? input.x : input.images.pixels,
+      gathers ? input.images.samples : input.x, static_cast<std::int32_t>(source), input.law.scale,
+      input.law.shift, parameters, table_, labels, weighed ? row_weights : input.x, weighed, maps_,
+      row_sums_.losses(), row_sums_.hits(), std::int32_t{batch});
   row_sums_.sum_into(statistics, batch);
 }
 

@@ -9,6 +9,7 @@
 #include "ops/compute_format.hpp"
 #include "ops/dense_chain_tiles.hpp"
 #include "ops/loss.hpp"
+#include "ops/normalise_input.hpp"
 
 namespace dovetail {
 
@@ -28,10 +29,16 @@ class DenseChain {
   DenseChain(opencl::Device& device, std::span<const DenseChainLayer> layers, int classes,
              std::size_t parameters, int batch, ComputeFormat format);
 
+  /// Float32 [batch, in], as they are, or made here from images of `in` pixels each.
+  struct Input {
+    opencl::Buffer x;
+    ImageSource images{};  // without pixels: x is there
+    PixelLaw law{};
+  };
   /// Forward, loss and the gradients of the layers' outputs, which this object keeps; labels and
-  /// statistics as SoftmaxCrossEntropy has them. x is float32 [batch, in]. row_weights, float32
-  /// [batch], multiply each sample's gradient; an empty Buffer: all 1.
-  void forward_backward(const opencl::Buffer& x, const opencl::Buffer& parameters,
+  /// statistics as SoftmaxCrossEntropy has them. row_weights, float32 [batch], multiply each
+  /// sample's gradient; an empty Buffer: all 1.
+  void forward_backward(const Input& input, const opencl::Buffer& parameters,
                         const opencl::Buffer& labels, const opencl::Buffer& row_weights,
                         const opencl::Buffer& statistics, int batch);
   /// After that, with the same x: the gradients of all weights and biases, at their places in

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "device/opencl/device.hpp"
@@ -19,6 +20,11 @@ struct ImageSource {
   opencl::Buffer samples;  // int32 [batch]: image n is number samples[n]; without it, number n
 };
 
+/// Of one channel: x = pixel · scale + shift.
+struct PixelLaw {
+  float scale = 0, shift = 0;
+};
+
 /// uint8 images → normalised float32 feature maps: (x / 255 − mean[c]) / deviation[c]; rounded to
 /// int8 as numeric::quantised_input_table says where asked to.
 class NormaliseInput {
@@ -32,6 +38,9 @@ class NormaliseInput {
   /// Images that a feature map has room for from now on.
   void set_capacity(int batch) { capacity_ = batch; }
   void forward(const ImageSource& images, const opencl::Buffer& y, int batch);
+  /// What forward_augmented() does where images have one channel and are neither rounded nor
+  /// augmented; none elsewhere.
+  const std::optional<PixelLaw>& law() const { return law_; }
   /// The same, augmented; `first_sample` numbers image 0 of this batch within the training.
   void forward_augmented(const ImageSource& images, const opencl::Buffer& y, int batch,
                          std::uint64_t seed, std::uint64_t first_sample);
@@ -52,6 +61,7 @@ class NormaliseInput {
   opencl::Buffer table_;  // [channels, 256], where it rounds
   opencl::Buffer scale_;
   opencl::Buffer shift_;
+  std::optional<PixelLaw> law_;
   std::array<std::array<opencl::Kernel, 2>, 2> kernels_;  // [gathers][augments]
 };
 

@@ -81,9 +81,15 @@ void Plan::upload(Inputs& inputs, const StepSamples& samples) {
 
 void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed) {
   if (chain_) {
-    normalise(pass, inputs);
+    DenseChain::Input input{.x = edges_.front().value};
+    if (const auto& law = normalise_.law()) {
+      input.images = inputs.source;
+      input.law = *law;
+    } else {
+      normalise(pass, inputs);
+    }
     const timeline::Part part("layers");
-    chain_->forward_backward(edges_.front().value, parameters_, inputs.labels,
+    chain_->forward_backward(input, parameters_, inputs.labels,
                              weighed ? inputs.row_weights : opencl::Buffer(), loss_statistics_,
                              pass.batch);
     return;

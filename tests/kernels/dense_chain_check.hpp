@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <vector>
 
 #include "kernels/feature_maps.hpp"
 #include "kernels/warp/dense_cases.hpp"
+#include "ops/normalise_input.hpp"
 #include "ops/reference/loss.hpp"
 #include "ops/reference/matmul.hpp"
 #include "ops/reference/round_operand.hpp"
@@ -17,10 +19,31 @@ namespace dovetail::testing {
 struct ChainInputs {
   std::vector<float> x, parameters, row_weights;  // row_weights: empty, or [batch]
   std::vector<std::int32_t> labels;
+  std::vector<std::uint8_t> pixels;  // [samples, in], which x follows from; empty: x is given
+  std::vector<std::int32_t> samples;
+  PixelLaw law{};
 };
 struct ChainResults {
-  std::vector<float> maps, gradients, statistics;
+  std::vector<float> x, maps, gradients, statistics;
 };
+
+/// Pixels in place of a given x, gathered or in order.
+inline void take_pixels(ChainInputs& in, std::size_t batch, std::size_t width, bool gathers,
+                        Random& random) {
+  const std::size_t held = gathers ? 2 * batch : batch;
+  in.pixels.resize(held * width);
+  for (std::uint8_t& pixel : in.pixels) pixel = static_cast<std::uint8_t>(random.integer(0, 255));
+  in.law = {1.0f / 75, -1.7f};
+  for (std::size_t row = 0; row < batch; ++row) {
+    const auto sample =
+        gathers ? random.integer(0, static_cast<int>(held) - 1) : static_cast<int>(row);
+    if (gathers) in.samples.push_back(sample);
+    for (std::size_t i = 0; i < width; ++i) {
+      const std::uint8_t pixel = in.pixels[static_cast<std::size_t>(sample) * width + i];
+      in.x[row * width + i] = std::fma(static_cast<float>(pixel), in.law.scale, in.law.shift);
+    }
+  }
+}
 
 /// The products of layer i in canonical layouts: weight [out, in].
 inline std::vector<double> canonical_weight(const DenseChainLayer& layer,
@@ -53,11 +76,14 @@ inline std::vector<double> part(const std::vector<float>& all, std::size_t first
 /// @param run  from ChainInputs to ChainResults.
 template <typename Run>
 void expect_chain_is_twin(const warp::DenseCase& c, const Run& run, bool weighed, Random& random) {
+  const int source = random.integer(0, 2);  // floats, pixels, gathered pixels
+  SCOPED_TRACE(::testing::Message() << "source " << source);
   constexpr double tolerance = 3e-5;  // tensor cores do not round their sums to the nearest
   const auto batch = extent(c.batch), classes = extent(c.classes);
   const auto entries = dense_chain::table(c.layers, c.batch);
   ChainInputs in;
   in.x = to_float(random.normal(batch * extent(c.layers.front().in)));
+  if (source > 0) take_pixels(in, batch, extent(c.layers.front().in), source == 2, random);
   in.parameters = to_float(random.normal(c.parameters));
   for (const DenseChainLayer& layer : c.layers) {
     const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(layer.in)));
@@ -68,6 +94,7 @@ void expect_chain_is_twin(const warp::DenseCase& c, const Run& run, bool weighed
     in.labels.push_back(static_cast<std::int32_t>(i % classes));
   if (weighed) in.row_weights = to_float(random.normal(batch));
   const ChainResults results = run(in);
+  EXPECT_EQ(results.x, in.x);
 
   const auto output_of = [&](std::size_t layer, ComputeFormat format) {
     return layer == 0 ? rounded_part(in.x, 0, in.x.size(), format)

@@ -32,15 +32,21 @@ class DenseChainTest : public DeviceTest<int> {
 
   testing::ChainResults run(const DenseCase& c, const testing::ChainInputs& in) {
     DenseChain chain(device(), c.layers, c.classes, c.parameters, c.batch, c.format);
-    const opencl::Buffer x = upload(in.x), parameters = upload(in.parameters),
+    DenseChain::Input input{.x = in.pixels.empty() ? upload(in.x) : poisoned(in.x.size()),
+                            .law = in.law};
+    if (!in.pixels.empty())
+      input.images.pixels = device().upload(std::span<const std::uint8_t>(in.pixels));
+    if (!in.samples.empty())
+      input.images.samples = device().upload(std::span<const std::int32_t>(in.samples));
+    const opencl::Buffer parameters = upload(in.parameters),
                          labels = device().upload(std::span<const std::int32_t>(in.labels)),
                          weights =
                              in.row_weights.empty() ? opencl::Buffer() : upload(in.row_weights),
                          statistics = poisoned(3), gradients = poisoned(c.parameters);
-    chain.forward_backward(x, parameters, labels, weights, statistics, c.batch);
-    chain.weight_gradients(x, gradients, c.batch);
-    return {device().download<float>(chain.maps()), device().download<float>(gradients),
-            device().download<float>(statistics)};
+    chain.forward_backward(input, parameters, labels, weights, statistics, c.batch);
+    chain.weight_gradients(input.x, gradients, c.batch);
+    return {device().download<float>(input.x), device().download<float>(chain.maps()),
+            device().download<float>(gradients), device().download<float>(statistics)};
   }
 };
 
@@ -65,10 +71,10 @@ TEST_F(DenseChainTest, GivesTheSameBitsTwice) {
   testing::Random random(1);
   const DenseCase c =
       warp::make_dense_case({784, 256, 128, 16}, 1000, 10, ComputeFormat::tf32, 0, 0);
-  testing::ChainInputs in{testing::to_float(random.normal(784000)),
-                          testing::to_float(random.normal(c.parameters)),
-                          {},
-                          std::vector<std::int32_t>(1000, 3)};
+  testing::ChainInputs in;
+  in.x = testing::to_float(random.normal(784000));
+  in.parameters = testing::to_float(random.normal(c.parameters));
+  in.labels.assign(1000, 3);
   EXPECT_EQ(run(c, in).gradients, run(c, in).gradients);
 }
 

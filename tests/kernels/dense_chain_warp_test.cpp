@@ -20,11 +20,14 @@ testing::ChainResults run_on_host(const DenseCase& c, const DenseLaunches& launc
   const dense_chain::RowTiles tiles = dense_chain::row_tiles(c.layers, c.batch, c.compute_units);
   const int* table = reinterpret_cast<const int*>(entries.data());
   testing::ChainResults results;
+  results.x = in.pixels.empty() ? in.x : std::vector<float>(in.x.size(), testing::poison);
+  const int source = in.pixels.empty() ? 0 : in.samples.empty() ? 1 : 2;
   results.maps.assign(dense_chain::map_elements(c.layers, c.batch), testing::poison);
   std::vector<float> losses(extent(c.batch), testing::poison), hits = losses;
   for (int group = 0; group < quotient_up(c.batch, tiles.rows); ++group) {
     WorkGroup(tiles.threads(), tiles.shared_bytes, {group, 0, 0}).run([&] {
-      launches.rows(in.x.data(), in.parameters.data(), table, in.labels.data(),
+      launches.rows(results.x.data(), in.pixels.data(), in.samples.data(), source, in.law.scale,
+                    in.law.shift, in.parameters.data(), table, in.labels.data(),
                     in.row_weights.data(), !in.row_weights.empty(), results.maps.data(),
                     losses.data(), hits.data(), c.batch);
     });
@@ -44,7 +47,7 @@ testing::ChainResults run_on_host(const DenseCase& c, const DenseLaunches& launc
       WorkGroup(dense_chain::WeightTiles::threads, dense_chain::WeightTiles::shared_bytes(),
                 {group, number, 0})
           .run([&] {
-            launches.weight_gradients(in.x.data(), results.maps.data(), table, partial.data(),
+            launches.weight_gradients(results.x.data(), results.maps.data(), table, partial.data(),
                                       static_cast<unsigned>(c.parameters), c.batch, share);
           });
     }

@@ -30,7 +30,8 @@ const std::vector<Launches>& launches();
 
 /// The kernels of a chain of dense layers.
 struct DenseLaunches {
-  void (*rows)(const float* x, const float* parameters, const int* table, const int* labels,
+  void (*rows)(float* x, const unsigned char* pixels, const int* samples, int source, float scale,
+               float shift, const float* parameters, const int* table, const int* labels,
                const float* row_weights, int weighed, float* maps, float* row_losses,
                float* row_hits, int batch) = nullptr;
   void (*weight_gradients)(const float* x, const float* maps, const int* table, float* partial,

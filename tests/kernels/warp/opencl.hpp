@@ -26,6 +26,7 @@ inline void barrier(Fence) {
   WorkGroup::current().barrier();
 }
 using std::exp;
+using std::fma;
 using std::fmax;
 using std::log;
 using std::min;
