@@ -137,7 +137,8 @@ std::optional<CompressionErrors> read_compression_errors(const hdf5::File& file)
                            .values = file.read<float>("/compression_errors")};
 }
 
-void write_content(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+/// Returns its content_sha256.
+std::string write_content(const std::filesystem::path& path, const Checkpoint& checkpoint) {
   hdf5::File file = hdf5::File::create_sealable(path);
   const auto integer = [&](const char* name, std::uint64_t value) {
     file.write_attribute("/", name, static_cast<std::int64_t>(value));
@@ -191,8 +192,10 @@ void write_content(const std::filesystem::path& path, const Checkpoint& checkpoi
                checkpoint.histograms);
   }
   file.write_attribute("/", "weights_sha256", weights_sha256(checkpoint.parameters));
-  file.write_attribute("/", "content_sha256", content_sha256(checkpoint));
+  std::string content = content_sha256(checkpoint);
+  file.write_attribute("/", "content_sha256", content);
   file.close();
+  return content;
 }
 
 Checkpoint read_content(const hdf5::File& file) {
@@ -250,8 +253,13 @@ Checkpoint read_content(const hdf5::File& file) {
   return checkpoint;
 }
 
+struct Verified {
+  Checkpoint checkpoint;
+  std::string content_sha256;  // of what was read, and as the file says
+};
+
 /// Throws Error for whatever is wrong with it, without its name.
-Checkpoint read_verified(const std::filesystem::path& path) {
+Verified read_verified(const std::filesystem::path& path) {
   hdf5::expect_unchanged(path);
   const hdf5::File file = hdf5::File::open(path);
   if (!file.has_attribute("/", "format") ||
@@ -263,11 +271,11 @@ Checkpoint read_verified(const std::filesystem::path& path) {
     throw Error(
         fmt::format("it has format version {}, this build reads {}", version, format_version));
   }
-  Checkpoint checkpoint = read_content(file);
-  if (file.read_attribute<std::string>("/", "content_sha256") != content_sha256(checkpoint)) {
+  Verified read{.checkpoint = read_content(file), .content_sha256 = {}};
+  read.content_sha256 = content_sha256(read.checkpoint);
+  if (file.read_attribute<std::string>("/", "content_sha256") != read.content_sha256)
     throw Error("its contents do not match their checksum");
-  }
-  return checkpoint;
+  return read;
 }
 
 }  // namespace
@@ -287,10 +295,10 @@ Model model_of(const Checkpoint& checkpoint) {
 
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
   replace_file(path, [&](const std::filesystem::path& aside) {
-    write_content(aside, checkpoint);
+    const std::string content = write_content(aside, checkpoint);
     hdf5::seal(aside);
     sync_file(aside);
-    if (content_sha256(read_verified(aside)) != content_sha256(checkpoint))
+    if (read_verified(aside).content_sha256 != content)
       throw Error("what was written reads back as something else");
   });
 }
@@ -299,7 +307,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path))
     throw Error(fmt::format("there is no checkpoint {}", path.string()));
   try {
-    return read_verified(path);
+    return read_verified(path).checkpoint;
   } catch (const Error& failure) {
     throw Error(fmt::format("checkpoint {} cannot be used: {}", path.string(), failure.what()));
   }
