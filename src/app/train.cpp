@@ -185,6 +185,7 @@ int serve_on_fpga(Job& job, Communicator& link) {
                                         .quantise_sums = job.options.error_feedback,
                                         .error_feedback = job.options.error_feedback});
     duties.gradients = gradients.get();
+    duties.gradient_format = settings.boost.gradient_format;
   }
   job.world.barrier();
   std::optional<TrainWatch> watch(std::in_place, job.world, job.placement, settings.out,

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "quant/range_error.hpp"
 #include "support/error.hpp"
 
 namespace dovetail::infer {
@@ -13,11 +14,14 @@ class CardFailure : public Error {
   using Error::Error;
 };
 
-/// Runs a call into an engine; its Error becomes a CardFailure.
+/// Runs a call into an engine; its Error becomes a CardFailure, but for a quant::RangeError, which
+/// is no card's fault.
 template <typename Call>
 auto on_card(Call&& call) {
   try {
     return std::forward<Call>(call)();
+  } catch (const quant::RangeError&) {
+    throw;
   } catch (const Error& failure) {
     throw CardFailure(failure.what());
   }

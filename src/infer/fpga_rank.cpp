@@ -8,6 +8,7 @@
 #include "infer/card_failure.hpp"
 #include "model/score.hpp"
 #include "quant/assignment.hpp"
+#include "quant/training_format.hpp"
 #include "shards/share.hpp"
 #include "support/activity.hpp"
 #include "support/clock.hpp"
@@ -246,10 +247,8 @@ bool FpgaRank::contribute() {
     duties_.train_set->read(
         {.epoch = static_cast<std::int64_t>(plan.epoch), .begin = begin, .count = mine.count},
         batch_);
-    const infer::GradientSums sums = infer::on_card([&] {
-      return duties_.gradients->gradients(batch_.images, batch_.labels,
-                                          plan.epoch * duties_.schedule.samples + begin);
-    });
+    const infer::GradientSums sums =
+        gradients_of(*step, plan.epoch * duties_.schedule.samples + begin);
     samples_ += mine.count;
     send({.kind = Report::Kind::gradients,
           .round = rosters_,
@@ -264,6 +263,20 @@ bool FpgaRank::contribute() {
   take_news();
   gradient_window_.finished(*step);
   return true;
+}
+
+infer::GradientSums FpgaRank::gradients_of(std::uint64_t step, std::uint64_t draw) {
+  try {
+    return infer::on_card(
+        [&] { return duties_.gradients->gradients(batch_.images, batch_.labels, draw); });
+  } catch (const quant::RangeError& failure) {
+    throw Error(
+        fmt::format("the training has diverged: the gradients that FPGA ranks contribute to step "
+                    "{} in {}, by weights {} old, cannot be computed: {}",
+                    step + 1, duties_.gradient_format, counted(step - gradient_version_, "step"),
+                    failure.problem()),
+        quant::remedy_for_divergence(duties_.gradient_format, duties_.timing.staleness));
+  }
 }
 
 void FpgaRank::send(Report report, std::vector<std::uint8_t> payload) {

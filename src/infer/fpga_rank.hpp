@@ -35,6 +35,7 @@ struct FpgaDuties {
   BoostTiming timing{};
   std::string select_format;                   // empty: no samples are scored
   infer::GradientSource* gradients = nullptr;  // null: none are contributed
+  std::string gradient_format;                 // of those, for messages
 
   bool retire = true;  // when the card fails; else the failure ends the job
 };
@@ -63,7 +64,8 @@ class FpgaRank {
 
   /// Serves until the root says that training is over. When the card fails it reports that, and
   /// from then on only keeps the communication going; without duties.retire it throws
-  /// infer::CardFailure. Other failures (a damaged shard, MPI) are thrown as they are.
+  /// infer::CardFailure. Other failures (a damaged shard, MPI, a training that has diverged) are
+  /// thrown as they are.
   void run();
 
   const FpgaPhases& phases() const { return phases_; }
@@ -83,6 +85,8 @@ class FpgaRank {
   bool work();
   bool score_samples();
   bool contribute();
+  /// Of the samples in batch_. Throws Error where they leave the format: the training has diverged.
+  infer::GradientSums gradients_of(std::uint64_t step, std::uint64_t draw);
   bool evaluate();
   std::size_t images_between_news() const;
   void take_news();

@@ -23,9 +23,9 @@ void round_tensor(const quant::TrainingFormat& format, bool stochastic, std::uin
   for (std::size_t first = 0; first < values.size(); first += block) {
     const auto part = values.subspan(first, std::min(block, values.size() - first));
     const float largest = largest_of(part);
-    const float step = format.blocks
-                           ? numeric::power_of_two(numeric::exponent_for(largest, format.bits))
-                           : format.step(largest);
+    const float whole = format.step(largest);
+    const float step =
+        format.blocks ? numeric::power_of_two(numeric::exponent_for(largest, format.bits)) : whole;
     const float inverse = 1 / step;
     for (std::size_t i = 0; i < part.size(); ++i) {
       const auto counter = static_cast<std::uint32_t>(first + i);
@@ -113,7 +113,10 @@ std::vector<float> normalised_tables(const quant::TrainingNetwork& network) {
 
 float largest_of(std::span<const float> values) {
   float largest = 0;
-  for (const float value : values) largest = std::max(largest, std::fabs(value));
+  for (const float value : values) {
+    if (std::isnan(value)) return value;
+    largest = std::max(largest, std::fabs(value));
+  }
   return largest;
 }
 

@@ -11,6 +11,7 @@
 #include "quant/batch_norm.hpp"
 #include "quant/channel_law.hpp"
 #include "quant/packed_network.hpp"
+#include "quant/range_error.hpp"
 #include "quant/training_pack.hpp"
 #include "quant/weight_codes.hpp"
 #include "support/error.hpp"
@@ -21,8 +22,8 @@ namespace {
 
 double usable_range(double range, const std::string& what) {
   if (!std::isfinite(range) || range < 0) {
-    throw Error(fmt::format("the calibrated range of {} is {}", what, range),
-                "Calibrate on real samples before packing");
+    throw RangeError(fmt::format("the calibrated range of {} is {}", what, range),
+                     "Calibrate on real samples before packing");
   }
   return range > 0 ? range : 1.0;  // a tensor that is always zero takes any scale
 }
@@ -93,7 +94,7 @@ void demand_parts(const Layer& layer) {
 
 void demand_finite(double value, const Layer& layer, const char* what) {
   if (!std::isfinite(value))
-    throw Error(fmt::format("layer {} has a {} that is not finite", layer.name, what));
+    throw RangeError(fmt::format("layer {} has a {} that is not finite", layer.name, what));
 }
 
 /// Codes of one channel's weights. A bias that goes into the accumulator may need a coarser one to
@@ -106,7 +107,7 @@ WeightCodes channel_codes(const Layer& layer, std::size_t out, std::size_t colum
   double scale =
       layer.weight_scale.empty() ? choose_scale(weights, format) : double{layer.weight_scale[out]};
   if (!(std::isfinite(scale) && scale >= 0))
-    throw Error(fmt::format("layer {} has a weight scale of {}", layer.name, scale));
+    throw RangeError(fmt::format("layer {} has a weight scale of {}", layer.name, scale));
   if (format.bits == 8)
     scale = std::max(scale, std::abs(double{layer.bias[out]}) / (in.step * bias_limit));
   return weight_codes(weights, format, scale > 0 ? scale : 1.0);

@@ -5,15 +5,15 @@
 #include <cmath>
 
 #include "numeric/requantise.hpp"
-#include "support/error.hpp"
+#include "quant/range_error.hpp"
 #include "support/text.hpp"
 
 namespace dovetail::quant {
 
 Factor to_factor(double factor) {
   if (!(factor >= 0 && factor < 1073741824.0)) {
-    throw Error(fmt::format("a requantisation factor of {} cannot be expressed", factor),
-                "The ranges of neighbouring layers are too far apart; check the calibration");
+    throw RangeError(fmt::format("a requantisation factor of {} cannot be expressed", factor),
+                     "The ranges of neighbouring layers are too far apart; check the calibration");
   }
   int exponent = 0;
   const double fraction =

@@ -6,6 +6,7 @@
 
 #include "numeric/format.hpp"
 #include "numeric/quantise_real.hpp"
+#include "quant/range_error.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -18,9 +19,8 @@ constexpr float smallest_step = 0x1p-100F;  // its reciprocal, and products of t
 
 float TrainingFormat::step(float largest) const {
   if (!std::isfinite(largest)) {
-    throw Error(
-        fmt::format("a tensor's largest value is {}, which {} cannot express", largest, name),
-        "The training has diverged: choose a smaller learning rate");
+    throw RangeError(
+        fmt::format("a tensor's largest value is {}, which {} cannot express", largest, name));
   }
   if (blocks || largest == 0) return 1;
   const float exact = largest / static_cast<float>(numeric::largest_code(bits));
@@ -52,6 +52,15 @@ TrainingFormat training_format(const std::string& name) {
   if (format) return *format;
   throw UsageError(fmt::format("gradients cannot be computed in {}", name),
                    "Known: int2 to int16, fixed2 to fixed16, bfp2 to bfp8");
+}
+
+std::string remedy_for_divergence(const std::string& format, std::uint64_t staleness) {
+  std::string remedy = staleness > 0 ? "Give --boost-staleness 0, or lower" : "Lower";
+  remedy += " --boost or --lr";
+  const std::optional<TrainingFormat> known = find_training_format(format);
+  const bool has_wider = known && known->bits < (known->blocks ? 8 : 16);
+  if (has_wider) remedy += fmt::format(", or give a --boost-format of more bits than {}", format);
+  return remedy;
 }
 
 }  // namespace dovetail::quant

@@ -2,6 +2,7 @@
 // pass infers in them.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -15,7 +16,7 @@ struct TrainingFormat {
   bool power_of_two = false;  // … which is a power of two
 
   /// The real value of one code, for a tensor with this largest magnitude; 1 with blocks. Throws
-  /// Error when the magnitude is not finite.
+  /// RangeError when the magnitude is not finite.
   float step(float largest) const;
 };
 
@@ -25,5 +26,9 @@ std::optional<TrainingFormat> find_training_format(const std::string& name);
 /// int2 … int16 (a real step a tensor), fixed2 … fixed16 (a power of two) and bfp2 … bfp8. Throws
 /// UsageError, naming them, for any other.
 TrainingFormat training_format(const std::string& name);
+
+/// What to do about a training that diverges with gradients contributed in `format`, by weights up
+/// to `staleness` steps old.
+std::string remedy_for_divergence(const std::string& format, std::uint64_t staleness);
 
 }  // namespace dovetail::quant

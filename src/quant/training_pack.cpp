@@ -7,6 +7,7 @@
 #include "numeric/shared_exponent.hpp"
 #include "numeric/training_layout.hpp"
 #include "quant/batch_norm.hpp"
+#include "quant/range_error.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -71,7 +72,8 @@ float largest_weight(const Layer& source, const TrainingLayer& layer) {
   for (const std::vector<float>* values : {&source.weight, &source.bias}) {
     for (const float value : *values) {
       if (!std::isfinite(value))
-        throw Error(fmt::format("layer {} has a weight or bias that is not finite", layer.name));
+        throw RangeError(
+            fmt::format("layer {} has a weight or bias that is not finite", layer.name));
       if (values == &source.weight) largest = std::max(largest, std::fabs(value));
     }
   }
@@ -137,8 +139,8 @@ std::vector<const Layer*> weighted_layers(const Network& source) {
 float range_of(const Layer& layer, const TrainingFormat& format, const Calibration& calibration) {
   const double largest = double{layer.output_range};
   if (!std::isfinite(largest) || largest < 0) {
-    throw Error(fmt::format("the calibrated range of {} is {}", layer.name, largest),
-                "Calibrate on real samples before packing");
+    throw RangeError(fmt::format("the calibrated range of {} is {}", layer.name, largest),
+                     "Calibrate on real samples before packing");
   }
   if (largest == 0) return 1;  // always zero: any step will do
   return static_cast<float>(choose_range(calibration, largest, layer.output_histogram,

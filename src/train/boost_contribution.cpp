@@ -3,8 +3,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <numeric>
 #include <thread>
+
+#include "quant/range_error.hpp"
+#include "support/text.hpp"
 
 namespace dovetail {
 namespace {
@@ -52,6 +56,7 @@ void BoostContribution::take() {
   parts_.clear();
   std::size_t arrived = 0;
   for (BoostArrivals::Gradients& part : lead_.arrivals->take_gradients(step_)) {
+    expect_finite(part);
     lead_.counters->boosted_samples += part.samples.count;
     arrived += part.samples.count;
     lead_.counters->gradient_staleness.add(step_ - std::min(step_, part.sums.version));
@@ -62,6 +67,32 @@ void BoostContribution::take() {
   if (lead_.serving() > 0)  // else the GPU ranks have trained on them
     lead_.counters->missing_samples += schedule_.at(step_).contributed.count - arrived;
   if (!parts_.empty()) ++lead_.counters->boosted_steps;
+}
+
+void BoostContribution::expect_finite(const BoostArrivals::Gradients& part) const {
+  if (std::isfinite(part.sums.loss_sum) && Plan::all_finite(part.values)) return;
+  const std::uint64_t age = step_ - std::min(step_, part.sums.version);
+  throw quant::RangeError(fmt::format(
+      "the gradients that FPGA ranks contributed to step {} are not finite numbers: {} samples in "
+      "{}, {}, by weights {} old",
+      step_ + 1, part.samples.count, settings_.gradient_format, weight_text(),
+      counted(age, "step")));
+}
+
+std::string BoostContribution::weight_text() const {
+  return fmt::format("weight {:.3g}{}", weight_.weight(), settings_.weight ? "" : " as measured");
+}
+
+std::string BoostContribution::so_far() const {
+  const BoostCounters& done = *lead_.counters;
+  if (done.boosted_steps == 0) return "";
+  std::string text =
+      fmt::format("FPGA ranks contributed gradients to {} (in {}, {}, by weights up to {} old",
+                  counted(done.boosted_steps, "step"), settings_.gradient_format, weight_text(),
+                  counted(done.gradient_staleness.largest, "step"));
+  if (weight_.measurements() > 0)
+    text += fmt::format(", mean cosine with float32 {:.2f}", weight_.mean_cosine());
+  return text + ")";
 }
 
 void BoostContribution::add(const plan::Bucket& bucket, std::span<float> reduction) {
@@ -89,6 +120,12 @@ void BoostContribution::measure(std::optional<opencl::Mapping>& reduction) {
   if (my_samples == 0) return;
   reduction.reset();
   const std::vector<float> float32 = reference();
+  if (!Plan::all_finite(float32)) {
+    throw quant::RangeError(fmt::format(
+        "the float32 gradients of samples that FPGA ranks contributed to step {} are not finite "
+        "numbers",
+        step_ + 1));
+  }
   reduction.emplace(plan_.map_reduction());
   std::copy(mine.begin(), mine.end(), reduction->as<float>().begin());
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "plan/gradient_exchange.hpp"
 #include "plan/plan.hpp"
@@ -41,7 +42,9 @@ class BoostContribution : public Summand {
 
   /// Whether what arrives for `step` is to be compared with float32 gradients, for which the whole
   /// reduction must be mapped: add_to. Otherwise it may be added bucket by bucket: of.
-  bool measures(std::uint64_t step) const { return step >= next_measurement_; }
+  bool measures(std::uint64_t step) const {
+    return step >= next_measurement_ && lead_.serving() > 0;
+  }
   /// Adds to this rank's mapped reduction what has arrived for `step`; with BoostTiming::wait after
   /// waiting for all of it. On measured steps it unmaps the reduction, computes the contributed
   /// samples' gradients in float32, and maps it again as it was.
@@ -49,16 +52,22 @@ class BoostContribution : public Summand {
   Summand& of(std::uint64_t step);
 
   bool has_come() override;
+  /// Throws quant::RangeError where what has come is not finite.
   void take() override;
   void add(const plan::Bucket& bucket, std::span<float> reduction) override;
 
   const BoostWeight& weight() const { return weight_; }
+  /// What FPGA ranks have contributed so far, in words, for the line that a training ends with;
+  /// empty where that is nothing.
+  std::string so_far() const;
 
  private:
   struct Part {
     BoostArrivals::Gradients gradients;
     std::vector<float> in_order;  // as Plan::in_reduction_order
   };
+  void expect_finite(const BoostArrivals::Gradients& part) const;
+  std::string weight_text() const;
   void measure(std::optional<opencl::Mapping>& reduction);
   /// Sum of the parts' samples in float32, with the present weights.
   std::vector<float> reference();

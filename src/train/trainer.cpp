@@ -240,7 +240,7 @@ void Trainer::publish() {
   std::vector<quant::WeightPack> packs;
   result_.pack_bytes.clear();
   for (const std::string& format : settings_.fpga_formats) {
-    packs.push_back(quant::pack(network, format, step_, settings_.calibration));
+    packs.push_back(pack(network, format));
     result_.pack_bytes.push_back(packs.back().bytes.size());
     log_->event("broadcast",
                 {{"version", step_}, {"format", format}, {"bytes", packs.back().bytes.size()}});

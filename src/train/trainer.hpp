@@ -20,6 +20,9 @@
 #include "plan/plan.hpp"
 #include "plan/steps_ahead.hpp"
 #include "quant/calibration.hpp"
+#include "quant/network.hpp"
+#include "quant/range_error.hpp"
+#include "quant/weight_pack.hpp"
 #include "shards/batches_ahead.hpp"
 #include "shards/shard_reader.hpp"
 #include "support/clock.hpp"
@@ -187,12 +190,20 @@ class Trainer {
   /// All ranks' sums: what FPGA ranks contribute included. `is_measured`: their gradients are
   /// compared, and the step was not handed over.
   GradientExchange::Sums sums_of_all(std::uint64_t step, bool is_measured);
+  GradientExchange::Sums sum_step(std::uint64_t step, bool is_measured);
   /// Throws Error naming the layer (`what`, of the sum), the step and the ranks that NaN or an
   /// infinity came from, and the checkpoint from before. Collective; computes this rank's gradients
   /// again.
   [[noreturn]] void fail_not_finite(std::uint64_t step, const Batch& batch, std::string what);
   [[noreturn]] void throw_not_finite(std::uint64_t step, std::string what,
-                                     const std::vector<std::string>& sources) const;
+                                     const std::vector<std::string>& sources,
+                                     const std::string& boosts = "") const;
+  /// Packs for the FPGA ranks. Throws Error where the weights leave the format, as those of a
+  /// training that has diverged do.
+  quant::WeightPack pack(const quant::Network& network, const std::string& format) const;
+  quant::WeightPack pack_for_gradients(const quant::Network& network) const;
+  [[noreturn]] void fail_to_publish(const std::string& format,
+                                    const quant::RangeError& failure) const;
   std::string remedy_with_checkpoint() const;
   std::string my_name() const;
 

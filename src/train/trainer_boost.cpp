@@ -127,14 +127,11 @@ void Trainer::publish_for_boost() {
   }
   const quant::Network network = plan::fpga_network(model_, parameters, plan_.statistics(),
                                                     input_statistics(train_set_), ranges);
-  if (boost.needs_scores())
-    publisher_->publish_for_selection(
-        quant::pack(network, boost.select_format, step_, settings_.calibration));
+  if (boost.needs_scores()) publisher_->publish_for_selection(pack(network, boost.select_format));
   if (!boost.contributes()) return;
-  publisher_->publish_for_gradients(
-      boost.gradient_format == "float32"
-          ? quant::WeightPack{step_, flat_bytes(parameters)}
-          : quant::pack_training(network, boost.gradient_format, step_));
+  publisher_->publish_for_gradients(boost.gradient_format == "float32"
+                                        ? quant::WeightPack{step_, flat_bytes(parameters)}
+                                        : pack_for_gradients(network));
 }
 
 void Trainer::log_boost(std::uint64_t epoch) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "comm/cores.hpp"
+#include "quant/range_error.hpp"
 #include "shards/share.hpp"
 #include "support/activity.hpp"
 #include "support/clock.hpp"
@@ -95,6 +96,14 @@ void Trainer::enqueue_step(const Batch& batch, bool hand_over) {
 }
 
 GradientExchange::Sums Trainer::sums_of_all(std::uint64_t step, bool is_measured) {
+  try {
+    return sum_step(step, is_measured);
+  } catch (const quant::RangeError& failure) {  // of what was contributed; ends the whole job
+    throw Error(failure.problem(), remedy_with_checkpoint());
+  }
+}
+
+GradientExchange::Sums Trainer::sum_step(std::uint64_t step, bool is_measured) {
   GradientExchange::Timing timing;
   GradientExchange::Sums sums;
   if (!is_measured) {

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "quant/training_format.hpp"
+#include "quant/training_pack.hpp"
 #include "support/activity.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
@@ -56,7 +58,10 @@ std::string Trainer::my_name() const {
 }
 
 std::string Trainer::remedy_with_checkpoint() const {
-  const std::string remedy = "Lower --lr or look for broken samples";
+  const BoostSettings& boost = settings_.boost;
+  const std::string remedy =
+      boost.contributes() ? quant::remedy_for_divergence(boost.gradient_format, boost.staleness)
+                          : "Lower --lr or look for broken samples";
   if (!checkpoint_step_) return remedy + "; there is no checkpoint from before";
   return fmt::format("{}; {} is from step {}, before it", remedy,
                      (settings_.out / "checkpoint.h5").string(), *checkpoint_step_);
@@ -84,6 +89,31 @@ void Trainer::expect_sound_weights() {
   }
 }
 
+quant::WeightPack Trainer::pack(const quant::Network& network, const std::string& format) const {
+  try {
+    return quant::pack(network, format, step_, settings_.calibration);
+  } catch (const quant::RangeError& failure) {
+    fail_to_publish(format, failure);
+  }
+}
+
+quant::WeightPack Trainer::pack_for_gradients(const quant::Network& network) const {
+  const std::string& format = settings_.boost.gradient_format;
+  try {
+    return quant::pack_training(network, format, step_);
+  } catch (const quant::RangeError& failure) {
+    fail_to_publish(format, failure);
+  }
+}
+
+void Trainer::fail_to_publish(const std::string& format, const quant::RangeError& failure) const {
+  if (step_ == 0) throw failure;  // nothing was trained yet
+  const std::string boosts = contribution_ ? contribution_->so_far() : "";
+  throw Error(fmt::format("the weights of step {} cannot be published in {}{}: {}", step_, format,
+                          boosts.empty() ? "" : ", after " + boosts, failure.problem()),
+              remedy_with_checkpoint());
+}
+
 void Trainer::fail_not_finite(std::uint64_t step, const Batch& batch, std::string what) {
   // The sum does not tell whose it was. Nothing was updated yet, so each rank gets its own again.
   enqueue_step(batch, false);
@@ -92,20 +122,24 @@ void Trainer::fail_not_finite(std::uint64_t step, const Batch& batch, std::strin
   for (const std::string& name : ranks_.all_gather_text(mine.empty() ? "" : my_name())) {
     if (!name.empty()) sources.push_back(name);
   }
-  if (sources.empty()) {
-    sources.push_back(contribution_ ? "what the FPGA ranks contributed"
-                                    : "adding up the ranks' gradients");
-  }
-  throw_not_finite(step, std::move(what), sources);
+  if (sources.empty()) sources.push_back("adding up the ranks' gradients");
+  // Whether FPGA ranks have contributed is known to the lead alone.
+  const std::string boosts =
+      ranks_.all_gather_text(contribution_ ? contribution_->so_far() : "").front();
+  throw_not_finite(step, std::move(what), sources, boosts);
 }
 
 void Trainer::throw_not_finite(std::uint64_t step, std::string what,
-                               const std::vector<std::string>& sources) const {
+                               const std::vector<std::string>& sources,
+                               const std::string& boosts) const {
   if (what.find("the ") != 0) what = "the gradient of " + what;
   const bool all = sources.size() == static_cast<std::size_t>(ranks_.size()) && sources.size() > 1;
-  throw Error(fmt::format("{} is not a finite number at step {}; it comes from {}", what, step + 1,
-                          all ? "all GPU ranks" : fmt::format("{}", fmt::join(sources, ", "))),
-              remedy_with_checkpoint());
+  const std::string from = all ? "all GPU ranks" : fmt::format("{}", fmt::join(sources, ", "));
+  std::string line = fmt::format("{} is not a finite number at step {}", what, step + 1);
+  // The ranks that meet it first compute with weights that the contributions have moved.
+  line += boosts.empty() ? fmt::format("; it comes from {}", from)
+                         : fmt::format(", after {}; it was met first on {}", boosts, from);
+  throw Error(line, remedy_with_checkpoint());
 }
 
 }  // namespace dovetail

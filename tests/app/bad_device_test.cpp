@@ -100,6 +100,27 @@ TEST_F(BadCard, CorruptReadbacksOfAContributionRetireTheRank) {
   }
 }
 
+/// No card has failed: the line names what was contributed and says what to change about that.
+TEST_F(BadCard, ABoostThatDivergesEndsTheJobAndIsNamed) {
+  const auto boosted = [&](const char* staleness) {
+    return train({"--lr", "1e25", "--boost", "1/2", "--boost-format", "int6", "--boost-wait",
+                  "--boost-staleness", staleness});
+  };
+  expect_one_line(dovetail_job(3, boosted("0")).run(patiently_s), failure,
+                  {"rank 2", "the training has diverged", "contribute to step 2 in int6",
+                   "by weights 0 steps old", "Lower --boost or --lr, or give a --boost-format"});
+  expect_one_line(dovetail_job(3, boosted("5")).run(patiently_s), failure,
+                  {"is not a finite number at step 2, after FPGA ranks contributed gradients to 2 "
+                   "steps (in int6, weight 1, by weights up to 1 step old",
+                   "met first on all GPU ranks", "Give --boost-staleness 0, or lower --boost"});
+}
+
+TEST_F(BadCard, WeightsThatNoFormatHoldsEndTheJob) {
+  const Words one_step{"--lr", "1e25", "--batch", "120", "--epochs", "1"};
+  expect_one_line(dovetail_job(3, train(one_step)).run(patiently_s), failure,
+                  {"the weights of step 1 cannot be published in int8", "range", "Lower --lr"});
+}
+
 TEST_F(BadCard, AFailedLaunchEndsTheJob) {
   fault_ends_the_job("fail:1", {"quantise_input", "the card reports an error"});
 }

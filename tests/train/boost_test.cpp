@@ -136,6 +136,7 @@ class BoostTest : public ::testing::Test {
         duties.timing = boost_timing(settings, duties.schedule, 0);
         duties.select_format = settings.boost.select_format;
         duties.gradients = &source;
+        duties.gradient_format = settings.boost.gradient_format;
       }
       FpgaRank rank(*link, duties);
       rank.run();
