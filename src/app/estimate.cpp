@@ -99,22 +99,22 @@ std::string layers_text(const cost::Estimate& estimate, const cost::Card& card) 
     const std::string name =
         layer.name == layer.kind ? layer.name : layer.name + " (" + layer.kind + ")";
     // The engine's units are listed at the first layer that runs on them.
-    auto cells = row(
-        {name, fmt::format("{}x{}", layer.folding.pe, layer.folding.simd), thousands(layer.cycles),
-         fmt::format("{}", layer.interval), thousands(layer.load_cycles)},
-        layer.used);
+    auto cells = row({name, fmt::format("{}x{}", layer.folding.pe, layer.folding.simd),
+                      thousands(layer.cycles), fmt::format("{}", layer.units),
+                      fmt::format("{}", layer.interval), thousands(layer.load_cycles)},
+                     layer.used);
     if (layer.used == cost::Resources{}) std::fill(cells.end() - 4, cells.end(), "shared");
     cells.push_back(layer.bound);
     rows.push_back(std::move(cells));
   }
-  auto sum = row({"together", "", "", "", ""}, estimate.used);
+  auto sum = row({"together", "", "", "", "", ""}, estimate.used);
   sum.push_back(fmt::format("{:.0f} % of the budget", estimate.share * 100));
   rows.push_back(std::move(sum));
-  auto budget = row({"budget of " + card.name, "", "", "", ""}, card.budget());
+  auto budget = row({"budget of " + card.name, "", "", "", "", ""}, card.budget());
   budget.push_back("");
   rows.push_back(std::move(budget));
-  return format_table({"layer", "PExSIMD", "cycles/image", "II", "weight cycles/launch", "LUT",
-                       "DSP", "BRAM18", "URAM", "bound"},
+  return format_table({"layer", "PExSIMD", "cycles/image", "units", "II", "weight cycles/launch",
+                       "LUT", "DSP", "BRAM18", "URAM", "bound"},
                       rows);
 }
 
@@ -130,6 +130,7 @@ EstimateReport make_estimates(const EstimateOptions& options) {
   question.work = cost::work_of(make_model(options.model, input_of(options), options.classes));
   question.folding = folding_of(options);
   question.batch = options.batch;
+  question.units = options.units;
   EstimateReport report{options, {}};
   const bool both = options.architecture == "both";
   if (both || options.architecture == "engine")
@@ -155,9 +156,15 @@ std::string estimate_text(const EstimateReport& report) {
     const bool engine = estimate.architecture == cost::Architecture::engine;
     text += fmt::format(
         "\n{}: {}\n", to_string(estimate.architecture),
-        engine ? fmt::format("layers one after another on shared units, {} images a launch",
-                             estimate.batch)
-               : "a unit for each layer, all at once; a bitstream for each model");
+        engine
+            ? fmt::format(
+                  "layers one after another on shared kernels, {} images a launch\n"
+                  "{} of the convolution and of the dense layer share the images; a kernel that {} "
+                  "does not use is not counted",
+                  estimate.batch,
+                  counted(static_cast<std::uint64_t>(estimate.units), "compute unit"),
+                  options.model)
+            : "a unit for each layer, all at once; a bitstream for each model");
     text += layers_text(estimate, card);
     for (const cost::Speed& speed : estimate.speeds) {
       speeds.push_back({to_string(estimate.architecture), fmt::format("{:.0f}", speed.megahertz),
@@ -185,6 +192,7 @@ Json resources_json(const cost::Resources& r) {
 Json layer_json(const cost::LayerCost& layer) {
   return {{"name", layer.name},
           {"kind", layer.kind},
+          {"compute_units", layer.units},
           {"pe", layer.folding.pe},
           {"simd", layer.folding.simd},
           {"cycles_per_image", layer.cycles},
@@ -208,6 +216,7 @@ Json estimate_json(const cost::Estimate& estimate) {
   }
   return {{"architecture", to_string(estimate.architecture)},
           {"batch", estimate.batch},
+          {"compute_units", estimate.units},
           {"layers", layers},
           {"resources", resources_json(estimate.used)},
           {"share_of_budget", estimate.share},
@@ -249,6 +258,9 @@ int run_estimate(const Arguments& arguments) {
            "images as CxHxW; by default 3x32x32 for cnv and vgg-small, else 1x28x28");
   line.add("classes", options.classes, "outputs of the last layer");
   line.add("batch", options.batch, "images that the engine takes a launch");
+  line.add(
+      "units", options.units,
+      "compute units of the engine's convolution and dense kernels, each with all of a folding");
   line.add("json", json_file, "write the estimate as JSON; `-` is standard output");
   for (const char* name : {"model", "format", "card"}) line.require(name);
   if (!line.parse(arguments)) return 0;

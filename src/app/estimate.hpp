@@ -16,6 +16,7 @@ struct EstimateOptions {
   std::string input;  // "1x28x28"; empty: of the data set that the model was made for
   int classes = 10;
   int batch = 64;
+  int units = engine::layer_units;  // compute units of the engine's layers
 };
 
 struct EstimateReport {

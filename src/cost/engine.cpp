@@ -1,5 +1,6 @@
 // The weight-streaming engine: launches of shared units, one layer after another.
 #include <algorithm>
+#include <map>
 
 #include "cost/cycles.hpp"
 #include "cost/engine_launch.hpp"
@@ -73,6 +74,8 @@ void add_units(const Question& question, Folding f, std::vector<LayerCost>& laye
     used += memory(card, 2 * unit.largest.words, std::int64_t{f.simd} * std::max(o.input_bits, 2));
     if (unit.work.kind == WorkKind::conv2d)
       used += window_unit(card, unit.row, line_count, static_cast<int>(unit.stream), 1);
+    const Resources one = used;
+    for (int more = 1; more < question.units; ++more) used += one;
   }
   // The input's tables, 256 bytes for each channel, and the image before and behind them.
   const FeatureShape& in = question.work.front().in;
@@ -81,18 +84,21 @@ void add_units(const Question& question, Folding f, std::vector<LayerCost>& laye
   layers.front().used += memory(card, in.size(), 8);
 }
 
+/// Of a launch of one unit while as many launches as `sharing` are under way, on the same channels
+/// of memory. `memory_bound`: most of it is the loading of weights, or maps that keep the units
+/// waiting.
 double seconds(const Question& question, const LayerCost& layer, double hertz, int batch,
-               bool& memory_bound) {
-  const double rate = std::min(burst_bits / 8 * hertz, question.card->port_rate);
+               int sharing, bool& memory_bound) {
+  const double channels = question.card->port_rate / sharing;
+  const double rate = std::min(burst_bits / 8 * hertz, channels);
   const double images = batch;
-  const double compute =
-      (static_cast<double>(layer.load_cycles) + images * static_cast<double>(layer.cycles)) / hertz;
-  // Weights arrive before the products begin; maps share two channels of memory while they run.
-  const double weights = static_cast<double>(layer.weight_bytes) / rate;
-  const double maps = images * static_cast<double>(layer.bytes) / question.card->port_rate;
-  const double load = std::max(static_cast<double>(layer.load_cycles) / hertz, weights);
-  const double run = std::max(images * static_cast<double>(layer.cycles) / hertz, maps);
-  memory_bound = load + run > compute * 1.0000001;
+  // Weights arrive before the products begin; maps come and go while they run.
+  const double load = std::max(static_cast<double>(layer.load_cycles) / hertz,
+                               static_cast<double>(layer.weight_bytes) / rate);
+  const double compute = images * static_cast<double>(layer.cycles) / hertz;
+  const double maps = images * static_cast<double>(layer.bytes) / channels;
+  const double run = std::max(compute, maps);
+  memory_bound = load + (maps > compute ? run : 0) > (load + run) / 2;
   return load + run;
 }
 
@@ -100,17 +106,27 @@ Speed speed_at(const Question& question, const Estimate& estimate, double megahe
   const double hertz = megahertz * 1e6;
   Speed speed;
   speed.megahertz = megahertz;
-  double batch_s = 0, slowest_s = 0;
+  // In a round each unit takes a batch through the network. Kernels that have one unit (input,
+  // pools) serve all of them in turn.
+  double round_s = 0, slowest_s = 0;
+  std::map<std::string, double> alone_s;  // by kind
   for (const LayerCost& layer : estimate.layers) {
     bool memory_bound = false;
-    speed.latency_s += seconds(question, layer, hertz, 1, memory_bound);
-    const double layer_s = seconds(question, layer, hertz, estimate.batch, memory_bound);
-    batch_s += layer_s;
+    speed.latency_s += seconds(question, layer, hertz, 1, 1, memory_bound);
+    const double layer_s =
+        seconds(question, layer, hertz, estimate.batch, question.units, memory_bound);
+    round_s += layer_s;
+    if (layer.units == 1) alone_s[layer.kind] += question.units * layer_s;
     if (layer_s <= slowest_s) continue;
     slowest_s = layer_s;
     speed.bound = fmt::format("{}: {}", memory_bound ? "memory" : layer.bound, layer.name);
   }
-  speed.images_per_second = estimate.batch / batch_s;
+  for (const auto& [kind, kind_s] : alone_s) {
+    if (kind_s <= round_s) continue;
+    round_s = kind_s;
+    speed.bound = fmt::format("compute: {}, which has one unit", kind);
+  }
+  speed.images_per_second = question.units * estimate.batch / round_s;
   return speed;
 }
 
@@ -118,6 +134,7 @@ Estimate with_folding(const Question& question, Folding f) {
   Estimate estimate;
   estimate.architecture = Architecture::engine;
   estimate.batch = question.batch;
+  estimate.units = question.units;
   estimate.layers.push_back(input_cost(question, f));
   for (const LayerWork& layer : question.work) {
     estimate.layers.push_back(layer.kind == WorkKind::max_pool ? pool_cost(question, layer, f)
@@ -126,7 +143,8 @@ Estimate with_folding(const Question& question, Folding f) {
   add_units(question, f, estimate.layers);
   for (LayerCost& layer : estimate.layers) {
     bool memory_bound = false;
-    seconds(question, layer, bound_megahertz * 1e6, question.batch, memory_bound);
+    if (layer.kind == "dense" || layer.kind == "conv2d") layer.units = question.units;
+    seconds(question, layer, bound_megahertz * 1e6, question.batch, question.units, memory_bound);
     if (memory_bound) layer.bound = "memory";
     if (layer.bound.empty()) layer.bound = "compute";
     estimate.used += layer.used;
@@ -140,6 +158,10 @@ Estimate with_folding(const Question& question, Folding f) {
 }  // namespace
 
 Estimate estimate_engine(const Question& question) {
+  if (question.units < 1) {
+    throw UsageError(fmt::format("an engine of {} compute units computes nothing", question.units),
+                     fmt::format("Give 1 or more; hls/engine has {}", engine::layer_units));
+  }
   if (question.folding) {
     const Folding f = *question.folding;
     if (!is_bit_serial(question.format) && f.pe % f.simd != 0) {

@@ -1,10 +1,10 @@
 // What a model would cost on an FPGA card, modelled: cycles, resources and speed of two
 // architectures.
 //
-// engine: the weight-streaming engine of hls/; layers run one after another on shared units, so
-// images a second = f / Σ cycles. A new model needs no new bitstream. pipeline: a unit for each
-// layer with its weights on chip, as FINN builds it; images a second = f / max cycles. A new model
-// is a new bitstream. Nothing here was measured.
+// engine: the weight-streaming engine of hls/; layers run one after another on shared kernels, so
+// images a second = f / Σ cycles for each compute unit. A new model needs no new bitstream.
+// pipeline: a unit for each layer with its weights on chip, as FINN builds it; images a second = f
+// / max cycles. A new model is a new bitstream. Nothing here was measured.
 #pragma once
 
 #include <optional>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cost/resources.hpp"
+#include "numeric/engine_layout.hpp"
 
 namespace dovetail::cost {
 
@@ -28,7 +29,8 @@ struct LayerCost {
   std::int64_t load_cycles = 0;   // engine: the weights of a launch, from the card's memory
   std::int64_t bytes = 0;         // one image, to and from the card's memory, without the weights
   std::int64_t weight_bytes = 0;  // one launch
-  Resources used;                 // engine: of the unit, in the first layer that uses it
+  int units = 1;      // engine: compute units of its kernel, each with images of its own
+  Resources used;     // engine: of all units of the kernel, in the first layer that uses it
   std::string bound;  // "compute", "window", "activation" or "memory": the slowest part, at 300 MHz
 };
 
@@ -42,6 +44,7 @@ struct Speed {
 struct Estimate {
   Architecture architecture = Architecture::engine;
   int batch = 1;  // images a launch; the pipeline streams
+  int units = 1;  // engine: compute units of the convolution and of the dense layer each
   std::vector<LayerCost> layers;
   Resources used;
   double share = 0;           // of the card's budget, the scarcest resource
@@ -54,8 +57,12 @@ struct Question {
   std::vector<LayerWork> work;
   std::optional<Folding> folding;  // absent: the fastest under the card's budget
   int batch = 64;
+  int units = engine::layer_units;  // engine: as Estimate::units; one of each other kernel
 };
 
+/// What the kernels that the model uses would cost if they were built for its largest layers; those
+/// of hls/engine have memories for larger ones. The units share the batch and the card's memory;
+/// images a second leave out what they wait for each other's turn on the kernels of one unit.
 /// Throws UsageError where the format has no units, or where no folding fits the card.
 Estimate estimate_engine(const Question& question);
 /// The fastest folding under the budget: each layer as small as the slowest one allows. PE divides

@@ -20,7 +20,7 @@ using quant::LayerKind;
 using quant::PackedLayer;
 using quant::PackedNetwork;
 
-constexpr int worker_count = 2;  // compute units of the convolution and of the dense layer
+constexpr int worker_count = engine::layer_units;
 
 std::size_t size(int value) {
   return static_cast<std::size_t>(value);

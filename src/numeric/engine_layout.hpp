@@ -30,6 +30,7 @@ namespace dovetail {
 namespace engine {
 
 constexpr int pe = 32;           // output channels multiplied a cycle
+constexpr int layer_units = 2;   // compute units of the convolution and of the dense layer each
 constexpr int chunk_bytes = 16;  // of a feature map, a cycle
 constexpr int burst_bytes = 64;  // one 512-bit AXI word
 static_assert(burst_bytes % chunk_bytes == 0, "a burst holds whole chunks");

@@ -24,6 +24,7 @@ TEST(EstimateCommand, PrintsBothArchitecturesAndKeepsFinnsFiguresApart) {
   const std::string text = estimate_text(make_estimates(options_of("sfc", "w1a1", "u280")));
   EXPECT_THAT(text, HasSubstr("everything modelled, nothing measured"));
   EXPECT_THAT(text, HasSubstr("engine: layers one after another"));
+  EXPECT_THAT(text, HasSubstr("2 compute units of the convolution and of the dense layer"));
   EXPECT_THAT(text, HasSubstr("pipeline: a unit for each layer"));
   EXPECT_THAT(text, HasSubstr("modelled images/s"));
   EXPECT_THAT(text, HasSubstr("measured by others, images/s (FINN, ZC706)"));
@@ -41,6 +42,9 @@ TEST(EstimateCommand, WritesJsonWithEveryLayer) {
   EXPECT_EQ(json["estimates"][1]["modelled"][1]["megahertz"], 300.0);
   EXPECT_EQ(json["measured_by_others"]["images_per_second"], 21'906.0);
   EXPECT_GT(json["estimates"][0]["layers"][1]["cycles_per_image"], 0);
+  EXPECT_EQ(json["estimates"][0]["compute_units"], 2);
+  EXPECT_EQ(json["estimates"][0]["layers"][0]["compute_units"], 1);
+  EXPECT_EQ(json["estimates"][0]["layers"][1]["compute_units"], 2);
 }
 
 TEST(EstimateCommand, TakesAFoldingAndOneArchitecture) {
@@ -74,6 +78,8 @@ TEST(EstimateCommand, RefusesWhatItDoesNotKnow) {
   options.input = "28x28";
   expect_refusal(options, "is no image size");
   options.input = "";
+  options.units = 0;
+  expect_refusal(options, "0 compute units computes nothing. Give 1 or more; hls/engine has 2");
   options.batch = 0;
   expect_refusal(options, "must be at least 1");
 }

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <limits>
 
 #include "cost/engine_launch.hpp"
@@ -33,6 +35,8 @@ void expect_no_zero(const Estimate& estimate) {
     EXPECT_FALSE(layer.name.empty());
     EXPECT_GT(layer.cycles, 0);
     EXPECT_GE(layer.interval, 1);
+    const bool is_linear = layer.kind == "dense" || layer.kind == "conv2d";
+    EXPECT_EQ(layer.units, is_linear ? estimate.units : 1);
     EXPECT_GT(layer.folding.pe * layer.folding.simd, 0);
     EXPECT_FALSE(layer.bound.empty());
     if (estimate.architecture == Architecture::pipeline) {
@@ -231,6 +235,74 @@ TEST(Engine, AsBuiltForBinaryConvolutionsTakesTheSlowestStage) {
   // each.
   question.work = ask("cnv", "w1a1", "u280").work;
   EXPECT_EQ(linear_cost(question, question.work[1], *question.folding).cycles, 28 * 28 * 2 * 9);
+}
+
+/// Times `word` in one of the files that make an xclbin of hls/engine.
+int times_in(const char* file, const std::string& word) {
+  std::ifstream in(std::string(DOVETAIL_ENGINE) + "/" + file);
+  EXPECT_TRUE(in) << file;
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  int times = 0;
+  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1))
+    ++times;
+  return times;
+}
+
+TEST(Engine, HasTheComputeUnitsOfItsXclbins) {
+  EXPECT_EQ(Question{}.units, engine::layer_units);
+  for (const char* card : {"u280.cfg.in", "u55c.cfg.in"}) {
+    for (const char* kernel : {"conv2d_w@WEIGHT_BITS@", "dense_w@WEIGHT_BITS@"}) {
+      EXPECT_EQ(times_in(card, fmt::format("nk={}:{}:", kernel, engine::layer_units)), 1) << kernel;
+      for (int unit = 1; unit <= engine::layer_units; ++unit)
+        EXPECT_EQ(times_in(card, fmt::format("slr={}_{}:", kernel, unit)), 1) << kernel << unit;
+    }
+    for (const char* kernel : {"quantise_input", "max_pool"})
+      EXPECT_EQ(times_in(card, fmt::format("nk={}:1:", kernel)), 1) << kernel;
+  }
+  EXPECT_EQ(times_in("family.json.in", fmt::format("\"compute_units\": {}", engine::layer_units)),
+            2);
+  EXPECT_EQ(times_in("family.json.in", "\"compute_units\": 1"), 2);
+}
+
+TEST(Engine, UnitsShareImagesAndMemoryButNotResources) {
+  Question question = ask("cnn", "int8", "u280");
+  question.folding = Folding{engine::pe, engine::simd(8)};
+  question.units = 1;
+  const Estimate one = estimate_engine(question);
+  question.units = 2;
+  const Estimate two = estimate_engine(question);
+  for (std::size_t i = 0; i < one.layers.size(); ++i) {
+    const Resources& single = one.layers[i].used;
+    EXPECT_EQ(two.layers[i].cycles, one.layers[i].cycles);
+    EXPECT_EQ(two.layers[i].used, two.layers[i].units == 2 ? single + single : single);
+  }
+  EXPECT_DOUBLE_EQ(two.speeds[1].latency_s, one.speeds[1].latency_s);
+  const double gain = two.speeds[1].images_per_second / one.speeds[1].images_per_second;
+  EXPECT_GT(gain, 1.5);
+  EXPECT_LE(gain, 2);
+  // By hand: all of a batch through the input, then the layers one after another, at 300 MHz.
+  double cycles = 0;
+  for (const LayerCost& layer : one.layers) {
+    const double bytes_a_cycle = question.card->port_rate / 300e6;
+    const double weights =
+        std::max(static_cast<double>(layer.load_cycles),
+                 static_cast<double>(layer.weight_bytes) / std::min(64.0, bytes_a_cycle));
+    cycles += weights + std::max(64.0 * static_cast<double>(layer.cycles),
+                                 64.0 * static_cast<double>(layer.bytes) / bytes_a_cycle);
+  }
+  EXPECT_NEAR(one.speeds[1].images_per_second, 64 * 300e6 / cycles, 1);
+}
+
+TEST(Engine, AKernelOfOneUnitBoundsMany) {
+  Question question = ask("sfc", "w1a1", "u280");
+  question.folding = Folding{32, 64};
+  question.units = 8;
+  const Estimate estimate = estimate_engine(question);
+  const LayerCost& input = estimate.layers.front();
+  EXPECT_EQ(estimate.speeds[1].bound, "compute: input, which has one unit");
+  EXPECT_NEAR(estimate.speeds[1].images_per_second, 300e6 / static_cast<double>(input.cycles), 1);
+  question.units = 0;
+  EXPECT_THROW(estimate_engine(question), UsageError);
 }
 
 TEST(Pipeline, KeepsPaceWithTheSlowestLayer) {
