@@ -8,12 +8,11 @@
 namespace dovetail {
 namespace engine {
 
+static_assert(max_levels + 1 <= 16, "two ports read the fields of a tile in eight cycles");
 static_assert(max_levels + 1 >= 3, "the fields of a tile hold thresholds, or bias and factor");
 
-/// The parameters of one tile.
-struct TileParameters {
-  ParameterField field[max_levels + 1];
-};
+/// The parameters of one tile: its fields.
+using TileParameters = ParameterField[max_levels + 1];
 
 /// Codes of Bits < 8 bits: how many thresholds an accumulator reaches, counted from the top where
 /// the complement says so (a batch norm with a negative gain).
@@ -26,7 +25,7 @@ void write_levels(const Accumulators& sums, const TileParameters& parameters, Re
 #pragma HLS unroll
     for (int p = 0; p < pe; ++p) {
 #pragma HLS unroll
-      code[p] += sums.value[p] >= parameters.field[t].value[p] ? 1 : 0;
+      code[p] += sums.value[p] >= parameters[t].value[p] ? 1 : 0;
     }
   }
   Chunk codes = {};
@@ -35,7 +34,7 @@ void write_levels(const Accumulators& sums, const TileParameters& parameters, Re
     int joint = 0;
     for (int i = 0; i < per_byte; ++i) {
       const int p = byte * per_byte + i;
-      joint |= (code[p] ^ parameters.field[0].value[p]) << (i * Bits);
+      joint |= (code[p] ^ parameters[0].value[p]) << (i * Bits);
     }
     codes.byte[byte] = static_cast<std::uint8_t>(joint);
   }
@@ -48,9 +47,8 @@ inline void write_requantised(const Accumulators& sums, const TileParameters& pa
   std::int8_t values[pe];
   for (int p = 0; p < pe; ++p) {
 #pragma HLS unroll
-    values[p] =
-        numeric::requantise(sums.value[p] + parameters.field[0].value[p],
-                            parameters.field[1].value[p], parameters.field[2].value[p], low);
+    values[p] = numeric::requantise(sums.value[p] + parameters[0].value[p], parameters[1].value[p],
+                                    parameters[2].value[p], low);
   }
   Chunk parts[pe / chunk_bytes];
   for (int c = 0; c < pe / chunk_bytes; ++c) {
@@ -72,7 +70,7 @@ inline void write_raw(const Accumulators& sums, const TileParameters& parameters
     Chunk chunk;
     for (int i = 0; i < chunk_bytes; ++i) {
       const int p = c * per_chunk + i / 4;
-      const auto bits = static_cast<std::uint32_t>(sums.value[p] + parameters.field[0].value[p]);
+      const auto bits = static_cast<std::uint32_t>(sums.value[p] + parameters[0].value[p]);
       chunk.byte[i] = static_cast<std::uint8_t>(bits >> (i % 4 * 8));
     }
     out.write(chunk);
@@ -93,12 +91,13 @@ struct Output {
 inline void activate(AccumulatorStream& sums, ParameterStream& parameters, ChunkStream& out,
                      const Output& output) {
   TileParameters kept[max_tiles];
-  for (int t = 0; t < output.tiles; ++t) parameters.read(kept[t].field, output.fields());
+#pragma HLS aggregate variable = kept
+  for (int t = 0; t < output.tiles; ++t) parameters.read(kept[t], output.fields());
   for (int image = 0; image < output.images; ++image) {
     Realigner joined;
     for (int pixel = 0; pixel < output.pixels; ++pixel) {
       // invariant: eight cycles a tile are what raw output needs, the longest: pe / 4 chunks of one
-      // stream.
+      // stream. In them two ports read all fields of a tile.
       for (int t = 0; t < output.tiles; ++t) {
 #pragma HLS pipeline II = 8
         const Accumulators sum = sums.read();

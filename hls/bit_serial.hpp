@@ -34,10 +34,10 @@ struct Planes {
 
 /// planes[k]: bit k of 64 codes of 8 bits. By squares of 8 codes: a host's compiler takes all of
 /// them at once.
-inline void planes_of_bytes(const std::uint8_t* codes, std::uint64_t (&planes)[8]) {
+inline void planes_of_bytes(const std::uint64_t (&codes)[8], std::uint64_t (&planes)[8]) {
 #pragma HLS inline
   std::uint64_t square[8];
-  for (int i = 0; i < 8; ++i) square[i] = transposed_bits(word_at(codes + i * 8));
+  for (int i = 0; i < 8; ++i) square[i] = transposed_bits(codes[i]);
   for (int k = 0; k < 8; ++k) planes[k] = 0;
   for (int i = 0; i < 8; ++i) {
     for (int k = 0; k < 8; ++k) planes[k] |= (square[i] >> k * 8 & 0xff) << i * 8;
@@ -45,24 +45,24 @@ inline void planes_of_bytes(const std::uint8_t* codes, std::uint64_t (&planes)[8
 }
 
 /// Bit `plane` of 64 codes of 2 or 4 bits.
-inline std::uint64_t plane_of(const std::uint8_t* codes, int bits, int plane) {
+inline std::uint64_t plane_of(const std::uint64_t (&codes)[8], int bits, int plane) {
 #pragma HLS inline
   std::uint64_t word = 0;
   if (bits == 2) {
-    for (int i = 0; i < 2; ++i) word |= every_second_bit(word_at(codes + i * 8) >> plane) << i * 32;
+    for (int i = 0; i < 2; ++i) word |= every_second_bit(codes[i] >> plane) << i * 32;
   } else {
-    for (int i = 0; i < 4; ++i) word |= every_fourth_bit(word_at(codes + i * 8) >> plane) << i * 16;
+    for (int i = 0; i < 4; ++i) word |= every_fourth_bit(codes[i] >> plane) << i * 16;
   }
   return word;
 }
 
-/// The planes of 64 codes; `marks`: of 1-bit codes.
-inline void split_planes(const std::uint8_t* codes, const std::uint8_t* marks, int bits,
+/// The planes of 64 codes, which lie in the first `bits` words; `marks`: of 1-bit codes.
+inline void split_planes(const std::uint64_t (&codes)[8], std::uint64_t marks, int bits,
                          PlaneWord (&planes)[max_activation_bits]) {
 #pragma HLS inline
   if (bits == 1) {
-    planes[0].bits = word_at(codes);
-    planes[0].mask = word_at(marks);
+    planes[0].bits = codes[0];
+    planes[0].mask = marks;
     return;
   }
   std::uint64_t masks[8] = {};
@@ -78,32 +78,59 @@ inline void split_planes(const std::uint8_t* codes, const std::uint8_t* marks, i
   }
 }
 
+/// A vector's codes as they come, by rows of eight 64-bit words, so that the codes of any width
+/// that make a word of planes lie in one row.
+template <int Rows>
+struct CodeRows {
+  std::uint64_t word[Rows][8];
+};
+
+/// Two words a chunk; what the last row holds beyond them is zero.
+template <int Rows>
+void read_rows(ChunkStream& in, CodeRows<Rows>& rows, int count) {
+  constexpr int chunks_per_row = 4;
+  // invariant: a chunk comes in each cycle, for two of a row's eight memories.
+  for (int c = 0; c < divide_up(count, chunks_per_row) * chunks_per_row; ++c) {
+#pragma HLS pipeline II = 1
+    Chunk chunk = {};
+    if (c < count) chunk = in.read();
+    const int at = c % chunks_per_row * 2;
+    rows.word[c / chunks_per_row][at] = word_at(chunk.byte);
+    rows.word[c / chunks_per_row][at + 1] = word_at(chunk.byte + 8);
+  }
+}
+
 /// One vector of `lanes` codes, `count` chunks, as planes, a word of each a cycle. What the last
 /// chunk holds beyond them counts for nothing: 1-bit weights have no zero to meet it with.
 template <int WeightBits>
 void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, int count, int lanes,
                  int bits) {
   const int words = vector_words(lanes, WeightBits);
-  Chunk codes[max_lanes / chunk_bytes + 4];
-  Chunk marks[max_lanes / 8 / chunk_bytes + 1];
-  vectors.read(codes, count);
-  for (int c = count; c < count + 4; ++c) codes[c] = Chunk{};
-  if (bits == 1) {
-    validity.read(marks, count);
-    marks[count] = Chunk{};
-  }
+  CodeRows<max_plane_words> codes;      // of 8 bits
+  CodeRows<max_plane_words / 8> marks;  // of 1 bit
+#pragma HLS array_partition variable = codes.word complete dim = 2
+#pragma HLS array_partition variable = marks.word complete dim = 2
+  read_rows(vectors, codes, count);
+  if (bits == 1) read_rows(validity, marks, count);
   std::int32_t ones[max_activation_bits] = {}, below[max_activation_bits] = {};
-  // invariant: a word of each plane is written in each cycle; ones and below take one addition of
-  // popcounts.
+#pragma HLS array_partition variable = ones complete
+#pragma HLS array_partition variable = below complete
+  PlaneWord split[max_activation_bits] = {};
+  // invariant: one row is read and a word of each plane is written in each cycle; ones and below
+  // take one addition of popcounts.
   for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 1
-    PlaneWord split[max_activation_bits];
-    split_planes(codes[0].byte + w * 8 * bits, marks[0].byte + w * 8, bits, split);
+    const unsigned begin = static_cast<unsigned>(w * bits), row = begin / 8, first = begin % 8;
+    std::uint64_t near[8];
+    for (unsigned i = 0; i < 8; ++i) near[i] = codes.word[row][(first + i) % 8];
+    const std::uint64_t taps = bits == 1 ? marks.word[row][first] : 0;
+    split_planes(near, taps, bits, split);
     const int left = lanes - w * simd(WeightBits);
     const std::uint64_t used =
         left < simd(WeightBits) ? (std::uint64_t{1} << left) - 1 : ~std::uint64_t{0};
-    for (int plane = 0; plane < bits; ++plane) {
+    for (int plane = 0; plane < max_activation_bits; ++plane) {
 #pragma HLS unroll
+      if (plane >= bits) break;
       PlaneWord word = split[plane];
       word.mask &= used;
       planes.word[plane][w] = word;
@@ -145,6 +172,7 @@ void multiply_planes(const Planes& x, const PlaneWeights<Bits>* weights, Accumul
     Accumulators sums = {};
     for (int plane = 0; plane < bits; ++plane) {
       std::int32_t differing[Bits][pe] = {};
+#pragma HLS array_partition variable = differing complete dim = 0
       // invariant: one word of a plane meets one word of weights in each cycle; a counter takes one
       // addition.
       for (int w = 0; w < words; ++w) {

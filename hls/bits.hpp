@@ -3,16 +3,12 @@
 
 #include <cstdint>
 
+#include "bytes.hpp"
+
 namespace dovetail {
 namespace engine {
 
-/// Little-endian 64 bits.
-inline std::uint64_t word_at(const std::uint8_t* byte) {
-#pragma HLS inline
-  std::uint64_t word = 0;
-  for (int i = 7; i >= 0; --i) word = word << 8 | byte[i];
-  return word;
-}
+using hls::word_at;
 
 /// Little-endian int32.
 inline std::int32_t int32_at(const std::uint8_t* byte) {

@@ -23,9 +23,7 @@ inline std::int8_t value_of(const Chunk& codes, const Chunk& marks, int index, i
 }
 
 /// The same lanes of vectors_at_once vectors.
-struct LaneBlock {
-  Lanes vector[vectors_at_once];
-};
+using LaneBlock = Lanes[vectors_at_once];
 
 /// Vector `n` of a block, `count` chunks of codes, as `words` words of values. Lanes beyond the
 /// last code are zero or meet zero weights.
@@ -38,7 +36,7 @@ inline void read_lanes(ChunkStream& vectors, ChunkStream& validity, LaneBlock* b
     // invariant: a part of a chunk becomes one word of lanes in each cycle.
     for (int part = 0; part < parts && c * parts + part < words; ++part) {
 #pragma HLS pipeline II = 1
-      Lanes& to = block[c * parts + part].vector[n];
+      Lanes& to = block[c * parts + part][n];
       if (bits == 8) {
         for (int l = 0; l < byte_lanes; ++l) to.value[l] = static_cast<std::int8_t>(codes.byte[l]);
       } else {
@@ -55,10 +53,12 @@ inline void read_lanes(ChunkStream& vectors, ChunkStream& validity, LaneBlock* b
 inline void multiply_tile(const LaneBlock* block, const ByteWeights* weights, int words,
                           Accumulators (&result)[vectors_at_once]) {
   SquareSums sums[vectors_at_once];
+#pragma HLS aggregate variable = sums
+#pragma HLS array_partition variable = sums complete
   for (int n = 0; n < vectors_at_once; ++n) clear(sums[n]);
   for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 4
-    multiply_square(block[w].vector, weights[w], sums);
+    multiply_square(block[w], weights[w], sums);
   }
   for (int n = 0; n < vectors_at_once; ++n) result[n] = accumulators(sums[n]);
 }
@@ -71,7 +71,11 @@ inline void multiply(ChunkStream& vectors, ChunkStream& validity, const ByteWeig
   const int words = vector_words(lane_count, ByteWeights::bits);
   LaneBlock block[max_lane_words];
   Accumulators sums[max_tiles][vectors_at_once];
-  for (int w = 0; w < words; ++w) block[w] = LaneBlock{};
+#pragma HLS aggregate variable = block
+#pragma HLS aggregate variable = sums
+  for (int w = 0; w < words; ++w) {
+    for (int n = 0; n < vectors_at_once; ++n) block[w][n] = Lanes{};
+  }
   for (int first = 0; first < count; first += vectors_at_once) {
     const int now = count - first < vectors_at_once ? count - first : vectors_at_once;
     for (int n = 0; n < now; ++n) {

@@ -13,7 +13,6 @@ namespace engine {
 template <int WeightBits>
 void conv2d(const Burst* input, const Burst* weights, const Burst* parameters, Burst* output,
             const WindowShape& shape, int stored, int channels, int in_bits, const Output& out) {
-#pragma HLS inline
   const bool marked = in_bits == 1;
   const Product product = {out.images * out.pixels, shape.window_chunks(),
                            shape.kernel * shape.kernel * stored, in_bits, out.tiles};
@@ -39,7 +38,6 @@ void conv2d(const Burst* input, const Burst* weights, const Burst* parameters, B
 template <int WeightBits>
 void dense(const Burst* input, const Burst* weights, const Burst* parameters, Burst* output,
            int pixels, int stored, int channels, int in_bits, const Output& out) {
-#pragma HLS inline
   const bool marked = in_bits == 1;
   const int pixel_bytes = code_bytes(stored, in_bits);
   const Product product = {out.images, chunks(pixels * pixel_bytes), pixels * stored, in_bits,

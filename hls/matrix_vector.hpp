@@ -19,6 +19,7 @@ template <int WeightBits>
 void matrix_vector(ChunkStream& vectors, ChunkStream& validity, WeightStream<WeightBits>& weights,
                    AccumulatorStream& out, const Product& product) {
   WeightWord<WeightBits> kept[max_weight_words(WeightBits)];
+#pragma HLS aggregate variable = kept
 #pragma HLS bind_storage variable = kept type = ram_1p impl = uram
   weights.read(kept, product.tiles * vector_words(product.lanes, WeightBits));
   multiply(vectors, validity, kept, out, product.count, product.chunk_count, product.lanes,

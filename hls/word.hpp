@@ -1,7 +1,8 @@
 // The words that travel over AXI and between the stages of the engine's kernels.
 //
 // Plain structs of arrays: g++ keeps them in memory order, Vitis HLS aggregates them into one wide
-// port or stream.
+// port or stream. An array of them on chip it would take apart into arrays of their elements, two
+// ports each (UG1399, "Structs"): `aggregate` makes each one wide word of memory.
 #pragma once
 
 #include <cstdint>

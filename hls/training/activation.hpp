@@ -75,6 +75,9 @@ inline void activate(TileStream& sums, TileStream& bias_tiles, TileStream& out, 
   RealTile bias[max_tiles];
   RealTile best[max_row_words / words_per_tile];
   RouteTile route[max_row_words / words_per_tile];
+#pragma HLS aggregate variable = bias
+#pragma HLS aggregate variable = best
+#pragma HLS aggregate variable = route
   Largest largest;
   bias_tiles.read(bias, shape.tiles);
   const int rows = shape.out_height() * shape.pool, columns = shape.out_width() * shape.pool;

@@ -28,6 +28,8 @@ struct IntegerFamily {
     Sum value[pe];
   };
 
+  static constexpr int add_cycles = 1;  // from one addition to a sum to the next
+
   static Operand operand(const Word& word) {
 #pragma HLS inline
     Operand wide;

@@ -26,10 +26,10 @@ inline void keep_transposed(SquareStream& weights, Square* kept, int tiles, int 
     for (int position = 0; position < positions; ++position) {
       for (int w = 0; w < in_words; ++w) {
         const Square square = weights.read();
-        // invariant: the halves go to different squares; columns of one square that come later are
-        // others.
+        // invariant: half a square changes: it is read, changed and written before the next one is
+        // read. Once a launch, so nothing is gained by less.
         for (int half = 0; half < words_per_tile; ++half) {
-#pragma HLS pipeline II = 1
+#pragma HLS pipeline II = 4
           Word columns[simd], rows[simd];
           Family::get_columns(square, half * simd, columns);
           Family::transpose(columns, rows, rounding, 0);
@@ -48,10 +48,11 @@ inline void multiply_vector(const Operand* vector, const Square* kept, TileStrea
                             int tiles, float scale) {
   for (int t = 0; t < tiles; ++t) {
     Sums sums = {};
-    // invariant: one word meets one square in each cycle; what an iteration needs of the one before
-    // is one integer addition.
+#pragma HLS array_partition variable = sums.value complete
+    // invariant: what an iteration needs of the one before is one addition: of integers in one
+    // cycle, or of float32, in block floating point, in the cycles of an adder.
     for (int w = 0; w < words; ++w) {
-#pragma HLS pipeline II = 1
+#pragma HLS pipeline II = Family::add_cycles
       Family::multiply_accumulate(vector[w], kept[t * words + w], sums);
     }
     out.write(Family::to_real(sums, scale));
@@ -67,12 +68,13 @@ inline void read_vector(WordStream& vectors, Operand* vector, int words) {
 }
 
 /// `count` vectors of `words` words each against tiles × words squares. invariant: cycles =
-/// max(words, tiles · words) · count, reading and multiplying overlap.
+/// max(words, tiles · words · Family::add_cycles) · count, reading and multiplying overlap.
 inline void multiply_vectors(WordStream& vectors, const Square* kept, TileStream& out, int count,
                              int words, int tiles, float scale) {
   for (int n = 0; n < count; ++n) {
 #pragma HLS dataflow
     Operand vector[max_vector_words];
+#pragma HLS aggregate variable = vector
     read_vector(vectors, vector, words);
     multiply_vector(vector, kept, out, words, tiles, scale);
   }
@@ -82,6 +84,7 @@ inline void multiply_vectors(WordStream& vectors, const Square* kept, TileStream
 inline void matrix_vector(WordStream& vectors, SquareStream& weights, TileStream& out, int count,
                           int words, int tiles, float scale) {
   Square kept[max_forward_words];
+#pragma HLS aggregate variable = kept
 #pragma HLS bind_storage variable = kept type = ram_1p impl = uram
   keep(weights, kept, tiles * words);
   multiply_vectors(vectors, kept, out, count, words, tiles, scale);
@@ -93,6 +96,7 @@ inline void transposed_matrix_vector(WordStream& vectors, SquareStream& weights,
                                      int count, int tiles, int positions, int in_words, float scale,
                                      const Rounding& rounding) {
   Square kept[max_weight_words];
+#pragma HLS aggregate variable = kept
 #pragma HLS bind_storage variable = kept type = ram_2p impl = uram
   keep_transposed(weights, kept, tiles, positions, in_words, rounding);
   multiply_vectors(vectors, kept, out, count, positions * tiles * words_per_tile,

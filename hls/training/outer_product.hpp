@@ -52,6 +52,7 @@ inline void add_positions(const Word (*windows)[max_vector_words],
                           const Word (*gradients)[max_vector_words], const OuterProduct& work,
                           int group, Sums* sums, Sums* biases) {
   Square squares[max_tiles];
+#pragma HLS aggregate variable = squares
   for (int t = 0; t < work.tiles; ++t) {
     const int tile = work.first_tile + t;
     const int word = group * work.gradient_words + tile * words_per_tile;
@@ -82,9 +83,16 @@ inline void add_positions(const Word (*windows)[max_vector_words],
 inline void outer_product(WordStream& windows, WordStream& gradients, TileStream& weight_out,
                           TileStream& bias_out, const OuterProduct& work) {
   Sums sums[max_weight_words * simd];
+#pragma HLS aggregate variable = sums
 #pragma HLS bind_storage variable = sums type = ram_2p impl = uram
   Sums biases[max_tiles];
+#pragma HLS aggregate variable = biases
+  // A word of each of simd positions is read at a time.
   Word kept_windows[simd][max_vector_words], kept_gradients[simd][max_vector_words];
+#pragma HLS aggregate variable = kept_windows
+#pragma HLS aggregate variable = kept_gradients
+#pragma HLS array_partition variable = kept_windows complete dim = 1
+#pragma HLS array_partition variable = kept_gradients complete dim = 1
   const int rows = work.tiles * work.words * simd;
   // invariant: one sum is written in each cycle.
   for (int i = 0; i < rows; ++i) {

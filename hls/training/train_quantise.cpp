@@ -44,6 +44,8 @@ void quantise_maps(RealStream& reals, RouteStream& routes, WordStream& out, int 
                    const Unpool& shape, const Rounding& rounding) {
   RealWord values[max_row_words];
   RouteTile kept_routes[max_row_words / words_per_tile];
+#pragma HLS aggregate variable = values
+#pragma HLS aggregate variable = kept_routes
   const int rows = shape.pooled_height() * shape.pool;
   const int columns = shape.width / shape.pool * shape.pool;
   std::uint32_t place = 0;

@@ -32,6 +32,8 @@ void translate(PixelStream& pixels, RealStream& table_stream, WordStream& out, i
                const Picture& picture, const Rounding& rounding) {
   RealWord tables[max_input_channels * table_words];
   PixelBurst image[max_image_bytes / burst_bytes];
+#pragma HLS aggregate variable = tables
+#pragma HLS aggregate variable = image
   const int input_channels = picture.positions * picture.channels / picture.plane;
   table_stream.read(tables, input_channels * table_words);
   for (int n = 0; n < images; ++n) {

@@ -50,6 +50,7 @@ inline void write_window_row(const Word* line, int left, const Window& window, W
 inline void sliding_window(WordStream& input, WordStream& windows, int images,
                            const Window& window) {
   Word lines[line_count][max_row_words];
+#pragma HLS aggregate variable = lines
 #pragma HLS array_partition variable = lines complete dim = 1
   const int row_words = window.width * window.words;
   for (int image = 0; image < images; ++image) {

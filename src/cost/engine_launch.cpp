@@ -59,6 +59,15 @@ std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& 
   return inside + outside + layer.vectors() * pieces * (planes && bits == 1 ? 2 : 1);
 }
 
+/// The vectors into the product's own memory: a chunk, or a word of 8-bit lanes, a cycle; then,
+/// where they are taken apart into bit planes, a cycle a word (hls/bit_serial.hpp).
+std::int64_t reading_cycles(const numeric::Format& format, const LayerWork& layer,
+                            const Launch& launch, Folding f) {
+  if (!is_bit_serial(format)) return layer.vectors() * launch.words;
+  const std::int64_t bits = launch.words * f.simd * launch.operands.input_bits;
+  return layer.vectors() * (divide_up(bits, chunk_bits(format, f)) + launch.words);
+}
+
 }  // namespace
 
 bool is_bit_serial(const numeric::Format& format) {
@@ -136,15 +145,23 @@ LayerCost linear_cost(const Question& question, const LayerWork& layer, Folding 
   cost.name = layer.name;
   cost.kind = to_string(layer.kind);
   cost.folding = f;
-  const std::int64_t products =
+  const std::int64_t multiplying =
       matrix_vector_cycles(launch.tiles, launch.words * launch.passes, layer.vectors());
+  const std::int64_t reading = reading_cycles(question.format, layer, launch, f);
+  // Bit planes of the next vector are read while this one is multiplied; bytes before it is, and
+  // its sums leave after it (hls/byte_product.hpp).
+  const bool overlaps = !runs_on_engine(question.format) || is_bit_serial(question.format);
+  const std::int64_t products =
+      overlaps ? multiplying : reading + multiplying + layer.vectors() * launch.tiles;
   const std::int64_t windows = layer.kind == WorkKind::conv2d
                                    ? window_unit_cycles(question.format, layer, f, o.input_bits)
                                    : 0;
   const std::int64_t interval = activation_interval(question.format, f);
   const std::int64_t activation = layer.vectors() * launch.tiles * interval;
-  cost.cycles = std::max({products, windows, activation, launch.in_words, launch.out_words});
+  cost.cycles =
+      std::max({products, reading, windows, activation, launch.in_words, launch.out_words});
   cost.bound = cost.cycles == products     ? "compute"
+               : cost.cycles == reading    ? "reading"
                : cost.cycles == windows    ? "window"
                : cost.cycles == activation ? "activation"
                                            : "memory";

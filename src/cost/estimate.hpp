@@ -31,7 +31,8 @@ struct LayerCost {
   std::int64_t weight_bytes = 0;  // one launch
   int units = 1;      // engine: compute units of its kernel, each with images of its own
   Resources used;     // engine: of all units of the kernel, in the first layer that uses it
-  std::string bound;  // "compute", "window", "activation" or "memory": the slowest part, at 300 MHz
+  std::string bound;  // "compute", "reading", "window", "activation" or "memory": the slowest part,
+                      // at 300 MHz
 };
 
 struct Speed {

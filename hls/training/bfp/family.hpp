@@ -32,6 +32,10 @@ struct Family {
     float value[pe];
   };
 
+  /// From one addition to a sum to the next: the order of the blocks is the law, so the latency of
+  /// a float32 adder at 300 MHz. An estimate.
+  static constexpr int add_cycles = 8;
+
   static Operand operand(const Word& word) {
 #pragma HLS inline
     Operand wide;
