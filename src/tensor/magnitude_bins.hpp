@@ -6,8 +6,8 @@
 
 namespace dovetail {
 
-/// Eight bins an octave from 2^−24 to 2^24, equally wide within one; the first also counts all below
-/// (and 0), the last all above (and NaN). Bin b > 0 begins at the float32 whose bits are
+/// Eight bins an octave from 2^−24 to 2^24, equally wide within one; the first also counts all
+/// below (and 0), the last all above (and NaN). Bin b > 0 begins at the float32 whose bits are
 /// (lowest + b − 1) << dropped_bits.
 struct MagnitudeBins {
   static constexpr std::size_t count = 385;
