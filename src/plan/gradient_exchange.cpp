@@ -65,7 +65,9 @@ GradientExchange::Sums GradientExchange::sum(std::uint64_t step, const StepVotes
   plan_.vote(plan_.reduction(), votes);
   activity::enter("all-reduce", step, activity::Kind::wait);
   start(all.size());
-  reduce_.wait([this] { note_sums(); });
+  reduce_.wait([this] {
+    if (const auto bucket = note_sums()) activity::at_bucket(*bucket);
+  });
   is_busy_ = false;
   rest_s_ = phase.seconds();
   timing.reduce_s += rest_s_;
@@ -74,6 +76,7 @@ GradientExchange::Sums GradientExchange::sum(std::uint64_t step, const StepVotes
 }
 
 void GradientExchange::await(std::size_t bucket) {
+  activity::at_bucket(bucket);
   const std::vector<plan::Bucket>& all = plan_.buckets();
   const bool has_cores = plan_.keeps_reduction();
   // Nothing hides a delay of what the pass finishes last; and what one operation finishes arrives
@@ -111,10 +114,15 @@ bool GradientExchange::settled() {
   return !is_busy_;
 }
 
-void GradientExchange::note_sums() {
+std::optional<std::size_t> GradientExchange::note_sums() {
+  std::optional<std::size_t> first_open;
   for (std::size_t number = 0; number < started_; ++number) {
     Under& bucket = buckets_[number];
-    if (bucket.is_noted || !reduce_.done(number)) continue;
+    if (bucket.is_noted) continue;
+    if (!reduce_.done(number)) {
+      if (!first_open) first_open = number;
+      continue;
+    }
     bucket.is_noted = true;
     const bool is_last = number + 1 == buckets_.size();
     // The last one ends the round.
@@ -126,6 +134,7 @@ void GradientExchange::note_sums() {
     bool& finite = is_last ? sums_.rest_is_finite : sums_.gradients_are_finite;
     finite = finite && Plan::all_finite(sums_.reduction.subspan(of.begin, of.size()));
   }
+  return first_open;
 }
 
 void GradientExchange::note_trips() {
@@ -162,7 +171,11 @@ GradientExchange::Sums GradientExchange::sum_mapped(std::uint64_t step, const St
   const bool elsewhere = mapped.data() != memory.data();
   if (elsewhere) std::copy(mapped.begin(), mapped.end(), memory.begin());
   for (std::size_t part = 0; part < reduce_.parts(); ++part) reduce_.start(part);
-  reduce_.wait();
+  reduce_.wait([this] {
+    for (std::size_t part = 0; part < reduce_.parts(); ++part) {
+      if (!reduce_.done(part)) return activity::at_bucket(part);
+    }
+  });
   if (elsewhere) std::copy(memory.begin(), memory.end(), mapped.begin());
   const double exposed = watch.seconds();
   timing.reduce_s += exposed;

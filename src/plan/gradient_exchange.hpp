@@ -75,8 +75,8 @@ class GradientExchange {
   /// Moves what is under way; true when nothing is.
   bool settled();
   /// Takes care of sums that have come: looks at them, and where the host keeps what it read begins
-  /// their way back.
-  void note_sums();
+  /// their way back. The first bucket whose sum has not.
+  std::optional<std::size_t> note_sums();
   /// Counts the newest round's time by the device's clock, where it is known.
   void note_trips();
 

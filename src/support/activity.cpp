@@ -12,6 +12,7 @@ namespace {
 std::atomic<std::uint64_t> count{0}, step{0};
 std::atomic<const char*> phase{"start"};
 std::atomic<Kind> kind{Kind::idle};
+std::atomic<std::int32_t> bucket{-1};
 
 timeline::Category category_of(const char* of_phase, Kind of_kind) {
   if (of_kind != Kind::work) return timeline::Category::waiting;
@@ -25,8 +26,16 @@ void enter(const char* new_phase, std::uint64_t new_step, Kind new_kind) {
   phase.store(new_phase, std::memory_order_relaxed);
   step.store(new_step, std::memory_order_relaxed);
   kind.store(new_kind, std::memory_order_relaxed);
+  bucket.store(-1, std::memory_order_relaxed);
   count.fetch_add(1, std::memory_order_release);
   if (timeline::on()) timeline::enter_phase(new_phase, new_step, category_of(new_phase, new_kind));
+}
+
+void at_bucket(std::size_t new_bucket) {
+  const auto number = static_cast<std::int32_t>(new_bucket);
+  if (bucket.load(std::memory_order_relaxed) == number) return;
+  bucket.store(number, std::memory_order_relaxed);
+  count.fetch_add(1, std::memory_order_release);
 }
 
 State now() {
@@ -35,6 +44,7 @@ State now() {
   state.phase = phase;
   state.step = step;
   state.kind = kind;
+  state.bucket = bucket;
   return state;
 }
 

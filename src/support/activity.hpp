@@ -1,6 +1,7 @@
 // What this process is doing now, for a watchdog in another thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace dovetail::activity {
@@ -13,15 +14,19 @@ enum class Kind : std::uint32_t {
 };
 
 struct State {
-  std::uint64_t count = 0;  // of calls of enter()
+  std::uint64_t count = 0;  // of signs of progress
   const char* phase = "start";
   std::uint64_t step = 0;
   Kind kind = Kind::idle;
+  std::int32_t bucket = -1;  // of gradients that is waited for; -1: none
 };
 
 /// Begins a phase; that it is called at all is the sign of progress. `phase` is a literal. Costs
 /// some nanoseconds. Only one thread of a process calls it. Timelines record the same phases.
 void enter(const char* phase, std::uint64_t step, Kind kind = Kind::work);
+/// Within a phase, by the same thread: the bucket that it waits for now. Another one than before is
+/// a sign of progress, too; the next enter() forgets it.
+void at_bucket(std::size_t bucket);
 /// As of one of the latest calls; its members may be of neighbouring ones.
 State now();
 

@@ -47,8 +47,8 @@ LifeWriter::~LifeWriter() {
 
 void LifeWriter::write(const SignOfLife& sign) const {
   std::string line =
-      fmt::format("{} {} {} {:.1f} {} {}", sign.beat, static_cast<std::uint32_t>(sign.kind),
-                  sign.step, sign.seconds, sign.leaving ? 1 : 0, sign.phase);
+      fmt::format("{} {} {} {:.1f} {} {} {}", sign.beat, static_cast<std::uint32_t>(sign.kind),
+                  sign.step, sign.seconds, sign.leaving ? 1 : 0, sign.bucket, sign.phase);
   line.resize(line_bytes - 1, ' ');
   line += '\n';
   if (file_ >= 0) static_cast<void>(!::pwrite(file_, line.data(), line.size(), 0));
@@ -59,8 +59,8 @@ std::optional<SignOfLife> read_sign(const std::filesystem::path& folder, int ran
   SignOfLife sign;
   std::uint32_t kind = 0;
   int leaving = 0;
-  if (!(in >> sign.beat >> kind >> sign.step >> sign.seconds >> leaving >> sign.phase))
-    return std::nullopt;
+  in >> sign.beat >> kind >> sign.step >> sign.seconds >> leaving >> sign.bucket >> sign.phase;
+  if (!in) return std::nullopt;
   sign.kind = static_cast<activity::Kind>(kind);
   sign.leaving = leaving != 0;
   return sign;

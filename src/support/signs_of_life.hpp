@@ -18,6 +18,7 @@ struct SignOfLife {
   std::uint64_t step = 0;
   double seconds = 0;  // without progress
   bool leaving = false;
+  std::int32_t bucket = -1;     // of gradients that it waits for; -1: none
   std::string phase = "start";  // one word
 };
 

@@ -28,9 +28,10 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-/// "compute of step 12".
+/// "all-reduce of step 12 (bucket 3)".
 std::string place(const SignOfLife& sign) {
-  return sign.step == 0 ? sign.phase : fmt::format("{} of step {}", sign.phase, sign.step);
+  return sign.phase + (sign.step == 0 ? "" : fmt::format(" of step {}", sign.step)) +
+         (sign.bucket < 0 ? "" : fmt::format(" (bucket {})", sign.bucket));
 }
 
 }  // namespace
@@ -98,6 +99,7 @@ void Watchdog::look_at_myself() {
   mine_.phase = state.phase;
   mine_.step = state.step;
   mine_.kind = state.kind;
+  mine_.bucket = state.bucket;
   mine_.seconds = seconds_since(last_progress_);
 }
 

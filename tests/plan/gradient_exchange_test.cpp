@@ -4,11 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <limits>
+#include <thread>
 
+#include "comm/shared_window.hpp"
 #include "mpi/mpi_main.hpp"
 #include "plan/fixture.hpp"
+#include "support/activity.hpp"
+#include "support/clock.hpp"
 
 namespace dovetail {
 namespace {
@@ -181,6 +186,56 @@ TEST(GradientExchange, WhatARankAddsIsInEverySumWheneverItComes) {
       }
     }
   }
+}
+
+/// Notes which bucket the rank waits for each time it is asked.
+class Witness : public Summand {
+ public:
+  bool has_come() override {
+    buckets_.push_back(activity::now().bucket);
+    return false;
+  }
+  void take() override {}
+  void add(const plan::Bucket&, std::span<float>) override {}
+  const std::vector<int>& buckets() const { return buckets_; }
+
+ private:
+  std::vector<int> buckets_;
+};
+
+TEST(GradientExchange, AWatchdogSeesWhichBucketIsWaitedFor) {
+  const Model model = normalised_model();
+  Rank rank(model, 1 << 10, Way::copy, true);
+  // Set once the last rank waits for the first bucket's sum: only then does rank 0 begin.
+  const SharedWindow window(world(), sizeof(std::uint64_t));
+  const std::atomic_ref<std::uint64_t> seen(
+      *reinterpret_cast<std::uint64_t*>(window.segment(0).data()));
+  const bool looks = world().rank() == world().size() - 1 && !world().is_lead();
+  std::atomic<bool> over{false};
+  std::thread other([&] {
+    while (looks && !over) {
+      const activity::State state = activity::now();
+      if (state.phase == std::string("all-reduce") && state.step == 7 && state.bucket == 0)
+        seen = 1;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+  rank.enqueue(batch_of(model, world().rank(), 1));
+  activity::enter("compute", 7);
+  Witness witness;
+  if (world().is_lead() && world().size() > 1) {
+    const Stopwatch watch;
+    while (seen == 0 && watch.seconds() < 60) std::this_thread::yield();
+    EXPECT_EQ(seen, 1u);
+  }
+  rank.exchange.sum(7, {}, rank.timing, world().is_lead() ? &witness : nullptr);
+  rank.exchange.give_back();
+  over = true;
+  other.join();
+  if (!world().is_lead()) return;
+  ASSERT_EQ(witness.buckets().size(), rank.plan.buckets().size() - 1);
+  for (std::size_t bucket = 0; bucket < witness.buckets().size(); ++bucket)
+    EXPECT_EQ(witness.buckets()[bucket], static_cast<int>(bucket));
 }
 
 TEST(GradientExchange, SaysWhetherSumsAreFinite) {
