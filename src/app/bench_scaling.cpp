@@ -1,4 +1,4 @@
-// Measures, simulates, and sets the simulation of these ranks beside their measurement.
+// Measures on the ranks that there are, then simulates them and others.
 #include "app/bench_scaling.hpp"
 
 #include <algorithm>
@@ -8,18 +8,12 @@
 #include "app/scaling_shares.hpp"
 #include "bench/step_profile.hpp"
 #include "support/error.hpp"
-#include "support/table.hpp"
 #include "support/text.hpp"
 
 namespace dovetail::app {
 namespace {
 
 constexpr const char* assumed_network = "2:12.5";  // 100 Gbit/s
-
-struct UsedNetwork {
-  bench::Network network;
-  std::string source;  // "measured", "given" or "assumed"
-};
 
 std::vector<int> parse_ranks(const std::string& text) {
   std::vector<int> ranks;
@@ -35,6 +29,39 @@ std::vector<int> parse_ranks(const std::string& text) {
     begin = comma + 1;
   }
   return ranks;
+}
+
+bool is_strong(const ScalingOptions& options) {
+  if (options.scaling == "strong") return true;
+  if (options.scaling == "weak") return false;
+  throw UsageError(fmt::format("unknown --scaling '{}'", options.scaling), "Known: weak, strong");
+}
+
+std::vector<int> ranks_to_simulate(const ScalingOptions& options, int batch) {
+  const std::vector<int> ranks = parse_ranks(options.simulate);
+  const int most = *std::max_element(ranks.begin(), ranks.end());
+  if (is_strong(options) && batch < most) {
+    throw UsageError(fmt::format("--batch {} has no sample for each of {} ranks", batch, most),
+                     "Give a larger batch, or --scaling weak");
+  }
+  return ranks;
+}
+
+/// Of the simulated hosts.
+int ranks_of_a_host(const ScalingOptions& options, const Communicator& ranks) {
+  if (options.ranks_per_host < 0) {
+    throw UsageError(
+        fmt::format("--ranks-per-host {} must not be negative", options.ranks_per_host),
+        "Give a number above 0");
+  }
+  const int per_host = options.ranks_per_host > 0 ? options.ranks_per_host : ranks.local_size();
+  if (per_host > 1 && ranks.local_size() == 1) {
+    throw UsageError(fmt::format("--ranks-per-host {}: how fast ranks of a host add up their "
+                                 "gradients is unknown, since there is one",
+                                 per_host),
+                     "Start two ranks or more under mpirun");
+  }
+  return per_host;
 }
 
 /// Between rank 0 and the first rank of another host, where there is one.
@@ -85,17 +112,6 @@ std::vector<int> sizes_to_measure(int batch, int ranks_here, const std::vector<i
   return sizes;
 }
 
-std::string percent(double part, double whole) {
-  return fmt::format("{:.1f} %", 100 * part / whole);
-}
-
-Json network_json(const UsedNetwork& used) {
-  return {{"latency_s", used.network.latency_s},
-          {"bytes_per_s", used.network.bytes_per_s},
-          {"gap_s", used.network.gap_s},
-          {"source", used.source}};
-}
-
 }  // namespace
 
 void ScalingOptions::add_to(CommandLine& line) {
@@ -115,29 +131,9 @@ void ScalingOptions::add_to(CommandLine& line) {
 ScalingReport bench_scaling(Communicator& ranks, opencl::Device& device, const Model& model,
                             int batch, double seconds, ComputeFormat format,
                             const ScalingOptions& options) {
-  const bool strong = options.scaling == "strong";
-  if (!strong && options.scaling != "weak") {
-    throw UsageError(fmt::format("unknown --scaling '{}'", options.scaling), "Known: weak, strong");
-  }
-  if (options.ranks_per_host < 0) {
-    throw UsageError(
-        fmt::format("--ranks-per-host {} must not be negative", options.ranks_per_host),
-        "Give a number above 0");
-  }
-  const std::vector<int> simulated = parse_ranks(options.simulate);
-  const int most = *std::max_element(simulated.begin(), simulated.end());
-  if (strong && batch < most) {
-    throw UsageError(fmt::format("--batch {} has no sample for each of {} ranks", batch, most),
-                     "Give a larger batch, or --scaling weak");
-  }
-  const int here = ranks.size();
-  const int per_host = options.ranks_per_host > 0 ? options.ranks_per_host : ranks.local_size();
-  if (per_host > 1 && ranks.local_size() == 1) {
-    throw UsageError(fmt::format("--ranks-per-host {}: how fast ranks of a host add up their "
-                                 "gradients is unknown, since there is one",
-                                 per_host),
-                     "Start two ranks or more under mpirun");
-  }
+  const bool strong = is_strong(options);
+  const std::vector<int> simulated = ranks_to_simulate(options, batch);
+  const int here = ranks.size(), per_host = ranks_of_a_host(options, ranks);
   const BalanceSettings balance = parse_balance(options.balance);
   const Balancer balancer(balance, static_cast<std::size_t>(batch), static_cast<std::size_t>(here));
   plan::Tuner tuner(device);
@@ -173,80 +169,28 @@ ScalingReport bench_scaling(Communicator& ranks, opencl::Device& device, const M
     return samples_per_rank(batch, here, count, strong) * count / step_s;
   };
 
-  const bench::SimulatedStep alone = simulate(1, 1), these = simulate(here, ranks.local_size());
-  const double measured_s = measured.mean_s;
-  const double error = these.step_s / measured_s - 1;
-  std::vector<std::vector<std::string>> rows;
-  Json points = Json::array();
+  ScalingFindings findings{.device = device.info().name,
+                           .ranks = here,
+                           .ranks_per_host = per_host,
+                           .batch = batch,
+                           .scaling = options.scaling,
+                           .balance = options.balance,
+                           .shares = shares,
+                           .profile = profile,
+                           .measured = measured,
+                           .network = used,
+                           .simulated_here = simulate(here, ranks.local_size())};
+  const double alone = rate(1, simulate(1, 1).step_s);
   for (const int count : simulated) {
     const bench::SimulatedStep step = simulate(count, per_host);
-    const double speedup = rate(count, step.step_s) / rate(1, alone.step_s);
-    rows.push_back({fmt::format("{}", count), fmt::format("{:.3f} ms", step.step_s * 1e3),
-                    percent(step.compute_s, step.step_s), percent(step.imbalance_s, step.step_s),
-                    percent(step.exposed_s, step.step_s),
-                    fmt::format("{:.0f}", rate(count, step.step_s)), fmt::format("{:.1f}", speedup),
-                    percent(speedup, count), step.bound});
-    points.push_back({{"ranks", count},
-                      {"hosts", (count + per_host - 1) / per_host},
-                      {"step_s", step.step_s},
-                      {"compute_s", step.compute_s},
-                      {"imbalance_s", step.imbalance_s},
-                      {"exposed_s", step.exposed_s},
-                      {"update_s", step.update_s},
-                      {"latency_s", step.latency_s},
-                      {"transfer_s", step.transfer_s},
-                      {"in_host_s", step.in_host_s},
-                      {"samples_per_second", rate(count, step.step_s)},
-                      {"speedup", speedup},
-                      {"efficiency", speedup / count},
-                      {"bound", step.bound}});
+    const double samples_per_second = rate(count, step.step_s);
+    findings.points.push_back({.ranks = count,
+                               .hosts = (count + per_host - 1) / per_host,
+                               .step = step,
+                               .samples_per_second = samples_per_second,
+                               .speedup = samples_per_second / alone});
   }
-  std::size_t bytes = 0;
-  for (const std::size_t bucket : profile.bucket_bytes) bytes += bucket;
-  ScalingReport report;
-  report.text = fmt::format(
-      "{}\nmeasured on {}: step {:.3f} ms, of it {:.3f} ms of communication exposed; simulated "
-      "{:.3f} ms ({:+.1f} %)\n{} in {} buckets; network {}: {:.2f} us, {:.2f} GB/s, {:.2f} us "
-      "between messages; {} a host{}\n{} scaling, simulated:\n{}",
-      device.info().name, counted(static_cast<std::uint64_t>(here), "rank"), measured_s * 1e3,
-      measured.exposed_s * 1e3, these.step_s * 1e3, 100 * error,
-      format_bytes(static_cast<double>(bytes)), profile.bucket_bytes.size(), used.source,
-      used.network.latency_s * 1e6, used.network.bytes_per_s / 1e9, used.network.gap_s * 1e6,
-      counted(static_cast<std::uint64_t>(per_host), "rank"),
-      shares.empty() ? "" : fmt::format("; shares here {}", fmt::join(shares, ":")),
-      options.scaling,
-      format_table({"ranks", "step", "compute", "imbalance", "exposed", "samples/s", "speed-up",
-                    "efficiency", "bound by"},
-                   rows));
-  Json compute = Json::array();  // by rank
-  for (const auto& times : profile.compute) {
-    Json rank = Json::array();
-    for (const auto& [samples, mean_s] : times)
-      rank.push_back({{"samples", samples}, {"seconds", mean_s}});
-    compute.push_back(rank);
-  }
-  report.json = {{"scaling", options.scaling},
-                 {"ranks", here},
-                 {"ranks_per_host", per_host},
-                 {"batch", batch},
-                 {"balance", options.balance},
-                 {"shares", shares},
-                 {"network", network_json(used)},
-                 {"profile",
-                  {{"compute", compute},
-                   {"update_s", profile.update_s},
-                   {"bucket_bytes", profile.bucket_bytes},
-                   {"bucket_ready", profile.bucket_ready},
-                   {"in_host",
-                    {{"latency_s", profile.in_host.latency_s},
-                     {"bytes_per_s", profile.in_host.bytes_per_s}}}}},
-                 {"measured",
-                  {{"step", bench::to_json(measured.step)},
-                   {"step_mean_s", measured_s},
-                   {"exposed_s", measured.exposed_s}}},
-                 {"simulated_here", {{"step_s", these.step_s}, {"error", error}}},
-                 {"simulated", points}};
-  return report;
+  return report_of(findings);
 }
 
 }  // namespace dovetail::app

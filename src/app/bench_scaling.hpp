@@ -5,11 +5,11 @@
 #include <string>
 
 #include "app/command_line.hpp"
+#include "app/scaling_report.hpp"
 #include "comm/communicator.hpp"
 #include "device/opencl/device.hpp"
 #include "model/model.hpp"
 #include "ops/compute_format.hpp"
-#include "support/json.hpp"
 
 namespace dovetail::app {
 
@@ -22,11 +22,6 @@ struct ScalingOptions {
   std::string balance = "equal";  // as parse_balance reads it
 
   void add_to(CommandLine& line);
-};
-
-struct ScalingReport {
-  std::string text;
-  Json json;
 };
 
 /// Measures on all ranks of `ranks`, of one host or of several; collective. Throws UsageError for
