@@ -88,13 +88,17 @@ pass_on_notice() {
   kill -USR1 "$job" || true
 }
 
+# has_ranks: whether mpirun has ranks on this host. Its other children start its daemons, by ssh, srun or a script, and have
+# orted among their words; a child that has only been forked still has mpirun's own words.
+has_ranks() { pgrep --parent "$job" --list-full | grep -qvE '^[0-9]+ ([^ ]*/)?(srun|mpirun) |[ /]orted( |$)'; }
+
 # mpirun waits for ever for a daemon that ended before it reported, and a quarter of an hour for the one of a host that is cut
 # off. Ends it where no rank of this host has started in time, and once they all are gone. `ranks_here` says whether it has any.
 end_with_ranks() {
   local seen=false gone=0 waited=0
   while kill -0 "$job" 2>/dev/null; do
     sleep 1
-    if pgrep --parent "$job" --list-name | grep -qvE ' (srun|ssh|orted)$'; then
+    if has_ranks; then
       seen=true gone=0
     elif $seen && ((++gone > 2 * sigkill_timeout_s + 5)); then
       echo "mpirun still waits although its ranks here have ended: a host is cut off, and is left alone" >&2

@@ -171,6 +171,29 @@ check_sites() {
   expect_text "cannot read missing.env"
 }
 
+# A script in ssh's place starts a daemon for two seconds; what is to be called mpirun goes on for four more.
+check_agents_are_no_ranks() {
+  cat >"$scratch/mpirun" <<'END'
+#!/bin/bash
+if [[ $1 == agent ]]; then sleep 2; exit; fi
+bash "$0" agent /usr/bin/orted -mca ess env &
+wait
+[[ $1 == alone ]] || "$BASH" -c 'sleep 2; true' rank.sh train
+read -rt 4 <>"$0.fifo" || true # no child
+END
+  # job RANKS CODE: by its own patience it is ended at the second look that finds its ranks gone.
+  job() {
+    expect_exit "$2" "$BASH" -c "source '$checkout/jobs/launch.sh'; ranks_here=true sigkill_timeout_s=-2 start_timeout_s=60
+      run_job '$scratch/mpirun' $1"
+  }
+  mkfifo "$scratch/mpirun.fifo"
+  chmod +x "$scratch/mpirun"
+  job alone 0
+  expect_no_text "still waits"
+  job with_rank 137
+  expect_text "mpirun still waits although its ranks here have ended"
+}
+
 check_missing_images() {
   mkdir "$scratch/images"
   touch "$scratch/images/"{train-images-idx3,train-labels-idx1,t10k-images-idx3}-ubyte.gz
