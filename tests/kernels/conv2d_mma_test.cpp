@@ -14,7 +14,7 @@ using warp::Case;
 class DeviceRunner {
  public:
   DeviceRunner(opencl::Device& device, const Case& c)
-      : device_(device), case_(c), conv_(device, c.shape, true, c.format) {}
+      : device_(device), case_(c), conv_(device, c.shape, true, c.format, c.kernels) {}
 
   std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
                              const std::vector<float>& bias) {

@@ -177,7 +177,9 @@ TEST_F(TunerTest, TheTwinsCheckAcceptsEveryKernelAndFindsAForeignResult) {
       };
       const ComputeFormat other =
           format == ComputeFormat::bf16 ? ComputeFormat::float32 : ComputeFormat::bf16;
-      plan::ConvProblem convolution(device, conv, format, direction);
+      plan::ConvProblem convolution(
+          device, {conv.input, conv.output, conv.kernel, conv.stride, conv.padding, 1}, format,
+          direction);
       plan::DenseProblem product(device, dense, 11, format, direction);
       for (const Variant variant : {Variant::cpu, Variant::gpu}) {
         EXPECT_EQ(fault(convolution, std::make_shared<Conv2d>(device, variant, conv, format)), "");
