@@ -282,6 +282,8 @@ void bench_tune(const Bench& bench) {
                                 *reduce);
   });
   const auto& builds = bench.device.builds();
+  const auto measured = static_cast<int>(std::ranges::count(
+      tuner.choices(), plan::Tuner::Origin::measured, &plan::Tuner::Choice::origin));
   const std::string where =
       bench.device.cache() ? bench.device.cache()->folder().string() : "nowhere (--no-cache)";
   bench.write(fmt::format("{}\n{}{} in {:.2f} s, {} built and {} loaded; kept in {}",
@@ -298,6 +300,9 @@ void bench_tune(const Bench& bench) {
                {"seconds", watch.seconds()},
                {"programs_compiled", builds.compiled},
                {"programs_loaded", builds.loaded},
+               {"by_rank",
+                {{"measured", bench.world.all_gather(measured)},
+                 {"programs_compiled", bench.world.all_gather(builds.compiled)}}},
                {"choices", tuner.details()}});
 }
 

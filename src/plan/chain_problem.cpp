@@ -77,8 +77,11 @@ ChainProblem::Doubles ChainProblem::bias_of(std::size_t layer) const {
 
 ChainProblem::Doubles ChainProblem::last_gradient(const std::vector<float>& maps,
                                                   const std::vector<int>& rows) const {
-  const int out = layers_.back().out;
-  const Doubles y = rows_of(maps, entries_.back().output, out, rows, ComputeFormat::float32);
+  const std::size_t last = layers_.size() - 1;  // whose output is not kept
+  const int out = layers_[last].out;
+  const Doubles y =
+      reference::matmul({rows.size(), extent(layers_[last].in), extent(out)},
+                        input_of(maps, last, rows, format_), weight_of(last), bias_of(last), false);
   Doubles logits;
   std::vector<std::int32_t> labels;
   for (std::size_t i = 0; i < rows.size(); ++i) {
