@@ -2,13 +2,16 @@
 // trials and checks do what they do on such a GPU; only times mean nothing.
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <set>
 
 #include "device/test_device.hpp"
 #include "kernels/warp/chain_runner.hpp"
 #include "kernels/warp/conv_runner.hpp"
+#include "model/zoo.hpp"
 #include "plan/chain_problem.hpp"
 #include "plan/conv_problem.hpp"
+#include "plan/fixture.hpp"
 #include "support/scratch_folder.hpp"
 
 namespace dovetail {
@@ -254,6 +257,33 @@ TEST_F(MmaChoice, AChainIsCutAsEstimatedFirst) {
   EXPECT_THAT(names(4096, Direction::weight_gradient),
               ElementsAre("mma chain, 4 groups a unit", "mma chain, 2 groups a unit",
                           "mma chain, 8 groups a unit", "mma chain, 1 group a unit"));
+}
+
+// Where there is such a GPU: all of it together, and what is named.
+TEST_F(MmaChoice, ATunedPlanOnTensorCoresNamesItsCutsAndComputesTheSameGradients) {
+  if (!device().takes(opencl::InstructionSet::mma))
+    GTEST_SKIP() << device().info().name << " has no such tensor cores";
+  for (const std::string name : {"cnn", "mlp"}) {
+    const Model model = make_model(name, {1, 28, 28}, 10);
+    const testing::RandomBatch batch = testing::random_batch(model, 200, 3);
+    const auto gradients = [&](Tuner* tuner) {
+      Plan plan(device(), model, testing::statistics_for(model),
+                {.batch = 200, .training = true, .format = ComputeFormat::tf32, .tuner = tuner});
+      plan.load_parameters(model.initial_parameters(1));
+      plan.enqueue_gradients(batch.images, batch.labels, 0);
+      return plan.gradients(plan.map_reduction().as<float>());
+    };
+    Tuner tuner(device());
+    const std::vector<float> usual = gradients(nullptr), tuned = gradients(&tuner);
+    EXPECT_THAT(tuner.to_json().dump(), HasSubstr(name == "mlp" ? "\"mma chain, " : "\"mma, "));
+    ASSERT_EQ(tuned.size(), usual.size());
+    double difference = 0, norm = 0;
+    for (std::size_t i = 0; i < usual.size(); ++i) {
+      difference += std::pow(static_cast<double>(tuned[i]) - static_cast<double>(usual[i]), 2);
+      norm += std::pow(static_cast<double>(usual[i]), 2);
+    }
+    EXPECT_LT(std::sqrt(difference / norm), 1e-3);
+  }
 }
 
 }  // namespace
