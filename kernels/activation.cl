@@ -7,6 +7,7 @@
 #endif
 
 #include "feature_map.clh"
+#include "philox.clh"
 
 size_t my_line(Map map) {
   return get_group_id(0) / map.rows * (size_t)map.image + map.start +
@@ -36,9 +37,7 @@ kernel void relu_backward(global const floats* y, global const floats* dy, globa
   }
 }
 
-// Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC
-// 2011. Counters are (sample, block, stream); `words` gets the four words of each of BLOCKS blocks.
-// Scalars only, so that CPU compilers turn the loop over the blocks into vector code.
+// Counters are (sample, block, stream); `words` gets the four words of each of BLOCKS blocks.
 void philox(uint* words, ulong sample, uint first_block, uint stream, ulong seed) {
   for (int block = 0; block < BLOCKS; ++block) {
     uint counter0 = sample;
@@ -47,16 +46,7 @@ void philox(uint* words, ulong sample, uint first_block, uint stream, ulong seed
     uint counter3 = stream;
     uint key0 = seed;
     uint key1 = seed >> 32;
-    for (int round = 0; round < 10; ++round) {
-      const ulong product0 = 0xD2511F53UL * counter0;
-      const ulong product1 = 0xCD9E8D57UL * counter2;
-      counter0 = (uint)(product1 >> 32) ^ counter1 ^ key0;
-      counter1 = product1;
-      counter2 = (uint)(product0 >> 32) ^ counter3 ^ key1;
-      counter3 = product0;
-      key0 += 0x9E3779B9u;
-      key1 += 0xBB67AE85u;
-    }
+    PHILOX(counter0, counter1, counter2, counter3, key0, key1)
     words[4 * block] = counter0;
     words[4 * block + 1] = counter1;
     words[4 * block + 2] = counter2;

@@ -22,6 +22,8 @@ typedef struct {
 #define SAMPLE(n) (n)
 #endif
 
+#include "philox.clh"
+
 #ifdef AUGMENT
 #define DRAWS , ulong seed, ulong first_sample
 
@@ -31,20 +33,11 @@ typedef struct {
   int row, column, mirrored, erased_row, erased_column;
 } Draw;
 
-// Philox4x32-10 (Salmon et al., SC 2011) with the counter (sample, 0, 2^32 - 1).
+// Random words of the counter (sample, 0, 2^32 - 1).
 Draw draw(ulong sample, ulong seed, int rows, int columns) {
   uint counter0 = sample, counter1 = sample >> 32, counter2 = 0, counter3 = 0xFFFFFFFFu;
   uint key0 = seed, key1 = seed >> 32;
-  for (int round = 0; round < 10; ++round) {
-    const ulong product0 = 0xD2511F53UL * counter0;
-    const ulong product1 = 0xCD9E8D57UL * counter2;
-    counter0 = (uint)(product1 >> 32) ^ counter1 ^ key0;
-    counter1 = product1;
-    counter2 = (uint)(product0 >> 32) ^ counter3 ^ key1;
-    counter3 = product0;
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
-  }
+  PHILOX(counter0, counter1, counter2, counter3, key0, key1)
   Draw result;
   result.row = (int)mul_hi(counter0, (uint)(2 * CROP + 1)) - CROP;
   result.column = (int)mul_hi(counter1, (uint)(2 * CROP + 1)) - CROP;

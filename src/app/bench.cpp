@@ -42,6 +42,7 @@ struct BenchOptions {
   std::vector<std::string> shapes;
   std::string direction;
   CacheOption cache;
+  bool tune = false;
   bench::StepOptions step;
   ScalingOptions scaling;
 };
@@ -72,6 +73,11 @@ struct Bench {
                      "Give cpu, gpu or nvidia");
   }
 
+  plan::Tuner tuner() const {
+    using Memory = plan::Tuner::Memory;
+    return plan::Tuner(device, options.tune ? Memory::renew : Memory::use);
+  }
+
   void write(const std::string& text, const Json& json) const {
     if (world.is_lead()) write_result(options, text, json);
   }
@@ -84,36 +90,52 @@ void expect_one_rank(const Communicator& world, const char* what) {
       "Start it without mpirun");
 }
 
+void add_kernels(Json& json, const plan::Tuner& tuner) {
+  json["kernels"] = tuner.to_json();
+  json["choices"] = tuner.details();
+}
+
+/// gemm and conv: `run` adds to the report, by the tuner's kernels where there is one.
+template <typename Run>
+void report_operations(const Bench& bench, const char* name, Run run) {
+  expect_one_rank(bench.world, name);
+  const bool tuned = bench.options.tune;
+  bench::Report report(name, bench.device.info(),
+                       fmt::format("{} {}", tuned ? "chosen" : to_string(bench.variant()),
+                                   to_string(bench.options.step.format)),
+                       bench::measure_ceilings(bench.device));
+  plan::Tuner tuner = bench.tuner();
+  run(tuned ? &tuner : nullptr, report);
+  Json json = report.json();
+  if (tuned) add_kernels(json, tuner);
+  bench.write((tuned ? tuner.to_text() + '\n' : "") + report.text(), json);
+}
+
 void bench_gemm(const Bench& bench) {
-  expect_one_rank(bench.world, "gemm");
   std::vector<bench::GemmShape> shapes;
   for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_gemm(text));
   if (shapes.empty()) shapes = bench::default_gemms();
   const ComputeFormat format = bench.options.step.format;
-  if (format != ComputeFormat::float32 &&
+  if (!bench.options.tune && format != ComputeFormat::float32 &&
       (bench.variant() != Variant::nvidia || product_paths(bench.device, format).empty())) {
     throw UsageError(fmt::format("{} multiplies no {} in the {} variant", bench.device.info().name,
                                  to_string(format), to_string(bench.variant())),
                      "Give --format float32, or --variant nvidia on a GPU with tensor cores");
   }
-  bench::Report report("gemm", bench.device.info(),
-                       fmt::format("{} {}", to_string(bench.variant()), to_string(format)),
-                       bench::measure_ceilings(bench.device));
-  bench::run_gemms(bench.device, bench.variant(), format, shapes, bench.options.direction, report);
-  bench.write(report.text(), report.json());
+  report_operations(bench, "gemm", [&](plan::Tuner* tuner, bench::Report& report) {
+    bench::run_gemms(bench.device, bench.variant(), format, shapes, bench.options.direction, tuner,
+                     report);
+  });
 }
 
 void bench_conv(const Bench& bench) {
-  expect_one_rank(bench.world, "conv");
   std::vector<bench::ConvShape> shapes;
   for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_conv(text));
   if (shapes.empty()) shapes = bench::default_convs();
-  const ComputeFormat format = bench.options.step.format;
-  bench::Report report("conv", bench.device.info(),
-                       fmt::format("{} {}", to_string(bench.variant()), to_string(format)),
-                       bench::measure_ceilings(bench.device));
-  bench::run_convs(bench.device, bench.variant(), format, shapes, bench.options.direction, report);
-  bench.write(report.text(), report.json());
+  report_operations(bench, "conv", [&](plan::Tuner* tuner, bench::Report& report) {
+    bench::run_convs(bench.device, bench.variant(), bench.options.step.format, shapes,
+                     bench.options.direction, tuner, report);
+  });
 }
 
 /// The model on the data set's images, or on those that it was made for.
@@ -148,7 +170,7 @@ void bench_train(const Bench& bench) {
   const bench::Ceilings ceilings = bench::measure_ceilings(bench.device);
   bench::StepOptions step = bench.options.step;
   if (!bench.options.variant.empty()) step.variant = bench.variant();
-  plan::Tuner tuner(bench.device);
+  plan::Tuner tuner = bench.tuner();
   const auto reduce = bench::make_all_reduce(bench.world, bench.device, model, step);
   const auto plan = make_host_by_host(bench.world, tuner, [&] {
     return bench::training_plan(tuner, bench.device, model, step, bench.world.size(), *reduce);
@@ -181,7 +203,7 @@ void bench_train(const Bench& bench) {
   json["operations_per_sample"] = {{"computed", operations},
                                    {"model", whole.forward + whole.backward}};
   json["format_emulated"] = plan->emulates_format();
-  json["kernels"] = tuner.to_json();
+  add_kernels(json, tuner);
   const auto part = [&](double seconds) {
     return fmt::format("{:.3f} ms ({:.1f} %)", seconds * 1e3, 100 * seconds / step_s);
   };
@@ -201,7 +223,8 @@ void bench_train(const Bench& bench) {
   }
   rows.push_back({"arithmetic alone",
                   fmt::format("{}, {:.1f} MFLOP a sample", part(floor_s), operations / 1e6)});
-  bench.write(fmt::format("{}\n{}\n", bench.device.info().name, to_text(ceilings)) +
+  bench.write(fmt::format("{}\n{}\n{}", bench.device.info().name, to_text(ceilings),
+                          bench.options.tune ? tuner.to_text() + '\n' : "") +
                   format_table({"training", "median"}, rows),
               json);
 }
@@ -210,20 +233,21 @@ void bench_infer(const Bench& bench) {
   expect_one_rank(bench.world, "infer");
   const Model model = make_bench_model(bench.options);
   const bench::Ceilings ceilings = bench::measure_ceilings(bench.device);
-  plan::Tuner tuner(bench.device);
+  plan::Tuner tuner = bench.tuner();
   const bench::Timing timing =
       bench::time_inference(tuner, bench.device, model, bench.options.step);
   const int batch = bench.options.step.batch;
   const double rate = batch / timing.median_s;
   Json json = describe(bench, "infer", ceilings);
-  json["kernels"] = tuner.to_json();
+  add_kernels(json, tuner);
   json["timing"] = to_json(timing);
   json["samples_per_second"] = rate;
-  bench.write(fmt::format("{}\n{}\n{} in float32, batch {}: {:.3f} ms ({:.3f}..{:.3f}), {:.0f} "
+  bench.write(fmt::format("{}\n{}\n{}{} in float32, batch {}: {:.3f} ms ({:.3f}..{:.3f}), {:.0f} "
                           "samples a second, {:.0f} % of the multiply-add ceiling",
-                          bench.device.info().name, to_text(ceilings), bench.options.model, batch,
-                          timing.median_s * 1e3, timing.low_s * 1e3, timing.high_s * 1e3, rate,
-                          100 * rate * bench::work_of(model).forward / ceilings.flops),
+                          bench.device.info().name, to_text(ceilings),
+                          bench.options.tune ? tuner.to_text() + '\n' : "", bench.options.model,
+                          batch, timing.median_s * 1e3, timing.low_s * 1e3, timing.high_s * 1e3,
+                          rate, 100 * rate * bench::work_of(model).forward / ceilings.flops),
               json);
 }
 
@@ -245,10 +269,11 @@ void bench_infer_on_card(Communicator& world, const BenchOptions& options,
   write_result(options, report.text, report.json);
 }
 
-/// Chooses the kernels that training of a model will use, and keeps them in the cache.
+/// Chooses the kernels that training of a model will use, and keeps them and their programs in the
+/// cache: what is not there yet or, with --tune, all of them.
 void bench_tune(const Bench& bench) {
   const Model model = make_bench_model(bench.options);
-  plan::Tuner tuner(bench.device);
+  plan::Tuner tuner = bench.tuner();
   const Stopwatch watch;
   opencl::keep_programs_everywhere();
   const auto reduce = bench::make_all_reduce(bench.world, bench.device, model, bench.options.step);
@@ -256,14 +281,9 @@ void bench_tune(const Bench& bench) {
     return bench::training_plan(tuner, bench.device, model, bench.options.step, bench.world.size(),
                                 *reduce);
   });
-  Json choices = Json::array();
-  for (const plan::Tuner::Choice& choice : tuner.choices()) {
-    choices.push_back({{"problem", choice.problem},
-                       {"kernels", choice.kernels},
-                       {"from", plan::to_string(choice.origin)},
-                       {"seconds", choice.seconds}});
-  }
   const auto& builds = bench.device.builds();
+  const auto measured = static_cast<int>(std::ranges::count(
+      tuner.choices(), plan::Tuner::Origin::measured, &plan::Tuner::Choice::origin));
   const std::string where =
       bench.device.cache() ? bench.device.cache()->folder().string() : "nowhere (--no-cache)";
   bench.write(fmt::format("{}\n{}{} in {:.2f} s, {} built and {} loaded; kept in {}",
@@ -280,7 +300,10 @@ void bench_tune(const Bench& bench) {
                {"seconds", watch.seconds()},
                {"programs_compiled", builds.compiled},
                {"programs_loaded", builds.loaded},
-               {"choices", choices}});
+               {"by_rank",
+                {{"measured", bench.world.all_gather(measured)},
+                 {"programs_compiled", bench.world.all_gather(builds.compiled)}}},
+               {"choices", tuner.details()}});
 }
 
 const std::vector<std::size_t> message_sizes{8,      64,      512,     4096,     32768,
@@ -378,18 +401,20 @@ void bench_many_ranks(const Bench& bench) {
 struct Benchmark {
   const char* name;
   const char* summary;
+  bool chooses_kernels;
   void (*run)(const Bench& bench);
 };
 
 const std::vector<Benchmark> benchmarks{
-    {"gemm", "matrix products of dense layers, three directions", bench_gemm},
-    {"conv", "convolutions, three directions", bench_conv},
-    {"train", "training steps and their parts", bench_train},
-    {"infer", "inference, in float32 or (--format) on an FPGA card", bench_infer},
-    {"tune", "chooses a model's kernels by measurement and keeps them in the cache", bench_tune},
-    {"link", "latency and bandwidth between ranks (under mpirun)", bench_link},
-    {"allreduce", "sums of device buffers over ranks (under mpirun)", bench_allreduce},
-    {"scaling", "steps on more ranks than there are, simulated", bench_many_ranks},
+    {"gemm", "matrix products of dense layers, three directions", true, bench_gemm},
+    {"conv", "convolutions, three directions", true, bench_conv},
+    {"train", "training steps and their parts", true, bench_train},
+    {"infer", "inference, in float32 or (--format) on an FPGA card", true, bench_infer},
+    {"tune", "chooses by measurement what kernels of a model the cache lacks, and keeps them", true,
+     bench_tune},
+    {"link", "latency and bandwidth between ranks (under mpirun)", false, bench_link},
+    {"allreduce", "sums of device buffers over ranks (under mpirun)", false, bench_allreduce},
+    {"scaling", "steps on more ranks than there are, simulated", false, bench_many_ranks},
 };
 
 std::string names_of_benchmarks() {
@@ -398,8 +423,12 @@ std::string names_of_benchmarks() {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-const Benchmark& find_benchmark(const Arguments& arguments) {
-  const std::string name = arguments.empty() ? "" : arguments.front();
+/// The benchmark that is named first, which is taken off; `--tune` alone is that of choosing.
+const Benchmark& find_benchmark(Arguments& arguments) {
+  std::string name = arguments.empty() ? "" : arguments.front();
+  const bool is_option = name.starts_with("--");
+  if (is_option && std::ranges::count(arguments, "--tune") > 0) name = "tune";
+  if (!is_option && !arguments.empty()) arguments.erase(arguments.begin());
   for (const Benchmark& benchmark : benchmarks) {
     if (name == benchmark.name) return benchmark;
   }
@@ -408,11 +437,12 @@ const Benchmark& find_benchmark(const Arguments& arguments) {
       "One of: " + names_of_benchmarks());
 }
 
-int bench_job(Communicator& world, const Arguments& arguments) {
+int bench_job(Communicator& world, Arguments arguments) {
   BenchOptions options;
   PlacementOptions placement;
   CommandLine line(
-      "usage: dovetail bench gemm|conv|train|infer|tune|link|allreduce|scaling [options]",
+      "usage: dovetail bench gemm|conv|train|infer|tune|link|allreduce|scaling [options]\n"
+      "       dovetail bench --tune [options]",
       "Medians, spread and shares of the device's own ceilings.");
   line.add("shape", options.shapes,
            "gemm: ROWSxINxOUT, conv: INxOUTxEXTENTxBATCH; may be repeated");
@@ -433,6 +463,11 @@ int bench_job(Communicator& world, const Arguments& arguments) {
            "allreduce, scaling: MiB of the parts that travel at a time; by default 4 and 1");
   line.add("reduce", options.reduce, "allreduce: hosts (shared memory) or flat (messages)");
   line.add("compress", options.compression, "allreduce: of messages: none, bf16, fp16 or int8");
+  line.add_flag(
+      "tune", options.tune,
+      "gemm, conv, train, infer: choose their kernels by measurement anew, whatever the "
+      "cache remembers, and keep the choices there; without a benchmark: choose those that "
+      "training of --model uses, and measure no more");
   options.cache.add_to(line);
   options.scaling.add_to(line);
   line.add("json", options.json, "write the result as JSON; `-` is standard output");
@@ -442,7 +477,7 @@ int bench_job(Communicator& world, const Arguments& arguments) {
     return 0;
   }
   const Benchmark& benchmark = find_benchmark(arguments);
-  if (!line.parse({arguments.begin() + 1, arguments.end()})) return 0;
+  if (!line.parse(arguments)) return 0;
   if (options.step.batch < world.size()) {
     throw UsageError(
         fmt::format("--batch {} is smaller than the {} ranks", options.step.batch, world.size()),
@@ -459,6 +494,12 @@ int bench_job(Communicator& world, const Arguments& arguments) {
   if (options.bucket_mb && !(*options.bucket_mb >= 0))
     throw UsageError(fmt::format("--bucket-mb {} is no size", *options.bucket_mb), "Give MiB");
   options.scaling.bucket_mb = options.bucket_mb.value_or(options.scaling.bucket_mb);
+  if (options.tune && !options.variant.empty())
+    throw UsageError("--tune chooses among all kernels", "Leave --variant out");
+  if (options.tune && !benchmark.chooses_kernels) {
+    throw UsageError(fmt::format("bench {} chooses no kernels", benchmark.name),
+                     "--tune is for gemm, conv, train and infer, or stands alone");
+  }
   if (options.data != "random") options.step.data = options.data;
   if (options.json == "-") log::keep_output_for_document();
   if (benchmark.run == bench_infer && options.format != "float32") {

@@ -2,11 +2,10 @@
 #include "bench/operations.hpp"
 
 #include <charconv>
+#include <memory>
 
-#include "ops/conv2d.hpp"
-#include "ops/conv2d_mma.hpp"
-#include "ops/conv2d_pool.hpp"
-#include "ops/matmul.hpp"
+#include "plan/conv_problem.hpp"
+#include "plan/dense_problem.hpp"
 #include "support/error.hpp"
 #include "support/random.hpp"
 #include "support/text.hpp"
@@ -55,6 +54,17 @@ double bytes_of(std::initializer_list<std::size_t> elements) {
   return bytes;
 }
 
+/// Those that are measured.
+std::vector<Direction> directions_of(const std::string& wanted, bool has_input_gradient) {
+  std::vector<Direction> directions;
+  for (const Direction each :
+       {Direction::forward, Direction::input_gradient, Direction::weight_gradient}) {
+    if (each == Direction::input_gradient && !has_input_gradient) continue;
+    if (std::string(to_string(each)).ends_with(wanted)) directions.push_back(each);
+  }
+  return directions;
+}
+
 }  // namespace
 
 std::vector<GemmShape> default_gemms() {
@@ -79,9 +89,13 @@ ConvShape parse_conv(const std::string& text) {
 }
 
 void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
-               const std::vector<GemmShape>& shapes, const std::string& direction, Report& report) {
+               const std::vector<GemmShape>& shapes, const std::string& direction,
+               plan::Tuner* tuner, Report& report) {
   for (const auto& [rows, in, out] : shapes) {
-    Matmul matmul(device, variant, {.in = in, .out = out}, format);
+    const MatmulShape shape{.in = in, .out = out};
+    plan::DenseProducts products = tuner ? plan::DenseProducts(*tuner, device, shape, rows, format,
+                                                               directions_of(direction, true))
+                                         : plan::DenseProducts(device, variant, shape, format);
     const auto x = random_values(device, area(rows, in)),
                y = random_values(device, area(rows, out)),
                weight = random_values(device, area(in, out));
@@ -97,9 +111,14 @@ void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
                   bytes,
                   measure(device, call)});
     };
-    add("forward", [&] { matmul.forward(x, weight, bias, result, rows, true); });
-    add("input gradient", [&] { matmul.input_gradient(y, weight, x, dx, rows, true); });
-    add("weight gradient", [&] { matmul.weight_gradient(x, y, dweight, bias, rows); });
+    add("forward",
+        [&] { products.of(Direction::forward).forward(x, weight, bias, result, rows, true); });
+    add("input gradient", [&] {
+      products.of(Direction::input_gradient).input_gradient(y, weight, x, dx, rows, true);
+    });
+    add("weight gradient", [&] {
+      products.of(Direction::weight_gradient).weight_gradient(x, y, dweight, bias, rows);
+    });
   }
 }
 
@@ -182,25 +201,38 @@ class ConvBench {
 }  // namespace
 
 void run_convs(opencl::Device& device, Variant variant, ComputeFormat format,
-               const std::vector<ConvShape>& shapes, const std::string& direction, Report& report) {
-  const bool has_tensor_cores = variant == Variant::nvidia && format != ComputeFormat::float32 &&
+               const std::vector<ConvShape>& shapes, const std::string& direction,
+               plan::Tuner* tuner, Report& report) {
+  const bool has_tensor_cores = (variant == Variant::nvidia || tuner) &&
+                                format != ComputeFormat::float32 &&
                                 device.takes(opencl::InstructionSet::mma);
+  const bool pools = tuner ? device.is_cpu() : variant == Variant::cpu;
   for (const ConvShape& shape : shapes) {
     ConvBench bench(device, shape, direction, report);
+    const std::vector<Direction> directions = directions_of(direction, bench.is_hidden());
+    if (directions.empty()) continue;
     if (has_tensor_cores) {
       for (const int pool : {1, 2}) {
-        if (!Conv2dMma::fits(bench.pooled(pool))) continue;
-        Conv2dMma conv(device, bench.pooled(pool), true, format);
-        bench.time(conv, pool == 1 ? "" : "with max-pool, ", 1, 1);
+        const Conv2dPoolShape pooled = bench.pooled(pool);
+        if (!Conv2dMma::fits(pooled)) continue;
+        const auto conv = tuner ? plan::tuned_conv_mma(*tuner, device, pooled, shape.batch, true,
+                                                       format, directions)
+                                : std::make_unique<Conv2dMma>(device, pooled, true, format);
+        bench.time(*conv, pool == 1 ? "" : "with max-pool, ", 1, 1);
       }
       continue;
     }
-    Conv2d conv(device, variant, bench.plain(), format);
-    bench.time(conv, "", 1, 1);
-    if (variant != Variant::cpu || !Conv2dPool::fits(bench.pooled(2))) continue;
+    const auto conv =
+        tuner ? plan::tuned_conv(*tuner, device, bench.plain(), shape.batch, format, directions)
+              : std::make_unique<Conv2d>(device, variant, bench.plain(), format);
+    bench.time(*conv, "", 1, 1);
+    const Conv2dPoolShape pooled = bench.pooled(2);
+    if (!pools || !Conv2dPool::fits(pooled)) continue;
     // The gradients of the padded ones multiply with the maxima alone, one pixel of four.
-    Conv2dPool with_pool(device, bench.pooled(2), true, format);
-    bench.time(with_pool, "with max-pool, ", 0.25, bench.is_hidden() ? 0.25 : 1);
+    const auto with_pool =
+        tuner ? plan::tuned_conv_pool(*tuner, device, pooled, shape.batch, true, format, directions)
+              : std::make_unique<Conv2dPool>(device, pooled, true, format);
+    bench.time(*with_pool, "with max-pool, ", 0.25, bench.is_hidden() ? 0.25 : 1);
   }
 }
 

@@ -7,6 +7,7 @@
 #include "bench/report.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/variant.hpp"
+#include "plan/tuner.hpp"
 
 namespace dovetail::bench {
 
@@ -31,10 +32,13 @@ GemmShape parse_gemm(const std::string& text);
 ConvShape parse_conv(const std::string& text);
 
 /// Operands are random numbers: zeros run faster than data on some devices. `direction`: "forward",
-/// "input gradient" or "weight gradient" alone; empty: all three.
+/// "input gradient" or "weight gradient" alone; empty: all three. `tuner` chooses the kernels;
+/// null: the usual ones of the variant.
 void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
-               const std::vector<GemmShape>& shapes, const std::string& direction, Report& report);
+               const std::vector<GemmShape>& shapes, const std::string& direction,
+               plan::Tuner* tuner, Report& report);
 void run_convs(opencl::Device& device, Variant variant, ComputeFormat format,
-               const std::vector<ConvShape>& shapes, const std::string& direction, Report& report);
+               const std::vector<ConvShape>& shapes, const std::string& direction,
+               plan::Tuner* tuner, Report& report);
 
 }  // namespace dovetail::bench

@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "dovetail_kernels.hpp"
-#include "ops/conv2d_mma_tiles.hpp"
 #include "ops/lines.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
@@ -15,6 +14,37 @@ namespace dovetail {
 using namespace conv_mma;
 using conv_tiles::quotient_up;
 using conv_tiles::size;
+
+std::string ConvMmaKernels::name(Direction direction) const {
+  if (direction == Direction::weight_gradient) {
+    if (!weight_gradient) return "mma";
+    const GradientCut& cut = *weight_gradient;
+    return fmt::format("mma, {}x{}, {} a unit",
+                       cut.block > 0 ? fmt::format("{}", cut.block) : "all", 32 * cut.warp_columns,
+                       counted(static_cast<std::uint64_t>(cut.groups_per_unit), "group"));
+  }
+  const std::optional<Cut>& cut = direction == Direction::forward ? forward : input_gradient;
+  if (!cut) return "mma";
+  return fmt::format(
+      "mma, {}x{} by {}", 64 * cut->warp_rows, 8 * cut->column_tiles * cut->warp_columns,
+      counted(static_cast<std::uint64_t>(cut->warp_rows * cut->warp_columns), "warp"));
+}
+
+std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction) {
+  std::vector<ConvMmaKernels> candidates;
+  if (direction == Direction::weight_gradient) {
+    for (const GradientCut& cut : gradient_cuts(shape))
+      candidates.push_back({.weight_gradient = cut});
+    return candidates;
+  }
+  if (direction == Direction::input_gradient) {
+    for (const Cut& cut : turned(shape).cuts()) candidates.push_back({.input_gradient = cut});
+    return candidates;
+  }
+  const ProductTiles tiles = is_narrow(shape.input) ? narrow_forward(shape) : wide_forward(shape);
+  for (const Cut& cut : tiles.cuts()) candidates.push_back({.forward = cut});
+  return candidates;
+}
 
 bool Conv2dMma::fits(const Conv2dPoolShape& shape) {
   if (shape.pool != 1 && shape.pool != 2) return false;
@@ -36,8 +66,8 @@ opencl::Range Conv2dMma::Product::over(int batch) const {
 }
 
 Conv2dMma::Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
-                     ComputeFormat format)
-    : device_(device), shape_(shape), training_(training), format_(format) {
+                     ComputeFormat format, const ConvMmaKernels& kernels)
+    : device_(device), shape_(shape), training_(training), format_(format), kernels_(kernels) {
   conv_tiles::validate(shape);
   if (!fits(shape)) {
     throw Error(
@@ -58,7 +88,8 @@ Conv2dMma::Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool 
 
 void Conv2dMma::build_forward() {
   const bool narrow = is_narrow(shape_.input);
-  const ProductTiles tiles = narrow ? narrow_forward(shape_) : wide_forward(shape_);
+  const ProductTiles tiles =
+      narrow ? narrow_forward(shape_, kernels_.forward) : wide_forward(shape_, kernels_.forward);
   const opencl::Program program =
       device_.build(narrow ? kernels::conv2d_mma_narrow : kernels::conv2d_mma,
                     tiles.definitions(shape_, format_));
@@ -79,7 +110,7 @@ void Conv2dMma::build_packing() {
 }
 
 void Conv2dMma::build_input_gradient() {
-  const ProductTiles tiles = turned(shape_);
+  const ProductTiles tiles = turned(shape_, kernels_.input_gradient);
   const opencl::Program program =
       device_.build(kernels::conv2d_mma, tiles.definitions(shape_, format_));
   input_gradient_ = {program.kernel(kernels::conv2d_mma_::product), tiles.units_per_image(),
@@ -88,7 +119,8 @@ void Conv2dMma::build_input_gradient() {
 
 void Conv2dMma::build_weight_gradient() {
   const bool narrow = is_narrow(shape_.input);
-  const WeightTiles tiles = narrow ? narrow_weight(shape_) : wide_weight(shape_);
+  const WeightTiles tiles = narrow ? narrow_weight(shape_, kernels_.weight_gradient)
+                                   : wide_weight(shape_, kernels_.weight_gradient);
   const opencl::Program program =
       device_.build(narrow ? kernels::conv2d_mma_narrow_weight : kernels::conv2d_mma_weight,
                     tiles.definitions(shape_, format_));
@@ -99,8 +131,8 @@ void Conv2dMma::build_weight_gradient() {
   gradient_tiles_ = tiles.groups();
   pixels_per_image_ = tiles.pixels_per_image();
   const int pixel_tiles = quotient_up(shape_.input.batch * pixels_per_image_, tiles.tile);
-  // All work-groups run at once, two on a multiprocessor, and have as much to do.
-  const int wanted = 2 * device_.info().compute_units / gradient_tiles_;
+  // All work-groups run at once and have as much to do.
+  const int wanted = tiles.cut.groups_per_unit * device_.info().compute_units / gradient_tiles_;
   max_chunks_ = std::clamp(wanted, 1, pixel_tiles);
   partial_ = device_.allocate(size(max_chunks_) * size(depth(shape_) + 1) *
                               size(shape_.output.channel_stride) * sizeof(float));

@@ -2,11 +2,30 @@
 // and backward.
 #pragma once
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
+#include "ops/conv2d_mma_tiles.hpp"
 #include "ops/conv2d_pool.hpp"
+#include "ops/direction.hpp"
 
 namespace dovetail {
+
+/// One way to cut a convolution's three products for the tensor cores; none: as estimated.
+struct ConvMmaKernels {
+  std::optional<conv_mma::Cut> forward{}, input_gradient{};
+  std::optional<conv_mma::GradientCut> weight_gradient{};
+
+  /// What is cut how: "mma, 256x64 by 4 warps", "mma, 32x64, 2 groups a unit"; "mma" as estimated.
+  std::string name(Direction direction) const;
+};
+
+/// The ways to try for one direction of a shape that Conv2dMma fits, the estimated one first. The
+/// other directions are left as estimated. Only the weight gradient's change bits.
+std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction);
 
 /// For devices that take InstructionSet::mma. Operands are rounded to the format as they are read.
 /// As in Conv2dPool, the feature map in front of a pool is never stored; Conv2dPoolShape::pool is 2
@@ -20,7 +39,7 @@ class Conv2dMma {
   /// Builds the kernels. Throws Error with the compiler's log, where the shape breaks what is said
   /// above or does not fit, or for float32. Without `training` there are no gradients.
   Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
-            ComputeFormat format);
+            ComputeFormat format, const ConvMmaKernels& kernels = {});
 
   bool emulates_format() const { return false; }
 
@@ -67,6 +86,7 @@ class Conv2dMma {
   Conv2dPoolShape shape_;
   bool training_;
   ComputeFormat format_;
+  ConvMmaKernels kernels_;
   Product forward_, input_gradient_;
   opencl::Kernel pack_, weight_gradient_, sum_chunks_;  // pack_: not of few channels
   int gradient_threads_ = 1;

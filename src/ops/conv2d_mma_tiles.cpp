@@ -16,7 +16,7 @@ constexpr int stages = 3;   // of the weights
 constexpr int padding = 8;  // floats behind a line in shared memory, against bank conflicts
 
 /// For so many channels of the result, the largest first.
-std::vector<Cut> cuts(int channels) {
+std::vector<Cut> all_cuts(int channels) {
   if (channels <= 32) return {{4, 1, 4}, {2, 1, 4}, {1, 1, 4}};
   if (channels <= 64) return {{4, 1, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
   return {{4, 1, 8}, {2, 2, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
@@ -74,17 +74,36 @@ int Source::longest_run(int count, int height, int width, int pool) const {
   return conv_tiles::quotient_up(longest, 2) * 2;  // the kernels permute pairs of pixels
 }
 
-void ProductTiles::choose_cut() {
+void ProductTiles::take(const Cut& wanted) {
+  cut = wanted;
+  run = source.longest_run(tile_units(), target.height, target.width, pool);
+}
+
+std::vector<Cut> ProductTiles::cuts() const {
   // The largest tiles of which there are enough to fill a large GPU, and of which two fit a
   // multiprocessor; if none, the smallest.
   constexpr int enough = 220;
-  for (const Cut& each : cuts(target.channel_stride)) {
-    cut = each;
-    run = source.longest_run(tile_units(), target.height, target.width, pool);
-    const int tiles =
-        conv_tiles::quotient_up(target.batch * units_per_image(), tile_units()) * column_tiles();
-    if (2 * shared_bytes() <= shared_of_two && tiles >= enough) return;
+  constexpr std::size_t most = 3;  // each is a program to compile
+  const std::vector<Cut> all = all_cuts(target.channel_stride);
+  ProductTiles tiles = *this;
+  const auto usual = std::find_if(all.begin(), all.end() - 1, [&](const Cut& each) {
+    tiles.take(each);
+    const int count =
+        conv_tiles::quotient_up(target.batch * units_per_image(), tiles.tile_units()) *
+        tiles.column_tiles();
+    return 2 * tiles.shared_bytes() <= shared_of_two && count >= enough;
+  });
+  std::vector<Cut> wanted{*usual};
+  const auto offer = [&](const Cut& each) {
+    tiles.take(each);
+    if (wanted.size() < most && tiles.shared_bytes() <= most_shared) wanted.push_back(each);
+  };
+  const auto place = usual - all.begin(), count = std::ssize(all);
+  for (std::ptrdiff_t away = 1; away < count; ++away) {
+    if (place + away < count) offer(all[static_cast<std::size_t>(place + away)]);
+    if (place >= away) offer(all[static_cast<std::size_t>(place - away)]);
   }
+  return wanted;
 }
 
 int ProductTiles::shared_bytes() const {
@@ -128,34 +147,39 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
 
 namespace {
 
-ProductTiles forward(const Conv2dPoolShape& shape, bool narrow) {
+/// As wanted, or as estimated.
+void cut_tiles(ProductTiles& tiles, const std::optional<Cut>& wanted) {
+  tiles.take(wanted ? *wanted : tiles.cuts().front());
+}
+
+ProductTiles forward(const Conv2dPoolShape& shape, bool narrow, const std::optional<Cut>& cut) {
   ProductTiles tiles{.source = source_of(shape.input, shape.padding, shape),
                      .target = shape.output,
                      .source_channels = shape.input.channel_stride,
                      .pool = shape.pool,
                      .narrow = narrow};
-  tiles.choose_cut();
+  cut_tiles(tiles, cut);
   return tiles;
 }
 
 }  // namespace
 
-ProductTiles wide_forward(const Conv2dPoolShape& shape) {
-  return forward(shape, false);
+ProductTiles wide_forward(const Conv2dPoolShape& shape, const std::optional<Cut>& cut) {
+  return forward(shape, false, cut);
 }
 
-ProductTiles narrow_forward(const Conv2dPoolShape& shape) {
-  return forward(shape, true);
+ProductTiles narrow_forward(const Conv2dPoolShape& shape, const std::optional<Cut>& cut) {
+  return forward(shape, true, cut);
 }
 
-ProductTiles turned(const Conv2dPoolShape& shape) {
+ProductTiles turned(const Conv2dPoolShape& shape, const std::optional<Cut>& cut) {
   Layout dy = convolution(shape).output;
   if (shape.pool > 1) dy.halo = convolution(shape).gradient_halo();
   ProductTiles tiles{.source = source_of(dy, shape.kernel - 1 - shape.padding, shape),
                      .target = shape.input,
                      .source_channels = shape.output.channel_stride,
                      .turned = true};
-  tiles.choose_cut();
+  cut_tiles(tiles, cut);
   return tiles;
 }
 
@@ -168,14 +192,14 @@ Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format)
 }
 
 int WeightTiles::groups() const {
-  const int columns = conv_tiles::quotient_up(y.channel_stride, 32 * warp_columns);
-  return narrow ? columns : columns * (x.channel_stride / block);
+  const int columns = conv_tiles::quotient_up(y.channel_stride, 32 * cut.warp_columns);
+  return narrow ? columns : columns * (x.channel_stride / cut.block);
 }
 
 int WeightTiles::shared_bytes() const {
-  const int columns = 32 * warp_columns;
+  const int columns = 32 * cut.warp_columns;
   const int operands = tile * (columns + padding) * 4 + tile * 4;
-  if (!narrow) return 2 * (run * (block + padding) * 4 + operands);
+  if (!narrow) return 2 * (run * (cut.block + padding) * 4 + operands);
   const int rows = round_up(source.kernel * source.kernel * x.channels, 16);
   const int sums = threads() / 32 * rows * columns * 4;
   return std::max(2 * (round_up(run * x.channels * 4, 16) + operands), sums);
@@ -191,20 +215,21 @@ Definitions WeightTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat
       {fmt::format("GRADIENT_HEIGHT={}", y.height), fmt::format("GRADIENT_WIDTH={}", y.width),
        fmt::format("DY_ROW={}", dy.row_stride()), fmt::format("DY_IMAGE={}", dy.image_stride()),
        fmt::format("DY_INTERIOR={}", interior(dy)), fmt::format("POOL={}", shape.pool),
-       fmt::format("WARPS_N={}", warp_columns), fmt::format("TILE={}", tile),
+       fmt::format("WARPS_N={}", cut.warp_columns), fmt::format("TILE={}", tile),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
   if (narrow) {
     all.push_back(fmt::format("WARPS={}", threads() / 32));
   } else {
     all.push_back(fmt::format("SOURCE_CHANNELS={}", x.channel_stride));
-    all.push_back(fmt::format("BLOCK={}", block));
+    all.push_back(fmt::format("BLOCK={}", cut.block));
   }
   return all;
 }
 
 namespace {
 
-WeightTiles weight(const Conv2dPoolShape& shape, bool narrow) {
+WeightTiles weight(const Conv2dPoolShape& shape, bool narrow,
+                   const std::optional<GradientCut>& cut) {
   WeightTiles tiles{.source = source_of(shape.input, shape.padding, shape),
                     .x = shape.input,
                     .y = convolution(shape).output,
@@ -212,8 +237,7 @@ WeightTiles weight(const Conv2dPoolShape& shape, bool narrow) {
   // Beside the windows of the pool there is no gradient.
   tiles.y.height = shape.output.height * shape.pool;
   tiles.y.width = shape.output.width * shape.pool;
-  tiles.block = shape.kernel <= 3 && shape.input.channel_stride % 32 == 0 ? 32 : 16;
-  tiles.warp_columns = shape.output.channel_stride > 32 ? 2 : 1;
+  tiles.cut = cut ? *cut : gradient_cuts(shape).front();
   tiles.tile = gradient_tile(shape);
   tiles.run = tiles.source.longest_run(tiles.tile, tiles.y.height, tiles.y.width, 1);
   return tiles;
@@ -221,12 +245,30 @@ WeightTiles weight(const Conv2dPoolShape& shape, bool narrow) {
 
 }  // namespace
 
-WeightTiles wide_weight(const Conv2dPoolShape& shape) {
-  return weight(shape, false);
+WeightTiles wide_weight(const Conv2dPoolShape& shape, const std::optional<GradientCut>& cut) {
+  return weight(shape, false, cut);
 }
 
-WeightTiles narrow_weight(const Conv2dPoolShape& shape) {
-  return weight(shape, true);
+WeightTiles narrow_weight(const Conv2dPoolShape& shape, const std::optional<GradientCut>& cut) {
+  return weight(shape, true, cut);
+}
+
+std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape) {
+  GradientCut usual;
+  if (!is_narrow(shape.input))
+    usual.block = shape.kernel <= 3 && shape.input.channel_stride % 32 == 0 ? 32 : 16;
+  usual.warp_columns = shape.output.channel_stride > 32 ? 2 : 1;
+  std::vector<GradientCut> cuts{usual};
+  for (const int groups : {4, 1}) {
+    cuts.push_back(usual);
+    cuts.back().groups_per_unit = groups;
+  }
+  if (usual.warp_columns > 1) {
+    cuts.push_back(usual);
+    cuts.back().warp_columns = 1;
+    cuts.back().groups_per_unit = 4;  // they are half as large
+  }
+  return cuts;
 }
 
 int gradient_tile(const Conv2dPoolShape& shape) {

@@ -2,6 +2,9 @@
 // need to know of both.
 #pragma once
 
+#include <optional>
+#include <vector>
+
 #include "ops/conv2d_pool.hpp"
 #include "ops/conv2d_tiles.hpp"
 
@@ -37,6 +40,14 @@ struct Source {
 /// Warps of a work-group: warp_rows × warp_columns, each of 64 rows and 8 · column_tiles columns.
 struct Cut {
   int warp_rows = 1, warp_columns = 1, column_tiles = 4;
+  friend bool operator==(const Cut&, const Cut&) = default;
+};
+
+/// What a work-group of the weight gradient has: channels of x (0: all, of few), 32 channels of dy
+/// for each column of warps, and how many work-groups a compute unit is given.
+struct GradientCut {
+  int block = 0, warp_columns = 1, groups_per_unit = 2;
+  friend bool operator==(const GradientCut&, const GradientCut&) = default;
 };
 
 /// A kernel that computes tiles of units × channels, a unit being a pixel or the window of a pool.
@@ -50,8 +61,10 @@ struct ProductTiles {
   Cut cut{};
   int run = 0;  // pixels of the source that a tile touches at most
 
-  /// Chooses `cut` for the target's batch.
-  void choose_cut();
+  void take(const Cut& wanted);
+  /// Cuts to try for the target's batch, the one to take unmeasured first, then its neighbours in
+  /// size that fit. None changes a bit of a result.
+  std::vector<Cut> cuts() const;
   int tile_units() const { return 64 * cut.warp_rows / (pool * pool); }
   int tile_columns() const { return 8 * cut.column_tiles * cut.warp_columns; }
   int threads() const { return 32 * cut.warp_rows * cut.warp_columns; }
@@ -62,9 +75,10 @@ struct ProductTiles {
   int shared_bytes() const;
   Definitions definitions(const Conv2dPoolShape& shape, ComputeFormat format) const;
 };
-ProductTiles wide_forward(const Conv2dPoolShape& shape);
-ProductTiles narrow_forward(const Conv2dPoolShape& shape);
-ProductTiles turned(const Conv2dPoolShape& shape);
+/// `cut`: none for the first of cuts().
+ProductTiles wide_forward(const Conv2dPoolShape& shape, const std::optional<Cut>& cut = {});
+ProductTiles narrow_forward(const Conv2dPoolShape& shape, const std::optional<Cut>& cut = {});
+ProductTiles turned(const Conv2dPoolShape& shape, const std::optional<Cut>& cut = {});
 
 /// Of the kernel that packs the weights.
 Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format);
@@ -75,19 +89,21 @@ struct WeightTiles {
   Layout x;
   Layout y;  // in front of the pool: the pixels to visit
   bool narrow = false;
-  int block = 0;         // channels of x that a work-group takes; narrow: all
-  int warp_columns = 1;  // 32 channels of dy each
-  int tile = 64;         // pixels
+  GradientCut cut{};
+  int tile = 64;  // pixels
   int run = 0;
 
-  int threads() const { return narrow ? 128 : 32 * source.kernel * warp_columns; }
+  int threads() const { return narrow ? 128 : 32 * source.kernel * cut.warp_columns; }
   int groups() const;
   int pixels_per_image() const { return y.height * y.width; }
   int shared_bytes() const;
   Definitions definitions(const Conv2dPoolShape& shape, ComputeFormat format) const;
 };
-WeightTiles wide_weight(const Conv2dPoolShape& shape);
-WeightTiles narrow_weight(const Conv2dPoolShape& shape);
+/// `cut`: none for the first of gradient_cuts.
+WeightTiles wide_weight(const Conv2dPoolShape& shape, const std::optional<GradientCut>& cut = {});
+WeightTiles narrow_weight(const Conv2dPoolShape& shape, const std::optional<GradientCut>& cut = {});
+/// Cuts to try, the one to take unmeasured first. They add up in orders of their own.
+std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape);
 int gradient_tile(const Conv2dPoolShape& shape);
 
 }  // namespace dovetail::conv_mma

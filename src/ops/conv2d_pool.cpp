@@ -72,6 +72,21 @@ void expect_fit(const Conv2dPoolShape& shape) {
 
 }  // namespace
 
+std::string ConvPoolKernels::name() const {
+  return rows > 0 ? fmt::format("cpu, tile {}x{}", rows, columns) : "cpu";
+}
+
+std::vector<ConvPoolKernels> conv_pool_candidates(const Conv2dPoolShape& shape,
+                                                  Direction direction) {
+  constexpr std::size_t most = 2;  // each is a program to compile
+  std::vector<ConvPoolKernels> candidates{{}};
+  if (direction != Direction::forward) return candidates;
+  const auto tiles = ranked_tiles(strip(shape));
+  for (std::size_t i = 1; i < std::min(most, tiles.size()); ++i)
+    candidates.push_back({tiles[i].rows, tiles[i].columns});
+  return candidates;
+}
+
 bool Conv2dPool::fits(const Conv2dPoolShape& shape) {
   if (shape.kernel < 1 || shape.pool < 2 || shape.pool * shape.pool > places_that_a_byte_holds)
     return false;
@@ -83,8 +98,8 @@ bool Conv2dPool::fits(const Conv2dPoolShape& shape) {
 }
 
 Conv2dPool::Conv2dPool(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
-                       ComputeFormat format)
-    : device_(device), shape_(shape), training_(training) {
+                       ComputeFormat format, const ConvPoolKernels& kernels)
+    : device_(device), shape_(shape), training_(training), kernels_(kernels) {
   expect_fit(shape);
   if (format != ComputeFormat::float32) rounding_.emplace(device, Variant::cpu, format);
   build();
@@ -92,7 +107,9 @@ Conv2dPool::Conv2dPool(opencl::Device& device, const Conv2dPoolShape& shape, boo
 
 void Conv2dPool::build() {
   const Layout& y = shape_.output;
-  const CpuTile tile = cpu_tile(convolution(shape_), ranked_tiles(strip(shape_)).front());
+  const CpuTile tile = cpu_tile(
+      convolution(shape_), kernels_.rows > 0 ? ConvKernels::Tile{kernels_.rows, kernels_.columns}
+                                             : ranked_tiles(strip(shape_)).front());
   Definitions all = geometry(stored(shape_));
   all.insert(all.end(),
              {fmt::format("VECTORS={}", tile.vectors), fmt::format("TILE_ROWS={}", tile.rows),

@@ -8,6 +8,7 @@
 
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
+#include "ops/direction.hpp"
 #include "ops/round_operand.hpp"
 #include "tensor/layout.hpp"
 
@@ -23,6 +24,21 @@ struct Conv2dPoolShape {
   int pool = 2;  // kernel and stride
 };
 
+/// How forward is cut: pixels in front of the pool that a work-item holds in registers; 0 × 0: as
+/// estimated.
+struct ConvPoolKernels {
+  int rows = 0;
+  int columns = 0;
+
+  /// "cpu", "cpu, tile 2x7".
+  std::string name() const;
+};
+
+/// The ways to try for one direction of a shape that Conv2dPool fits, the one to take unmeasured
+/// first; the gradients have one. None changes a bit of a result.
+std::vector<ConvPoolKernels> conv_pool_candidates(const Conv2dPoolShape& shape,
+                                                  Direction direction);
+
 /// For CPU devices; elsewhere Conv2d and Pool2d are to be used. The feature map between the two is
 /// never stored; the gradients visit only the pixels that were a window's maximum, one in pool².
 /// Forward has the bits of Conv2d and Pool2d; the gradients add the same products in another order.
@@ -35,7 +51,7 @@ class Conv2dPool {
   /// said above or does not fit. Formats other than float32: operands are rounded in passes of
   /// their own. Without `training` there are no gradients.
   Conv2dPool(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
-             ComputeFormat format = ComputeFormat::float32);
+             ComputeFormat format = ComputeFormat::float32, const ConvPoolKernels& kernels = {});
 
   bool emulates_format() const { return rounding_.has_value(); }
 
@@ -69,6 +85,7 @@ class Conv2dPool {
   opencl::Device& device_;
   Conv2dPoolShape shape_;
   bool training_;
+  ConvPoolKernels kernels_;
   std::optional<RoundOperand> rounding_;
   int images_ = 1;          // of a work-item of forward
   int channel_tiles_ = 1;   // of forward

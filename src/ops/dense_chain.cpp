@@ -26,6 +26,39 @@ opencl::Program row_sums_program(opencl::Device& device) {
 
 }  // namespace
 
+std::string DenseChainKernels::name(Direction direction) const {
+  if (direction == Direction::weight_gradient && groups_per_unit > 0)
+    return fmt::format("mma chain, {} a unit",
+                       counted(static_cast<std::uint64_t>(groups_per_unit), "group"));
+  if (direction != Direction::weight_gradient && rows > 0)
+    return fmt::format("mma chain, {} rows", rows);
+  return "mma chain";
+}
+
+std::vector<DenseChainKernels> dense_chain_candidates(std::span<const DenseChainLayer> layers,
+                                                      int batch, int compute_units,
+                                                      Direction direction) {
+  std::vector<DenseChainKernels> candidates;
+  if (direction != Direction::weight_gradient) {
+    const int usual = dense_chain::row_tiles(layers, batch, compute_units).rows;
+    candidates.push_back({.rows = usual});
+    for (const int rows : {16, 32}) {
+      const auto tiles = dense_chain::row_tiles(layers, batch, compute_units, rows);
+      if (rows != usual && tiles.shared_bytes <= dense_chain::most_shared)
+        candidates.push_back({.rows = rows});
+    }
+    return candidates;
+  }
+  std::vector<int> shares;
+  for (const int groups : {dense_chain::WeightTiles{}.groups_per_unit, 2, 8, 1}) {
+    const int share = dense_chain::weight_tiles(layers, groups).share(batch, compute_units);
+    if (std::find(shares.begin(), shares.end(), share) != shares.end()) continue;
+    shares.push_back(share);
+    candidates.push_back({.groups_per_unit = groups});
+  }
+  return candidates;
+}
+
 bool DenseChain::fits(std::span<const DenseChainLayer> layers, int classes, int batch) {
   if (layers.size() < 2 || classes < 1 || classes > dense_chain::most_classes) return false;
   if (classes > layers.back().out) return false;
@@ -41,13 +74,14 @@ bool DenseChain::fits(std::span<const DenseChainLayer> layers, int classes, int 
 }
 
 DenseChain::DenseChain(opencl::Device& device, std::span<const DenseChainLayer> layers, int classes,
-                       std::size_t parameters, int batch, ComputeFormat format)
+                       std::size_t parameters, int batch, ComputeFormat format,
+                       const DenseChainKernels& kernels)
     : device_(device),
       parameters_(parameters),
       capacity_(batch),
       compute_units_(device.info().compute_units),
-      row_tiles_(dense_chain::row_tiles(layers, batch, compute_units_)),
-      weight_tiles_(dense_chain::weight_tiles(layers)),
+      row_tiles_(dense_chain::row_tiles(layers, batch, compute_units_, kernels.rows)),
+      weight_tiles_(dense_chain::weight_tiles(layers, kernels.groups_per_unit)),
       row_sums_(device, row_sums_program(device), summing_items) {
   if (!fits(layers, classes, batch))
     throw Error(fmt::format("{} dense layers do not fit the tensor cores' chain", layers.size()));

@@ -3,15 +3,32 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/dense_chain_tiles.hpp"
+#include "ops/direction.hpp"
 #include "ops/loss.hpp"
 #include "ops/normalise_input.hpp"
 
 namespace dovetail {
+
+/// One way to cut a chain's work; 0: as estimated.
+struct DenseChainKernels {
+  int rows = 0;             // samples of a work-group that goes to the loss and back: 16 or 32
+  int groups_per_unit = 0;  // work-groups of the weight gradients for each compute unit
+
+  /// "mma chain, 32 rows", "mma chain, 4 groups a unit"; "mma chain" as estimated.
+  std::string name(Direction direction) const;
+};
+
+/// The ways to try for DenseChain::forward_backward (forward) or weight_gradients, the estimated
+/// one first. Only the latter's change bits.
+std::vector<DenseChainKernels> dense_chain_candidates(std::span<const DenseChainLayer> layers,
+                                                      int batch, int compute_units,
+                                                      Direction direction);
 
 /// For devices that take InstructionSet::mma. A ReLU is behind each layer but the last, and softmax
 /// cross-entropy behind that. Operands of products are rounded to the format, as Matmul rounds
@@ -27,7 +44,8 @@ class DenseChain {
   /// Builds the kernels for up to `batch` samples. `parameters`: floats of all of them. Throws
   /// Error with the compiler's log, where the layers do not fit, or for float32.
   DenseChain(opencl::Device& device, std::span<const DenseChainLayer> layers, int classes,
-             std::size_t parameters, int batch, ComputeFormat format);
+             std::size_t parameters, int batch, ComputeFormat format,
+             const DenseChainKernels& kernels = {});
 
   /// Float32 [batch, in], as they are, or made here from images of `in` pixels each.
   struct Input {

@@ -49,8 +49,10 @@ Definitions RowTiles::definitions(std::size_t layers, int classes, ComputeFormat
           fmt::format("FORMAT={}", kernel_number(format))};
 }
 
-RowTiles row_tiles(std::span<const DenseChainLayer> layers, int batch, int compute_units) {
+RowTiles row_tiles(std::span<const DenseChainLayer> layers, int batch, int compute_units,
+                   int rows) {
   constexpr int few = 16, many = 32;
+  if (rows > 0) return tiles_of(layers, rows);
   const RowTiles tiles = tiles_of(layers, many);
   const bool takes_many = batch > few * compute_units && tiles.shared_bytes <= most_shared;
   return takes_many ? tiles : tiles_of(layers, few);
@@ -67,13 +69,15 @@ Definitions WeightTiles::definitions(std::size_t layers, ComputeFormat format) c
 }
 
 int WeightTiles::share(int batch, int compute_units) const {
-  constexpr int groups_each = 4, least = 4 * slice;
-  const int shares = std::clamp(groups_each * compute_units / tiles, 1, quotient_up(batch, least));
+  constexpr int least = 4 * slice;
+  const int shares =
+      std::clamp(groups_per_unit * compute_units / tiles, 1, quotient_up(batch, least));
   return quotient_up(quotient_up(batch, shares), slice) * slice;
 }
 
-WeightTiles weight_tiles(std::span<const DenseChainLayer> layers) {
+WeightTiles weight_tiles(std::span<const DenseChainLayer> layers, int groups_per_unit) {
   WeightTiles result;
+  if (groups_per_unit > 0) result.groups_per_unit = groups_per_unit;
   for (const DenseChainLayer& layer : layers) {
     result.tiles +=
         quotient_up(layer.in, WeightTiles::tile) * quotient_up(layer.out, WeightTiles::tile);

@@ -44,20 +44,23 @@ struct RowTiles {
   int threads() const { return rows * 16; }
   Definitions definitions(std::size_t layers, int classes, ComputeFormat format) const;
 };
-/// 32 samples where there are enough of them for all compute units, and where they fit.
-RowTiles row_tiles(std::span<const DenseChainLayer> layers, int batch, int compute_units);
+/// `rows`: 16 or 32; 0: 32 where there are enough samples for all compute units, and where they
+/// fit.
+RowTiles row_tiles(std::span<const DenseChainLayer> layers, int batch, int compute_units,
+                   int rows = 0);
 
 /// The kernel `weight_gradients`.
 struct WeightTiles {
   static constexpr int tile = 64, slice = 16, threads = 128;
-  int tiles = 0;  // of all layers
+  int tiles = 0;            // of all layers
+  int groups_per_unit = 4;  // work-groups for each compute unit
   static int shared_bytes();
   Definitions definitions(std::size_t layers, ComputeFormat format) const;
-  /// Samples of a work-group: as many groups as fill the compute units several times over, each
-  /// with enough to do.
+  /// Samples of a work-group, so that each has enough to do.
   int share(int batch, int compute_units) const;
 };
-WeightTiles weight_tiles(std::span<const DenseChainLayer> layers);
+/// `groups_per_unit`: 0 for the usual.
+WeightTiles weight_tiles(std::span<const DenseChainLayer> layers, int groups_per_unit = 0);
 
 }  // namespace dense_chain
 }  // namespace dovetail

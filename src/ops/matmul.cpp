@@ -45,17 +45,25 @@ std::string MatmulKernels::name() const {
   const MatmulKernels usual{};
   if (variant == Variant::cpu)
     return row_block == usual.row_block ? "cpu" : fmt::format("cpu, {} rows", row_block);
-  if (path) return opencl::to_string(*path);
+  if (path)
+    return fmt::format("{}{}", opencl::to_string(*path), whole_depth ? ", whole depth" : "");
   return groups == usual.groups ? "gpu" : fmt::format("gpu, {} groups", groups);
 }
 
-std::vector<MatmulKernels> matmul_candidates(opencl::Device& device, ComputeFormat format) {
+std::vector<MatmulKernels> matmul_candidates(opencl::Device& device, const MatmulShape& shape,
+                                             int rows, ComputeFormat format, Direction direction) {
   std::vector<MatmulKernels> candidates;
-  for (const opencl::InstructionSet path : product_paths(device, format))
+  for (const opencl::InstructionSet path : product_paths(device, format)) {
     candidates.push_back({.variant = Variant::nvidia, .path = path});
-  const std::vector<MatmulKernels> cpu{{.variant = Variant::cpu},
-                                       {.variant = Variant::cpu, .row_block = 32},
-                                       {.variant = Variant::cpu, .row_block = 16}};
+    if (cuts_depth(device, shape, format, path, direction, rows))
+      candidates.push_back({.variant = Variant::nvidia, .path = path, .whole_depth = true});
+  }
+  std::vector<MatmulKernels> cpu{{.variant = Variant::cpu}};
+  // The CPU's weight gradient has no parameters.
+  if (direction != Direction::weight_gradient) {
+    cpu.push_back({.variant = Variant::cpu, .row_block = 32});
+    cpu.push_back({.variant = Variant::cpu, .row_block = 16});
+  }
   if (device.is_cpu()) candidates.insert(candidates.end(), cpu.begin(), cpu.end());
   for (const int groups : {256, 1024, 64})
     candidates.push_back({.variant = Variant::gpu, .groups = groups});
@@ -99,7 +107,7 @@ Matmul::Matmul(opencl::Device& device, const MatmulKernels& kernels, const Matmu
     build_gpu();
   }
   if (kernels.path) {
-    products_ = make_products(device, shape, format, *kernels.path);
+    products_ = make_products(device, shape, format, *kernels.path, kernels.whole_depth);
   } else if (format != ComputeFormat::float32) {
     rounding_.emplace(device, variant_, format);
   }

@@ -27,18 +27,20 @@ struct MatmulShape {
 struct MatmulKernels {
   Variant variant = Variant::cpu;
   std::optional<opencl::InstructionSet> path{};  // of nvidia
-  int row_block = 64;  // cpu: rows of the result that a work-item owns at most, up to 64
-  int groups = 256;    // gpu: work-groups to cut the depth for
+  int row_block = 64;        // cpu: rows of the result that a work-item owns at most, up to 64
+  int groups = 256;          // gpu: work-groups to cut the depth for
+  bool whole_depth = false;  // nvidia: the depth is never cut
 
-  /// "cpu", "cpu, 16 rows", "gpu, 1024 groups", "wgmma".
+  /// "cpu", "cpu, 16 rows", "gpu, 1024 groups", "wgmma", "wgmma, whole depth".
   std::string name() const;
   friend bool operator==(const MatmulKernels&, const MatmulKernels&) = default;
 };
 
-/// The kernels that can compute these products on the device, the one to take unmeasured first. On
-/// CPUs none of them changes a bit of a result but for estimated_cost's outsiders; the GPU's add up
-/// in orders of their own.
-std::vector<MatmulKernels> matmul_candidates(opencl::Device& device, ComputeFormat format);
+/// The kernels that can compute one product of these on the device, the one to take unmeasured
+/// first. On CPUs none of them changes a bit of a result but for estimated_cost's outsiders; the
+/// GPU's add up in orders of their own.
+std::vector<MatmulKernels> matmul_candidates(opencl::Device& device, const MatmulShape& shape,
+                                             int rows, ComputeFormat format, Direction direction);
 
 /// The operations only enqueue kernels. The GPU variants keep scratch memory that grows to the
 /// largest `rows` seen.

@@ -40,12 +40,32 @@ struct Cut {
   int parts;
 };
 
-/// `wanted`: work-groups that fill the device; `unit`: what a part's depth must be a multiple of;
-/// `least`: the depth that is worth a part.
-Cut cut_depth(int depth, int tiles, int wanted, int unit, int least) {
-  const int parts = std::clamp(wanted / tiles, 1, std::max(1, depth / least));
-  const int part = round_up(quotient_up(depth, parts), unit);
-  return {part, quotient_up(depth, part)};
+/// What a path's kernel computes at a time, as the kernels have it.
+struct Tiling {
+  int rows, columns;
+  int unit;   // what a part's depth must be a multiple of
+  int least;  // the depth that is worth a part
+  int groups_per_unit;
+};
+
+int wgmma_block_depth(ComputeFormat format) {
+  return format == ComputeFormat::tf32 ? 32 : 64;  // in 128 bytes
+}
+
+Tiling tiling_of(opencl::InstructionSet path, ComputeFormat format) {
+  constexpr int ring_stages = 4;
+  if (path != opencl::InstructionSet::wgmma) return {128, 128, 8, 64, 2};
+  const int block = wgmma_block_depth(format);
+  return {128, 256, block, ring_stages * block, 1};
+}
+
+/// As many parts as make work-groups that fill the device, or one.
+Cut cut_depth(const Extents& e, const Tiling& tiling, int compute_units, bool whole) {
+  const int tiles = quotient_up(e.rows, tiling.rows) * quotient_up(e.columns, tiling.columns);
+  const int wanted = whole ? 1 : tiling.groups_per_unit * compute_units / tiles;
+  const int parts = std::clamp(wanted, 1, std::max(1, e.depth / tiling.least));
+  const int part = round_up(quotient_up(e.depth, parts), tiling.unit);
+  return {part, quotient_up(e.depth, part)};
 }
 
 std::vector<std::string> format_definition(ComputeFormat format) {
@@ -65,8 +85,13 @@ std::size_t partial_bytes(const Extents& e, const Cut& cut) {
 /// in TF32, bfloat16 and float16.
 class AsyncProducts : public MatmulProducts {
  public:
-  AsyncProducts(opencl::Device& device, const MatmulShape& shape, ComputeFormat format)
-      : device_(device), shape_(shape), on_tensor_cores_(format != ComputeFormat::float32) {
+  AsyncProducts(opencl::Device& device, const MatmulShape& shape, ComputeFormat format,
+                bool whole_depth)
+      : device_(device),
+        shape_(shape),
+        tiling_(tiling_of(opencl::InstructionSet::async_copy, format)),
+        whole_depth_(whole_depth),
+        on_tensor_cores_(format != ComputeFormat::float32) {
     namespace entries = kernels::matmul_async_;
     const opencl::Program program = device.build(kernels::matmul_async);
     product_ = on_tensor_cores_ ? device.build(kernels::matmul_mma, format_definition(format))
@@ -88,9 +113,8 @@ class AsyncProducts : public MatmulProducts {
         arrange(operands.a, turned_a_, e.rows, e.depth, which != Direction::weight_gradient);
     const Operand b =
         arrange(operands.b, turned_b_, e.columns, e.depth, which == Direction::input_gradient);
-    const int tiles = quotient_up(e.rows, tile) * quotient_up(e.columns, tile);
-    // Two work-groups fit a multiprocessor.
-    const Cut cut = cut_depth(e.depth, tiles, 2 * device_.info().compute_units, slice, least_depth);
+    const int tiles = quotient_up(e.rows, tiling_.rows) * quotient_up(e.columns, tiling_.columns);
+    const Cut cut = cut_depth(e, tiling_, device_.info().compute_units, whole_depth_);
     const bool whole = cut.parts == 1;
     const std::size_t threads = on_tensor_cores_ ? 256 : 128;
     device_.launch(product_, {{size(tiles) * threads, size(cut.parts), 1}, {threads, 1, 1}},
@@ -104,11 +128,8 @@ class AsyncProducts : public MatmulProducts {
 
  private:
   // As in the kernels.
-  static constexpr int tile = 128;
-  static constexpr int slice = 8;
   static constexpr int edge = 64;
   static constexpr int turn_threads = 256;
-  static constexpr int least_depth = 64;
   static constexpr int vector = 4;  // floats of a copy
 
   struct Operand {
@@ -138,6 +159,8 @@ class AsyncProducts : public MatmulProducts {
 
   opencl::Device& device_;
   MatmulShape shape_;
+  Tiling tiling_;
+  bool whole_depth_;
   bool on_tensor_cores_;
   opencl::Kernel product_, turn_, align_;
   opencl::Buffer turned_a_, turned_b_;
@@ -146,8 +169,13 @@ class AsyncProducts : public MatmulProducts {
 /// TF32, bfloat16 and float16 through wgmma: kernels/matmul_wgmma.cl.
 class WgmmaProducts : public MatmulProducts {
  public:
-  WgmmaProducts(opencl::Device& device, const MatmulShape& shape, ComputeFormat format)
-      : device_(device), shape_(shape), block_depth_(format == ComputeFormat::tf32 ? 32 : 64) {
+  WgmmaProducts(opencl::Device& device, const MatmulShape& shape, ComputeFormat format,
+                bool whole_depth)
+      : device_(device),
+        shape_(shape),
+        tiling_(tiling_of(opencl::InstructionSet::wgmma, format)),
+        whole_depth_(whole_depth),
+        block_depth_(wgmma_block_depth(format)) {
     namespace entries = kernels::matmul_wgmma_;
     const opencl::Program program = device.build(kernels::matmul_wgmma, format_definition(format));
     pack_rows_ = program.kernel(entries::pack_rows);
@@ -166,9 +194,9 @@ class WgmmaProducts : public MatmulProducts {
     pack(which == Direction::input_gradient ? pack_rows_ : pack_columns_, operands.b, packed_b_,
          e.columns, e.depth);
 
-    const int tiles = quotient_up(e.rows, tile_rows) * quotient_up(e.columns, tile_columns);
+    const int tiles = quotient_up(e.rows, tiling_.rows) * quotient_up(e.columns, tiling_.columns);
     const int units = device_.info().compute_units;
-    const Cut cut = cut_depth(e.depth, tiles, units, block_depth_, least_blocks * block_depth_);
+    const Cut cut = cut_depth(e, tiling_, units, whole_depth_);
     const bool whole = cut.parts == 1;
     device_.launch(
         product_, {{size(std::min(tiles * cut.parts, units) * threads), 1, 1}, {threads, 1, 1}},
@@ -181,18 +209,15 @@ class WgmmaProducts : public MatmulProducts {
 
  private:
   // As in the kernels.
-  static constexpr int tile_rows = 128;
-  static constexpr int tile_columns = 256;
   static constexpr int threads = 384;
   static constexpr int block_bytes = 128 * 128;
   static constexpr int block_rows = 128;
   static constexpr int pack_threads = 256;
-  static constexpr int least_blocks = 4;  // of depth that are worth a part: the ring's stages
 
   /// Panels come in twos, as the product reads the right operand.
   void pack(const opencl::Kernel& kernel, const opencl::Buffer& source, opencl::Buffer& packed,
             int rows, int depth) {
-    const int padded = round_up(rows, tile_columns);
+    const int padded = round_up(rows, tiling_.columns);
     const int blocks = quotient_up(depth, block_depth_);
     grown(device_, packed, size(padded / block_rows) * size(blocks) * block_bytes);
     device_.launch(
@@ -202,6 +227,8 @@ class WgmmaProducts : public MatmulProducts {
 
   opencl::Device& device_;
   MatmulShape shape_;
+  Tiling tiling_;
+  bool whole_depth_;
   int block_depth_;  // in 128 bytes
   opencl::Kernel pack_rows_, pack_columns_, product_;
   opencl::Buffer packed_a_, packed_b_;
@@ -222,11 +249,18 @@ std::vector<opencl::InstructionSet> product_paths(opencl::Device& device, Comput
   return paths;
 }
 
+bool cuts_depth(const opencl::Device& device, const MatmulShape& shape, ComputeFormat format,
+                opencl::InstructionSet path, Direction which, int rows) {
+  const int units = device.info().compute_units;
+  return cut_depth(extents_of(which, shape, rows), tiling_of(path, format), units, false).parts > 1;
+}
+
 std::unique_ptr<MatmulProducts> make_products(opencl::Device& device, const MatmulShape& shape,
-                                              ComputeFormat format, opencl::InstructionSet path) {
+                                              ComputeFormat format, opencl::InstructionSet path,
+                                              bool whole_depth) {
   if (path == opencl::InstructionSet::wgmma)
-    return std::make_unique<WgmmaProducts>(device, shape, format);
-  return std::make_unique<AsyncProducts>(device, shape, format);
+    return std::make_unique<WgmmaProducts>(device, shape, format, whole_depth);
+  return std::make_unique<AsyncProducts>(device, shape, format, whole_depth);
 }
 
 }  // namespace dovetail

@@ -41,8 +41,14 @@ class MatmulProducts {
 /// large matrices first; empty where it takes none.
 std::vector<opencl::InstructionSet> product_paths(opencl::Device& device, ComputeFormat format);
 
-/// `path`: one of product_paths. Throws Error where its kernels do not build.
+/// Whether a path cuts the depth of this product into parts, for which another launch adds up.
+bool cuts_depth(const opencl::Device& device, const MatmulShape& shape, ComputeFormat format,
+                opencl::InstructionSet path, Direction which, int rows);
+
+/// `path`: one of product_paths; with `whole_depth` it never cuts the depth. Throws Error where its
+/// kernels do not build.
 std::unique_ptr<MatmulProducts> make_products(opencl::Device& device, const MatmulShape& shape,
-                                              ComputeFormat format, opencl::InstructionSet path);
+                                              ComputeFormat format, opencl::InstructionSet path,
+                                              bool whole_depth = false);
 
 }  // namespace dovetail

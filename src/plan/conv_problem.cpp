@@ -1,10 +1,11 @@
-// Trials of convolutions: random operands, launches, and the twin on a few channels.
+// Trials of convolutions: random operands, launches, and the twin on some images.
 #include "plan/conv_problem.hpp"
 
 #include <algorithm>
-#include <optional>
+#include <cmath>
 
-#include "ops/reference/conv2d.hpp"
+#include "ops/conv2d_tiles.hpp"
+#include "ops/reference/conv2d_pool.hpp"
 #include "ops/reference/layout.hpp"
 #include "plan/trial_operands.hpp"
 #include "support/error.hpp"
@@ -12,40 +13,104 @@
 namespace dovetail::plan {
 namespace {
 
-std::vector<int> all_of(int count) {
-  std::vector<int> indices(extent(count));
-  for (int i = 0; i < count; ++i) indices[extent(i)] = i;
-  return indices;
-}
-
 /// Random in the interior, zero in halo and padding lanes.
 std::vector<float> random_maps(const Layout& layout, std::uint64_t seed) {
   const int pixels = layout.channels * layout.height * layout.width;
   return reference::to_device(random_values(extent(layout.batch) * extent(pixels), seed), layout);
 }
 
-}  // namespace
-
-ConvProblem::ConvProblem(opencl::Device& device, const Conv2dShape& shape, ComputeFormat format,
-                         Direction direction)
-    : device_(device), shape_(shape), format_(format), direction_(direction) {
-  const int in = shape.input.channels, out = shape.output.channels;
-  const auto upload = [&](std::vector<float>& values, std::vector<float> filled) {
-    values = std::move(filled);
-    return device.upload(std::span<const float>(values));
-  };
-  x_buffer_ = upload(x_, random_maps(shape.input, 1));
-  dy_buffer_ = upload(dy_, random_maps(shape.output, 2));
-  const std::size_t elements = extent(out * in * shape.kernel * shape.kernel);
-  weight_buffer_ = upload(
-      weight_, reference::weight_to_device(random_values(elements, 3), out, in, shape.kernel));
-  bias_ = random_values(extent(out), 4);
-  bias_.resize(extent(shape.output.channel_stride), 0.0f);
-  bias_buffer_ = device.upload(std::span<const float>(bias_));
+reference::Conv2dExtents extents_of(const Conv2dPoolShape& shape, std::size_t images,
+                                    std::size_t ins, std::size_t outs) {
+  return {
+      static_cast<int>(images), static_cast<int>(ins), static_cast<int>(outs), shape.input.height,
+      shape.input.width,        shape.kernel,          shape.stride,           shape.padding};
 }
 
-Tuner::Trial ConvProblem::trial(std::shared_ptr<Conv2d> conv) {
-  const int batch = shape_.input.batch;
+/// As many images, from the first to the last, as cost the twin no long time.
+std::vector<int> seen_images(const Conv2dPoolShape& shape) {
+  constexpr double most_products = 4e7;
+  const Layout y = conv_tiles::convolution(shape).output;
+  const double each =
+      1.0 * y.height * y.width * y.channels * shape.kernel * shape.kernel * shape.input.channels;
+  const int batch = shape.input.batch;
+  const int count = std::clamp(static_cast<int>(most_products / each), 1, batch);
+  std::vector<int> images;
+  for (int i = 1; i < count; ++i) images.push_back((i - 1) * (batch - 1) / (count - 1));
+  images.push_back(batch - 1);
+  return images;
+}
+
+}  // namespace
+
+ConvProblem::ConvProblem(opencl::Device& device, const Conv2dPoolShape& shape, ComputeFormat format,
+                         Direction direction)
+    : device_(device),
+      shape_(shape),
+      format_(format),
+      direction_(direction),
+      seen_(seen_images(shape)) {
+  const int in = shape.input.channels, out = shape.output.channels;
+  x_ = random_maps(shape.input, 1);
+  dy_ = random_maps(shape.output, 2);
+  const std::size_t elements = extent(out * in * shape.kernel * shape.kernel);
+  weight_ = reference::weight_to_device(random_values(elements, 3), out, in, shape.kernel);
+  bias_ = random_values(extent(out), 4);
+  bias_.resize(extent(shape.output.channel_stride), 0.0f);
+  if (direction == Direction::forward || shape.pool > 1) {
+    conv_ = reference::conv2d<double>(extents_of(shape, seen_.size(), extent(in), extent(out)),
+                                      maps(x_, shape.input, all_of(in), format),
+                                      weights(weight_, all_of(out), all_of(in), format),
+                                      {bias_.begin(), bias_.begin() + out}, false);
+  }
+  if (direction != Direction::forward) clear_gradients();
+  const auto upload = [&](const std::vector<float>& values) {
+    return device.upload(std::span<const float>(values));
+  };
+  x_buffer_ = upload(x_);
+  weight_buffer_ = upload(weight_);
+  bias_buffer_ = upload(bias_);
+  if (direction == Direction::forward) return;
+  dbias_buffer_ = device.allocate(bias_.size() * sizeof(float));
+  dy_buffer_ = upload(dy_);
+  y_buffer_ = device.allocate_zeroed(dy_.size() * sizeof(float));
+}
+
+void ConvProblem::clear_gradients() {
+  constexpr double clear = 1e-3;  // of the values' size
+  const Layout& y = shape_.output;
+  const Layout before = conv_tiles::convolution(shape_).output;
+  double squares = 0;
+  for (const double value : conv_) squares += value * value;
+  const double least =
+      conv_.empty() ? 0 : clear * std::sqrt(squares / static_cast<double>(conv_.size()));
+  // Of a window of the pool: how far its maximum is above the rest.
+  const auto lead = [&](std::size_t map, int row, int column) {
+    double first = -INFINITY, second = -INFINITY;
+    for (int i = 0; i < shape_.pool * shape_.pool; ++i) {
+      const int r = row * shape_.pool + i / shape_.pool, c = column * shape_.pool + i % shape_.pool;
+      const double value =
+          conv_[(map * extent(before.height) + extent(r)) * extent(before.width) + extent(c)];
+      second = std::max(second, std::min(first, value));
+      first = std::max(first, value);
+    }
+    return first - second;
+  };
+  std::vector<float> cleared(dy_.size());
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    for (int c = 0; c < y.channels; ++c) {
+      const std::size_t map = i * extent(y.channels) + extent(c);
+      for (int row = 0; row < y.height; ++row) {
+        for (int column = 0; column < y.width; ++column) {
+          const std::size_t at = y.index(seen_[i], row, column, c);
+          if (shape_.pool == 1 || lead(map, row, column) > least) cleared[at] = dy_[at];
+        }
+      }
+    }
+  }
+  dy_ = std::move(cleared);
+}
+
+void ConvProblem::prepare_result() {
   switch (direction_) {
     case Direction::forward:
       result_ = poisoned(device_, dy_.size());
@@ -57,25 +122,13 @@ Tuner::Trial ConvProblem::trial(std::shared_ptr<Conv2d> conv) {
       result_ = poisoned(device_, weight_.size());
       break;
   }
-  const auto enqueue = [this, batch, conv = std::move(conv)] {
-    switch (direction_) {
-      case Direction::forward:
-        return conv->forward(x_buffer_, weight_buffer_, bias_buffer_, result_, batch, true);
-      case Direction::input_gradient:
-        return conv->input_gradient(dy_buffer_, weight_buffer_, x_buffer_, result_, batch, true);
-      case Direction::weight_gradient:
-        return conv->weight_gradient(x_buffer_, dy_buffer_, result_, bias_buffer_, batch);
-    }
-  };
-  return {enqueue, [this] { return fault(); }};
 }
 
 std::vector<double> ConvProblem::maps(const std::vector<float>& values, const Layout& layout,
-                                      const std::vector<int>& images,
                                       const std::vector<int>& channels,
                                       ComputeFormat format) const {
   std::vector<double> canonical;
-  for (const int n : images) {
+  for (const int n : seen_) {
     for (const int c : channels) {
       for (int row = 0; row < layout.height; ++row) {
         for (int column = 0; column < layout.width; ++column)
@@ -103,96 +156,62 @@ std::vector<double> ConvProblem::weights(const std::vector<float>& values,
   return canonical;
 }
 
-std::vector<int> ConvProblem::spots(int channels, int images, int other_channels) const {
-  constexpr double most_products = 2e7;
+std::vector<double> ConvProblem::gradient_before_pool() const {
+  std::vector<double> dy = maps(dy_, shape_.output, all_of(shape_.output.channels), format_);
+  if (shape_.pool == 1) return dy;
+  const auto e = extents_of(shape_, seen_.size(), extent(shape_.input.channels),
+                            extent(shape_.output.channels));
+  return reference::conv2d_max_pool_gradient(e, shape_.pool, conv_, dy, false);
+}
+
+std::string ConvProblem::forward_fault(const std::vector<float>& result) const {
   const Layout& y = shape_.output;
-  const double each =
-      1.0 * images * y.height * y.width * shape_.kernel * shape_.kernel * other_channels;
-  return spots_of(channels, std::clamp(static_cast<int>(most_products / each), 1, 3));
+  for (int n = 0; n < y.batch; ++n) {
+    for (int row = 0; row < y.height; ++row) {
+      const auto line = result.begin() + static_cast<std::ptrdiff_t>(y.index(n, row, 0, 0));
+      if (std::any_of(line, line + y.width * y.channel_stride,
+                      [](float value) { return std::isnan(value); }))
+        return "a part of its result is no number, or not written";
+    }
+  }
+  const auto e =
+      extents_of(shape_, seen_.size(), extent(shape_.input.channels), extent(y.channels));
+  std::vector<double> expected =
+      shape_.pool > 1 ? reference::max_pool(reference::pool_behind(e, shape_.pool), conv_) : conv_;
+  for (double& value : expected) value = std::max(value, 0.0);
+  return fault_of(maps(result, y, all_of(y.channels), ComputeFormat::float32), expected, format_);
 }
 
 std::string ConvProblem::fault() const {
   const std::vector<float> result = device_.download<float>(result_);
-  const int in = shape_.input.channels, out = shape_.output.channels, batch = shape_.input.batch;
-  const std::vector<int> ends = spots_of(batch, 2);
-  const auto extents = [&](int images, int ins, int outs) {
-    return reference::Conv2dExtents{
-        images,        ins,           outs,          shape_.input.height, shape_.input.width,
-        shape_.kernel, shape_.stride, shape_.padding};
-  };
-  const auto count = [](const std::vector<int>& list) { return static_cast<int>(list.size()); };
+  if (direction_ == Direction::forward) return forward_fault(result);
+  const int in = shape_.input.channels, out = shape_.output.channels;
   const ComputeFormat exact = ComputeFormat::float32;
-  if (direction_ == Direction::forward) {
-    const std::vector<int> some = spots(out, count(ends), in);
-    std::vector<double> bias;
-    for (const int o : some) bias.push_back(static_cast<double>(bias_[extent(o)]));
-    return fault_of(
-        maps(result, shape_.output, ends, some, exact),
-        reference::conv2d<double>(extents(count(ends), in, count(some)),
-                                  maps(x_, shape_.input, ends, all_of(in), format_),
-                                  weights(weight_, some, all_of(in), format_), bias, true),
-        format_);
-  }
+  const std::vector<double> gradient = gradient_before_pool();
   if (direction_ == Direction::input_gradient) {
-    const std::vector<int> some = spots(in, count(ends), out);
-    return fault_of(maps(result, shape_.input, ends, some, exact),
+    const std::vector<int> some = spots_of(in);
+    return fault_of(maps(result, shape_.input, some, exact),
                     reference::conv2d_input_gradient<double>(
-                        extents(count(ends), count(some), out),
-                        maps(dy_, shape_.output, ends, all_of(out), format_),
+                        extents_of(shape_, seen_.size(), some.size(), extent(out)), gradient,
                         weights(weight_, all_of(out), some, format_),
-                        maps(x_, shape_.input, ends, some, exact), true),
+                        maps(x_, shape_.input, some, exact), true),
                     format_);
   }
-  const std::vector<int> some = spots(out, batch, in);
-  return fault_of(weights(result, some, all_of(in), exact),
-                  reference::conv2d_weight_gradient<double>(
-                      extents(batch, in, count(some)),
-                      maps(x_, shape_.input, all_of(batch), all_of(in), format_),
-                      maps(dy_, shape_.output, all_of(batch), some, format_)),
-                  format_);
-}
-
-std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const Conv2dShape& room,
-                                   int batch, ComputeFormat format,
-                                   const std::vector<Direction>& directions) {
-  Conv2dShape shape = room;
-  shape.input.batch = shape.output.batch = batch;
-  std::optional<ConvKernels> chosen;
-  for (const Direction direction : directions) {
-    const std::vector<ConvKernels> kernels = conv_candidates(device, shape, direction);
-    std::vector<Tuner::Candidate> candidates;
-    for (const ConvKernels& each : kernels) {
-      const bool is_other = chosen && each.variant != chosen->variant;
-      candidates.push_back(
-          {each.name(direction), is_other ? 1e3 : estimated_cost(device, each.variant)});
-    }
-    std::optional<ConvProblem> problem;  // made where something is to be measured
-    const Layout &x = shape.input, &y = shape.output;
-    const std::size_t choice = tuner.choose(
-        fmt::format("conv {0}x{0} {1}->{2} on {3}x{4}, stride {5}, padding {6}, halos {7} {8}, "
-                    "batch {9}, {10}, {11}",
-                    shape.kernel, x.channels, y.channels, x.height, x.width, shape.stride,
-                    shape.padding, x.halo, y.halo, x.batch, to_string(format),
-                    to_string(direction)),
-        candidates, [&](std::size_t i) {
-          if (!problem) problem.emplace(device, shape, format, direction);
-          return problem->trial(std::make_shared<Conv2d>(device, kernels[i], shape, format));
-        });
-    if (!chosen) chosen = ConvKernels{.variant = kernels[choice].variant};
-    switch (direction) {
-      case Direction::forward:
-        chosen->forward = kernels[choice].forward;
-        break;
-      case Direction::input_gradient:
-        chosen->input_gradient = kernels[choice].input_gradient;
-        break;
-      case Direction::weight_gradient:
-        chosen->groups = kernels[choice].groups;
-        break;
+  const std::vector<int> some = spots_of(out);
+  const std::size_t pixels = gradient.size() / seen_.size() / extent(out);
+  std::vector<double> of_some;
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    for (const int o : some) {
+      const auto map =
+          gradient.begin() + static_cast<std::ptrdiff_t>((i * extent(out) + extent(o)) * pixels);
+      of_some.insert(of_some.end(), map, map + static_cast<std::ptrdiff_t>(pixels));
     }
   }
-  if (!chosen) throw Error("a convolution without a direction");
-  return std::make_unique<Conv2d>(device, *chosen, room, format);
+  return fault_of(weights(result, some, all_of(in), exact),
+                  reference::conv2d_weight_gradient<double>(
+                      extents_of(shape_, seen_.size(), extent(in), some.size()),
+                      maps(x_, shape_.input, all_of(in), format_), of_some),
+                  format_);
 }
 
 }  // namespace dovetail::plan

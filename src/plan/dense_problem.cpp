@@ -14,12 +14,6 @@ std::size_t area(int rows, int columns) {
   return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
 }
 
-std::vector<int> all_of(int count) {
-  std::vector<int> indices(static_cast<std::size_t>(count));
-  for (int i = 0; i < count; ++i) indices[static_cast<std::size_t>(i)] = i;
-  return indices;
-}
-
 }  // namespace
 
 DenseProblem::DenseProblem(opencl::Device& device, const MatmulShape& shape, int rows,
@@ -132,34 +126,27 @@ DenseProducts::DenseProducts(opencl::Device& device, Variant variant, const Matm
 DenseProducts::DenseProducts(Tuner& tuner, opencl::Device& device, const MatmulShape& shape,
                              int rows, ComputeFormat format,
                              const std::vector<Direction>& directions) {
-  const std::vector<MatmulKernels> kernels = matmul_candidates(device, format);
-  std::vector<Tuner::Candidate> candidates;
-  for (const MatmulKernels& each : kernels)
-    candidates.push_back({each.name(), estimated_cost(device, each.variant)});
-  std::vector<std::shared_ptr<Matmul>> made(kernels.size());
-  const auto make = [&](std::size_t i) {
-    if (!made[i]) made[i] = std::make_shared<Matmul>(device, kernels[i], shape, format);
-    return made[i];
+  std::vector<std::pair<MatmulKernels, std::shared_ptr<Matmul>>> made;
+  const auto make = [&](const MatmulKernels& kernels) {
+    const auto at = std::ranges::find(made, kernels, [](const auto& each) { return each.first; });
+    if (at != made.end()) return at->second;
+    return made.emplace_back(kernels, std::make_shared<Matmul>(device, kernels, shape, format))
+        .second;
   };
-  std::vector<Direction> chosen;
   for (const Direction direction : directions) {
-    // The CPU's weight gradient has no parameters: candidates that launch the same are one.
-    std::vector<Tuner::Candidate> of_direction = candidates;
-    if (direction == Direction::weight_gradient) {
-      for (std::size_t i = 0; i < kernels.size(); ++i) {
-        if (kernels[i].variant == Variant::cpu && kernels[i].row_block != MatmulKernels{}.row_block)
-          of_direction[i].cost = 1e3;
-      }
-    }
+    const auto kernels = matmul_candidates(device, shape, rows, format, direction);
+    std::vector<Tuner::Candidate> candidates;
+    for (const MatmulKernels& each : kernels)
+      candidates.push_back({each.name(), estimated_cost(device, each.variant)});
     std::optional<DenseProblem> problem;  // made where something is to be measured
     const std::size_t choice =
         tuner.choose(fmt::format("dense {}->{}, {} rows, {}, {}", shape.in, shape.out, rows,
                                  to_string(format), to_string(direction)),
-                     of_direction, [&](std::size_t i) {
+                     candidates, [&](std::size_t i) {
                        if (!problem) problem.emplace(device, shape, rows, format, direction);
-                       return problem->trial(make(i));
+                       return problem->trial(make(kernels[i]));
                      });
-    products_[static_cast<std::size_t>(direction)] = make(choice);
+    products_[static_cast<std::size_t>(direction)] = make(kernels[choice]);
   }
   for (std::shared_ptr<Matmul>& unused : products_) {
     if (!unused) unused = products_.front();

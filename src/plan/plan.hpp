@@ -285,6 +285,8 @@ class Plan {
   void make_operations(const plan::Lowered& lowered);
   void make_numbers();
   void lower_again();
+  /// What chooses kernels; null where a variant is asked for.
+  plan::Tuner* tuner() const { return options_.variant ? nullptr : options_.tuner; }
   int tuned_batch() const {
     return options_.tuned_batch > 0 ? options_.tuned_batch : options_.batch;
   }

@@ -1,6 +1,7 @@
 // Builds a plan: the memory of one batch size, and the operations that use it.
 #include <algorithm>
 
+#include "plan/chain_problem.hpp"
 #include "plan/conv_problem.hpp"
 #include "plan/plan.hpp"
 #include "support/text.hpp"
@@ -149,10 +150,13 @@ std::vector<DenseChainLayer> Plan::chain_of(const plan::Lowered& lowered) const 
 
 void Plan::make_chain(const plan::Lowered& lowered) {
   const std::vector<DenseChainLayer> chain = chain_of(lowered);
-  if (!chain.empty()) {
-    chain_.emplace(device_, chain, model_.classes(), arena_.elements(), options_.batch,
-                   options_.format);
-  }
+  if (chain.empty()) return;
+  const DenseChainKernels kernels =
+      tuner() ? plan::tuned_chain(*tuner(), device_, chain, model_.classes(), arena_.elements(),
+                                  tuned_batch(), options_.format)
+              : DenseChainKernels{};
+  chain_.emplace(device_, chain, model_.classes(), arena_.elements(), options_.batch,
+                 options_.format, kernels);
 }
 
 std::vector<Direction> Plan::directions_of(const Edge& in) const {
@@ -171,26 +175,28 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   Conv2dPoolShape pooled{in.layout, out.layout, conv.kernel, conv.stride, conv.padding, 1};
   if (step.pool)
     pooled.pool = std::get<layer::MaxPool>(model_.layers()[step.last_layer()].layer).kernel;
+  const auto operation = [&](auto made) -> std::unique_ptr<Operation> {
+    using Convolution = typename decltype(made)::element_type;
+    return std::make_unique<plan::ConvolutionOperation<Convolution>>(
+        in, out, step.last_layer(), std::move(made), weight_of(placed, matrix, conv.quantised),
+        bias_of(placed, conv.bias));
+  };
+  const bool training = options_.training;
+  const ComputeFormat format = options_.format;
   if (on_tensor_cores(device_, options_) && Conv2dMma::fits(pooled)) {
-    return std::make_unique<plan::ConvMmaOperation>(
-        in, out, step.last_layer(),
-        std::make_unique<Conv2dMma>(device_, pooled, options_.training, options_.format),
-        weight_of(placed, matrix, conv.quantised), bias_of(placed, conv.bias));
+    return operation(tuner() ? plan::tuned_conv_mma(*tuner(), device_, pooled, tuned_batch(),
+                                                    training, format, directions_of(in))
+                             : std::make_unique<Conv2dMma>(device_, pooled, training, format));
   }
   if (step.pool) {
-    return std::make_unique<plan::ConvPoolOperation>(
-        in, out, step.last_layer(),
-        std::make_unique<Conv2dPool>(device_, pooled, options_.training, options_.format),
-        weight_of(placed, matrix, conv.quantised), bias_of(placed, conv.bias));
+    return operation(tuner() ? plan::tuned_conv_pool(*tuner(), device_, pooled, tuned_batch(),
+                                                     training, format, directions_of(in))
+                             : std::make_unique<Conv2dPool>(device_, pooled, training, format));
   }
   const Conv2dShape shape{in.layout, out.layout, conv.kernel, conv.stride, conv.padding};
-  const bool is_tuned = options_.tuner && !options_.variant;
-  return std::make_unique<plan::ConvOperation>(
-      in, out, step.last_layer(),
-      is_tuned ? plan::tuned_conv(*options_.tuner, device_, shape, tuned_batch(), options_.format,
-                                  directions_of(in))
-               : std::make_unique<Conv2d>(device_, variant_, shape, options_.format),
-      weight_of(placed, matrix, conv.quantised), bias_of(placed, conv.bias));
+  return operation(
+      tuner() ? plan::tuned_conv(*tuner(), device_, shape, tuned_batch(), format, directions_of(in))
+              : std::make_unique<Conv2d>(device_, variant_, shape, format));
 }
 
 std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Edge& out) {
@@ -204,12 +210,11 @@ std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Ed
   const bool on_gpu_in_format =
       variant_ == Variant::gpu && options_.format != ComputeFormat::float32 && !options_.variant;
   const Variant usual = on_gpu_in_format ? Variant::nvidia : variant_;
-  const bool is_tuned = options_.tuner && !options_.variant;
   return std::make_unique<plan::DenseOperation>(
       in, out, step.last_layer(),
-      is_tuned ? plan::DenseProducts(*options_.tuner, device_, shape, tuned_batch(),
-                                     options_.format, directions_of(in))
-               : plan::DenseProducts(device_, usual, shape, options_.format),
+      tuner() ? plan::DenseProducts(*tuner(), device_, shape, tuned_batch(), options_.format,
+                                    directions_of(in))
+              : plan::DenseProducts(device_, usual, shape, options_.format),
       weight_of(placed, matrix, dense.quantised), bias_of(placed, dense.bias));
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,6 +26,13 @@ inline std::vector<float> random_values(std::size_t count, std::uint64_t seed) {
 inline opencl::Buffer poisoned(opencl::Device& device, std::size_t count) {
   const std::vector<float> values(count, std::numeric_limits<float>::quiet_NaN());
   return device.upload(std::span<const float>(values));
+}
+
+/// 0, 1, 2 … of `count`.
+inline std::vector<int> all_of(int count) {
+  std::vector<int> indices(static_cast<std::size_t>(count));
+  std::iota(indices.begin(), indices.end(), 0);
+  return indices;
 }
 
 /// Up to three of `count`: the first, the middle and the last.

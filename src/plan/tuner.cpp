@@ -111,6 +111,11 @@ std::size_t Tuner::choose(const std::string& problem, const std::vector<Candidat
     if (at == candidates.end()) return std::nullopt;
     return static_cast<std::size_t>(at - candidates.begin());
   };
+  const auto before = std::ranges::find(choices_, problem, &Choice::problem);
+  if (before != choices_.end()) {
+    if (const auto chosen = index_of(before->kernels)) return *chosen;
+    choices_.erase(before);
+  }
   const double least =
       std::min_element(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
         return a.cost < b.cost;
@@ -127,7 +132,7 @@ std::size_t Tuner::choose(const std::string& problem, const std::vector<Candidat
     chosen = index_of(at->second);
     choice.origin = Origin::told;
   }
-  if (!chosen && device_.cache()) {
+  if (!chosen && device_.cache() && memory_ == Memory::use) {
     const CacheFolder::Entry entry = device_.cache()->load(label(problem));
     if (entry.state == CacheFolder::State::sound) chosen = index_of(entry.bytes);
     choice.origin = Origin::remembered;
@@ -169,6 +174,17 @@ Json Tuner::to_json() const {
   Json json = Json::object();
   for (const Choice& choice : choices_) json[choice.problem] = choice.kernels;
   return json;
+}
+
+Json Tuner::details() const {
+  Json details = Json::array();
+  for (const Choice& choice : choices_) {
+    details.push_back({{"problem", choice.problem},
+                       {"kernels", choice.kernels},
+                       {"from", to_string(choice.origin)},
+                       {"seconds", choice.seconds}});
+  }
+  return details;
 }
 
 std::string Tuner::to_text() const {

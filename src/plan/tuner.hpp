@@ -16,8 +16,11 @@ namespace dovetail::plan {
 /// rows, float32, forward".
 class Tuner {
  public:
-  /// Remembers in device.cache(), where there is one.
-  explicit Tuner(opencl::Device& device) : device_(device) {}
+  enum class Memory { use, renew };
+  /// Remembers in device.cache(), where there is one. Memory::renew: what was remembered before is
+  /// not looked at, but measured anew and replaced.
+  explicit Tuner(opencl::Device& device, Memory memory = Memory::use)
+      : device_(device), memory_(memory) {}
 
   /// `cost`: a guess, in any unit. What is guessed to take several times as long as the best is not
   /// measured.
@@ -34,7 +37,7 @@ class Tuner {
 
   /// The candidate to use: the fastest whose results are right, where the first one is preferred to
   /// others that are hardly faster. A candidate that throws Error or is at fault is out, with a
-  /// line. Throws Error where none is left.
+  /// line. What this tuner has chosen before stays so. Throws Error where none is left.
   std::size_t choose(const std::string& problem, const std::vector<Candidate>& candidates,
                      const std::function<Trial(std::size_t candidate)>& prepare);
 
@@ -52,6 +55,8 @@ class Tuner {
   /// A table: problem, kernels, where the choice is from, times.
   std::string to_text() const;
 
+  /// The same in full, with where each is from and the times: an array.
+  Json details() const;
   /// The choices, for a process with the same device; it need not measure then.
   std::string tell() const;
   void listen(const std::string& told);
@@ -64,6 +69,7 @@ class Tuner {
                       const std::function<Trial(std::size_t)>& prepare);
 
   opencl::Device& device_;
+  Memory memory_;
   std::vector<Choice> choices_;
   std::map<std::string, std::string> told_;
 };

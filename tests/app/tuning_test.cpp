@@ -59,6 +59,38 @@ TEST_F(Tuning, WithoutACacheNothingIsKept) {
   EXPECT_FALSE(fs::exists(folder() / "none" / "dovetail"));
 }
 
+TEST_F(Tuning, TuneMeasuresAnewWithAndWithoutABenchmark) {
+  const auto bench = [&](Words words) {
+    words.insert(words.begin(), "bench");
+    words.insert(words.end(), {"--model", "mlp", "--batch", "24", "--json", "-"});
+    const Outcome outcome = with_cache(dovetail(words), "renewed").run(job_limit_s);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.text();
+    return Json::parse(outcome.out, nullptr, false);
+  };
+  const Json first = bench({"--tune"});
+  EXPECT_EQ(first.at("benchmark"), "tune");
+  EXPECT_TRUE(origins(first).count("measured"));
+  const Json train = bench({"train", "--seconds", "0.01"});
+  EXPECT_EQ(train.at("kernels"), kernels(first));
+  EXPECT_FALSE(origins(train).count("measured"));
+  for (const Words& words : {Words{"--tune"}, Words{"train", "--tune", "--seconds", "0.01"},
+                             Words{"gemm", "--tune", "--shape", "24x784x256"}}) {
+    const Json again = bench(words);
+    EXPECT_TRUE(origins(again).count("measured")) << words.front();
+    EXPECT_FALSE(origins(again).count("remembered")) << words.front();
+  }
+  EXPECT_FALSE(origins(tune("renewed")).count("measured"));
+}
+
+TEST_F(Tuning, TuneIsRefusedWhereThereIsNothingToChoose) {
+  for (const Words& words :
+       {Words{"bench", "link", "--tune"}, Words{"bench", "train", "--tune", "--variant", "cpu"}}) {
+    const Outcome outcome = dovetail(words).run(job_limit_s);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.text();
+    EXPECT_EQ(errors_beginning(outcome, "dovetail bench: ").size(), 1u) << outcome.text();
+  }
+}
+
 TEST_F(Tuning, ADamagedCacheIsMadeAnew) {
   tune("damaged");
   std::size_t damaged = 0;
@@ -72,7 +104,7 @@ TEST_F(Tuning, ADamagedCacheIsMadeAnew) {
   EXPECT_FALSE(origins(tune("damaged")).count("measured"));
 }
 
-// Four at once: each finds whole entries or none.
+// Four at once: one measures and builds, and the others find what it left.
 TEST_F(Tuning, RanksThatStartAtOnceShareOneMeasurement) {
   const Outcome outcome =
       with_cache(
@@ -81,6 +113,14 @@ TEST_F(Tuning, RanksThatStartAtOnceShareOneMeasurement) {
           .run(job_limit_s);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.text();
   EXPECT_EQ(outcome.err.find("damaged"), std::string::npos) << outcome.err;
+  const Json by_rank = Json::parse(outcome.out, nullptr, false).at("by_rank");
+  for (const char* what : {"measured", "programs_compiled"}) {
+    const auto counts = by_rank.at(what).get<std::vector<int>>();
+    ASSERT_EQ(counts.size(), 4u);
+    EXPECT_GT(counts[0], 0) << what;
+    for (std::size_t rank = 1; rank < counts.size(); ++rank)
+      EXPECT_EQ(counts[rank], 0) << what << " by rank " << rank;
+  }
   const Words alone{"bench", "tune", "--model", "mlp", "--batch", "6", "--json", "-"};
   const Outcome later = with_cache(dovetail(alone), "ranks").run(job_limit_s);
   const Json json = Json::parse(later.out, nullptr, false);

@@ -14,7 +14,7 @@ using warp::Case;
 class DeviceRunner {
  public:
   DeviceRunner(opencl::Device& device, const Case& c)
-      : device_(device), case_(c), conv_(device, c.shape, true, c.format) {}
+      : device_(device), case_(c), conv_(device, c.shape, true, c.format, c.kernels) {}
 
   std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
                              const std::vector<float>& bias) {
@@ -77,9 +77,13 @@ class Conv2dMmaTest : public DeviceTest<int> {
 TEST_F(Conv2dMmaTest, IsItsTwin) {
   testing::Random random(static_cast<unsigned>(between(0, 1 << 30)));
   std::vector<Case> all = warp::cases();
-  while (all.size() < 30) {
-    const Case c = random_case();
-    if (Conv2dMma::fits(c.shape)) all.push_back(c);
+  while (all.size() < 39) {
+    Case c = random_case();
+    if (!Conv2dMma::fits(c.shape)) continue;
+    const std::vector<Case> cuts = warp::other_cuts(c);
+    if (const int cut = between(0, static_cast<int>(cuts.size())); cut > 0)
+      c = cuts[static_cast<std::size_t>(cut - 1)];
+    all.push_back(c);
   }
   for (const Case& c : all) {
     const auto& e = c.extents;

@@ -263,7 +263,8 @@ TEST(MatmulCandidates, OfCpusGiveTheSameBits) {
                        dy = values(77 * 48);
   std::optional<std::vector<float>> forward, gradient;
   std::set<std::string> names;
-  for (const MatmulKernels& kernels : matmul_candidates(device, ComputeFormat::float32)) {
+  for (const MatmulKernels& kernels :
+       matmul_candidates(device, shape, rows, ComputeFormat::float32, Direction::forward)) {
     EXPECT_TRUE(names.insert(kernels.name()).second) << kernels.name() << " twice";
     if (kernels.variant != Variant::cpu) continue;
     Matmul matmul(device, kernels, shape);

@@ -89,16 +89,65 @@ TEST_F(TunerTest, RemembersForTheNextStart) {
 }
 
 TEST_F(TunerTest, MeasuresAnewWhereTheMemoryIsDamagedOrNamesNoCandidate) {
-  Tuner tuner(host_.device);
-  choose(tuner, {20, 1});
+  const auto origin = [&](const std::vector<int>& launches) {
+    Tuner tuner(host_.device);
+    EXPECT_EQ(choose(tuner, launches), 1u);
+    return tuner.choices().back().origin;
+  };
+  EXPECT_EQ(origin({20, 1}), Origin::measured);
   for (const auto& entry : std::filesystem::directory_iterator(scratch_ / "cache"))
     std::ofstream(entry.path(), std::ios::app) << "damage";
+  EXPECT_EQ(origin({20, 1}), Origin::measured);
+  EXPECT_EQ(origin({20, 1}), Origin::remembered);
+  EXPECT_EQ(origin({20, 2}), Origin::measured) << "what it remembers is no candidate";
+}
+
+// As a file that another program, or a version with other kernels, left under this one's name.
+TEST_F(TunerTest, AForeignEntryIsMadeAnew) {
+  Tuner first(host_.device);
+  choose(first, {20, 1});
+  std::vector<std::filesystem::path> entries;
+  for (const auto& entry : std::filesystem::directory_iterator(scratch_ / "cache"))
+    entries.push_back(entry.path());
+  ASSERT_EQ(entries.size(), 1u);
+  choose(first, {1, 20}, "another product");
+  for (const auto& entry : std::filesystem::directory_iterator(scratch_ / "cache")) {
+    // Sound, but the other problem's.
+    if (entry.path() != entries.front()) std::filesystem::rename(entry.path(), entries.front());
+  }
+  Tuner second(host_.device);
+  EXPECT_EQ(choose(second, {20, 1}), 1u);
+  EXPECT_EQ(second.choices().back().origin, Origin::measured);
+  Tuner third(host_.device);
+  EXPECT_EQ(choose(third, {20, 1}), 1u);
+  EXPECT_EQ(third.choices().back().origin, Origin::remembered);
+}
+
+TEST_F(TunerTest, RenewalReplacesWhatIsRemembered) {
+  Tuner first(host_.device);
+  EXPECT_EQ(choose(first, {20, 1}), 1u);
+  // The same names, the other one faster now.
+  const auto choose_swapped = [&](Tuner& tuner) {
+    return tuner.choose("a product", {{"20 launches"}, {"1 launches"}},
+                        [&](std::size_t i) { return trial(i == 0 ? 1 : 20); });
+  };
+  Tuner remembering(host_.device), renewing(host_.device, Tuner::Memory::renew);
+  EXPECT_EQ(choose_swapped(remembering), 1u);
+  EXPECT_EQ(choose_swapped(renewing), 0u);
+  EXPECT_EQ(renewing.details().at(0).at("from"), "measured");
+  Tuner later(host_.device);
+  EXPECT_EQ(choose_swapped(later), 0u);
+  EXPECT_EQ(later.choices().back().origin, Origin::remembered);
+}
+
+// A plan that is lowered again, for another share of the batch, keeps its kernels.
+TEST_F(TunerTest, WhatATunerChoseStaysWithoutACacheToo) {
+  opencl::Device device(test_device_index());
+  Tuner tuner(device);
   EXPECT_EQ(choose(tuner, {20, 1}), 1u);
-  EXPECT_EQ(tuner.choices().back().origin, Origin::measured);
   EXPECT_EQ(choose(tuner, {20, 1}), 1u);
-  EXPECT_EQ(tuner.choices().back().origin, Origin::remembered);
-  EXPECT_EQ(choose(tuner, {20, 2}), 1u) << "what it remembers is no candidate";
-  EXPECT_EQ(tuner.choices().back().origin, Origin::measured);
+  EXPECT_EQ(prepared_, 2);
+  EXPECT_EQ(tuner.choices().size(), 1u);
 }
 
 TEST_F(TunerTest, AWrongResultDisqualifiesTheFastest) {
@@ -165,6 +214,7 @@ TEST_F(TunerTest, ListensToANeighbourWithTheSameDevice) {
 TEST_F(TunerTest, TheTwinsCheckAcceptsEveryKernelAndFindsAForeignResult) {
   opencl::Device& device = host_.device;
   const Conv2dShape conv{feature_map(3, 9, 7, 20, 1), feature_map(3, 9, 7, 33, 1), 3, 1, 1};
+  const Conv2dPoolShape pooled{conv.input, feature_map(3, 4, 3, 33, 0), 3, 1, 1, 2};
   const MatmulShape dense{.in = 50, .out = 32};
   for (const Direction direction :
        {Direction::forward, Direction::input_gradient, Direction::weight_gradient}) {
@@ -177,8 +227,16 @@ TEST_F(TunerTest, TheTwinsCheckAcceptsEveryKernelAndFindsAForeignResult) {
       };
       const ComputeFormat other =
           format == ComputeFormat::bf16 ? ComputeFormat::float32 : ComputeFormat::bf16;
-      plan::ConvProblem convolution(device, conv, format, direction);
+      plan::ConvProblem convolution(
+          device, {conv.input, conv.output, conv.kernel, conv.stride, conv.padding, 1}, format,
+          direction);
       plan::DenseProblem product(device, dense, 11, format, direction);
+      plan::ConvProblem with_pool(device, pooled, format, direction);
+      for (const ConvPoolKernels& each : conv_pool_candidates(pooled, Direction::forward)) {
+        EXPECT_EQ(
+            fault(with_pool, std::make_shared<Conv2dPool>(device, pooled, true, format, each)), "");
+      }
+      EXPECT_NE(fault(with_pool, std::make_shared<Conv2dPool>(device, pooled, true, other)), "");
       for (const Variant variant : {Variant::cpu, Variant::gpu}) {
         EXPECT_EQ(fault(convolution, std::make_shared<Conv2d>(device, variant, conv, format)), "");
         EXPECT_NE(fault(convolution, std::make_shared<Conv2d>(device, variant, conv, other)), "");
@@ -192,21 +250,24 @@ TEST_F(TunerTest, TheTwinsCheckAcceptsEveryKernelAndFindsAForeignResult) {
 TEST_F(TunerTest, ATunedPlanComputesTheSameGradients) {
   const Model model = small_cnn();
   const RandomBatch batch = random_batch(model, 8, 3);
-  const auto gradients = [&](Tuner* tuner) {
+  const auto gradients = [&](Tuner* tuner, bool fuse_pools) {
     Plan plan(host_.device, model, statistics_for(model),
-              {.batch = 8, .training = true, .tuner = tuner, .fuse_pools = false});
+              {.batch = 8, .training = true, .tuner = tuner, .fuse_pools = fuse_pools});
     plan.load_parameters(model.initial_parameters(1));
     plan.enqueue_gradients(batch.images, batch.labels, 0);
     return plan.gradients(plan.map_reduction().as<float>());
   };
-  Tuner tuner(host_.device);
-  const std::vector<float> usual = gradients(nullptr), tuned = gradients(&tuner);
-  EXPECT_EQ(tuner.choices().size(), 11u);  // four layers, but for the first one's input gradient
-  if (host_.device.is_cpu()) {
-    EXPECT_EQ(tuned, usual);
-  } else {
-    ASSERT_EQ(tuned.size(), usual.size());
-    for (std::size_t i = 0; i < tuned.size(); ++i) EXPECT_NEAR(tuned[i], usual[i], 1e-3);
+  for (const bool fuse_pools : {false, true}) {
+    Tuner tuner(host_.device);
+    const std::vector<float> usual = gradients(nullptr, fuse_pools),
+                             tuned = gradients(&tuner, fuse_pools);
+    EXPECT_EQ(tuner.choices().size(), 11u);  // four layers, but for the first one's input gradient
+    if (host_.device.is_cpu()) {
+      EXPECT_EQ(tuned, usual);
+    } else {
+      ASSERT_EQ(tuned.size(), usual.size());
+      for (std::size_t i = 0; i < tuned.size(); ++i) EXPECT_NEAR(tuned[i], usual[i], 1e-3);
+    }
   }
 }
 

@@ -47,6 +47,8 @@ def arguments():
     unknown = set(options.only.split(",")) - set(SECTIONS)
     if unknown:
         parser.error(f"--only knows no {', '.join(sorted(unknown))}")
+    if not options.earlier and not os.access(options.dovetail, os.X_OK):
+        parser.error(f"no program {options.dovetail}: build it (./jobs/quickstart.sh), or name it by --dovetail")
     return options
 
 
@@ -78,8 +80,10 @@ def measure(options):
     for section, words in commands:
         print(f"-- compare.py {' '.join(words)}", flush=True)
         part = options.out / "part.json"
-        subprocess.run([sys.executable, str(HERE / "compare.py"), *words, "--dovetail", str(options.dovetail), "--json",
-                        str(part)], check=True)
+        done = subprocess.run([sys.executable, str(HERE / "compare.py"), *words, "--dovetail", str(options.dovetail),
+                               "--json", str(part)], check=False)
+        if done.returncode != 0:
+            sys.exit(f"compare.py {' '.join(words)} failed (above); leave its part out by --only")
         results["sections"].setdefault(section, []).extend(json.loads(part.read_text()))
         part.unlink()
     results["load_after"] = load()
@@ -187,7 +191,7 @@ def roofline(results):
     parts.append(svg.line(x_of(knee), y_of(flops), width - right, y_of(flops), style))
     parts.append(svg.text(width - right - 4, y_of(flops) - 6, f"{flops / 1e9:.0f} GFLOP/s multiply-add",
                           'text-anchor="end"'))
-    parts.append(svg.text(x_of(start) + 10, y_of(start * bandwidth) + 4, f"{bandwidth / 1e9:.1f} GB/s copy"))
+    parts.append(svg.text(x_of(start) + 10, y_of(start * bandwidth) + 18, f"{bandwidth / 1e9:.1f} GB/s copy"))
     names = list(dict.fromkeys(p[1] for p in points))
     colours = dict(zip(names, COLOURS))
     for section, name, intensity, rate, work in points:

@@ -2,10 +2,11 @@
 // and for the test.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "ops/compute_format.hpp"
-#include "ops/conv2d_pool.hpp"
+#include "ops/conv2d_mma.hpp"
 #include "ops/reference/conv2d.hpp"
 
 namespace dovetail::warp {
@@ -15,12 +16,13 @@ struct Case {
   int pool;
   ComputeFormat format;
   Conv2dPoolShape shape;
+  ConvMmaKernels kernels{};
 };
 
 /// @param halo  beyond what the padding needs, of the input; of the output beyond the gradient's.
 inline Case make_case(const reference::Conv2dExtents& e, int pool, ComputeFormat format,
                       bool narrow, int halo) {
-  Case c{e, pool, format, {{}, {}, e.kernel, e.stride, e.padding, pool}};
+  Case c{e, pool, format, {{}, {}, e.kernel, e.stride, e.padding, pool}, {}};
   const int border = std::max(0, e.kernel - 1 - e.padding);
   c.shape.input = narrow ? input_map(e.batch + 1, e.height, e.width, e.in, e.padding + halo)
                          : feature_map(e.batch + 1, e.height, e.width, e.in, e.padding + halo);
@@ -29,10 +31,40 @@ inline Case make_case(const reference::Conv2dExtents& e, int pool, ComputeFormat
   return c;
 }
 
-/// The nets' shapes; padded channels, odd extents, other kernels and strides.
+/// The same shape cut in each way that the tuner may choose for this batch or a large one, beyond
+/// the estimated one: several directions at a time.
+inline std::vector<Case> other_cuts(const Case& c) {
+  std::vector<std::optional<conv_mma::Cut>> forward, input;
+  std::vector<std::optional<conv_mma::GradientCut>> weight;
+  const auto add = [](auto& all, const auto& cut) {
+    if (std::ranges::find(all, cut) == all.end()) all.push_back(cut);
+  };
+  for (const int batch : {c.shape.input.batch, 4096}) {
+    Conv2dPoolShape shape = c.shape;
+    shape.input.batch = shape.output.batch = batch;
+    for (const auto& each : conv_mma_candidates(shape, Direction::forward))
+      add(forward, each.forward);
+    for (const auto& each : conv_mma_candidates(shape, Direction::weight_gradient))
+      add(weight, each.weight_gradient);
+    if (conv_mma::is_narrow(shape.input)) continue;
+    for (const auto& each : conv_mma_candidates(shape, Direction::input_gradient))
+      add(input, each.input_gradient);
+  }
+  if (input.empty()) input.emplace_back();
+  std::vector<Case> cases;
+  for (std::size_t i = 1; i < std::max({forward.size(), weight.size(), input.size()}); ++i) {
+    Case other = c;
+    other.kernels = {forward[std::min(i, forward.size() - 1)], input[std::min(i, input.size() - 1)],
+                     weight[std::min(i, weight.size() - 1)]};
+    cases.push_back(other);
+  }
+  return cases;
+}
+
+/// The nets' shapes; padded channels, odd extents, other kernels and strides; other cuts.
 inline std::vector<Case> cases() {
   using enum ComputeFormat;
-  return {
+  std::vector<Case> all{
       make_case({3, 1, 32, 28, 28, 3, 1, 1}, 2, tf32, true, 0),
       make_case({3, 32, 64, 14, 14, 3, 1, 1}, 2, tf32, false, 0),
       make_case({1, 3, 64, 32, 32, 3, 1, 1}, 1, bf16, true, 1),
@@ -41,6 +73,10 @@ inline std::vector<Case> cases() {
       make_case({5, 48, 17, 5, 7, 2, 1, 0}, 1, tf32, false, 2),
       make_case({2, 2, 16, 15, 13, 5, 2, 2}, 2, fp16, true, 0),
   };
+  for (const std::size_t of : {0u, 1u, 3u}) {
+    for (const Case& other : other_cuts(all[of])) all.push_back(other);
+  }
+  return all;
 }
 
 }  // namespace dovetail::warp

@@ -36,13 +36,14 @@ inline DenseCase make_dense_case(const std::vector<int>& widths, int batch, int 
   return c;
 }
 
-/// The net `mlp`, few samples and many a work-group; other depths and widths; a batch that is
-/// smaller than a tile.
+/// The net `mlp`, few samples and many a work-group, and the same samples both ways; other depths
+/// and widths; a batch that is smaller than a tile.
 inline std::vector<DenseCase> dense_cases() {
   using enum ComputeFormat;
   return {
       make_dense_case({784, 256, 128, 16}, 21, 10, tf32, 132, 0),
       make_dense_case({784, 256, 128, 16}, 75, 10, bf16, 1, 32),
+      make_dense_case({784, 256, 128, 16}, 21, 10, tf32, 1, 0),
       make_dense_case({48, 80, 32}, 7, 25, fp16, 132, 16),
       make_dense_case({16, 32, 64, 16, 16}, 139, 3, tf32, 2, 48),
   };

@@ -66,13 +66,15 @@ int main(int, char** arguments) {
   for (const warp::Case& c : warp::cases()) {
     list += "    {";
     if (is_narrow(c.shape.input)) {
-      launch("conv2d_mma_narrow.cl", "forward", narrow_forward(c.shape), c);
+      launch("conv2d_mma_narrow.cl", "forward", narrow_forward(c.shape, c.kernels.forward), c);
       list += "{}, ";
-      launch("conv2d_mma_narrow_weight.cl", "weight_gradient", narrow_weight(c.shape), c);
+      launch("conv2d_mma_narrow_weight.cl", "weight_gradient",
+             narrow_weight(c.shape, c.kernels.weight_gradient), c);
     } else {
-      launch("conv2d_mma.cl", "product", wide_forward(c.shape), c);
-      launch("conv2d_mma.cl", "product", turned(c.shape), c);
-      launch("conv2d_mma_weight.cl", "weight_gradient", wide_weight(c.shape), c);
+      launch("conv2d_mma.cl", "product", wide_forward(c.shape, c.kernels.forward), c);
+      launch("conv2d_mma.cl", "product", turned(c.shape, c.kernels.input_gradient), c);
+      launch("conv2d_mma_weight.cl", "weight_gradient",
+             wide_weight(c.shape, c.kernels.weight_gradient), c);
       list += write("conv2d_mma_pack.cl", "pack", pack_definitions(c.shape, c.format)) + "}";
     }
     list += "},\n";

@@ -1,0 +1,130 @@
+// Asks the tuner for each product of a convolution.
+#include <algorithm>
+
+#include "plan/conv_problem.hpp"
+#include "support/text.hpp"
+
+namespace dovetail::plan {
+namespace {
+
+/// A shape with `batch` images, or with fewer that fill a device as well: operands of 128 MiB are
+/// beyond its caches.
+Conv2dPoolShape measured_shape(Conv2dPoolShape shape, int batch) {
+  constexpr int most_floats = 1 << 25;
+  const int image = std::max(shape.input.image_stride(), shape.output.image_stride());
+  shape.input.batch = shape.output.batch = std::clamp(most_floats / image, 1, batch);
+  return shape;
+}
+
+std::string problem_of(const Conv2dPoolShape& shape, ComputeFormat format, Direction direction) {
+  const Layout &x = shape.input, &y = shape.output;
+  return fmt::format(
+      "conv {0}x{0} {1}->{2} on {3}x{4}, stride {5}, padding {6}, {7}halos {8} {9}, batch {10}, "
+      "{11}, {12}",
+      shape.kernel, x.channels, y.channels, x.height, x.width, shape.stride, shape.padding,
+      shape.pool > 1 ? fmt::format("pool {}, ", shape.pool) : "", x.halo, y.halo, x.batch,
+      to_string(format), to_string(direction));
+}
+
+/// The index of the tuner's choice. `make`: a candidate's kernels.
+template <typename Make>
+std::size_t choose(Tuner& tuner, opencl::Device& device, const Conv2dPoolShape& shape,
+                   ComputeFormat format, Direction direction,
+                   const std::vector<Tuner::Candidate>& candidates, const Make& make) {
+  std::optional<ConvProblem> problem;  // made where something is to be measured
+  return tuner.choose(problem_of(shape, format, direction), candidates, [&](std::size_t i) {
+    if (!problem) problem.emplace(device, shape, format, direction);
+    return problem->trial(make(i));
+  });
+}
+
+}  // namespace
+
+std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const Conv2dShape& room,
+                                   int batch, ComputeFormat format,
+                                   const std::vector<Direction>& directions) {
+  const Conv2dPoolShape measured =
+      measured_shape({room.input, room.output, room.kernel, room.stride, room.padding, 1}, batch);
+  const Conv2dShape shape{measured.input, measured.output, room.kernel, room.stride, room.padding};
+  ConvKernels chosen;
+  bool is_first = true;
+  for (const Direction direction : directions) {
+    const std::vector<ConvKernels> kernels = conv_candidates(device, shape, direction);
+    std::vector<Tuner::Candidate> candidates;
+    for (const ConvKernels& each : kernels) {
+      const bool is_other = !is_first && each.variant != chosen.variant;
+      candidates.push_back(
+          {each.name(direction), is_other ? 1e3 : estimated_cost(device, each.variant)});
+    }
+    const ConvKernels& choice =
+        kernels[choose(tuner, device, measured, format, direction, candidates, [&](std::size_t i) {
+          return std::make_shared<Conv2d>(device, kernels[i], shape, format);
+        })];
+    if (is_first) chosen.variant = choice.variant;
+    is_first = false;
+    switch (direction) {
+      case Direction::forward:
+        chosen.forward = choice.forward;
+        break;
+      case Direction::input_gradient:
+        chosen.input_gradient = choice.input_gradient;
+        break;
+      case Direction::weight_gradient:
+        chosen.groups = choice.groups;
+        break;
+    }
+  }
+  return std::make_unique<Conv2d>(device, chosen, room, format);
+}
+
+std::unique_ptr<Conv2dPool> tuned_conv_pool(Tuner& tuner, opencl::Device& device,
+                                            const Conv2dPoolShape& room, int batch, bool training,
+                                            ComputeFormat format,
+                                            const std::vector<Direction>& directions) {
+  const Conv2dPoolShape shape = measured_shape(room, batch);
+  ConvPoolKernels chosen;
+  for (const Direction direction : directions) {
+    const std::vector<ConvPoolKernels> kernels = conv_pool_candidates(shape, direction);
+    std::vector<Tuner::Candidate> candidates;
+    for (const ConvPoolKernels& each : kernels) candidates.push_back({each.name()});
+    const std::size_t choice =
+        choose(tuner, device, shape, format, direction, candidates, [&](std::size_t i) {
+          return std::make_shared<Conv2dPool>(device, shape, direction != Direction::forward,
+                                              format, kernels[i]);
+        });
+    if (direction == Direction::forward) chosen = kernels[choice];
+  }
+  return std::make_unique<Conv2dPool>(device, room, training, format, chosen);
+}
+
+std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
+                                          const Conv2dPoolShape& room, int batch, bool training,
+                                          ComputeFormat format,
+                                          const std::vector<Direction>& directions) {
+  const Conv2dPoolShape shape = measured_shape(room, batch);
+  ConvMmaKernels chosen;
+  for (const Direction direction : directions) {
+    const std::vector<ConvMmaKernels> kernels = conv_mma_candidates(shape, direction);
+    std::vector<Tuner::Candidate> candidates;
+    for (const ConvMmaKernels& each : kernels) candidates.push_back({each.name(direction)});
+    const ConvMmaKernels& choice =
+        kernels[choose(tuner, device, shape, format, direction, candidates, [&](std::size_t i) {
+          return std::make_shared<Conv2dMma>(device, shape, direction != Direction::forward, format,
+                                             kernels[i]);
+        })];
+    switch (direction) {
+      case Direction::forward:
+        chosen.forward = choice.forward;
+        break;
+      case Direction::input_gradient:
+        chosen.input_gradient = choice.input_gradient;
+        break;
+      case Direction::weight_gradient:
+        chosen.weight_gradient = choice.weight_gradient;
+        break;
+    }
+  }
+  return std::make_unique<Conv2dMma>(device, room, training, format, chosen);
+}
+
+}  // namespace dovetail::plan

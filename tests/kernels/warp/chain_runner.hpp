@@ -1,0 +1,65 @@
+// Runs a case's kernels of a chain of dense layers on the host.
+#pragma once
+
+#include <vector>
+
+#include "kernels/dense_chain_check.hpp"
+#include "kernels/warp/launches.hpp"
+#include "kernels/warp/work_group.hpp"
+
+namespace dovetail::warp {
+
+/// Launches as DenseChain does.
+class ChainRunner {
+ public:
+  ChainRunner(const DenseCase& c, const DenseLaunches& launches)
+      : case_(c), launches_(launches), entries_(dense_chain::table(c.layers, c.batch)) {}
+
+  /// Writes x where that is made from pixels, maps, and the losses and hits of each sample.
+  void rows(const testing::ChainInputs& in, std::vector<float>& x, std::vector<float>& maps,
+            std::vector<float>& losses, std::vector<float>& hits) const {
+    const int source = in.pixels.empty() ? 0 : in.samples.empty() ? 1 : 2;
+    const dense_chain::RowTiles tiles =
+        dense_chain::row_tiles(case_.layers, case_.batch, case_.compute_units);
+    for (int group = 0; group < conv_tiles::quotient_up(case_.batch, tiles.rows); ++group) {
+      WorkGroup(tiles.threads(), tiles.shared_bytes, {group, 0, 0}).run([&] {
+        launches_.rows(x.data(), in.pixels.data(), in.samples.data(), source, in.law.scale,
+                       in.law.shift, in.parameters.data(), table(), in.labels.data(),
+                       in.row_weights.data(), !in.row_weights.empty(), maps.data(), losses.data(),
+                       hits.data(), case_.batch);
+      });
+    }
+  }
+
+  /// `groups_per_unit`: as weight_tiles has it. The sum over shares is this function's own.
+  std::vector<float> weight_gradients(const std::vector<float>& x, const std::vector<float>& maps,
+                                      int groups_per_unit = 0) const {
+    const dense_chain::WeightTiles tiles = dense_chain::weight_tiles(case_.layers, groups_per_unit);
+    const int share = tiles.share(case_.batch, case_.compute_units);
+    const int shares = conv_tiles::quotient_up(case_.batch, share);
+    std::vector<float> partial(extent(shares) * case_.parameters, testing::poison);
+    for (int number = 0; number < shares; ++number) {
+      for (int group = 0; group < tiles.tiles; ++group) {
+        WorkGroup(dense_chain::WeightTiles::threads, dense_chain::WeightTiles::shared_bytes(),
+                  {group, number, 0})
+            .run([&] {
+              launches_.weight_gradients(x.data(), maps.data(), table(), partial.data(),
+                                         static_cast<unsigned>(case_.parameters), case_.batch,
+                                         share);
+            });
+      }
+    }
+    std::vector<float> sums(case_.parameters);
+    for (std::size_t i = 0; i < partial.size(); ++i) sums[i % case_.parameters] += partial[i];
+    return sums;
+  }
+
+ private:
+  const int* table() const { return reinterpret_cast<const int*>(entries_.data()); }
+
+  DenseCase case_;
+  const DenseLaunches& launches_;
+  std::vector<dense_chain::Entry> entries_;
+};
+
+}  // namespace dovetail::warp

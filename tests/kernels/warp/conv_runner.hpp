@@ -1,0 +1,111 @@
+// Runs a case's convolution kernels for tensor cores on the host.
+#pragma once
+
+#include <vector>
+
+#include "kernels/conv2d_mma_check.hpp"
+#include "kernels/warp/launches.hpp"
+#include "kernels/warp/work_group.hpp"
+
+namespace dovetail::warp {
+
+/// Launches as Conv2dMma does.
+class ConvRunner {
+ public:
+  /// @param number  of the case in cases(). Its batch may be another one.
+  ConvRunner(const Case& c, std::size_t number) : case_(c), launches_(launches().at(number)) {
+    places_.resize(case_.shape.output.size());
+  }
+
+  std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
+                             const std::vector<float>& bias, bool relu = true) {
+    const Conv2dPoolShape& shape = case_.shape;
+    const ConvMmaKernels& cuts = case_.kernels;
+    const int finish = relu + 2;  // and places
+    if (conv_mma::is_narrow(shape.input)) {
+      return run(launches_.forward, conv_mma::narrow_forward(shape, cuts.forward), x, weight, bias,
+                 shape.output, finish);
+    }
+    pack(weight);
+    return run(launches_.forward, conv_mma::wide_forward(shape, cuts.forward), x, packed_, bias,
+               shape.output, finish);
+  }
+
+  std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>&,
+                                    const std::vector<float>& x) {
+    constexpr int mask = 1;
+    return run(launches_.input_gradient,
+               conv_mma::turned(case_.shape, case_.kernels.input_gradient), dy, turned_, x,
+               case_.shape.input, mask);
+  }
+
+  testing::WeightGradient weight_gradient(const std::vector<float>& x,
+                                          const std::vector<float>& dy) {
+    const Conv2dPoolShape& shape = case_.shape;
+    const auto& wanted = case_.kernels.weight_gradient;
+    const conv_mma::WeightTiles cut = conv_mma::is_narrow(shape.input)
+                                          ? conv_mma::narrow_weight(shape, wanted)
+                                          : conv_mma::wide_weight(shape, wanted);
+    const int tiles_per_chunk = 7 - cut.cut.groups_per_unit;
+    const int chunks = conv_tiles::quotient_up(
+        conv_tiles::quotient_up(case_.extents.batch * cut.pixels_per_image(), cut.tile),
+        tiles_per_chunk);
+    const auto outs = static_cast<std::size_t>(shape.output.channel_stride);
+    const std::size_t weights = static_cast<std::size_t>(conv_mma::depth(shape)) * outs;
+    const std::size_t size = weights + outs;
+    std::vector<float> partial(size * static_cast<std::size_t>(chunks), testing::poison);
+    const WeightLaunch& launch = launches_.weight_gradient;
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      for (int group = 0; group < cut.groups(); ++group) {
+        WorkGroup(launch.threads, launch.shared_bytes, {group, chunk, 0}).run([&] {
+          launch.kernel(x.data(), dy.data(), places_.data(), partial.data(), case_.extents.batch,
+                        tiles_per_chunk);
+        });
+      }
+    }
+    std::vector<float> sums(size);
+    for (std::size_t i = 0; i < partial.size(); ++i) sums[i % size] += partial[i];
+    const auto middle = sums.begin() + static_cast<std::ptrdiff_t>(weights);
+    return {{sums.begin(), middle}, {middle, sums.end()}};
+  }
+
+ private:
+  void pack(const std::vector<float>& weight) {
+    constexpr int side = 16;
+    const int ins = case_.shape.input.channel_stride, outs = case_.shape.output.channel_stride;
+    const int taps = case_.extents.kernel * case_.extents.kernel;
+    packed_.assign(static_cast<std::size_t>(taps * ins * outs), testing::poison);
+    turned_ = packed_;
+    for (int tap = 0; tap < taps; ++tap) {
+      for (int group = 0; group < ins / side * (outs / side); ++group) {
+        WorkGroup(side * side, side * (side + 1) * 4,
+                  {group % (outs / side), group / (outs / side), tap}, side)
+            .run([&] { launches_.pack.kernel(weight.data(), packed_.data(), turned_.data()); });
+      }
+    }
+  }
+
+  std::vector<float> run(const ProductLaunch& launch, const conv_mma::ProductTiles& tiles,
+                         const std::vector<float>& source, const std::vector<float>& weight,
+                         const std::vector<float>& other, const Layout& target, int finish) {
+    std::vector<float> result(target.size(), testing::poison);
+    const int batch = case_.extents.batch;
+    const int groups =
+        conv_tiles::quotient_up(batch * tiles.units_per_image(), tiles.tile_units()) *
+        tiles.column_tiles();
+    for (int group = 0; group < groups; ++group) {
+      WorkGroup(launch.threads, launch.shared_bytes, {group, 0, 0}).run([&] {
+        launch.kernel(source.data(), weight.data(), other.data(), places_.data(), result.data(),
+                      batch, finish);
+      });
+    }
+    return result;
+  }
+
+  Case case_;
+  const Launches& launches_;
+  std::vector<unsigned char> places_;
+  std::vector<float> packed_, turned_;
+};
+
+}  // namespace dovetail::warp
