@@ -186,11 +186,11 @@ def check_logits(report, dovetail, model, data, run, start):
                                 {"logits": difference(logits, module(images), order=numpy.inf)})
 
 
-def check_step(report, dovetail, model, data, run, start, step, ranks):
+def check_step(report, dovetail, model, data, run, seed, start, step, ranks):
     what = f"{model}: {step}, ranks {ranks}"
     end, summary = dovetail.resume(run, data.folder, model, what, "--epochs", start_epochs + 1, "--batch", batch,
                                    "--lr", rates[step.optimizer], "--optimizer", step.optimizer, "--loss", step.loss,
-                                   *step.options, ranks=ranks)
+                                   "--seed", seed, *step.options, ranks=ranks)
     if end.step != start.step + 1:
         raise SystemExit(f"{what}: went from step {start.step} to {end.step}")
     loss, module, state = torch_step(model, start, data, step)
@@ -210,6 +210,19 @@ def check_step(report, dovetail, model, data, run, start, step, ranks):
         report.expect_close(f"{what}: {slot}", {name: difference(ours[name], theirs[name]) for name in theirs})
 
 
+def find_start(dovetail, model, data, optimizer, loss):
+    """The first seed's training that ends where no decision is close; which is close depends on the last bits of the
+    weights, and so on the kernels that were chosen."""
+    for seed in range(1, 6):
+        run = f"{model}-{optimizer}-{loss}-{seed}"
+        start, _ = dovetail.train(data.folder, model, run, "--epochs", start_epochs, "--batch", batch, "--lr",
+                                  rates[optimizer], "--optimizer", optimizer, "--loss", loss, "--seed", seed, ranks=1)
+        margin = narrowest_decision(*load(model, start, data, torch.float64))
+        if margin > rounding:
+            break
+    return run, seed, start, margin
+
+
 def check_model(report, dovetail, model, data):
     if model in batch_norm_models:
         chosen = [Step("sgd", [], steps[0].peer)]
@@ -217,18 +230,14 @@ def check_model(report, dovetail, model, data):
         chosen = steps
         check_initial_weights(report, dovetail, model, data)
     for optimizer, loss in dict.fromkeys((step.optimizer, step.loss) for step in chosen):
-        run = f"{model}-{optimizer}-{loss}"
-        start, _ = dovetail.train(data.folder, model, run, "--epochs", start_epochs, "--batch", batch,
-                                  "--lr", rates[optimizer], "--optimizer", optimizer, "--loss", loss, ranks=1)
-        margin = narrowest_decision(*load(model, start, data, torch.float64))
+        run, seed, start, margin = find_start(dovetail, model, data, optimizer, loss)
         report.expect(margin > rounding, f"{model}: no ReLU or max-pool hangs on rounding at the start of {optimizer}, {loss}",
-                      f"closest by {margin:.1e} (too close: choose another seed of the data set)"
-                      if margin <= rounding else f"closest by {margin:.1e}")
+                      f"closest by {margin:.1e}, seed {seed}")
         if (optimizer, loss) == ("sgd", "cross-entropy"):
             check_logits(report, dovetail, model, data, run, start)
         for step in chosen:
             for ranks in step.ranks if (step.optimizer, step.loss) == (optimizer, loss) else ():
-                check_step(report, dovetail, model, data, run, start, step, ranks)
+                check_step(report, dovetail, model, data, run, seed, start, step, ranks)
 
 
 def main():
