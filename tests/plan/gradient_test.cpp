@@ -47,7 +47,11 @@ TEST_P(PlanGradient, AgreesWithFiniteDifferences) {
     Values& values = parameters.at(g.name);
     float largest = 0;
     for (const float value : g.value.values) largest = std::max(largest, std::abs(value));
-    for (int trial = 0; trial < 5; ++trial) {
+    // The gradient comes out of float32 parameters, a step of 1 apart: its error is that of values
+    // near 1.
+    const double tolerance = 1e-4 * static_cast<double>(largest) + 2e-6;
+    int compared = 0;
+    for (int trial = 0; trial < 25 && compared < 5; ++trial) {
       const std::size_t i = random.next() % values.size();
       const double saved = values[i], step = 1e-6;
       const auto loss_at = [&](double value) {
@@ -55,13 +59,16 @@ TEST_P(PlanGradient, AgreesWithFiniteDifferences) {
         return loss_sum(model, parameters, input, batch.images, batch.labels, GetParam().loss) /
                samples;
       };
-      const double expected = (loss_at(saved + step) - loss_at(saved - step)) / (2 * step);
+      const double here = loss_at(saved);
+      const double above = (loss_at(saved + step) - here) / step;
+      const double below = (here - loss_at(saved - step)) / step;
       values[i] = saved;
-      // The gradient comes out of float32 parameters, a step of 1 apart: its error is that of
-      // values near 1.
-      EXPECT_NEAR(g.value.values[i], expected, 1e-4 * static_cast<double>(largest) + 2e-6)
-          << g.name << " " << i;
+      // A ReLU or a max-pool decides within the step: there is no derivative to compare with.
+      if (std::abs(above - below) > tolerance) continue;
+      ++compared;
+      EXPECT_NEAR(g.value.values[i], (above + below) / 2, tolerance) << g.name << " " << i;
     }
+    EXPECT_EQ(compared, 5) << g.name << ": decisions hang on nearly all of its parameters";
   }
 }
 
