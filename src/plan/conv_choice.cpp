@@ -26,16 +26,19 @@ std::string problem_of(const Conv2dPoolShape& shape, ComputeFormat format, Direc
       to_string(format), to_string(direction));
 }
 
-/// The index of the tuner's choice. `make`: a candidate's kernels.
-template <typename Make>
-std::size_t choose(Tuner& tuner, opencl::Device& device, const Conv2dPoolShape& shape,
-                   ComputeFormat format, Direction direction,
-                   const std::vector<Tuner::Candidate>& candidates, const Make& make) {
+/// The tuner's choice among `kernels`. `candidate`: one as the tuner names it; `make`: what
+/// launches it.
+template <typename Kernels, typename Candidate, typename Make>
+Kernels choose(Tuner& tuner, opencl::Device& device, const Conv2dPoolShape& shape,
+               ComputeFormat format, Direction direction, const std::vector<Kernels>& kernels,
+               const Candidate& candidate, const Make& make) {
+  std::vector<Tuner::Candidate> candidates;
+  for (const Kernels& each : kernels) candidates.push_back(candidate(each));
   std::optional<ConvProblem> problem;  // made where something is to be measured
-  return tuner.choose(problem_of(shape, format, direction), candidates, [&](std::size_t i) {
+  return kernels[tuner.choose(problem_of(shape, format, direction), candidates, [&](std::size_t i) {
     if (!problem) problem.emplace(device, shape, format, direction);
-    return problem->trial(make(i));
-  });
+    return problem->trial(make(kernels[i]));
+  })];
 }
 
 }  // namespace
@@ -49,17 +52,15 @@ std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const C
   ConvKernels chosen;
   bool is_first = true;
   for (const Direction direction : directions) {
-    const std::vector<ConvKernels> kernels = conv_candidates(device, shape, direction);
-    std::vector<Tuner::Candidate> candidates;
-    for (const ConvKernels& each : kernels) {
-      const bool is_other = !is_first && each.variant != chosen.variant;
-      candidates.push_back(
-          {each.name(direction), is_other ? 1e3 : estimated_cost(device, each.variant)});
-    }
-    const ConvKernels& choice =
-        kernels[choose(tuner, device, measured, format, direction, candidates, [&](std::size_t i) {
-          return std::make_shared<Conv2d>(device, kernels[i], shape, format);
-        })];
+    const ConvKernels choice = choose(
+        tuner, device, measured, format, direction, conv_candidates(device, shape, direction),
+        [&](const ConvKernels& each) -> Tuner::Candidate {
+          const bool is_other = !is_first && each.variant != chosen.variant;
+          return {each.name(direction), is_other ? 1e3 : estimated_cost(device, each.variant)};
+        },
+        [&](const ConvKernels& each) {
+          return std::make_shared<Conv2d>(device, each, shape, format);
+        });
     if (is_first) chosen.variant = choice.variant;
     is_first = false;
     switch (direction) {
@@ -84,15 +85,14 @@ std::unique_ptr<Conv2dPool> tuned_conv_pool(Tuner& tuner, opencl::Device& device
   const Conv2dPoolShape shape = measured_shape(room, batch);
   ConvPoolKernels chosen;
   for (const Direction direction : directions) {
-    const std::vector<ConvPoolKernels> kernels = conv_pool_candidates(shape, direction);
-    std::vector<Tuner::Candidate> candidates;
-    for (const ConvPoolKernels& each : kernels) candidates.push_back({each.name()});
-    const std::size_t choice =
-        choose(tuner, device, shape, format, direction, candidates, [&](std::size_t i) {
+    const ConvPoolKernels choice = choose(
+        tuner, device, shape, format, direction, conv_pool_candidates(shape, direction),
+        [](const ConvPoolKernels& each) -> Tuner::Candidate { return {each.name()}; },
+        [&](const ConvPoolKernels& each) {
           return std::make_shared<Conv2dPool>(device, shape, direction != Direction::forward,
-                                              format, kernels[i]);
+                                              format, each);
         });
-    if (direction == Direction::forward) chosen = kernels[choice];
+    if (direction == Direction::forward) chosen = choice;
   }
   return std::make_unique<Conv2dPool>(device, room, training, format, chosen);
 }
@@ -104,14 +104,13 @@ std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
   const Conv2dPoolShape shape = measured_shape(room, batch);
   ConvMmaKernels chosen;
   for (const Direction direction : directions) {
-    const std::vector<ConvMmaKernels> kernels = conv_mma_candidates(shape, direction);
-    std::vector<Tuner::Candidate> candidates;
-    for (const ConvMmaKernels& each : kernels) candidates.push_back({each.name(direction)});
-    const ConvMmaKernels& choice =
-        kernels[choose(tuner, device, shape, format, direction, candidates, [&](std::size_t i) {
+    const ConvMmaKernels choice = choose(
+        tuner, device, shape, format, direction, conv_mma_candidates(shape, direction),
+        [&](const ConvMmaKernels& each) -> Tuner::Candidate { return {each.name(direction)}; },
+        [&](const ConvMmaKernels& each) {
           return std::make_shared<Conv2dMma>(device, shape, direction != Direction::forward, format,
-                                             kernels[i]);
-        })];
+                                             each);
+        });
     switch (direction) {
       case Direction::forward:
         chosen.forward = choice.forward;
