@@ -2,22 +2,56 @@
 #include "ops/batch_norm.hpp"
 
 #include "dovetail_kernels.hpp"
+#include "support/error.hpp"
+#include "support/text.hpp"
 
 namespace dovetail {
 
 BatchNorm::BatchNorm(opencl::Device& device, Variant variant, const Layout& layout, float epsilon)
-    : device_(device), capacity_(layout.batch), sums_(device, variant, layout, epsilon) {
+    : device_(device),
+      capacity_(layout.batch),
+      sums_(device, variant, layout, epsilon),
+      output_(sums_.lines()) {
   normalise_ = sums_.program().kernel(kernels::batch_norm_::normalise);
   slice_gradients_ = sums_.program().kernel(kernels::batch_norm_::slice_gradients);
   input_gradient_ = sums_.program().kernel(kernels::batch_norm_::input_gradient);
 }
 
+BatchNorm::BatchNorm(opencl::Device& device, Variant variant, const Layout& input,
+                     const Layout& output, int pool, float epsilon)
+    : device_(device),
+      capacity_(input.batch),
+      pool_(pool),
+      sums_(device, variant, input, epsilon),
+      output_(device, variant, output, BatchNormSums::lanes(variant)) {
+  if (pool < 2 || output.height != input.height / pool || output.width != input.width / pool ||
+      output.channels != input.channels || output.channel_stride != input.channel_stride ||
+      output.batch != input.batch || output.height < 1 || output.width < 1) {
+    throw Error(fmt::format(
+        "batch normalisation of {}x{}x{} with a {}x{} pool does not give {}x{}x{}", input.channels,
+        input.height, input.width, pool, pool, output.channels, output.height, output.width));
+  }
+  const opencl::Range group = output_.slice_groups(1);
+  const opencl::Program program = device.build(
+      kernels::batch_norm_pool,
+      {fmt::format("LANES={}", BatchNormSums::lanes(variant)), fmt::format("POOL={}", pool),
+       fmt::format("VECTORS={}", group.local[1]), fmt::format("PARTS={}", group.local[2])});
+  normalise_ = program.kernel(kernels::batch_norm_pool_::normalise_pool);
+  slice_gradients_ = program.kernel(kernels::batch_norm_pool_::slice_pool_gradients);
+  input_gradient_ = program.kernel(kernels::batch_norm_pool_::input_pool_gradient);
+}
+
 void BatchNorm::normalise(const opencl::Buffer& x, const opencl::Buffer& mean,
                           const opencl::Buffer& beta, const opencl::Buffer& y, int batch,
                           bool relu) {
-  const Lines& lines = sums_.lines();
-  device_.launch(normalise_, lines.groups(batch * lines.rows()), x, mean, sums_.scale(), beta, y,
-                 lines.map(), std::int32_t{relu ? 1 : 0});
+  const opencl::Range groups = output_.groups(batch * output_.rows());
+  const std::int32_t rectifies = relu ? 1 : 0;
+  if (pool_ == 1) {
+    device_.launch(normalise_, groups, x, mean, sums_.scale(), beta, y, output_.map(), rectifies);
+  } else {
+    device_.launch(normalise_, groups, x, mean, sums_.scale(), beta, y, sums_.lines().map(),
+                   output_.map(), rectifies);
+  }
 }
 
 void BatchNorm::forward(const opencl::Buffer& x, const opencl::Buffer& gamma,
@@ -38,17 +72,30 @@ void BatchNorm::infer(const opencl::Buffer& x, const opencl::Buffer& gamma,
 }
 
 void BatchNorm::backward(const opencl::Buffer& x, const opencl::Buffer& dy,
-                         const opencl::Buffer& gamma, const opencl::Buffer& mean,
-                         const opencl::Buffer& variance, const opencl::Buffer& dx,
-                         const opencl::Buffer& dgamma, const opencl::Buffer& dbeta, int batch) {
+                         const opencl::Buffer& gamma, const opencl::Buffer& beta,
+                         const opencl::Buffer& mean, const opencl::Buffer& variance,
+                         const opencl::Buffer& dx, const opencl::Buffer& dgamma,
+                         const opencl::Buffer& dbeta, int batch) {
   expect_batch(batch, capacity_);
-  const Lines& lines = sums_.lines();
-  const BatchNormSums::Slices cut = sums_.slices(batch * lines.rows());
-  device_.launch(slice_gradients_, lines.slice_groups(cut.count), x, dy, mean, sums_.first(),
-                 sums_.second(), lines.map(), cut.lines, cut.slice_lines);
+  const Lines& input = sums_.lines();
+  const BatchNormSums::Slices cut = sums_.slices(batch * output_.rows());
+  const opencl::Range slices = output_.slice_groups(cut.count);
+  const opencl::Range cells = output_.groups(batch * ((input.rows() + pool_ - 1) / pool_));
+  if (pool_ == 1) {
+    device_.launch(slice_gradients_, slices, x, dy, mean, sums_.first(), sums_.second(),
+                   input.map(), cut.lines, cut.slice_lines);
+  } else {
+    device_.launch(slice_gradients_, slices, x, dy, mean, sums_.scale(), beta, sums_.first(),
+                   sums_.second(), input.map(), output_.map(), cut.lines, cut.slice_lines);
+  }
   sums_.gradients(cut.count, batch, gamma, variance, dgamma, dbeta);
-  device_.launch(input_gradient_, lines.groups(cut.lines), x, dy, mean, sums_.gradient_scale(),
-                 sums_.offset(), sums_.slope(), dx, lines.map());
+  if (pool_ == 1) {
+    device_.launch(input_gradient_, cells, x, dy, mean, sums_.gradient_scale(), sums_.offset(),
+                   sums_.slope(), dx, input.map());
+  } else {
+    device_.launch(input_gradient_, cells, x, dy, mean, sums_.scale(), beta, sums_.gradient_scale(),
+                   sums_.offset(), sums_.slope(), dx, input.map(), output_.map());
+  }
 }
 
 }  // namespace dovetail

@@ -1,4 +1,5 @@
-// Batch normalisation per channel (Ioffe and Szegedy, 2015), forward and backward.
+// Batch normalisation per channel (Ioffe and Szegedy, 2015), forward and backward, perhaps with the
+// max-pool behind it.
 #pragma once
 
 #include "device/opencl/device.hpp"
@@ -9,12 +10,17 @@
 namespace dovetail {
 
 /// gamma, beta, mean, variance and their gradients are [channel_stride]; padding lanes stay zero.
-/// x, y, dy and dx lie in `layout`; only interiors are written.
+/// x and dx lie in the input layout, y and dy in the output layout; only interiors are written.
 class BatchNorm {
  public:
-  /// Throws Error unless epsilon > 0 and the layout's channel_stride is a multiple of
+  /// y lies as x. Throws Error unless epsilon > 0 and the layout's channel_stride is a multiple of
   /// channel_lanes.
   BatchNorm(opencl::Device& device, Variant variant, const Layout& layout, float epsilon);
+  /// With the largest value of each window of `pool` × `pool` (stride `pool`, no padding, ragged
+  /// edges left out) in one pass, behind any ReLU: the normalised map is never written. Throws
+  /// Error, too, unless the output is the input's pooled by 2 or more.
+  BatchNorm(opencl::Device& device, Variant variant, const Layout& input, const Layout& output,
+            int pool, float epsilon);
 
   /// Training: y = (x − mean) / sqrt(variance + ε) · gamma + beta with this batch's biased
   /// statistics, which are stored in `mean` and `variance` for the backward pass and for the
@@ -29,11 +35,12 @@ class BatchNorm {
              int batch, bool relu);
 
   /// dx, dgamma, dbeta from dy (gradient of y before any ReLU: mask it first) and the statistics
-  /// that forward stored. dx may be dy.
+  /// that forward stored. Without a pool dx may be dy, and beta is not read. With one it goes
+  /// behind forward() on the same x, and dy goes to the first of the largest values in its window.
   void backward(const opencl::Buffer& x, const opencl::Buffer& dy, const opencl::Buffer& gamma,
-                const opencl::Buffer& mean, const opencl::Buffer& variance,
-                const opencl::Buffer& dx, const opencl::Buffer& dgamma, const opencl::Buffer& dbeta,
-                int batch);
+                const opencl::Buffer& beta, const opencl::Buffer& mean,
+                const opencl::Buffer& variance, const opencl::Buffer& dx,
+                const opencl::Buffer& dgamma, const opencl::Buffer& dbeta, int batch);
 
  private:
   void normalise(const opencl::Buffer& x, const opencl::Buffer& mean, const opencl::Buffer& beta,
@@ -41,7 +48,9 @@ class BatchNorm {
 
   opencl::Device& device_;
   int capacity_;
+  int pool_ = 1;
   BatchNormSums sums_;
+  Lines output_;
   opencl::Kernel normalise_, slice_gradients_, input_gradient_;
 };
 

@@ -143,10 +143,11 @@ void DropoutOperation::backward(const Pass& pass, bool propagate) {
 }
 
 BatchNormOperation::BatchNormOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
-                                       std::size_t last_layer, float epsilon, DeviceParameter gamma,
-                                       DeviceParameter beta, NormStatistics statistics)
+                                       std::size_t last_layer, std::unique_ptr<BatchNorm> norm,
+                                       DeviceParameter gamma, DeviceParameter beta,
+                                       NormStatistics statistics)
     : Operation(in, out, last_layer),
-      norm_(device, variant, in.layout, epsilon),
+      norm_(std::move(norm)),
       relu_(device, variant, in.layout),
       gamma_(std::move(gamma)),
       beta_(std::move(beta)),
@@ -154,47 +155,19 @@ BatchNormOperation::BatchNormOperation(opencl::Device& device, Variant variant, 
 
 void BatchNormOperation::forward(const Pass& pass) {
   if (pass.training) {
-    norm_.forward(in_.value, gamma_.value, beta_.value, statistics_.batch_mean,
-                  statistics_.batch_variance, out_.value, pass.batch, out_.rectified);
+    norm_->forward(in_.value, gamma_.value, beta_.value, statistics_.batch_mean,
+                   statistics_.batch_variance, out_.value, pass.batch, out_.rectified);
   } else {
-    norm_.infer(in_.value, gamma_.value, beta_.value, statistics_.running_mean,
-                statistics_.running_variance, out_.value, pass.batch, out_.rectified);
+    norm_->infer(in_.value, gamma_.value, beta_.value, statistics_.running_mean,
+                 statistics_.running_variance, out_.value, pass.batch, out_.rectified);
   }
 }
 
 void BatchNormOperation::backward(const Pass& pass, bool propagate) {
   // The kernel computes dx along with dgamma and dbeta; a first layer's dx is simply not used.
-  norm_.backward(in_.value, out_.gradient, gamma_.value, statistics_.batch_mean,
-                 statistics_.batch_variance, in_.gradient, gamma_.gradient, beta_.gradient,
-                 pass.batch);
-  if (propagate && in_.rectified) relu_.backward(in_.value, in_.gradient, in_.gradient, pass.batch);
-}
-
-BatchNormPoolOperation::BatchNormPoolOperation(opencl::Device& device, Variant variant, Edge& in,
-                                               Edge& out, std::size_t last_layer, int pool,
-                                               float epsilon, DeviceParameter gamma,
-                                               DeviceParameter beta, NormStatistics statistics)
-    : Operation(in, out, last_layer),
-      norm_(device, variant, in.layout, out.layout, pool, epsilon),
-      relu_(device, variant, in.layout),
-      gamma_(std::move(gamma)),
-      beta_(std::move(beta)),
-      statistics_(std::move(statistics)) {}
-
-void BatchNormPoolOperation::forward(const Pass& pass) {
-  if (pass.training) {
-    norm_.forward(in_.value, gamma_.value, beta_.value, statistics_.batch_mean,
-                  statistics_.batch_variance, out_.value, pass.batch, out_.rectified);
-  } else {
-    norm_.infer(in_.value, gamma_.value, beta_.value, statistics_.running_mean,
-                statistics_.running_variance, out_.value, pass.batch, out_.rectified);
-  }
-}
-
-void BatchNormPoolOperation::backward(const Pass& pass, bool propagate) {
-  norm_.backward(in_.value, out_.gradient, gamma_.value, beta_.value, statistics_.batch_mean,
-                 statistics_.batch_variance, in_.gradient, gamma_.gradient, beta_.gradient,
-                 pass.batch);
+  norm_->backward(in_.value, out_.gradient, gamma_.value, beta_.value, statistics_.batch_mean,
+                  statistics_.batch_variance, in_.gradient, gamma_.gradient, beta_.gradient,
+                  pass.batch);
   if (propagate && in_.rectified) relu_.backward(in_.value, in_.gradient, in_.gradient, pass.batch);
 }
 

@@ -9,7 +9,6 @@
 #include "device/opencl/device.hpp"
 #include "ops/activation.hpp"
 #include "ops/batch_norm.hpp"
-#include "ops/batch_norm_pool.hpp"
 #include "ops/conv2d.hpp"
 #include "ops/conv2d_mma.hpp"
 #include "ops/conv2d_pool.hpp"
@@ -187,33 +186,17 @@ struct NormStatistics {
   opencl::Buffer running_mean, running_variance;
 };
 
-/// Batch norm and perhaps ReLU.
+/// Batch norm, perhaps ReLU, and perhaps max-pool.
 class BatchNormOperation : public Operation {
  public:
   BatchNormOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
-                     std::size_t last_layer, float epsilon, DeviceParameter gamma,
+                     std::size_t last_layer, std::unique_ptr<BatchNorm> norm, DeviceParameter gamma,
                      DeviceParameter beta, NormStatistics statistics);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
 
  private:
-  BatchNorm norm_;
-  Relu relu_;
-  DeviceParameter gamma_, beta_;
-  NormStatistics statistics_;
-};
-
-/// Batch norm, perhaps ReLU, and max-pool.
-class BatchNormPoolOperation : public Operation {
- public:
-  BatchNormPoolOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,
-                         std::size_t last_layer, int pool, float epsilon, DeviceParameter gamma,
-                         DeviceParameter beta, NormStatistics statistics);
-  void forward(const Pass& pass) override;
-  void backward(const Pass& pass, bool propagate) override;
-
- private:
-  BatchNormPool norm_;
+  std::unique_ptr<BatchNorm> norm_;
   Relu relu_;
   DeviceParameter gamma_, beta_;
   NormStatistics statistics_;

@@ -221,17 +221,16 @@ std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Ed
 std::unique_ptr<Operation> Plan::make_norm(const plan::Step& step, Edge& in, Edge& out,
                                            float epsilon, const plan::NormStatistics& statistics) {
   const std::string& name = model_.layers()[step.layer].name;
-  DeviceParameter gamma = device_parameter(name + ".weight");
-  DeviceParameter beta = device_parameter(name + ".bias");
+  std::unique_ptr<BatchNorm> norm;
   if (step.pool) {
     const int pool = std::get<layer::MaxPool>(model_.layers()[step.last_layer()].layer).kernel;
-    return std::make_unique<plan::BatchNormPoolOperation>(
-        device_, variant_, in, out, step.last_layer(), pool, epsilon, std::move(gamma),
-        std::move(beta), statistics);
+    norm = std::make_unique<BatchNorm>(device_, variant_, in.layout, out.layout, pool, epsilon);
+  } else {
+    norm = std::make_unique<BatchNorm>(device_, variant_, in.layout, epsilon);
   }
-  return std::make_unique<plan::BatchNormOperation>(device_, variant_, in, out, step.last_layer(),
-                                                    epsilon, std::move(gamma), std::move(beta),
-                                                    statistics);
+  return std::make_unique<plan::BatchNormOperation>(
+      device_, variant_, in, out, step.last_layer(), std::move(norm),
+      device_parameter(name + ".weight"), device_parameter(name + ".bias"), statistics);
 }
 
 std::unique_ptr<Operation> Plan::make_operation(const plan::Step& step, Edge& in, Edge& out,

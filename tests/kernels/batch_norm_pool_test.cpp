@@ -1,9 +1,8 @@
 // Batch normalisation with its pool against the twins of both, one after the other.
-#include "ops/batch_norm_pool.hpp"
-
 #include <limits>
 
 #include "kernels/feature_maps.hpp"
+#include "ops/batch_norm.hpp"
 #include "ops/reference/batch_norm.hpp"
 #include "ops/reference/pool2d.hpp"
 #include "support/error.hpp"
@@ -120,8 +119,8 @@ TEST_P(BatchNormPoolTest, IsTheTwinsOneAfterTheOther) {
       if (c.relu && wanted.y[i] <= 0) dy[i] = 0;
     }
 
-    BatchNormPool norm(test_device(), GetParam(), c.input, c.output, c.pool,
-                       static_cast<float>(epsilon));
+    BatchNorm norm(test_device(), GetParam(), c.input, c.output, c.pool,
+                   static_cast<float>(epsilon));
     const std::size_t stride = extent(c.input.channel_stride);
     const opencl::Buffer x = upload_map(c.input, c.batch, in.x);
     const opencl::Buffer gamma = upload_channels(c.input, in.gamma);
@@ -153,8 +152,8 @@ TEST_P(BatchNormPoolTest, InferenceUsesTheGivenStatistics) {
     reference::ChannelStatistics<double> given{random.normal(c.channels()),
                                                random.normal(c.channels())};
     for (double& variance : given.variance) variance = std::abs(variance);
-    BatchNormPool norm(test_device(), GetParam(), c.input, c.output, c.pool,
-                       static_cast<float>(epsilon));
+    BatchNorm norm(test_device(), GetParam(), c.input, c.output, c.pool,
+                   static_cast<float>(epsilon));
     const opencl::Buffer y = poisoned(c.output.size());
     norm.infer(upload_map(c.input, c.batch, in.x), upload_channels(c.input, in.gamma),
                upload_channels(c.input, in.beta), upload_channels(c.input, given.mean),
@@ -168,8 +167,7 @@ TEST_P(BatchNormPoolTest, KeepsANaN) {
   Random random(26);
   Inputs in(c, random);
   in.x[5] = std::numeric_limits<double>::quiet_NaN();  // row 1, column 1 of channel 0
-  BatchNormPool norm(test_device(), GetParam(), c.input, c.output, c.pool,
-                     static_cast<float>(epsilon));
+  BatchNorm norm(test_device(), GetParam(), c.input, c.output, c.pool, static_cast<float>(epsilon));
   const opencl::Buffer y = poisoned(c.output.size());
   const opencl::Buffer ones = upload_channels(c.input, std::vector<double>(c.channels(), 1.0));
   norm.infer(upload_map(c.input, 1, in.x), ones, ones, ones, ones, y, 1, true);
@@ -181,7 +179,7 @@ TEST_P(BatchNormPoolTest, KeepsANaN) {
 TEST_P(BatchNormPoolTest, RefusesAnotherOutput) {
   const Layout input = feature_map(2, 8, 8, 16, 1);
   const auto make = [&](const Layout& output, int pool) {
-    BatchNormPool(test_device(), GetParam(), input, output, pool, 1e-5f);
+    BatchNorm(test_device(), GetParam(), input, output, pool, 1e-5f);
   };
   EXPECT_NO_THROW(make(feature_map(2, 4, 4, 16), 2));
   EXPECT_THROW(make(feature_map(2, 3, 4, 16), 2), Error);

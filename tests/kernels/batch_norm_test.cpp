@@ -79,9 +79,10 @@ Results run(const Case& c, Variant variant, const std::vector<double>& x,
   const opencl::Buffer variance = poisoned(stride);
   const opencl::Buffer dgamma = poisoned(stride);
   const opencl::Buffer dbeta = poisoned(stride);
-  norm.forward(x_map, gammas, upload_channels(c.layout, beta), mean, variance, y, c.batch, false);
-  norm.backward(x_map, upload_map(c.layout, c.batch, dy), gammas, mean, variance, dx, dgamma, dbeta,
-                c.batch);
+  const opencl::Buffer betas = upload_channels(c.layout, beta);
+  norm.forward(x_map, gammas, betas, mean, variance, y, c.batch, false);
+  norm.backward(x_map, upload_map(c.layout, c.batch, dy), gammas, betas, mean, variance, dx, dgamma,
+                dbeta, c.batch);
   return {download_map(c.layout, c.batch, y),    download_channels(c.layout, mean),
           download_channels(c.layout, variance), download_map(c.layout, c.batch, dx),
           download_channels(c.layout, dgamma),   download_channels(c.layout, dbeta)};
@@ -169,8 +170,8 @@ TEST_P(BatchNormTest, BackwardMayWriteOverItsInput) {
   const opencl::Buffer gradient = upload_map(c.layout, c.batch, dy);
   const opencl::Buffer unused = upload_channels(c.layout, {});
   norm.backward(upload_map(c.layout, c.batch, x), gradient, upload_channels(c.layout, gamma),
-                upload_channels(c.layout, apart.mean), upload_channels(c.layout, apart.variance),
-                gradient, unused, unused, c.batch);
+                unused, upload_channels(c.layout, apart.mean),
+                upload_channels(c.layout, apart.variance), gradient, unused, unused, c.batch);
   for_each_element(c.layout, c.batch,
                    [&, values = download(gradient)](std::size_t i, std::size_t at) {
                      ASSERT_EQ(values[at], apart.dx[i]);
