@@ -2,14 +2,16 @@
 //
 // Built with LANES (channels in a vector), ITEMS, a power of two (work-items that fold the slices'
 // results of one vector of channels; 1 on CPUs) and PARTS, another (work-items of a group that
-// share a slice's vector; 1 on CPUs). The batch's lines are cut into slices of `slice_lines`, one a
-// work-group; each slice is summed up by itself, and the slices' results are folded in a fixed
-// order.
+// share a slice's vector; 1 on CPUs). The lines of a pass over the batch, of which a launch has one
+// or several, are cut into slices of `slice_lines`, one a work-group; each slice is summed up by
+// itself, and the slices' results are folded in a fixed order. Statistics are those of a pass; all
+// that is per channel lies as [passes][vectors], but for the parameters and their gradients.
 #if !defined(LANES) || !defined(ITEMS) || !defined(PARTS)
 #error "batch_norm.cl needs LANES, ITEMS and PARTS"
 #endif
 
 #include "feature_map.clh"
+#include "passes.clh"
 
 size_t start_of_line(Map map, int line) {
   return line / map.rows * (size_t)map.image + map.start + line % map.rows * map.line;
@@ -94,20 +96,21 @@ void part_statistics(global const floats* restrict x, Map map, int first, int la
 }
 #endif
 
-// Mean, counted from the batch's first pixel, and sum of squared deviations of each slice,
-// [slices][vectors] each. Work-groups: slices, of whose pixels each work-item along dimension 2
-// takes every PARTS-th.
+// Mean, counted from the pass's first pixel, and sum of squared deviations of each slice,
+// [passes][slices][vectors] each; `lines` and `slices` are a pass's. Work-groups: slices, of whose
+// pixels each work-item along dimension 2 takes every PARTS-th.
 kernel void slice_statistics(global const floats* restrict x, global floats* restrict means,
                              global floats* restrict deviations, constant Map* of, int lines,
-                             int slice_lines) {
+                             int slice_lines, int slices) {
 #if PARTS > 1
   local float part_counts[PARTS][VECTORS];
   local floats part_means[PARTS][VECTORS], part_deviations[PARTS][VECTORS];
 #endif
   const Map map = *of;
-  const int slice = get_group_id(0);
+  const size_t place_of_slice = get_group_id(0) * map.vectors;
+  x += get_group_id(0) / slices * (lines / map.rows) * (size_t)map.image;
   const int part = get_local_id(2);
-  const int first = slice * slice_lines;
+  const int first = get_group_id(0) % slices * slice_lines;
   const int last = min(first + slice_lines, lines);
   const int columns = (map.columns - part + PARTS - 1) / PARTS;  // this work-item's, of a line
   const float count = (last - first) * columns;
@@ -131,14 +134,14 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
     }
 #endif
     if (part == 0 && wanted < map.vectors) {
-      means[slice * map.vectors + vector] = mean;
-      deviations[slice * map.vectors + vector] = deviation;
+      means[place_of_slice + vector] = mean;
+      deviations[place_of_slice + vector] = deviation;
     }
   }
 }
 
-// Batch statistics from the slices', and scale = gamma / sqrt(variance + epsilon). One work-group a
-// vector of channels.
+// A pass's statistics from its slices', and scale = gamma / sqrt(variance + epsilon). One work-group
+// a vector of channels and pass.
 kernel void batch_statistics(global const floats* x, global const floats* means,
                              global const floats* deviations, global const floats* gamma,
                              global floats* mean, global floats* variance, global floats* scale,
@@ -150,6 +153,10 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   const int vector = get_group_id(0);
   const int vectors = get_num_groups(0);
   const int item = get_local_id(0);
+  const int pass = get_group_id(1);
+  x += pass * (lines / of->rows) * (size_t)of->image;
+  means += (size_t)pass * slices * vectors;
+  deviations += (size_t)pass * slices * vectors;
   const floats first_mean = means[vector];  // of slice 0: folding small differences rounds less
   float count = 0;
   floats my_mean = 0;
@@ -174,9 +181,9 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   }
   if (item == 0) {
     const floats batch_variance = my_deviations / count;
-    mean[vector] = x[of->start + vector] + (first_mean + my_mean);
-    variance[vector] = batch_variance;
-    scale[vector] = gamma[vector] / sqrt(batch_variance + epsilon);
+    mean[pass * vectors + vector] = x[of->start + vector] + (first_mean + my_mean);
+    variance[pass * vectors + vector] = batch_variance;
+    scale[pass * vectors + vector] = gamma[vector] / sqrt(batch_variance + epsilon);
   }
 }
 
@@ -188,11 +195,15 @@ kernel void inference_scale(global const floats* gamma, global const floats* var
   scale[vector] = gamma[vector] / sqrt(variance[vector] + epsilon);
 }
 
-// y = (x − mean) · scale + beta, then max(0, ·) when relu. One work-group a line.
+// y = (x − mean) · scale + beta, then max(0, ·) when relu. One work-group a line, of which a pass
+// has `pass_lines`.
 kernel void normalise(global const floats* x, global const floats* mean, global const floats* scale,
-                      global const floats* beta, global floats* y, constant Map* of, int relu) {
+                      global const floats* beta, global floats* y, constant Map* of, int relu,
+                      int pass_lines) {
   const Map map = *of;
   const size_t start = start_of_line(map, get_group_id(0));
+  mean += get_group_id(0) / pass_lines * map.vectors;
+  scale += get_group_id(0) / pass_lines * map.vectors;
   FOR_MY_VECTORS(map) {
     const floats my_mean = mean[vector];
     const floats my_scale = scale[vector];
@@ -205,18 +216,23 @@ kernel void normalise(global const floats* x, global const floats* mean, global 
   }
 }
 
-// Sums of dy and of dy · (x − mean) over each slice, [slices][vectors] each. Work-groups as above.
+// Sums of dy and of dy · (x − mean) over each slice, [passes][slices][vectors] each. Work-groups as
+// for slice_statistics.
 kernel void slice_gradients(global const floats* restrict x, global const floats* restrict dy,
                             global const floats* restrict mean, global floats* restrict sums,
                             global floats* restrict products, constant Map* of, int lines,
-                            int slice_lines) {
+                            int slice_lines, int slices) {
 #if PARTS > 1
   local floats part_sums[PARTS][VECTORS], part_products[PARTS][VECTORS];
 #endif
   const Map map = *of;
-  const int slice = get_group_id(0);
+  const size_t place_of_slice = get_group_id(0) * map.vectors;
+  const int pass = get_group_id(0) / slices;
+  x += pass * (lines / map.rows) * (size_t)map.image;
+  dy += pass * (lines / map.rows) * (size_t)map.image;
+  mean += pass * map.vectors;
   const int part = get_local_id(2);
-  const int first = slice * slice_lines;
+  const int first = get_group_id(0) % slices * slice_lines;
   const int last = min(first + slice_lines, lines);
   FOR_ALL_VECTORS(map) {
     const int vector = min(wanted, map.vectors - 1);
@@ -249,56 +265,77 @@ kernel void slice_gradients(global const floats* restrict x, global const floats
     }
 #endif
     if (part == 0 && wanted < map.vectors) {
-      sums[slice * map.vectors + vector] = sum;
-      products[slice * map.vectors + vector] = product;
+      sums[place_of_slice + vector] = sum;
+      products[place_of_slice + vector] = product;
     }
   }
 }
 
-// dbeta, dgamma, and what dx = (dy − offset − (x − mean) · slope) · scale needs. One work-group a
-// vector of channels.
+// dbeta and dgamma over the passes, and what dx = (dy − offset − (x − mean) · slope) · scale needs of
+// each. `slices` and `count`, of pixels, are a pass's. One work-group a vector of channels.
 kernel void batch_gradients(global const floats* sums, global const floats* products,
                             global const floats* gamma, global const floats* variance,
                             global floats* dgamma, global floats* dbeta, global floats* scale,
-                            global floats* offset, global floats* slope, int slices, float count,
-                            float epsilon) {
+                            global floats* offset, global floats* slope, int slices, int passes,
+                            float count, float epsilon) {
   local floats item_sums[ITEMS];
   local floats item_products[ITEMS];
   const int vector = get_group_id(0);
   const int vectors = get_num_groups(0);
   const int item = get_local_id(0);
-  floats sum = 0;
-  floats product = 0;
-  for (int slice = item; slice < slices; slice += ITEMS) {
-    sum += sums[slice * vectors + vector];
-    product += products[slice * vectors + vector];
-  }
-  for (int apart = ITEMS / 2; apart > 0; apart /= 2) {
-    item_sums[item] = sum;
-    item_products[item] = product;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    if (item < apart) {
-      sum += item_sums[item + apart];
-      product += item_products[item + apart];
+  floats kept_sums[pass_levels], kept_products[pass_levels];
+  for (int pass = 0; pass < passes; ++pass) {
+    floats sum = 0;
+    floats product = 0;
+    for (int slice = item; slice < slices; slice += ITEMS) {
+      sum += sums[slice * vectors + vector];
+      product += products[slice * vectors + vector];
+    }
+    for (int apart = ITEMS / 2; apart > 0; apart /= 2) {
+      item_sums[item] = sum;
+      item_products[item] = product;
+      barrier(CLK_LOCAL_MEM_FENCE);
+      if (item < apart) {
+        sum += item_sums[item + apart];
+        product += item_products[item + apart];
+      }
+      barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    if (item == 0) {
+      const floats inverse_deviation = 1 / sqrt(variance[vector] + epsilon);
+      scale[vector] = gamma[vector] * inverse_deviation;
+      offset[vector] = sum / count;
+      slope[vector] = product * inverse_deviation * inverse_deviation / count;
+      item_products[0] = product * inverse_deviation;
     }
     barrier(CLK_LOCAL_MEM_FENCE);
-  }
-  if (item == 0) {
-    const floats inverse_deviation = 1 / sqrt(variance[vector] + epsilon);
-    dbeta[vector] = sum;
-    dgamma[vector] = product * inverse_deviation;
-    scale[vector] = gamma[vector] * inverse_deviation;
-    offset[vector] = sum / count;
-    slope[vector] = product * inverse_deviation * inverse_deviation / count;
+    if (item == 0) {
+      product = item_products[0];  // rounded, not fused into a sum of passes
+      ADD_PASS(sum, pass, kept_sums);
+      ADD_PASS(product, pass, kept_products);
+      dbeta[vector] = sum;
+      dgamma[vector] = product;
+    }
+    sums += slices * vectors;
+    products += slices * vectors;
+    variance += vectors;
+    scale += vectors;
+    offset += vectors;
+    slope += vectors;
   }
 }
 
-// One work-group a line. dx may be dy.
+// One work-group a line, of which a pass has `pass_lines`. dx may be dy.
 kernel void input_gradient(global const floats* x, global const floats* dy,
                            global const floats* mean, global const floats* scale,
                            global const floats* offset, global const floats* slope,
-                           global floats* dx, constant Map* of) {
+                           global floats* dx, constant Map* of, int pass_lines) {
   const Map map = *of;
+  const size_t statistics = get_group_id(0) / pass_lines * map.vectors;
+  mean += statistics;
+  scale += statistics;
+  offset += statistics;
+  slope += statistics;
   const size_t start = start_of_line(map, get_group_id(0));
   FOR_MY_VECTORS(map) {
     const floats my_mean = mean[vector];

@@ -3,7 +3,7 @@
 //
 // Built with LANES (channels in a vector), POOL (windows of POOL x POOL, as far apart), VECTORS and
 // PARTS, powers of two (work-items of a slice's group along dimensions 1 and 2; PARTS 1 on CPUs).
-// The kernels of batch_norm.cl make the statistics and fold the slices' sums. The gradient dy of
+// The kernels of batch_norm.cl make the statistics and fold the slices' sums; passes as there. The gradient dy of
 // the pooled map is zero where that is 0 behind a ReLU: who wrote it masked it.
 #if !defined(LANES) || !defined(POOL) || !defined(VECTORS) || !defined(PARTS)
 #error "batch_norm_pool.cl needs LANES, POOL, VECTORS and PARTS"
@@ -31,11 +31,13 @@ floats larger(floats most, floats value) {
 kernel void normalise_pool(global const floats* restrict x, global const floats* restrict mean,
                            global const floats* restrict scale, global const floats* restrict beta,
                            global floats* restrict y, constant Map* in_map, constant Map* out_map,
-                           int relu) {
+                           int relu, int pass_lines) {
   const Map in = *in_map;
   const Map out = *out_map;
   const size_t n = get_group_id(0) / out.rows;
   const int row = get_group_id(0) % out.rows;
+  mean += get_group_id(0) / pass_lines * out.vectors;
+  scale += get_group_id(0) / pass_lines * out.vectors;
   x += n * in.image + in.start + row * POOL * in.line;
   y += n * out.image + out.start + row * out.line;
   for (int vector = get_local_id(1); vector < out.vectors; vector += get_local_size(1)) {
@@ -54,22 +56,29 @@ kernel void normalise_pool(global const floats* restrict x, global const floats*
 }
 
 // Sums of dy and of dy · (x − mean), x being the first of its window whose normalised value is the
-// largest, over each slice of y's lines, [slices][vectors] each. Work-groups: slices.
+// largest, over each slice of y's lines, [passes][slices][vectors] each. Work-groups: slices.
 kernel void slice_pool_gradients(global const floats* restrict x, global const floats* restrict dy,
                                  global const floats* restrict mean,
                                  global const floats* restrict scale,
                                  global const floats* restrict beta, global floats* restrict sums,
                                  global floats* restrict products, constant Map* in_map,
-                                 constant Map* out_map, int lines, int slice_lines) {
+                                 constant Map* out_map, int lines, int slice_lines,
+                                 int slices) {
 #if PARTS > 1
   local floats part_sums[PARTS][VECTORS], part_products[PARTS][VECTORS];
 #endif
   const Map in = *in_map;
   const Map out = *out_map;
-  const int slice = get_group_id(0);
+  const size_t place_of_slice = get_group_id(0) * out.vectors;
+  const int pass = get_group_id(0) / slices;
+  const size_t first_image = pass * (lines / out.rows);
+  x += first_image * in.image;
+  dy += first_image * out.image;
+  mean += pass * out.vectors;
+  scale += pass * out.vectors;
   const int part = get_local_id(2);
   const int place = get_local_id(1);
-  const int first = slice * slice_lines;
+  const int first = get_group_id(0) % slices * slice_lines;
   const int last = min(first + slice_lines, lines);
   // The same number of rounds for all work-items, which meet at barriers.
   for (int begin = 0; begin < out.vectors; begin += VECTORS) {
@@ -116,15 +125,16 @@ kernel void slice_pool_gradients(global const floats* restrict x, global const f
     }
 #endif
     if (part == 0 && begin + place < out.vectors) {
-      sums[slice * out.vectors + vector] = sum;
-      products[slice * out.vectors + vector] = product;
+      sums[place_of_slice + vector] = sum;
+      products[place_of_slice + vector] = product;
     }
   }
 }
 
 // dx = (g − offset − (x − mean) · slope) · gradient_scale, where g is dy at each window's first
 // largest value and 0 elsewhere. The image is cut into cells of POOL x POOL, the last ones ragged
-// and without a window. Work-groups: batch * ceil(in.rows / POOL).
+// and without a window. Work-groups: rows of cells, ceil(in.rows / POOL) an image, of which a pass
+// has `pass_cells`.
 kernel void input_pool_gradient(global const floats* restrict x, global const floats* restrict dy,
                                 global const floats* restrict mean,
                                 global const floats* restrict scale,
@@ -132,9 +142,15 @@ kernel void input_pool_gradient(global const floats* restrict x, global const fl
                                 global const floats* restrict gradient_scale,
                                 global const floats* restrict offset,
                                 global const floats* restrict slope, global floats* restrict dx,
-                                constant Map* in_map, constant Map* out_map) {
+                                constant Map* in_map, constant Map* out_map, int pass_cells) {
   const Map in = *in_map;
   const Map out = *out_map;
+  const size_t statistics = get_group_id(0) / pass_cells * in.vectors;
+  mean += statistics;
+  scale += statistics;
+  gradient_scale += statistics;
+  offset += statistics;
+  slope += statistics;
   const int cell_rows = (in.rows + POOL - 1) / POOL;
   const int cell_columns = (in.columns + POOL - 1) / POOL;
   const size_t n = get_group_id(0) / cell_rows;

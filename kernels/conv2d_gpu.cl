@@ -12,6 +12,8 @@
 #error "built by ops/conv2d.cpp with the geometry of one layer"
 #endif
 
+#include "passes.clh"
+
 #define INLINE inline __attribute__((always_inline))
 
 enum {
@@ -177,13 +179,14 @@ __kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_g
   }
 }
 
-// partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the
-// bias, over one chunk of images. With EXACT_BIAS dy is a rounded copy of exact_dy, and the bias's
-// is summed from the latter. Work-groups: (tile of weight rows, tile of channels, chunk).
+// partial[pass][chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the
+// bias, over one of the `chunks` of images of a pass of `batch`. With EXACT_BIAS dy is a rounded copy
+// of exact_dy, and the bias's is summed from the latter. Work-groups: (tile of weight rows, tile of
+// channels, pass and chunk).
 __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const float* restrict exact_dy, __global float* restrict partial, int batch,
-    int images_per_chunk) {
+    int images_per_chunk, int chunks) {
   __local float a[slice * WEIGHT_M];
   __local float b[slice * WEIGHT_N];
   const int item = get_local_id(0);
@@ -191,9 +194,10 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
   const int n0 = get_group_id(1) * WEIGHT_N;
   const int m = item / (WEIGHT_N / 4) * 4;
   const int n = item % (WEIGHT_N / 4) * 4;
-  const int chunk = get_group_id(2);
-  const int first = chunk * images_per_chunk * y_pixels;
-  const int last = min(batch, (chunk + 1) * images_per_chunk) * y_pixels;
+  const int begin = (int)get_group_id(2) / chunks * batch;
+  const int chunk = get_group_id(2) % chunks;
+  const int first = (begin + chunk * images_per_chunk) * y_pixels;
+  const int last = (begin + min(batch, (chunk + 1) * images_per_chunk)) * y_pixels;
   float4 sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
   float4 bias_sum = 0.0f;
   for (int k0 = first; k0 < last; k0 += slice) {
@@ -217,22 +221,27 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
 #endif
     barrier(CLK_LOCAL_MEM_FENCE);
   }
-  partial += chunk * (size_t)((depth + 1) * Y_PIXEL) + n0 + n;
+  partial += get_group_id(2) * (size_t)((depth + 1) * Y_PIXEL) + n0 + n;
   for (int i = 0; i < 4 && m0 + m + i < depth; ++i)
     vstore4(sum[i], 0, partial + (m0 + m + i) * Y_PIXEL);
   if (m == 0 && m0 == 0) vstore4(bias_sum, 0, partial + depth * Y_PIXEL);
 }
 
-// dweight[depth][Y_PIXEL] and dbias[Y_PIXEL]: the sum over the chunks, in their order. Work-items:
-// elements.
+// dweight[depth][Y_PIXEL] and dbias[Y_PIXEL]: the sum over each pass's chunks, in their order, and
+// over the passes. Work-items: elements.
 __kernel __attribute__((reqd_work_group_size(64, 1, 1))) void sum_chunks(
     __global const float* restrict partial, __global float* restrict dweight,
-    __global float* restrict dbias, int chunks) {
+    __global float* restrict dbias, int chunks, int passes) {
   const int element = get_global_id(0);
   if (element >= (depth + 1) * Y_PIXEL) return;
+  float kept[pass_levels];
   float sum = 0.0f;
-  for (int chunk = 0; chunk < chunks; ++chunk) {
-    sum += partial[chunk * (size_t)((depth + 1) * Y_PIXEL) + element];
+  for (int pass = 0; pass < passes; ++pass) {
+    sum = 0.0f;
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      sum += partial[(pass * chunks + chunk) * (size_t)((depth + 1) * Y_PIXEL) + element];
+    }
+    ADD_PASS(sum, pass, kept);
   }
   if (element < depth * Y_PIXEL) {
     dweight[element] = sum;

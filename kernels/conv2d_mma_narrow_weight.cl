@@ -25,12 +25,16 @@ INLINE void load_tile(uint stage, __global const float* x, __global const float*
   store_corners(stage + run_bytes, pixel0, pixels, WEIGHT_CHANNELS, threads);
 }
 
-// As in conv2d_mma_weight.cl. Work-groups: (tile of channels of dy, chunk).
+// As in conv2d_mma_weight.cl. Work-groups: (tile of channels of dy, chunk, pass).
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const uchar* restrict places, __global float* restrict partial, int batch,
     int tiles_per_chunk) {
   const uint memory = allocate_shared();
+  const size_t first_image = get_group_id(2) * (size_t)batch;
+  x += first_image * SOURCE_IMAGE * WEIGHT_CHANNELS;
+  dy += first_image * DY_IMAGE;
+  places += first_image * places_per_image;
   const int column0 = (int)get_group_id(0) * tile_columns;
   const int pixels = batch * pixels_per_image;
   const int begin = (int)get_group_id(1) * tiles_per_chunk * TILE;
@@ -85,7 +89,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     stage = 1 - stage;
   }
 
-  partial += (size_t)get_group_id(1) * (depth + 1) * WEIGHT_PIXEL;
+  partial += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)((depth + 1) * WEIGHT_PIXEL);
   store_column_sums(memory, partial, bias, column0, threads);
   // The warps' sums, added up in their order.
   __local float* shares = shared_floats(memory);

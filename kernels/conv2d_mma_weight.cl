@@ -47,13 +47,18 @@ INLINE void load_tile(uint stage, __global const float* x, __global const float*
   store_corners(stage + run_bytes, pixel0, pixels, line, threads);
 }
 
-// partial[chunk][depth + 1][WEIGHT_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one
-// chunk of pixels. Work-groups: (block of channels of x x tile of channels of dy, chunk).
+// partial[pass][chunk][depth + 1][WEIGHT_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one
+// chunk of the pixels of a pass of `batch` images. Work-groups: (block of channels of x x tile of channels of dy, chunk,
+// pass).
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const uchar* restrict places, __global float* restrict partial, int batch,
     int tiles_per_chunk) {
   const uint memory = allocate_shared();
+  const size_t first_image = get_group_id(2) * (size_t)batch;
+  x += first_image * SOURCE_IMAGE * SOURCE_CHANNELS;
+  dy += first_image * DY_IMAGE;
+  places += first_image * places_per_image;
   const int block = (int)get_group_id(0) % source_blocks;
   const int column0 = (int)get_group_id(0) / source_blocks * tile_columns;
   const int pixels = batch * pixels_per_image;
@@ -110,7 +115,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     stage = 1 - stage;
   }
 
-  partial += (size_t)get_group_id(1) * (depth + 1) * WEIGHT_PIXEL;
+  partial += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)((depth + 1) * WEIGHT_PIXEL);
   if (block == 0) store_column_sums(memory, partial, bias, column0, threads);
 #pragma unroll
   for (int i = 0; i < row_tiles; ++i) {

@@ -63,8 +63,9 @@ INLINE void multiply(uint stage, float sum[2][4][4]) {
   }
 }
 
-// Work-groups: (a tile of a layer's weights, a share of the samples). partial [shares][size]: the gradients, where their
-// parameters are among all. A share is `share` samples, the last one perhaps less.
+// Work-groups: (a tile of a layer's weights, a share of a pass's samples, pass). partial [passes][shares][size]: the
+// gradients, where their parameters are among all. A share is `share` of the pass's `batch` samples, the last one perhaps
+// less.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradients(
     __global const float* restrict x, __global const float* restrict maps, __constant const int* table,
     __global float* restrict partial, uint size, int batch, int share) {
@@ -78,8 +79,9 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   const int row0 = place / tiles_of(layer.out) * tile, column0 = place % tiles_of(layer.out) * tile;
   __global const float* inputs = number == 0 ? x : maps + layers[number - 1].output;
   __global const float* gradients = maps + layer.gradient;
-  const int first = (int)get_group_id(1) * share;
-  const int last = min(first + share, batch);
+  const int begin = (int)get_group_id(2) * batch;
+  const int first = begin + (int)get_group_id(1) * share;
+  const int last = min(first + share, begin + batch);
   const int slices = (last - first + slice - 1) / slice;
   const uint ring = allocate_shared();
 
@@ -114,7 +116,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     barrier(CLK_LOCAL_MEM_FENCE);
   }
 
-  partial += get_group_id(1) * (size_t)size;
+  partial += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)size;
   if (sums_bias && column0 + column < layer.out) partial[layer.bias + column0 + column] = bias;
   const int warp = get_local_id(0) / 32;
 #pragma unroll

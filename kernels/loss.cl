@@ -130,11 +130,14 @@ kernel void weigh_rows(global float* gradient, global const float* weights, int 
   }
 }
 
-// One work-group in all: statistics [3] = sum of the losses, sum of the hits, batch. The row
-// buffers hold a multiple of 16 floats.
+// One work-group a pass of `batch` rows: statistics [passes][3] = sum of the losses, sum of the hits,
+// batch. 16 floats behind the last row may be read.
 kernel void sum_rows(global const float* row_losses, global const float* row_hits,
                      global float* statistics, int batch) {
   local float scratch[ITEMS];
+  row_losses += get_group_id(0) * (size_t)batch;
+  row_hits += get_group_id(0) * (size_t)batch;
+  statistics += get_group_id(0) * 3;
   float16 losses = 0;
   float16 hits = 0;
   FOR_MY_VECTORS((batch + 15) / 16) {

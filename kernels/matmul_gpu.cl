@@ -10,6 +10,8 @@
 #error "built by ops/matmul.cpp with the shape of one layer"
 #endif
 
+#include "passes.clh"
+
 #define INLINE inline __attribute__((always_inline))
 
 enum { tile = 64, slice = 16, threads = 256, sum_threads = 64 };
@@ -61,13 +63,14 @@ INLINE void store(const float4 sum[4], __global float* partial, int rows, int co
   }
 }
 
-// The three products share the loop over this work-group's split of k.
-#define PRODUCT(load_a, a_source, a_stride, load_b, b_source, b_stride, rows, columns, all_depth) \
+// The three products share the loop over split `split` of k.
+#define PRODUCT(load_a, a_source, a_stride, load_b, b_source, b_stride, rows, columns, all_depth, \
+                split)                                                                            \
   __local float a[slice * tile];                                                                  \
   __local float b[slice * tile];                                                                  \
   float4 sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};                                                       \
-  const int depth = min((int)(get_group_id(2) + 1) * split_depth, all_depth);                     \
-  for (int k0 = get_group_id(2) * split_depth; k0 < depth; k0 += slice) {                         \
+  const int depth = min(((split) + 1) * split_depth, all_depth);                                  \
+  for (int k0 = (split) * split_depth; k0 < depth; k0 += slice) {                                 \
     load_a(a, a_source, a_stride, get_group_id(0) * tile, rows, k0, depth);                       \
     load_b(b, b_source, b_stride, get_group_id(1) * tile, columns, k0, depth);                    \
     barrier(CLK_LOCAL_MEM_FENCE);                                                                 \
@@ -80,19 +83,24 @@ INLINE void store(const float4 sum[4], __global float* partial, int rows, int co
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
     __global const float* restrict x, __global const float* restrict weight,
     __global float* restrict partial, int rows, int split_depth) {
-  PRODUCT(load_along_k, x, IN, load_along_m, weight, OUT, rows, OUT, IN);
+  PRODUCT(load_along_k, x, IN, load_along_m, weight, OUT, rows, OUT, IN, (int)get_group_id(2));
 }
 
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void input_gradient(
     __global const float* restrict dy, __global const float* restrict weight,
     __global float* restrict partial, int rows, int split_depth) {
-  PRODUCT(load_along_k, dy, OUT, load_along_k, weight, OUT, rows, IN, OUT);
+  PRODUCT(load_along_k, dy, OUT, load_along_k, weight, OUT, rows, IN, OUT, (int)get_group_id(2));
 }
 
+// The weight's splits are those of each pass of `rows` samples, one pass behind the other.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
-    __global float* restrict partial, int rows, int split_depth) {
-  PRODUCT(load_along_m, x, IN, load_along_m, dy, OUT, IN, OUT, rows);
+    __global float* restrict partial, int rows, int split_depth, int splits) {
+  const int pass = get_group_id(2) / splits;
+  x += pass * (size_t)rows * IN;
+  dy += pass * (size_t)rows * OUT;
+  PRODUCT(load_along_m, x, IN, load_along_m, dy, OUT, IN, OUT, rows,
+          (int)get_group_id(2) - pass * splits);
 }
 
 INLINE float sum_splits(__global const float* partial, int element, int elements, int splits) {
@@ -122,23 +130,39 @@ __kernel __attribute__((reqd_work_group_size(sum_threads, 1, 1))) void finish_in
 }
 
 __kernel __attribute__((reqd_work_group_size(sum_threads, 1, 1))) void finish_weight_gradient(
-    __global const float* restrict partial, __global float* restrict dweight, int splits) {
+    __global const float* restrict partial, __global float* restrict dweight, int splits,
+    int passes) {
   const int element = get_global_id(0);
-  if (element < IN * OUT) dweight[element] = sum_splits(partial, element, IN * OUT, splits);
+  if (element >= IN * OUT) return;
+  float kept[pass_levels];
+  float sum = 0.0f;
+  for (int pass = 0; pass < passes; ++pass, partial += splits * (size_t)(IN * OUT)) {
+    sum = sum_splits(partial, element, IN * OUT, splits);
+    ADD_PASS(sum, pass, kept);
+  }
+  dweight[element] = sum;
 }
 
-// dbias[OUT]. Work-groups: 16 columns; its 16 rows of work-items share the sum.
+// dbias[OUT] over passes of `rows` each. Work-groups: 16 columns; its 16 rows of work-items share
+// the sum.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void bias_gradient(
-    __global const float* restrict dy, __global float* restrict dbias, int rows) {
+    __global const float* restrict dy, __global float* restrict dbias, int rows, int passes) {
   __local float sums[threads];
   const int item = get_local_id(0);
   const int column = get_group_id(0) * 16 + item % 16;
-  float sum = 0.0f;
-  for (int row = item / 16; row < rows; row += 16) sum += dy[(size_t)row * OUT + column];
-  sums[item] = sum;
-  for (int half_size = threads / 2; half_size >= 16; half_size /= 2) {
+  float kept[pass_levels];
+  float all = 0.0f;
+  for (int pass = 0; pass < passes; ++pass, dy += (size_t)rows * OUT) {
+    float sum = 0.0f;
+    for (int row = item / 16; row < rows; row += 16) sum += dy[(size_t)row * OUT + column];
+    sums[item] = sum;
+    for (int half_size = threads / 2; half_size >= 16; half_size /= 2) {
+      barrier(CLK_LOCAL_MEM_FENCE);
+      if (item < half_size) sums[item] += sums[item + half_size];
+    }
+    all = sums[item];
+    ADD_PASS(all, pass, kept);
     barrier(CLK_LOCAL_MEM_FENCE);
-    if (item < half_size) sums[item] += sums[item + half_size];
   }
-  if (item < 16) dbias[column] = sums[item];
+  if (item < 16) dbias[column] = all;
 }

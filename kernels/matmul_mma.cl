@@ -85,8 +85,9 @@ INLINE void store_results(__global float* c, __global const float* other, float 
   }
 }
 
-// Work-groups: (tile, split of k). c[split][rows][columns] = partial sums where there are several
-// splits; otherwise the results. finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
+// Work-groups: (tile, split of k, pass: the next `depth` rows of both operands).
+// c[pass][split][rows][columns] = partial sums where there are several passes or splits; otherwise
+// the results. finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const float* restrict a, __global const float* restrict b, __global float* restrict c,
     __global const float* restrict other, int rows, int columns, int depth, int a_pitch,
@@ -101,6 +102,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   const int place = (int)get_group_id(0) - first_row * column_tiles;
   const int m0 = (first_row + place % height) * tile;
   const int n0 = place / height * tile;
+  a += get_group_id(2) * (size_t)depth * a_pitch;
+  b += get_group_id(2) * (size_t)depth * b_pitch;
   const int first = get_group_id(1) * split_depth;
   const int last = min(first + split_depth, depth);
   const int steps = (last - first + slice - 1) / slice;
@@ -131,7 +134,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   }
 
   // Lane l holds rows l / 4 and + 8 of a tile, columns l % 4 * 2 and + 1.
-  c += get_group_id(1) * (size_t)rows * columns;
+  c += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)rows * columns;
   const int warp = get_local_id(0) / 32;
   const int row = m0 + warp % 2 * warp_rows + get_local_id(0) % 32 / 4;
   const int column = n0 + warp / 2 * warp_columns + get_local_id(0) % 4 * 2;

@@ -313,7 +313,8 @@ INLINE void store_tile(__global float* c, __global const float* other, const flo
   }
 }
 
-// c[split][rows][columns] = partial sums where there are several splits; otherwise the results.
+// c[split][rows][columns] = partial sums where there are several splits, of one pass or of several;
+// otherwise the results.
 // finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const uchar* restrict a, __global const uchar* restrict b, __global float* restrict c,

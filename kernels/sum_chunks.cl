@@ -1,25 +1,36 @@
 // Adds up the partial sums that work-groups of another kernel left, one row a chunk.
 
+#include "passes.clh"
+
 enum { elements = 64, lanes = 4, threads = elements * lanes };
 
-// partial[chunks][size]: its first `weights` columns to `weight`, the others to `bias`. The order of a sum depends on the
-// number of chunks alone. Work-groups: 64 columns.
+// partial[passes][chunks][size]: its first `weights` columns to `weight`, the others to `bias`. The order of a sum depends
+// on the numbers of passes and of chunks alone. Work-groups: 64 columns.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void sum_chunks(
     __global const float* restrict partial, __global float* restrict weight,
-    __global float* restrict bias, int chunks, int size, int weights) {
+    __global float* restrict bias, int chunks, int passes, int size, int weights) {
   __local float shares[threads];
   const int item = get_local_id(0);
   const int column = (int)get_group_id(0) * elements + item % elements;
+  float kept[pass_levels];
   float sum = 0.0f;
-  if (column < size) {
+  for (int pass = 0; pass < passes; ++pass) {
+    sum = 0.0f;
+    if (column < size) {
 #pragma unroll 8
-    for (int chunk = item / elements; chunk < chunks; chunk += lanes)
-      sum += partial[(size_t)chunk * size + column];
+      for (int chunk = item / elements; chunk < chunks; chunk += lanes)
+        sum += partial[(size_t)chunk * size + column];
+    }
+    shares[item] = sum;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (item < elements) {
+      for (int lane = 1; lane < lanes; ++lane) sum += shares[lane * elements + item];
+      ADD_PASS(sum, pass, kept);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    partial += (size_t)chunks * size;
   }
-  shares[item] = sum;
-  barrier(CLK_LOCAL_MEM_FENCE);
   if (item >= elements || column >= size) return;
-  for (int lane = 1; lane < lanes; ++lane) sum += shares[lane * elements + item];
   if (column < weights) {
     weight[column] = sum;
   } else {

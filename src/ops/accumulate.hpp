@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "device/opencl/device.hpp"
 #include "ops/variant.hpp"
@@ -23,12 +24,22 @@ class Accumulate {
   /// x *= factor.
   void scale(const opencl::Buffer& x, float factor);
 
+  /// Of one element of a sum over passes: its values' places, first + pass · step, and a factor.
+  struct Source {
+    std::int32_t first = 0, step = 0;
+    float weight = 0;
+  };
+  /// sum[first + i] = Σ over the passes, by pairs as JoinedBatch says, of value · weight, for each
+  /// of `sources` (on the device). Throws Error where that is not in `sum`.
+  void fold_passes(const opencl::Buffer& values, const opencl::Buffer& sources,
+                   const opencl::Buffer& sum, std::size_t first, int passes);
+
  private:
   opencl::Range range(std::size_t elements) const;
 
   opencl::Device& device_;
   std::size_t group_;
-  opencl::Kernel add_, scale_;
+  opencl::Kernel add_, scale_, fold_passes_;
 };
 
 }  // namespace dovetail

@@ -42,22 +42,24 @@ BatchNorm::BatchNorm(opencl::Device& device, Variant variant, const Layout& inpu
 }
 
 void BatchNorm::normalise(const opencl::Buffer& x, const opencl::Buffer& mean,
-                          const opencl::Buffer& beta, const opencl::Buffer& y, int batch,
-                          bool relu) {
-  const opencl::Range groups = output_.groups(batch * output_.rows());
+                          const opencl::Buffer& beta, const opencl::Buffer& y,
+                          const JoinedBatch& batch, bool relu) {
+  const opencl::Range groups = output_.groups(batch.samples() * output_.rows());
+  const std::int32_t pass_lines = batch.each * output_.rows();
   const std::int32_t rectifies = relu ? 1 : 0;
   if (pool_ == 1) {
-    device_.launch(normalise_, groups, x, mean, sums_.scale(), beta, y, output_.map(), rectifies);
+    device_.launch(normalise_, groups, x, mean, sums_.scale(), beta, y, output_.map(), rectifies,
+                   pass_lines);
   } else {
     device_.launch(normalise_, groups, x, mean, sums_.scale(), beta, y, sums_.lines().map(),
-                   output_.map(), rectifies);
+                   output_.map(), rectifies, pass_lines);
   }
 }
 
 void BatchNorm::forward(const opencl::Buffer& x, const opencl::Buffer& gamma,
                         const opencl::Buffer& beta, const opencl::Buffer& mean,
-                        const opencl::Buffer& variance, const opencl::Buffer& y, int batch,
-                        bool relu) {
+                        const opencl::Buffer& variance, const opencl::Buffer& y,
+                        const JoinedBatch& batch, bool relu) {
   sums_.statistics(x, gamma, mean, variance, batch);
   normalise(x, mean, beta, y, batch, relu);
 }
@@ -75,26 +77,28 @@ void BatchNorm::backward(const opencl::Buffer& x, const opencl::Buffer& dy,
                          const opencl::Buffer& gamma, const opencl::Buffer& beta,
                          const opencl::Buffer& mean, const opencl::Buffer& variance,
                          const opencl::Buffer& dx, const opencl::Buffer& dgamma,
-                         const opencl::Buffer& dbeta, int batch) {
-  expect_batch(batch, capacity_);
+                         const opencl::Buffer& dbeta, const JoinedBatch& batch) {
+  expect_batch(batch.samples(), capacity_);
   const Lines& input = sums_.lines();
-  const BatchNormSums::Slices cut = sums_.slices(batch * output_.rows());
-  const opencl::Range slices = output_.slice_groups(cut.count);
-  const opencl::Range cells = output_.groups(batch * ((input.rows() + pool_ - 1) / pool_));
+  const BatchNormSums::Slices cut = sums_.slices(batch.each * output_.rows());
+  const opencl::Range slices = output_.slice_groups(batch.passes * cut.count);
+  const std::int32_t pass_cells = batch.each * ((input.rows() + pool_ - 1) / pool_);
+  const opencl::Range cells = output_.groups(batch.passes * pass_cells);
   if (pool_ == 1) {
     device_.launch(slice_gradients_, slices, x, dy, mean, sums_.first(), sums_.second(),
-                   input.map(), cut.lines, cut.slice_lines);
+                   input.map(), cut.lines, cut.slice_lines, cut.count);
   } else {
     device_.launch(slice_gradients_, slices, x, dy, mean, sums_.scale(), beta, sums_.first(),
-                   sums_.second(), input.map(), output_.map(), cut.lines, cut.slice_lines);
+                   sums_.second(), input.map(), output_.map(), cut.lines, cut.slice_lines,
+                   cut.count);
   }
   sums_.gradients(cut.count, batch, gamma, variance, dgamma, dbeta);
   if (pool_ == 1) {
     device_.launch(input_gradient_, cells, x, dy, mean, sums_.gradient_scale(), sums_.offset(),
-                   sums_.slope(), dx, input.map());
+                   sums_.slope(), dx, input.map(), pass_cells);
   } else {
     device_.launch(input_gradient_, cells, x, dy, mean, sums_.scale(), beta, sums_.gradient_scale(),
-                   sums_.offset(), sums_.slope(), dx, input.map(), output_.map());
+                   sums_.offset(), sums_.slope(), dx, input.map(), output_.map(), pass_cells);
   }
 }
 

@@ -9,8 +9,9 @@
 
 namespace dovetail {
 
-/// gamma, beta, mean, variance and their gradients are [channel_stride]; padding lanes stay zero.
-/// x and dx lie in the input layout, y and dy in the output layout; only interiors are written.
+/// gamma, beta and their gradients are [channel_stride], mean and variance [passes, channel_stride],
+/// of each pass by itself; padding lanes stay zero. x and dx lie in the input layout, y and dy in the
+/// output layout; only interiors are written.
 class BatchNorm {
  public:
   /// y lies as x. Throws Error unless epsilon > 0 and the layout's channel_stride is a multiple of
@@ -22,12 +23,12 @@ class BatchNorm {
   BatchNorm(opencl::Device& device, Variant variant, const Layout& input, const Layout& output,
             int pool, float epsilon);
 
-  /// Training: y = (x − mean) / sqrt(variance + ε) · gamma + beta with this batch's biased
+  /// Training: y = (x − mean) / sqrt(variance + ε) · gamma + beta with each pass's biased
   /// statistics, which are stored in `mean` and `variance` for the backward pass and for the
   /// running averages; max(0, ·) when `relu`.
   void forward(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
                const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& y,
-               int batch, bool relu);
+               const JoinedBatch& batch, bool relu);
 
   /// Inference: the same with given (running) statistics, which are only read.
   void infer(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
@@ -40,11 +41,12 @@ class BatchNorm {
   void backward(const opencl::Buffer& x, const opencl::Buffer& dy, const opencl::Buffer& gamma,
                 const opencl::Buffer& beta, const opencl::Buffer& mean,
                 const opencl::Buffer& variance, const opencl::Buffer& dx,
-                const opencl::Buffer& dgamma, const opencl::Buffer& dbeta, int batch);
+                const opencl::Buffer& dgamma, const opencl::Buffer& dbeta,
+                const JoinedBatch& batch);
 
  private:
   void normalise(const opencl::Buffer& x, const opencl::Buffer& mean, const opencl::Buffer& beta,
-                 const opencl::Buffer& y, int batch, bool relu);
+                 const opencl::Buffer& y, const JoinedBatch& batch, bool relu);
 
   opencl::Device& device_;
   int capacity_;

@@ -16,14 +16,11 @@ BatchNormSums::BatchNormSums(opencl::Device& device, Variant variant, const Layo
       lines_(device, variant, layout, lanes(variant)),
       max_slices_(variant == Variant::cpu ? 128 : 1024),
       fold_items_(variant == Variant::cpu ? 1 : 256),
-      epsilon_(epsilon) {
+      epsilon_(epsilon),
+      channel_bytes_(extent(layout.channel_stride) * sizeof(float)) {
   if (!(epsilon > 0))
     throw Error(fmt::format("batch normalisation with an epsilon of {}", epsilon));
-  const std::size_t channel_bytes = extent(layout.channel_stride) * sizeof(float);
-  slice_first_ = device.allocate(channel_bytes * extent(max_slices_));
-  slice_second_ = device.allocate(channel_bytes * extent(max_slices_));
-  for (opencl::Buffer* each : {&scale_, &gradient_scale_, &offset_, &slope_})
-    *each = device.allocate(channel_bytes);
+  reserve(1);
   const opencl::Range group = lines_.slice_groups(1);
   program_ = device.build(
       kernels::batch_norm,
@@ -35,25 +32,39 @@ BatchNormSums::BatchNormSums(opencl::Device& device, Variant variant, const Layo
   batch_gradients_ = program_.kernel(kernels::batch_norm_::batch_gradients);
 }
 
-BatchNormSums::Slices BatchNormSums::slices(std::int32_t lines) const {
-  const std::int32_t slice_lines = (lines + max_slices_ - 1) / max_slices_;
-  return {
-      .lines = lines, .slice_lines = slice_lines, .count = (lines + slice_lines - 1) / slice_lines};
+void BatchNormSums::reserve(int passes) {
+  if (passes <= passes_) return;
+  const std::size_t bytes = channel_bytes_ * extent(passes);
+  slice_first_ = device_.allocate(bytes * extent(max_slices_));
+  slice_second_ = device_.allocate(bytes * extent(max_slices_));
+  for (opencl::Buffer* each : {&scale_, &gradient_scale_, &offset_, &slope_})
+    *each = device_.allocate(bytes);
+  passes_ = passes;
 }
 
-opencl::Range BatchNormSums::folding_groups() const {
-  return {.global = {extent(lines_.vectors()) * fold_items_, 1, 1}, .local = {fold_items_, 1, 1}};
+BatchNormSums::Slices BatchNormSums::slices(std::int32_t pass_lines) const {
+  const std::int32_t slice_lines = (pass_lines + max_slices_ - 1) / max_slices_;
+  return {.lines = pass_lines,
+          .slice_lines = slice_lines,
+          .count = (pass_lines + slice_lines - 1) / slice_lines};
+}
+
+opencl::Range BatchNormSums::folding_groups(int passes) const {
+  return {.global = {extent(lines_.vectors()) * fold_items_, extent(passes), 1},
+          .local = {fold_items_, 1, 1}};
 }
 
 void BatchNormSums::statistics(const opencl::Buffer& x, const opencl::Buffer& gamma,
                                const opencl::Buffer& mean, const opencl::Buffer& variance,
-                               int batch) {
-  expect_batch(batch, capacity_);
-  const Slices cut = slices(batch * lines_.rows());
-  device_.launch(slice_statistics_, lines_.slice_groups(cut.count), x, slice_first_, slice_second_,
-                 lines_.map(), cut.lines, cut.slice_lines);
-  device_.launch(batch_statistics_, folding_groups(), x, slice_first_, slice_second_, gamma, mean,
-                 variance, scale_, lines_.map(), cut.count, cut.lines, cut.slice_lines, epsilon_);
+                               const JoinedBatch& batch) {
+  expect_batch(batch.samples(), capacity_);
+  reserve(batch.passes);
+  const Slices cut = slices(batch.each * lines_.rows());
+  device_.launch(slice_statistics_, lines_.slice_groups(batch.passes * cut.count), x, slice_first_,
+                 slice_second_, lines_.map(), cut.lines, cut.slice_lines, cut.count);
+  device_.launch(batch_statistics_, folding_groups(batch.passes), x, slice_first_, slice_second_,
+                 gamma, mean, variance, scale_, lines_.map(), cut.count, cut.lines, cut.slice_lines,
+                 epsilon_);
 }
 
 void BatchNormSums::inference(const opencl::Buffer& gamma, const opencl::Buffer& variance) {
@@ -61,13 +72,14 @@ void BatchNormSums::inference(const opencl::Buffer& gamma, const opencl::Buffer&
   device_.launch(inference_scale_, vectors, gamma, variance, scale_, epsilon_);
 }
 
-void BatchNormSums::gradients(std::int32_t slices, int batch, const opencl::Buffer& gamma,
-                              const opencl::Buffer& variance, const opencl::Buffer& dgamma,
-                              const opencl::Buffer& dbeta) {
+void BatchNormSums::gradients(std::int32_t slices, const JoinedBatch& batch,
+                              const opencl::Buffer& gamma, const opencl::Buffer& variance,
+                              const opencl::Buffer& dgamma, const opencl::Buffer& dbeta) {
   const auto pixels =
-      static_cast<float>(batch * lines_.rows()) * static_cast<float>(lines_.columns());
-  device_.launch(batch_gradients_, folding_groups(), slice_first_, slice_second_, gamma, variance,
-                 dgamma, dbeta, gradient_scale_, offset_, slope_, slices, pixels, epsilon_);
+      static_cast<float>(batch.each * lines_.rows()) * static_cast<float>(lines_.columns());
+  device_.launch(batch_gradients_, folding_groups(1), slice_first_, slice_second_, gamma, variance,
+                 dgamma, dbeta, gradient_scale_, offset_, slope_, slices,
+                 std::int32_t{batch.passes}, pixels, epsilon_);
 }
 
 }  // namespace dovetail

@@ -2,14 +2,16 @@
 #pragma once
 
 #include "device/opencl/device.hpp"
+#include "ops/joined_batch.hpp"
 #include "ops/lines.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
 
 namespace dovetail {
 
-/// A batch's lines are cut into slices, each summed up by itself; the slices' results are folded in
-/// a fixed order. Everything per channel is [channel_stride].
+/// A pass's lines are cut into slices, each summed up by itself; the slices' results are folded in
+/// a fixed order. Everything per channel is [passes, channel_stride], but for gamma, dgamma and
+/// dbeta. Memory for several passes comes when they first do.
 class BatchNormSums {
  public:
   static int lanes(Variant variant) { return variant == Variant::cpu ? 16 : 4; }
@@ -18,21 +20,21 @@ class BatchNormSums {
   /// multiple of channel_lanes.
   BatchNormSums(opencl::Device& device, Variant variant, const Layout& layout, float epsilon);
 
-  struct Slices {
-    std::int32_t lines;  // in all
+  struct Slices {  // of a pass
+    std::int32_t lines;
     std::int32_t slice_lines;
     std::int32_t count;
   };
-  Slices slices(std::int32_t lines) const;
+  Slices slices(std::int32_t pass_lines) const;
 
-  /// The batch's mean and biased variance, and scale() from them.
+  /// Each pass's mean and biased variance, and scale() from them.
   void statistics(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& mean,
-                  const opencl::Buffer& variance, int batch);
+                  const opencl::Buffer& variance, const JoinedBatch& batch);
   /// scale() from given statistics.
   void inference(const opencl::Buffer& gamma, const opencl::Buffer& variance);
-  /// dbeta, dgamma, and gradient_scale(), offset() and slope() from what first() and second() hold
-  /// of `slices` slices: sums of dy and of dy · (x − mean).
-  void gradients(std::int32_t slices, int batch, const opencl::Buffer& gamma,
+  /// dbeta and dgamma over all passes, and gradient_scale(), offset() and slope() from what first()
+  /// and second() hold of `slices` slices a pass: sums of dy and of dy · (x − mean).
+  void gradients(std::int32_t slices, const JoinedBatch& batch, const opencl::Buffer& gamma,
                  const opencl::Buffer& variance, const opencl::Buffer& dgamma,
                  const opencl::Buffer& dbeta);
 
@@ -48,7 +50,8 @@ class BatchNormSums {
   const opencl::Program& program() const { return program_; }  // of batch_norm.cl
 
  private:
-  opencl::Range folding_groups() const;
+  opencl::Range folding_groups(int passes) const;
+  void reserve(int passes);
 
   opencl::Device& device_;
   int capacity_;
@@ -56,7 +59,9 @@ class BatchNormSums {
   std::int32_t max_slices_;
   std::size_t fold_items_;
   float epsilon_;
-  opencl::Buffer slice_first_;   // means, or sums of dy: [slices, channel_stride]
+  std::size_t channel_bytes_;
+  int passes_ = 0;               // there is memory for
+  opencl::Buffer slice_first_;   // means, or sums of dy: [passes, slices, channel_stride]
   opencl::Buffer slice_second_;  // squared deviations, or sums of dy · (x − mean)
   opencl::Buffer scale_, gradient_scale_, offset_, slope_;
   opencl::Program program_;

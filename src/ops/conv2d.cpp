@@ -120,8 +120,13 @@ void Conv2d::allocate_partial(int wanted_groups) {
   const std::size_t groups =
       weight_range_.global[0] / weight_range_.local[0] * weight_range_.global[1];
   max_chunks_ = std::clamp(wanted_groups / static_cast<int>(groups), 1, shape_.input.batch);
-  partial_ = device_.allocate(size(max_chunks_) * size(depth(shape_) + 1) *
-                              size(shape_.output.channel_stride) * sizeof(float));
+  reserve_partial(max_chunks_);
+}
+
+void Conv2d::reserve_partial(int chunks) {
+  const std::size_t bytes = size(chunks) * size(depth(shape_) + 1) *
+                            size(shape_.output.channel_stride) * sizeof(float);
+  if (partial_.bytes() < bytes) partial_ = device_.allocate(bytes);
 }
 
 void Conv2d::expect_batch(int batch) const {
@@ -167,16 +172,27 @@ void Conv2d::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
 
 void Conv2d::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
                              const opencl::Buffer& dweight, const opencl::Buffer& dbias,
-                             int batch) {
-  expect_batch(batch);
-  const std::int32_t images = quotient_up(batch, max_chunks_);
-  const std::int32_t chunks = quotient_up(batch, images);
+                             const JoinedBatch& batch) {
+  const int samples = batch.samples();
+  expect_batch(samples);
+  const std::int32_t images = quotient_up(batch.each, max_chunks_);
+  const std::int32_t chunks = quotient_up(batch.each, images);
   opencl::Range range = weight_range_;
-  range.global[2] = size(chunks);
-  const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
-  const opencl::Buffer& right = operand(dy, shape_.output, batch, RoundOperand::Side::right);
-  device_.launch(weight_gradient_, range, left, right, dy, partial_, std::int32_t{batch}, images);
-  device_.launch(sum_chunks_, sum_range_, partial_, dweight, dbias, chunks);
+  range.global[2] = size(batch.passes * chunks);
+  const opencl::Buffer& left = operand(x, shape_.input, samples, RoundOperand::Side::left);
+  const opencl::Buffer& right = operand(dy, shape_.output, samples, RoundOperand::Side::right);
+  reserve_partial(batch.passes * chunks);
+  if (variant_ == Variant::cpu) {
+    if (!joins(batch)) throw Error("convolution: the CPU's kernels take one pass at a time");
+    device_.launch(weight_gradient_, range, left, right, dy, partial_, std::int32_t{samples},
+                   images);
+    device_.launch(sum_chunks_, sum_range_, partial_, dweight, dbias, chunks);
+  } else {
+    device_.launch(weight_gradient_, range, left, right, dy, partial_, std::int32_t{batch.each},
+                   images, chunks);
+    device_.launch(sum_chunks_, sum_range_, partial_, dweight, dbias, chunks,
+                   std::int32_t{batch.passes});
+  }
 }
 
 }  // namespace dovetail

@@ -8,6 +8,7 @@
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/direction.hpp"
+#include "ops/joined_batch.hpp"
 #include "ops/round_operand.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
@@ -68,6 +69,10 @@ class Conv2d {
       : Conv2d(device, ConvKernels{.variant = variant}, shape, format) {}
 
   bool emulates_format() const { return rounding_.has_value(); }
+  /// Whether weight_gradient takes such a batch; the CPU's kernels have one pass.
+  bool joins(const JoinedBatch& batch) const {
+    return variant_ != Variant::cpu || batch.passes == 1;
+  }
 
   /// y = x ⋆ weight + bias, then max(0, ·) when `relu`; writes the interior of y for `batch`
   /// images, never the halo.
@@ -80,9 +85,11 @@ class Conv2d {
                       const opencl::Buffer& x, const opencl::Buffer& dx, int batch, bool mask);
 
   /// dweight and dbias, overwriting both. The sums run in an order that depends on shape and batch
-  /// alone, so the same input gives the same bits.
+  /// alone, so the same input gives the same bits. Memory for the sums of several passes comes when
+  /// they first do. Throws Error unless joins(batch).
   void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
-                       const opencl::Buffer& dweight, const opencl::Buffer& dbias, int batch);
+                       const opencl::Buffer& dweight, const opencl::Buffer& dbias,
+                       const JoinedBatch& batch);
 
  private:
   /// Work-groups over (pixels or images of the batch, tiles of channels).
@@ -97,6 +104,7 @@ class Conv2d {
   void build_cpu();
   void build_gpu();
   void allocate_partial(int wanted_groups);
+  void reserve_partial(int chunks);
   void expect_batch(int batch) const;
   /// The first `batch` images as the products are to read them; the same for the weight.
   const opencl::Buffer& operand(const opencl::Buffer& source, const Layout& layout, int batch,

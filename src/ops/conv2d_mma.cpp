@@ -134,8 +134,7 @@ void Conv2dMma::build_weight_gradient() {
   // All work-groups run at once and have as much to do.
   const int wanted = tiles.cut.groups_per_unit * device_.info().compute_units / gradient_tiles_;
   max_chunks_ = std::clamp(wanted, 1, pixel_tiles);
-  partial_ = device_.allocate(size(max_chunks_) * size(depth(shape_) + 1) *
-                              size(shape_.output.channel_stride) * sizeof(float));
+  reserve_partial(max_chunks_);
 }
 
 void Conv2dMma::expect_room(int batch) const {
@@ -179,19 +178,26 @@ void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /
 
 void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
                                 const opencl::Buffer& dweight, const opencl::Buffer& dbias,
-                                int batch) {
-  expect_gradients(batch);
-  const int tiles = quotient_up(batch * pixels_per_image_, gradient_tile(shape_));
+                                const JoinedBatch& batch) {
+  expect_gradients(batch.samples());
+  const int tiles = quotient_up(batch.each * pixels_per_image_, gradient_tile(shape_));
   const std::int32_t tiles_per_chunk = quotient_up(tiles, max_chunks_);
   const std::int32_t chunks = quotient_up(tiles, tiles_per_chunk);
-  const opencl::Range range{{size(gradient_tiles_) * size(gradient_threads_), size(chunks), 1},
-                            {size(gradient_threads_), 1, 1}};
-  device_.launch(weight_gradient_, range, x, dy, places_, partial_, std::int32_t{batch},
-                 tiles_per_chunk);
   const std::int32_t weights = depth(shape_) * shape_.output.channel_stride;
   const std::int32_t all = weights + shape_.output.channel_stride;
+  reserve_partial(batch.passes * chunks);
+  device_.launch(weight_gradient_,
+                 {{size(gradient_tiles_) * size(gradient_threads_), size(chunks), size(batch.passes)},
+                  {size(gradient_threads_), 1, 1}},
+                 x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk);
   device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
-                 dweight, dbias, chunks, all, weights);
+                 dweight, dbias, chunks, std::int32_t{batch.passes}, all, weights);
+}
+
+void Conv2dMma::reserve_partial(int chunks) {
+  const std::size_t bytes = size(chunks) * size(depth(shape_) + 1) *
+                            size(shape_.output.channel_stride) * sizeof(float);
+  if (partial_.bytes() < bytes) partial_ = device_.allocate(bytes);
 }
 
 }  // namespace dovetail

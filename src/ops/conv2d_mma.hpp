@@ -11,6 +11,7 @@
 #include "ops/conv2d_mma_tiles.hpp"
 #include "ops/conv2d_pool.hpp"
 #include "ops/direction.hpp"
+#include "ops/joined_batch.hpp"
 
 namespace dovetail {
 
@@ -42,6 +43,8 @@ class Conv2dMma {
             ComputeFormat format, const ConvMmaKernels& kernels = {});
 
   bool emulates_format() const { return false; }
+  /// Whether weight_gradient takes such a batch.
+  bool joins(const JoinedBatch&) const { return true; }
 
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
@@ -60,9 +63,11 @@ class Conv2dMma {
                       const opencl::Buffer& x, const opencl::Buffer& dx, int batch, bool mask);
 
   /// dweight and dbias, overwriting both; dbias sums dy as it is. The sums run in an order that
-  /// depends on shape, batch and the device's number of compute units.
+  /// depends on shape, batch and the device's number of compute units. Memory for the sums of
+  /// several passes comes when they first do.
   void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
-                       const opencl::Buffer& dweight, const opencl::Buffer& dbias, int batch);
+                       const opencl::Buffer& dweight, const opencl::Buffer& dbias,
+                       const JoinedBatch& batch);
 
  private:
   /// A kernel whose work-groups make tiles of units (pixels, or windows of a pool) × channels.
@@ -81,6 +86,7 @@ class Conv2dMma {
   void build_weight_gradient();
   void expect_room(int batch) const;
   void expect_gradients(int batch) const;
+  void reserve_partial(int chunks);
 
   opencl::Device& device_;
   Conv2dPoolShape shape_;

@@ -200,7 +200,9 @@ void Conv2dPool::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& 
 
 void Conv2dPool::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
                                  const opencl::Buffer& dweight, const opencl::Buffer& dbias,
-                                 int batch) {
+                                 const JoinedBatch& joined) {
+  if (!joins(joined)) throw Error("convolution: the CPU's kernels take one pass at a time");
+  const int batch = joined.samples();
   expect_gradients(batch);
   const std::int32_t images = quotient_up(batch, max_chunks_);
   const std::int32_t chunks = quotient_up(batch, images);

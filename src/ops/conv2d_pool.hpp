@@ -9,6 +9,7 @@
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/direction.hpp"
+#include "ops/joined_batch.hpp"
 #include "ops/round_operand.hpp"
 #include "tensor/layout.hpp"
 
@@ -54,6 +55,8 @@ class Conv2dPool {
              ComputeFormat format = ComputeFormat::float32, const ConvPoolKernels& kernels = {});
 
   bool emulates_format() const { return rounding_.has_value(); }
+  /// Whether weight_gradient takes such a batch: of one pass.
+  bool joins(const JoinedBatch& batch) const { return batch.passes == 1; }
 
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
@@ -69,9 +72,10 @@ class Conv2dPool {
   void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
                       const opencl::Buffer& x, const opencl::Buffer& dx, int batch, bool mask);
 
-  /// dweight and dbias, overwriting both, as Conv2d's.
+  /// dweight and dbias, overwriting both, as Conv2d's. Throws Error unless joins(batch).
   void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
-                       const opencl::Buffer& dweight, const opencl::Buffer& dbias, int batch);
+                       const opencl::Buffer& dweight, const opencl::Buffer& dbias,
+                       const JoinedBatch& batch);
 
  private:
   void build();

@@ -95,15 +95,19 @@ DenseChain::DenseChain(opencl::Device& device, std::span<const DenseChainLayer> 
   table_ = device.upload(std::span<const dense_chain::Entry>(entries));
   maps_ = device.allocate(dense_chain::map_elements(layers, batch) * sizeof(float));
   row_sums_.reserve(batch);
-  const int shares = quotient_up(batch, weight_tiles_.share(batch, compute_units_));
+  reserve_partial(quotient_up(batch, weight_tiles_.share(batch, compute_units_)));
+}
+
+void DenseChain::reserve_partial(int shares) {
+  const std::size_t bytes = size(shares) * parameters_ * sizeof(float);
   // What lies between the parameters is never written.
-  partial_ = device.allocate_zeroed(size(shares) * parameters_ * sizeof(float));
+  if (partial_.bytes() < bytes) partial_ = device_.allocate_zeroed(bytes);
 }
 
 void DenseChain::forward_backward(const Input& input, const opencl::Buffer& parameters,
                                   const opencl::Buffer& labels, const opencl::Buffer& row_weights,
-                                  const opencl::Buffer& statistics, int batch) {
-  expect_batch(batch, capacity_);
+                                  const opencl::Buffer& statistics, const JoinedBatch& batch) {
+  expect_batch(batch.samples(), capacity_);
   const std::int32_t weighed = row_weights ? 1 : 0;
   const bool gathers = static_cast<bool>(input.images.samples);
   const Source source = !input.images.pixels ? Source::floats
@@ -111,28 +115,31 @@ void DenseChain::forward_backward(const Input& input, const opencl::Buffer& para
                                              : Source::pixels;
   const auto threads = size(row_tiles_.threads());
   device_.launch(
-      rows_, {{size(quotient_up(batch, row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}},
+      rows_, {{size(quotient_up(batch.samples(), row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}},
       input.x, source == Source::floats ? input.x : input.images.pixels,
       gathers ? input.images.samples : input.x, static_cast<std::int32_t>(source), input.law.scale,
       input.law.shift, parameters, table_, labels, weighed ? row_weights : input.x, weighed, maps_,
-      row_sums_.losses(), row_sums_.hits(), std::int32_t{batch});
+      row_sums_.losses(), row_sums_.hits(), std::int32_t{batch.samples()});
   row_sums_.sum_into(statistics, batch);
 }
 
 void DenseChain::weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
-                                  int batch) {
-  expect_batch(batch, capacity_);
-  const std::int32_t share = weight_tiles_.share(batch, compute_units_);
-  const std::int32_t shares = quotient_up(batch, share);
+                                  const JoinedBatch& batch) {
+  expect_batch(batch.samples(), capacity_);
+  const std::int32_t share = weight_tiles_.share(batch.each, compute_units_);
+  const std::int32_t shares = quotient_up(batch.each, share);
+  const bool is_whole = shares * batch.passes == 1;
   const auto all = static_cast<std::int32_t>(parameters_);
   constexpr std::size_t threads = dense_chain::WeightTiles::threads;
-  device_.launch(weight_gradients_,
-                 {{size(weight_tiles_.tiles) * threads, size(shares), 1}, {threads, 1, 1}}, x,
-                 maps_, table_, shares > 1 ? partial_ : gradients,
-                 static_cast<std::uint32_t>(parameters_), std::int32_t{batch}, share);
-  if (shares > 1) {
+  if (!is_whole) reserve_partial(shares * batch.passes);
+  device_.launch(
+      weight_gradients_,
+      {{size(weight_tiles_.tiles) * threads, size(shares), size(batch.passes)}, {threads, 1, 1}}, x,
+      maps_, table_, is_whole ? gradients : partial_, static_cast<std::uint32_t>(parameters_),
+      std::int32_t{batch.each}, share);
+  if (!is_whole) {
     device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
-                   gradients, gradients, shares, all, all);
+                   gradients, gradients, shares, std::int32_t{batch.passes}, all, all);
   }
 }
 

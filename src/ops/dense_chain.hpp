@@ -10,6 +10,7 @@
 #include "ops/compute_format.hpp"
 #include "ops/dense_chain_tiles.hpp"
 #include "ops/direction.hpp"
+#include "ops/joined_batch.hpp"
 #include "ops/loss.hpp"
 #include "ops/normalise_input.hpp"
 
@@ -58,15 +59,18 @@ class DenseChain {
   /// sample's gradient; an empty Buffer: all 1.
   void forward_backward(const Input& input, const opencl::Buffer& parameters,
                         const opencl::Buffer& labels, const opencl::Buffer& row_weights,
-                        const opencl::Buffer& statistics, int batch);
+                        const opencl::Buffer& statistics, const JoinedBatch& batch);
   /// After that, with the same x: the gradients of all weights and biases, at their places in
   /// `gradients`. The order of a sum depends on batch, widths and the number of compute units.
-  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients, int batch);
+  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
+                        const JoinedBatch& batch);
 
   /// float32, as dense_chain::table places them: outputs and their gradients.
   const opencl::Buffer& maps() const { return maps_; }
 
  private:
+  void reserve_partial(int shares);
+
   opencl::Device& device_;
   std::size_t parameters_;
   int capacity_;

@@ -40,8 +40,9 @@ void RowSums::reserve(int batch) {
   if (batch < 1) throw Error(fmt::format("a loss over a batch of {}", batch));
   if (batch <= capacity_) return;
   capacity_ = round_up(batch, channel_lanes);
-  losses_ = device_.allocate(static_cast<std::size_t>(capacity_) * sizeof(float));
-  hits_ = device_.allocate(static_cast<std::size_t>(capacity_) * sizeof(float));
+  const std::size_t bytes = static_cast<std::size_t>(capacity_ + channel_lanes) * sizeof(float);
+  losses_ = device_.allocate(bytes);
+  hits_ = device_.allocate(bytes);
 }
 
 opencl::Range RowSums::groups(int rows) const {
@@ -49,8 +50,9 @@ opencl::Range RowSums::groups(int rows) const {
           .local = {work_items_, 1, 1}};
 }
 
-void RowSums::sum_into(const opencl::Buffer& statistics, int batch) {
-  device_.launch(sum_rows_, groups(1), losses_, hits_, statistics, batch);
+void RowSums::sum_into(const opencl::Buffer& statistics, const JoinedBatch& batch) {
+  device_.launch(sum_rows_, groups(batch.passes), losses_, hits_, statistics,
+                 std::int32_t{batch.each});
 }
 
 SoftmaxCrossEntropy::SoftmaxCrossEntropy(opencl::Device& device, Variant variant, int classes,
@@ -65,9 +67,10 @@ SoftmaxCrossEntropy::SoftmaxCrossEntropy(opencl::Device& device, Variant variant
 void SoftmaxCrossEntropy::forward_backward(const opencl::Buffer& logits,
                                            const opencl::Buffer& labels,
                                            const opencl::Buffer& dlogits,
-                                           const opencl::Buffer& statistics, int batch) {
-  rows_.reserve(batch);
-  device_.launch(kernel_, rows_.groups(batch), logits, labels, dlogits, rows_.losses(),
+                                           const opencl::Buffer& statistics,
+                                           const JoinedBatch& batch) {
+  rows_.reserve(batch.samples());
+  device_.launch(kernel_, rows_.groups(batch.samples()), logits, labels, dlogits, rows_.losses(),
                  rows_.hits(), classes_, stride_);
   rows_.sum_into(statistics, batch);
 }
@@ -83,9 +86,10 @@ MeanSquaredError::MeanSquaredError(opencl::Device& device, Variant variant, int 
 void MeanSquaredError::forward_backward(const opencl::Buffer& prediction,
                                         const opencl::Buffer& target,
                                         const opencl::Buffer& dprediction,
-                                        const opencl::Buffer& statistics, int batch) {
-  rows_.reserve(batch);
-  device_.launch(kernel_, rows_.groups(batch), prediction, target, dprediction, rows_.losses(),
+                                        const opencl::Buffer& statistics,
+                                        const JoinedBatch& batch) {
+  rows_.reserve(batch.samples());
+  device_.launch(kernel_, rows_.groups(batch.samples()), prediction, target, dprediction, rows_.losses(),
                  rows_.hits(), columns_, stride_);
   rows_.sum_into(statistics, batch);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device/opencl/device.hpp"
+#include "ops/joined_batch.hpp"
 #include "ops/variant.hpp"
 
 namespace dovetail {
@@ -11,10 +12,10 @@ class RowSums {
  public:
   /// @param work_items that share a row.
   RowSums(opencl::Device& device, const opencl::Program& program, std::size_t work_items);
-  /// Room for `batch` rows: float32, a multiple of 16. Allocates only where a batch is larger than
+  /// Room for `batch` rows, float32, and 16 floats more. Allocates only where a batch is larger than
   /// any before.
   void reserve(int batch);
-  void sum_into(const opencl::Buffer& statistics, int batch);
+  void sum_into(const opencl::Buffer& statistics, const JoinedBatch& batch);
   /// One work-group a row.
   opencl::Range groups(int rows) const;
 
@@ -37,11 +38,12 @@ class SoftmaxCrossEntropy {
   SoftmaxCrossEntropy(opencl::Device& device, Variant variant, int classes, int stride);
 
   /// labels are int32 [batch], each in [0, classes); any other makes the sum of the losses NaN.
-  /// statistics (float32 [3], overwritten): sum of the losses, number of samples whose largest
-  /// logit (the first of equals) is the label's, batch. dlogits [batch, stride] = softmax − one-hot
+  /// statistics (float32 [passes, 3], overwritten): of each pass the sum of the losses, number of
+  /// samples whose largest logit (the first of equals) is the label's, samples. dlogits [batch, stride] = softmax − one-hot
   /// (the gradient of the *sum*, padding columns zero); dlogits must not be logits.
   void forward_backward(const opencl::Buffer& logits, const opencl::Buffer& labels,
-                        const opencl::Buffer& dlogits, const opencl::Buffer& statistics, int batch);
+                        const opencl::Buffer& dlogits, const opencl::Buffer& statistics,
+                        const JoinedBatch& batch);
 
  private:
   opencl::Device& device_;
@@ -58,11 +60,11 @@ class MeanSquaredError {
   /// Throws Error unless 1 ≤ columns ≤ stride and stride is a multiple of channel_lanes.
   MeanSquaredError(opencl::Device& device, Variant variant, int columns, int stride);
 
-  /// statistics: sum of the losses, 0, batch. dprediction is the gradient of the sum, its padding
+  /// statistics: of each pass the sum of the losses, 0, samples. dprediction is the gradient of the sum, its padding
   /// columns zero.
   void forward_backward(const opencl::Buffer& prediction, const opencl::Buffer& target,
                         const opencl::Buffer& dprediction, const opencl::Buffer& statistics,
-                        int batch);
+                        const JoinedBatch& batch);
 
  private:
   opencl::Device& device_;

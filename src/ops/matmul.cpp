@@ -146,28 +146,39 @@ const opencl::Buffer& Matmul::operand(const opencl::Buffer& source, int rows, in
   return rounding_ ? rounding_->round(source, size(rows) * size(columns), side) : source;
 }
 
-void Matmul::expect_rows(int rows) const {
-  if (rows < 1) throw Error(fmt::format("a dense layer over {} rows", rows));
+bool Matmul::joins(const JoinedBatch& rows) const {
+  if (rows.passes == 1) return true;
+  return variant_ != Variant::cpu && (!products_ || products_->joins(rows));
 }
 
-Matmul::Split Matmul::split_product(int rows, int columns, int depth) {
-  const int row_tiles = quotient_up(rows, tile);
-  const int column_tiles = quotient_up(columns, tile);
-  const int wanted =
-      std::clamp(cut_.groups / (row_tiles * column_tiles), 1, quotient_up(depth, least_depth));
+void Matmul::expect_rows(const JoinedBatch& rows) const {
+  if (rows.each < 1 || !joins(rows)) {
+    throw Error(fmt::format("a dense layer by \"{}\" over {} times {} rows", cut_.name(),
+                            rows.passes, rows.each));
+  }
+}
+
+Matmul::Split Matmul::split_product(const Product& product) {
+  const int column_tiles = quotient_up(product.columns, tile);
+  const int wanted = std::clamp(cut_.groups / (quotient_up(product.pass_rows, tile) * column_tiles),
+                                1, quotient_up(product.depth, least_depth));
   Split split;
-  split.depth = round_up(quotient_up(depth, wanted), slice);
-  split.count = quotient_up(depth, split.depth);
-  split.range = {{size(row_tiles * threads), size(column_tiles), size(split.count)},
+  split.depth = round_up(quotient_up(product.depth, wanted), slice);
+  split.count = quotient_up(product.depth, split.depth);
+  split.range = {{size(quotient_up(product.rows, tile) * threads), size(column_tiles),
+                  size(split.count * product.count)},
                  {threads, 1, 1}};
-  const std::size_t bytes = size(split.count) * size(rows) * size(columns) * sizeof(float);
+  const std::size_t bytes = size(split.count * product.count) * size(product.rows) *
+                            size(product.columns) * sizeof(float);
   if (partial_.bytes() < bytes) partial_ = device_.allocate(bytes);
   return split;
 }
 
 void Matmul::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
-                     const opencl::Buffer& bias, const opencl::Buffer& y, int rows, bool relu) {
-  expect_rows(rows);
+                     const opencl::Buffer& bias, const opencl::Buffer& y, const JoinedBatch& batch,
+                     bool relu) {
+  expect_rows(batch);
+  const int rows = batch.samples();
   const opencl::Buffer& left = operand(x, rows, shape_.in, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight, shape_.in, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
@@ -177,11 +188,11 @@ void Matmul::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
   }
   int splits = 0;
   if (products_) {
-    splits = products_->run(Direction::forward, {left, right, y, bias}, partial_, rows,
+    splits = products_->run(Direction::forward, {left, right, y, bias}, partial_, batch,
                             relu ? finish_bias | finish_relu : finish_bias);
     if (splits == 0) return;
   } else {
-    const Split split = split_product(rows, shape_.out, shape_.in);
+    const Split split = split_product({rows, shape_.out, shape_.in, batch.each});
     splits = split.count;
     device_.launch(forward_, split.range, left, right, partial_, std::int32_t{rows},
                    std::int32_t{split.depth});
@@ -191,9 +202,10 @@ void Matmul::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
 }
 
 void Matmul::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
-                            const opencl::Buffer& x, const opencl::Buffer& dx, int rows,
-                            bool mask) {
-  expect_rows(rows);
+                            const opencl::Buffer& x, const opencl::Buffer& dx,
+                            const JoinedBatch& batch, bool mask) {
+  expect_rows(batch);
+  const int rows = batch.samples();
   const opencl::Buffer& left = operand(dy, rows, shape_.out, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight, shape_.in, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
@@ -203,11 +215,11 @@ void Matmul::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
   }
   int splits = 0;
   if (products_) {
-    splits = products_->run(Direction::input_gradient, {left, right, dx, x}, partial_, rows,
+    splits = products_->run(Direction::input_gradient, {left, right, dx, x}, partial_, batch,
                             mask ? finish_mask : finish_none);
     if (splits == 0) return;
   } else {
-    const Split split = split_product(rows, shape_.in, shape_.out);
+    const Split split = split_product({rows, shape_.in, shape_.out, batch.each});
     splits = split.count;
     device_.launch(input_gradient_, split.range, left, right, partial_, std::int32_t{rows},
                    std::int32_t{split.depth});
@@ -217,8 +229,10 @@ void Matmul::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
 }
 
 void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
-                             const opencl::Buffer& dweight, const opencl::Buffer& dbias, int rows) {
-  expect_rows(rows);
+                             const opencl::Buffer& dweight, const opencl::Buffer& dbias,
+                             const JoinedBatch& batch) {
+  expect_rows(batch);
+  const int rows = batch.samples();
   const opencl::Buffer& left = operand(x, rows, shape_.in, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(dy, rows, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
@@ -226,22 +240,23 @@ void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
                    right, dy, dweight, dbias, std::int32_t{rows});
     return;
   }
-  int splits = 0;
+  int splits = 0;  // of each pass
   if (products_) {
     splits = products_->run(Direction::weight_gradient, {left, right, dweight, dbias}, partial_,
-                            rows, finish_none);
+                            batch, finish_none);
   } else {
-    const Split split = split_product(shape_.in, shape_.out, rows);
+    const Split split =
+        split_product({shape_.in, shape_.out, batch.each, shape_.in, batch.passes});
     splits = split.count;
-    device_.launch(weight_gradient_, split.range, left, right, partial_, std::int32_t{rows},
-                   std::int32_t{split.depth});
+    device_.launch(weight_gradient_, split.range, left, right, partial_, std::int32_t{batch.each},
+                   std::int32_t{split.depth}, std::int32_t{splits});
   }
   if (splits > 0) {
     device_.launch(finish_weight_gradient_, each_element(shape_.in, shape_.out), partial_, dweight,
-                   std::int32_t{splits});
+                   std::int32_t{splits}, std::int32_t{batch.passes});
   }
   device_.launch(bias_gradient_, {{size(shape_.out / 16 * threads), 1, 1}, {threads, 1, 1}}, dy,
-                 dbias, std::int32_t{rows});
+                 dbias, std::int32_t{batch.each}, std::int32_t{batch.passes});
 }
 
 }  // namespace dovetail

@@ -8,6 +8,7 @@
 
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
+#include "ops/joined_batch.hpp"
 #include "ops/matmul_products.hpp"
 #include "ops/round_operand.hpp"
 #include "ops/variant.hpp"
@@ -61,36 +62,49 @@ class Matmul {
   /// Whether operands are rounded by passes of their own.
   bool emulates_format() const { return rounding_.has_value(); }
 
-  /// y = x · weight + bias, then max(0, ·) when `relu`. Every element of y's first `rows` rows is
-  /// written.
+  /// Whether the products take such a batch: not the CPU's where it has several passes, and wgmma's
+  /// only where its parts of a pass have whole blocks.
+  bool joins(const JoinedBatch& rows) const;
+
+  // Throw Error unless joins(rows).
+
+  /// y = x · weight + bias, then max(0, ·) when `relu`. Every element of y's first rows.samples()
+  /// rows is written.
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
-               const opencl::Buffer& y, int rows, bool relu);
+               const opencl::Buffer& y, const JoinedBatch& rows, bool relu);
 
   /// dx = dy · weightᵀ; with `mask`, dx is 0 where x ≤ 0 (x being the output of a ReLU). dx must
   /// not be x.
   void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
-                      const opencl::Buffer& x, const opencl::Buffer& dx, int rows, bool mask);
+                      const opencl::Buffer& x, const opencl::Buffer& dx, const JoinedBatch& rows,
+                      bool mask);
 
   /// dweight = xᵀ · dy and dbias = column sums of dy, overwriting both. The sums run in an order
   /// that depends on shape and rows alone, so the same input gives the same bits.
   void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
-                       const opencl::Buffer& dweight, const opencl::Buffer& dbias, int rows);
+                       const opencl::Buffer& dweight, const opencl::Buffer& dbias,
+                       const JoinedBatch& rows);
 
  private:
   struct Split {
     opencl::Range range;
     int depth;  // of the sum in one work-group
-    int count;
+    int count;  // in each pass
+  };
+
+  /// `count` products C[rows][columns] of this depth, cut as one of `pass_rows` rows would be.
+  struct Product {
+    int rows, columns, depth, pass_rows, count = 1;
   };
 
   void build_cpu();
   void build_gpu();
-  void expect_rows(int rows) const;
+  void expect_rows(const JoinedBatch& rows) const;
   opencl::Range cpu_range(int rows, int columns) const;
   /// An operand as the products are to read it.
   const opencl::Buffer& operand(const opencl::Buffer& source, int rows, int columns,
                                 RoundOperand::Side side);
-  Split split_product(int rows, int columns, int depth);
+  Split split_product(const Product& product);
 
   opencl::Device& device_;
   Variant variant_;  // cpu or gpu

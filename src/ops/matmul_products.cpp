@@ -77,8 +77,13 @@ const opencl::Buffer& grown(opencl::Device& device, opencl::Buffer& scratch, std
   return scratch;
 }
 
-std::size_t partial_bytes(const Extents& e, const Cut& cut) {
-  return size(cut.parts) * size(e.rows) * size(e.columns) * sizeof(float);
+std::size_t partial_bytes(const Extents& e, int parts) {
+  return size(parts) * size(e.rows) * size(e.columns) * sizeof(float);
+}
+
+/// Passes whose products are apart.
+int products_of(Direction which, const JoinedBatch& rows) {
+  return which == Direction::weight_gradient ? rows.passes : 1;
 }
 
 /// Products whose operands come through cp.async: kernels/matmul_async.cl in float32, matmul_mma.cl
@@ -106,23 +111,30 @@ class AsyncProducts : public MatmulProducts {
                                       : opencl::InstructionSet::async_copy);
   }
 
-  int run(Direction which, const Operands& operands, opencl::Buffer& partial, int rows,
-          std::int32_t finish) override {
-    const Extents e = extents_of(which, shape_, rows);
+  bool joins(const JoinedBatch&) const override { return true; }
+
+  int run(Direction which, const Operands& operands, opencl::Buffer& partial,
+          const JoinedBatch& rows, std::int32_t finish) override {
+    const Extents e = extents_of(which, shape_, rows.samples());
+    const Extents pass = extents_of(which, shape_, rows.each);
+    const int products = products_of(which, rows);
     const Operand a =
         arrange(operands.a, turned_a_, e.rows, e.depth, which != Direction::weight_gradient);
     const Operand b =
         arrange(operands.b, turned_b_, e.columns, e.depth, which == Direction::input_gradient);
     const int tiles = quotient_up(e.rows, tiling_.rows) * quotient_up(e.columns, tiling_.columns);
-    const Cut cut = cut_depth(e, tiling_, device_.info().compute_units, whole_depth_);
-    const bool whole = cut.parts == 1;
+    const Cut cut = cut_depth(pass, tiling_, device_.info().compute_units, whole_depth_);
+    const bool whole = cut.parts * products == 1;
     const std::size_t threads = on_tensor_cores_ ? 256 : 128;
-    device_.launch(product_, {{size(tiles) * threads, size(cut.parts), 1}, {threads, 1, 1}},
-                   a.memory, b.memory,
-                   whole ? operands.result : grown(device_, partial, partial_bytes(e, cut)),
-                   operands.other, std::int32_t{e.rows}, std::int32_t{e.columns},
-                   std::int32_t{e.depth}, std::int32_t{a.pitch}, std::int32_t{b.pitch},
-                   std::int32_t{cut.depth}, whole ? finish : std::int32_t{finish_none});
+    device_.launch(
+        product_,
+        {{size(tiles) * threads, size(cut.parts), size(products)}, {threads, 1, 1}}, a.memory,
+        b.memory,
+        whole ? operands.result
+              : grown(device_, partial, partial_bytes(e, cut.parts * products)),
+        operands.other, std::int32_t{e.rows}, std::int32_t{e.columns},
+        std::int32_t{e.depth / products}, std::int32_t{a.pitch}, std::int32_t{b.pitch},
+        std::int32_t{cut.depth}, whole ? finish : std::int32_t{finish_none});
     return whole ? 0 : cut.parts;
   }
 
@@ -185,9 +197,17 @@ class WgmmaProducts : public MatmulProducts {
 
   const char* name() const override { return to_string(opencl::InstructionSet::wgmma); }
 
-  int run(Direction which, const Operands& operands, opencl::Buffer& partial, int rows,
-          std::int32_t finish) override {
-    const Extents e = extents_of(which, shape_, rows);
+  bool joins(const JoinedBatch& rows) const override {
+    const Extents pass = extents_of(Direction::weight_gradient, shape_, rows.each);
+    const Cut cut = cut_depth(pass, tiling_, device_.info().compute_units, whole_depth_);
+    return cut.depth * cut.parts == rows.each && cut.depth % block_depth_ == 0;
+  }
+
+  int run(Direction which, const Operands& operands, opencl::Buffer& partial,
+          const JoinedBatch& rows, std::int32_t finish) override {
+    const Extents e = extents_of(which, shape_, rows.samples());
+    const Extents pass = extents_of(which, shape_, rows.each);
+    const int products = products_of(which, rows);
     // x and dy have the depth of the first two products contiguous, and weight that of the second.
     pack(which == Direction::weight_gradient ? pack_columns_ : pack_rows_, operands.a, packed_a_,
          e.rows, e.depth);
@@ -196,12 +216,14 @@ class WgmmaProducts : public MatmulProducts {
 
     const int tiles = quotient_up(e.rows, tiling_.rows) * quotient_up(e.columns, tiling_.columns);
     const int units = device_.info().compute_units;
-    const Cut cut = cut_depth(e, tiling_, units, whole_depth_);
-    const bool whole = cut.parts == 1;
+    // The parts of all passes lie one behind the other, each of whole blocks (joins).
+    const Cut cut = cut_depth(pass, tiling_, units, whole_depth_);
+    const int parts = cut.parts * products;
+    const bool whole = parts == 1;
     device_.launch(
-        product_, {{size(std::min(tiles * cut.parts, units) * threads), 1, 1}, {threads, 1, 1}},
+        product_, {{size(std::min(tiles * parts, units) * threads), 1, 1}, {threads, 1, 1}},
         packed_a_, packed_b_,
-        whole ? operands.result : grown(device_, partial, partial_bytes(e, cut)), operands.other,
+        whole ? operands.result : grown(device_, partial, partial_bytes(e, parts)), operands.other,
         std::int32_t{e.rows}, std::int32_t{e.columns}, std::int32_t{e.depth},
         std::int32_t{cut.depth / block_depth_}, whole ? finish : std::int32_t{finish_none});
     return whole ? 0 : cut.parts;

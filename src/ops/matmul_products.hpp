@@ -8,6 +8,7 @@
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/direction.hpp"
+#include "ops/joined_batch.hpp"
 
 namespace dovetail {
 
@@ -30,11 +31,14 @@ class MatmulProducts {
   /// Instruction set or fallback, for people.
   virtual const char* name() const = 0;
 
-  /// Enqueues one product over `rows` samples. Returns 0 where `result` holds it, with `finish`
-  /// (a sum of Finish) done; else into how many partial sums the depth was cut: they lie in
-  /// `partial` [count, m, n], which grows as needed, and the caller adds them up and finishes.
-  virtual int run(Direction which, const Operands& operands, opencl::Buffer& partial, int rows,
-                  std::int32_t finish) = 0;
+  /// Whether the weight gradient takes such a batch.
+  virtual bool joins(const JoinedBatch& rows) const = 0;
+  /// Enqueues one product over these samples. Returns 0 where `result` holds it, with `finish`
+  /// (a sum of Finish) done; else into how many partial sums the depth was cut, the weight
+  /// gradient's in each pass: they lie in `partial` [count, m, n] or [passes, count, m, n], which
+  /// grows as needed, and the caller adds them up and finishes.
+  virtual int run(Direction which, const Operands& operands, opencl::Buffer& partial,
+                  const JoinedBatch& rows, std::int32_t finish) = 0;
 };
 
 /// The instruction sets with which this device computes products in this format, the fastest for

@@ -158,4 +158,9 @@ bool DenseProducts::emulates_format() const {
                      [](const auto& product) { return product->emulates_format(); });
 }
 
+bool DenseProducts::joins(const JoinedBatch& rows) const {
+  return std::all_of(products_.begin(), products_.end(),
+                     [&](const auto& product) { return product->joins(rows); });
+}
+
 }  // namespace dovetail::plan

@@ -22,6 +22,7 @@ class DenseProducts {
 
   Matmul& of(Direction direction) { return *products_[static_cast<std::size_t>(direction)]; }
   bool emulates_format() const;
+  bool joins(const JoinedBatch& rows) const;
 
  private:
   std::array<std::shared_ptr<Matmul>, 3> products_;

@@ -37,7 +37,8 @@ void ConvolutionOperation<Convolution>::forward(const Pass& pass) {
 
 template <typename Convolution>
 void ConvolutionOperation<Convolution>::backward(const Pass& pass, bool propagate) {
-  conv_->weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
+  conv_->weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient,
+                         pass.joined());
   weight_.finish_gradient();
   if (propagate) {
     conv_->input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.batch,
@@ -58,16 +59,18 @@ DenseOperation::DenseOperation(Edge& in, Edge& out, std::size_t last_layer, Dens
 
 void DenseOperation::forward(const Pass& pass) {
   products_.of(Direction::forward)
-      .forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
+      .forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.joined(),
+               out_.rectified);
 }
 
 void DenseOperation::backward(const Pass& pass, bool propagate) {
   products_.of(Direction::weight_gradient)
-      .weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.batch);
+      .weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient,
+                       pass.joined());
   weight_.finish_gradient();
   if (propagate) {
     products_.of(Direction::input_gradient)
-        .input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.batch,
+        .input_gradient(out_.gradient, weight_.value(), in_.value, in_.gradient, pass.joined(),
                         in_.rectified);
   }
 }
@@ -155,8 +158,8 @@ BatchNormOperation::BatchNormOperation(opencl::Device& device, Variant variant, 
 
 void BatchNormOperation::forward(const Pass& pass) {
   if (pass.training) {
-    norm_->forward(in_.value, gamma_.value, beta_.value, statistics_.batch_mean,
-                   statistics_.batch_variance, out_.value, pass.batch, out_.rectified);
+    norm_->forward(in_.value, gamma_.value, beta_.value, statistics_.mean(pass),
+                   statistics_.variance(pass), out_.value, pass.joined(), out_.rectified);
   } else {
     norm_->infer(in_.value, gamma_.value, beta_.value, statistics_.running_mean,
                  statistics_.running_variance, out_.value, pass.batch, out_.rectified);
@@ -165,9 +168,9 @@ void BatchNormOperation::forward(const Pass& pass) {
 
 void BatchNormOperation::backward(const Pass& pass, bool propagate) {
   // The kernel computes dx along with dgamma and dbeta; a first layer's dx is simply not used.
-  norm_->backward(in_.value, out_.gradient, gamma_.value, beta_.value, statistics_.batch_mean,
-                  statistics_.batch_variance, in_.gradient, gamma_.gradient, beta_.gradient,
-                  pass.batch);
+  norm_->backward(in_.value, out_.gradient, gamma_.value, beta_.value, statistics_.mean(pass),
+                  statistics_.variance(pass), in_.gradient, gamma_.gradient, beta_.gradient,
+                  pass.joined());
   if (propagate && in_.rectified) relu_.backward(in_.value, in_.gradient, in_.gradient, pass.batch);
 }
 

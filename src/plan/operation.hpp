@@ -33,10 +33,13 @@ struct Edge {
 
 /// What a pass needs to know beyond the feature maps.
 struct Pass {
-  int batch = 0;
+  int batch = 0;   // samples
+  int passes = 1;  // that were joined, of equally many samples
   bool training = false;
   std::uint64_t seed = 0;          // of the dropout masks
   std::uint64_t first_sample = 0;  // number of this batch's first sample within the training
+
+  JoinedBatch joined() const { return {batch / passes, passes}; }
 };
 
 /// Device memory of one parameter tensor and its gradient.
@@ -59,6 +62,8 @@ class Operation {
   virtual void backward(const Pass& pass, bool propagate) = 0;
   /// Whether its operands are rounded to a compute format by passes of their own.
   virtual bool emulates_format() const { return false; }
+  /// Whether it takes several passes at once.
+  virtual bool joins(const JoinedBatch&) const { return true; }
 
   const Edge& in() const { return in_; }
   const Edge& out() const { return out_; }
@@ -85,6 +90,7 @@ class OperationWeight {
   const opencl::Buffer& gradient() const { return parameter_.gradient; }
   /// To be called when gradient() holds that of value(): makes it that of the parameter.
   void finish_gradient();
+  bool is_quantised() const { return quantiser_.has_value(); }
 
  private:
   DeviceParameter parameter_;
@@ -102,6 +108,9 @@ class ConvolutionOperation : public Operation {
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
   bool emulates_format() const override { return conv_->emulates_format(); }
+  bool joins(const JoinedBatch& batch) const override {
+    return !weight_.is_quantised() && conv_->joins(batch);
+  }
 
  private:
   std::unique_ptr<Convolution> conv_;
@@ -121,6 +130,9 @@ class DenseOperation : public Operation {
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
   bool emulates_format() const override { return products_.emulates_format(); }
+  bool joins(const JoinedBatch& batch) const override {
+    return !weight_.is_quantised() && products_.joins(batch);
+  }
 
  private:
   DenseProducts products_;
@@ -160,6 +172,7 @@ class QuantisedActivationOperation : public Operation {
                                DeviceParameter step);
   void forward(const Pass& pass) override;
   void backward(const Pass& pass, bool propagate) override;
+  bool joins(const JoinedBatch& batch) const override { return batch.passes == 1; }
 
  private:
   ActivationQuantiser quantiser_;
@@ -180,10 +193,18 @@ class DropoutOperation : public Operation {
   Relu relu_;
 };
 
-/// Statistics of one batch norm: of this batch (they ride along with the gradients) and running.
+/// Statistics of one batch norm: of this batch (they ride along with the gradients), of each of
+/// several passes [passes, channels], where a plan joins any, and running.
 struct NormStatistics {
   opencl::Buffer batch_mean, batch_variance;
   opencl::Buffer running_mean, running_variance;
+  opencl::Buffer pass_mean{}, pass_variance{};
+  const opencl::Buffer& mean(const Pass& pass) const {
+    return pass.passes > 1 ? pass_mean : batch_mean;
+  }
+  const opencl::Buffer& variance(const Pass& pass) const {
+    return pass.passes > 1 ? pass_variance : batch_variance;
+  }
 };
 
 /// Batch norm, perhaps ReLU, and perhaps max-pool.

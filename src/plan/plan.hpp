@@ -37,6 +37,7 @@ struct InputStatistics {
 struct PlanOptions {
   int batch = 1;          // capacity of a pass; it may bring fewer samples
   int passes = 1;         // most passes of a step: a power of two
+  bool join_passes = true;  // where the device's kernels take several in one launch
   bool training = false;  // gradients and optimiser state are allocated
   LossKind loss = LossKind::cross_entropy;
   OptimizerSettings optimizer{};
@@ -114,6 +115,8 @@ class Plan {
   std::vector<plan::Step> steps() const { return lower(device_, model_, options_).steps; }
   /// Whether the gradients of a convolution with its pool visit the pool's maxima alone.
   bool visits_maxima() const { return variant_ == Variant::cpu; }
+  /// Whether a step of so many passes of one size has its launches once, not once a pass.
+  bool joins_passes(const JoinedBatch& batch) const;
   /// Samples of the largest pass.
   std::size_t capacity() const { return static_cast<std::size_t>(options_.batch); }
   /// Lowers the model again for passes of so many samples, at least 1; waits for the device.
@@ -150,7 +153,8 @@ class Plan {
                          std::uint64_t first_sample, std::span<const float> weights = {});
   /// The same for a step of several passes, the next `sizes[i]` samples each (0 to the capacity; a
   /// power of two of them), whose sums are added up by pairs of neighbours: the first with the
-  /// second, the third with the fourth, then the pairs, and so on.
+  /// second, the third with the fourth, then the pairs, and so on. Passes of one size run in one
+  /// launch where joins_passes(); that changes no bit.
   /// @param hand_over each bucket begins its way to the host when it is finished, while the
   /// backward pass goes on. All must be returned before anything else is done.
   void enqueue_step(const StepSamples& samples, std::span<const std::size_t> sizes, bool hand_over);
@@ -244,6 +248,7 @@ class Plan {
  private:
   /// What a pass reads from the host.
   struct Inputs {
+    std::size_t room = 0;  // samples
     opencl::Buffer images, numbers, labels, targets, row_weights;
     ImageSource source;  // images, or those held that numbers say
   };
@@ -255,6 +260,11 @@ class Plan {
     std::size_t channels = 0;
     std::size_t samples_per_image = 0;
     float momentum = 0.1f;
+    /// From the biased variance of so many images to the unbiased one.
+    float unbias(float images) const {
+      const float count = images * static_cast<float>(samples_per_image);
+      return count > 1 ? count / (count - 1) : 1;
+    }
   };
 
   /// A quantised activation's step: a slot of the parameters, or memory of its own.
@@ -271,6 +281,9 @@ class Plan {
                              const PlanOptions& options);
   /// Whether convolutions take the kernels of Conv2dMma, where they fit.
   static bool on_tensor_cores(const opencl::Device& device, const PlanOptions& options);
+  /// Samples that there is room for at once: those of all passes where they may be joined.
+  static int room_of(const opencl::Device& device, const Model& model, const PlanOptions& options);
+  int room() const { return edges_.front().layout.batch; }
   void make_edges(const plan::Lowered& lowered);
   static plan::Arena arena_of(std::size_t alignment, const Model& model,
                               const plan::Lowered& lowered);
@@ -282,6 +295,8 @@ class Plan {
                                               const plan::Lowered& lowered,
                                               std::size_t bucket_bytes);
   void make_slots(const plan::Lowered& lowered);
+  /// Memory for the batch statistics and losses of each of several passes that are joined.
+  void make_pass_sums();
   void make_operations(const plan::Lowered& lowered);
   void make_numbers();
   void lower_again();
@@ -321,8 +336,14 @@ class Plan {
   /// All of one pass; without samples its gradients are zeros.
   void enqueue_pass(const plan::Pass& pass, const Inputs& inputs, bool weighed, std::size_t number,
                     std::size_t passes, bool hand_over);
+  /// A step's passes as one batch, where it has several that can be joined.
+  std::optional<JoinedBatch> joined(std::span<const std::size_t> sizes, std::size_t samples) const;
   /// The batch statistics of a pass as sums over its samples, on the device.
   void weigh_batch_statistics(std::size_t samples);
+  /// Says what each value counts in fold_passes, where that is new.
+  void weigh_pass_sums(const JoinedBatch& batch);
+  /// The passes' statistics and losses, summed into the reduction.
+  void fold_passes(const JoinedBatch& batch);
   /// Adds the partial sums of all passes before the last one, `number`, within a bucket.
   void add_partial_sums(std::size_t number, std::size_t bucket);
   void make_partial_sums(std::size_t passes);
@@ -354,6 +375,10 @@ class Plan {
   bool statistics_are_sums_ = false;          // weigh_batch_statistics was enqueued
   std::vector<opencl::Buffer> partial_sums_;  // of 1, 2, 4 … passes
   std::optional<Accumulate> accumulate_;      // made when a step first has several passes
+  opencl::Buffer pass_values_, pass_loss_;    // of each pass that is joined; none: no pass is
+  std::vector<Accumulate::Source> pass_sources_;  // of the elements behind the gradients
+  opencl::Buffer pass_sources_on_device_;
+  int weighed_for_ = 0;  // samples of a pass that pass_sources_ are for
   std::vector<opencl::Buffer> state_;
   std::vector<Parameter> running_;
   std::vector<Norm> norms_;

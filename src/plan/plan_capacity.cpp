@@ -32,8 +32,8 @@ void Plan::lower_again() {
   cross_entropy_.reset();
   squared_error_.reset();
   const plan::Lowered lowered = lower(device_, model_, options_);
-  normalise_.set_capacity(options_.batch);
   make_edges(lowered);
+  normalise_.set_capacity(room());
   make_chain(lowered);
   make_operations(lowered);
   make_loss();

@@ -1,5 +1,6 @@
 // Builds a plan: the memory of one batch size, and the operations that use it.
 #include <algorithm>
+#include <utility>
 
 #include "plan/chain_problem.hpp"
 #include "plan/conv_problem.hpp"
@@ -24,7 +25,14 @@ plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
   plan::Fusion fusion{.norm_pools = options.fuse_pools};
   if (options.fuse_pools && variant == Variant::cpu) fusion.fits_pool = Conv2dPool::fits;
   if (options.fuse_pools && on_tensor_cores(device, options)) fusion.fits_pool = Conv2dMma::fits;
-  return plan::lower(model, options.batch, fusion);
+  return plan::lower(model, room_of(device, model, options), fusion);
+}
+
+int Plan::room_of(const opencl::Device& device, const Model& model, const PlanOptions& options) {
+  // Each pass alone fills a CPU.
+  const bool may_join = options.training && options.join_passes && !model.quantisation() &&
+                        options.variant.value_or(variant_for(device)) != Variant::cpu;
+  return may_join ? options.batch * options.passes : options.batch;
 }
 
 bool Plan::on_tensor_cores(const opencl::Device& device, const PlanOptions& options) {
@@ -63,9 +71,11 @@ void Plan::make_edges(const plan::Lowered& lowered) {
     if (options_.training) edges_[i].gradient = device_.allocate_zeroed(edges_[i].layout.bytes());
   }
   inputs_.resize(extent(options_.passes));
+  int samples = room();  // the first one's; the others are there for passes of different sizes
   for (Inputs& inputs : inputs_) {
-    inputs.images = device_.allocate(extent(options_.batch * model_.input().size()));
-    inputs.labels = device_.allocate(extent(options_.batch) * sizeof(std::int32_t));
+    inputs.room = extent(std::exchange(samples, options_.batch));
+    inputs.images = device_.allocate(inputs.room * extent(model_.input().size()));
+    inputs.labels = device_.allocate(inputs.room * sizeof(std::int32_t));
   }
 }
 
@@ -144,7 +154,7 @@ std::vector<DenseChainLayer> Plan::chain_of(const plan::Lowered& lowered) const 
                      .weight = place(placed.name + ".weight"),
                      .bias = place(placed.name + ".bias")});
   }
-  if (!DenseChain::fits(chain, model_.classes(), options_.batch)) return {};
+  if (!DenseChain::fits(chain, model_.classes(), lowered.layouts.front().batch)) return {};
   return chain;
 }
 
@@ -155,8 +165,8 @@ void Plan::make_chain(const plan::Lowered& lowered) {
       tuner() ? plan::tuned_chain(*tuner(), device_, chain, model_.classes(), arena_.elements(),
                                   tuned_batch(), options_.format)
               : DenseChainKernels{};
-  chain_.emplace(device_, chain, model_.classes(), arena_.elements(), options_.batch,
-                 options_.format, kernels);
+  chain_.emplace(device_, chain, model_.classes(), arena_.elements(), room(), options_.format,
+                 kernels);
 }
 
 std::vector<Direction> Plan::directions_of(const Edge& in) const {

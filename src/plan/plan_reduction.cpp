@@ -36,8 +36,7 @@ void Plan::finish_statistics(std::span<float> rest, bool are_sums) const {
   // Means and unbiased variances of this rank's samples become sums, so that adding the ranks
   // weighs them rightly.
   for (const Norm& norm : norms_) {
-    const float count = samples * static_cast<float>(norm.samples_per_image);
-    const float unbias = count > 1 ? count / (count - 1) : 1;
+    const float unbias = norm.unbias(samples);
     for (std::size_t c = 0; c < norm.channels; ++c) {
       rest[norm.mean_offset - arena_.elements() + c] *= samples;
       rest[norm.variance_offset - arena_.elements() + c] *= samples * unbias;

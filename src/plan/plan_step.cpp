@@ -23,7 +23,7 @@ void Plan::write_targets(Inputs& inputs, std::span<const std::int32_t> labels) {
 void Plan::upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count) {
   if (!weigh_rows_) weigh_rows_.emplace(device_, variant_, edges_.back().layout.image_stride());
   if (!inputs.row_weights)
-    inputs.row_weights = device_.allocate(extent(options_.batch) * sizeof(float));
+    inputs.row_weights = device_.allocate(inputs.room * sizeof(float));
   std::vector<float> scaled(count, loss_scale_);  // without weights: all 1
   for (std::size_t i = 0; i < weights.size(); ++i) scaled[i] *= weights[i];
   device_.write(inputs.row_weights, scaled.data(), scaled.size() * sizeof(float));
@@ -37,7 +37,7 @@ void Plan::hold_images(std::size_t samples) {
 
 void Plan::make_numbers() {
   for (Inputs& inputs : inputs_)
-    inputs.numbers = device_.allocate(extent(options_.batch) * sizeof(std::int32_t));
+    inputs.numbers = device_.allocate(inputs.room * sizeof(std::int32_t));
 }
 
 void Plan::write_images(std::size_t first, std::span<const std::uint8_t> images) {
@@ -46,9 +46,9 @@ void Plan::write_images(std::size_t first, std::span<const std::uint8_t> images)
 
 void Plan::upload(Inputs& inputs, const StepSamples& samples) {
   const std::span<const std::int32_t> labels = samples.labels, numbers = samples.numbers;
-  if (labels.size() > extent(options_.batch)) {
+  if (labels.size() > inputs.room) {
     throw Error(fmt::format("a step of {} samples exceeds the plan's batch of {}", labels.size(),
-                            options_.batch));
+                            inputs.room));
   }
   if (labels.empty()) return;
   const auto write = [&](const opencl::Buffer& buffer, const void* source, std::size_t bytes) {
@@ -80,6 +80,7 @@ void Plan::upload(Inputs& inputs, const StepSamples& samples) {
 }
 
 void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed) {
+  const opencl::Buffer& losses = pass.passes > 1 ? pass_loss_ : loss_statistics_;
   if (chain_) {
     DenseChain::Input input{.x = edges_.front().value};
     if (const auto& law = normalise_.law()) {
@@ -90,19 +91,19 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
     }
     const timeline::Part part("layers");
     chain_->forward_backward(input, parameters_, inputs.labels,
-                             weighed ? inputs.row_weights : opencl::Buffer(), loss_statistics_,
-                             pass.batch);
+                             weighed ? inputs.row_weights : opencl::Buffer(), losses,
+                             pass.joined());
     return;
   }
   forward(pass, inputs);
   const timeline::Part part("loss");
   const Edge& logits = edges_.back();
   if (cross_entropy_) {
-    cross_entropy_->forward_backward(logits.value, inputs.labels, logits.gradient, loss_statistics_,
-                                     pass.batch);
+    cross_entropy_->forward_backward(logits.value, inputs.labels, logits.gradient, losses,
+                                     pass.joined());
   } else {
-    squared_error_->forward_backward(logits.value, inputs.targets, logits.gradient,
-                                     loss_statistics_, pass.batch);
+    squared_error_->forward_backward(logits.value, inputs.targets, logits.gradient, losses,
+                                     pass.joined());
   }
   if (weighed) weigh_rows_->run(logits.gradient, inputs.row_weights, pass.batch);
 }
@@ -120,6 +121,20 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
   if (!std::has_single_bit(sizes.size()) || sizes.size() > inputs_.size()) {
     throw Error(fmt::format("a step of {} passes where a power of two up to {} can be",
                             sizes.size(), inputs_.size()));
+  }
+  const bool weighed = !samples.weights.empty() || loss_scale_ != 1;
+  statistics_are_sums_ = sizes.size() > 1;
+  if (const std::optional<JoinedBatch> all = joined(sizes, samples.labels.size())) {
+    upload(inputs_.front(), samples);
+    weigh_pass_sums(*all);
+    enqueue_pass({.batch = all->samples(),
+                  .passes = all->passes,
+                  .training = true,
+                  .seed = options_.seed,
+                  .first_sample = samples.first},
+                 inputs_.front(), weighed, 0, 1, hand_over);
+    device_.flush();
+    return;
   }
   if (sizes.size() > 1) make_partial_sums(sizes.size());
   // All copies before the first launch: a copy waits for what was enqueued before it.
@@ -139,8 +154,6 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
   }
   if (first != samples.labels.size())
     throw Error(fmt::format("passes of {} samples, not of {}", first, samples.labels.size()));
-  statistics_are_sums_ = sizes.size() > 1;
-  const bool weighed = !samples.weights.empty() || loss_scale_ != 1;
   first = 0;
   for (std::size_t pass = 0; pass < sizes.size(); ++pass) {
     enqueue_pass({.batch = static_cast<int>(sizes[pass]),
@@ -171,7 +184,7 @@ void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, st
     forward_and_loss(pass, inputs, weighed);
     if (chain_) {
       const timeline::Part part("layers", "backward");
-      chain_->weight_gradients(edges_.front().value, gradients_, pass.batch);
+      chain_->weight_gradients(edges_.front().value, gradients_, pass.joined());
     } else {
       for (std::size_t i = operations_.size(); i-- > 0;) {
         {
@@ -182,36 +195,13 @@ void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, st
       }
     }
     if (passes > 1) weigh_batch_statistics(extent(pass.batch));
+    if (pass.passes > 1) fold_passes(pass.joined());
   }
   finish(0);
   if (is_last) return;
   std::size_t level = 0;
   for (; (number >> level & 1u) != 0; ++level) accumulate_->add(partial_sums_[level], reduction_);
   device_.copy(reduction_, partial_sums_[level], reduction_.bytes());
-}
-
-void Plan::weigh_batch_statistics(std::size_t samples) {
-  const auto weight = static_cast<float>(samples);
-  for (const Norm& norm : norms_) {
-    const float count = weight * static_cast<float>(norm.samples_per_image);
-    const float unbias = count > 1 ? count / (count - 1) : 1;
-    accumulate_->scale(norm.statistics.batch_mean, weight);
-    accumulate_->scale(norm.statistics.batch_variance, weight * unbias);
-  }
-}
-
-void Plan::add_partial_sums(std::size_t number, std::size_t bucket) {
-  // The last pass completes all pairs.
-  for (std::size_t level = 0; (number >> level & 1u) != 0; ++level)
-    accumulate_->add(partial_sums_[level], reduction_, buckets_[bucket].begin,
-                     buckets_[bucket].size());
-}
-
-void Plan::make_partial_sums(std::size_t passes) {
-  if (!accumulate_) accumulate_.emplace(device_, variant_);
-  const auto levels = static_cast<std::size_t>(std::countr_zero(passes));
-  while (partial_sums_.size() < levels)
-    partial_sums_.push_back(device_.allocate(reduction_.bytes()));
 }
 
 }  // namespace dovetail

@@ -22,6 +22,28 @@ TEST_P(Conv2dMmaWarpTest, IsItsTwin) {
   testing::expect_twin(c, runner, random);
 }
 
+TEST_P(Conv2dMmaWarpTest, PassesOfALaunchAreThoseOfTheirOwn) {
+  testing::Random random(std::random_device{}());
+  const auto number = static_cast<std::size_t>(GetParam());
+  const Case c = cases()[number];
+  const int images = c.extents.batch;
+  ConvRunner runner(c, number);
+  const std::vector<float> x = testing::to_float(random.normal(c.shape.input.size())),
+                           dy = testing::to_float(random.normal(c.shape.output.size()));
+  std::vector<float> bias = testing::to_float(
+      random.normal(static_cast<std::size_t>(c.shape.output.channel_stride)));
+  runner.forward(x,
+                 reference::weight_to_device(testing::to_float(random.normal(c.extents.weight_size())),
+                                             c.extents.out, c.extents.in, c.extents.kernel),
+                 bias);
+  std::vector<float> alone;
+  for (int image = 0; image < images; ++image) {
+    const std::vector<float> own = runner.partial_gradients(x, dy, image, 1, 1);
+    alone.insert(alone.end(), own.begin(), own.end());
+  }
+  EXPECT_EQ(runner.partial_gradients(x, dy, 0, 1, images), alone);
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, Conv2dMmaWarpTest,
                          ::testing::Range(0, static_cast<int>(cases().size())),
                          [](const auto& instance) {

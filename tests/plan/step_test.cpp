@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <memory>
 
 #include "plan/fixture.hpp"
 #include "plan/plan.hpp"
@@ -95,6 +96,96 @@ TEST(PlanStep, PassesAreAddedByPairsOfNeighbours) {
     EXPECT_EQ(sums.normalised, 15);
   }
 }
+
+/// One dense layer behind the other, as DenseChain takes them.
+Model dense_model() {
+  return Model("dense", {1, 6, 8},
+               {layer::Dense{.out = 40}, layer::Relu{}, layer::Dense{.out = 24}, layer::Relu{},
+                layer::Dense{.out = 10}});
+}
+
+struct Joining {
+  ComputeFormat format;
+  LossKind loss;
+  bool usual;  // the device's usual kernels, not those of all GPUs
+};
+
+// Passes in one launch are those behind each other, to the bit, and those of a rank that has one.
+class JoinedPasses : public ::testing::TestWithParam<Joining> {};
+
+TEST_P(JoinedPasses, AreThoseApart) {
+  for (const Model& model : {small_cnn(), mixed_model(), normalised_model(), dense_model()}) {
+    SCOPED_TRACE(model.name());
+    PlanOptions with = options(1 << 12, Way::copy);
+    with.batch = 32;
+    with.loss = GetParam().loss;
+    with.format = GetParam().format;
+    if (!GetParam().usual) with.variant = Variant::gpu;
+    const auto make = [&](bool join, int passes) {
+      with.join_passes = join;
+      with.passes = passes;
+      auto plan = std::make_unique<Plan>(test_device(), model, statistics_for(model), with);
+      plan->load_parameters(model.initial_parameters(1));
+      plan->load_statistics(model.initial_statistics());
+      plan->set_loss_scale(4);
+      return plan;
+    };
+    const auto joined = make(true, 4), apart = make(false, 4), alone = make(true, 1);
+    for (const std::size_t size : {32U, 5U, 1U}) {
+      const bool usual_cpu = GetParam().usual && test_device().is_cpu();
+      EXPECT_EQ(joined->joins_passes({static_cast<int>(size), 4}), !usual_cpu);
+      EXPECT_FALSE(apart->joins_passes({static_cast<int>(size), 4}));
+      const RandomBatch batch = random_batch(model, 4 * size, 25 + size);
+      std::vector<float> weights(4 * size);
+      for (std::size_t i = 0; i < weights.size(); ++i)
+        weights[i] = 0.5f + static_cast<float>(i % 7) / 4;
+      const std::size_t image = batch.images.size() / batch.labels.size();
+      std::vector<std::vector<float>> own;
+      for (std::size_t pass = 0; pass < 4; ++pass) {
+        alone->enqueue_gradients(
+            std::span(batch.images).subspan(pass * size * image, size * image),
+            std::span(batch.labels).subspan(pass * size, size), pass * size,
+            std::span(weights).subspan(pass * size, size));
+        own.push_back(copy(alone->map_reduction().as<float>()));
+      }
+      std::vector<float> expected(own[0].size());
+      for (std::size_t i = 0; i < expected.size(); ++i)
+        expected[i] = (own[0][i] + own[1][i]) + (own[2][i] + own[3][i]);
+      const StepSamples samples{
+          .images = batch.images, .labels = batch.labels, .weights = weights};
+      const std::vector<std::size_t> sizes(4, size);
+      for (Plan* plan : {apart.get(), joined.get()}) {
+        SCOPED_TRACE(plan == joined.get() ? "joined" : "apart");
+        for (const bool hand_over : {true, false}) {
+          plan->enqueue_step(samples, sizes, hand_over);
+          expect_same_bits(hand_over ? handed_over(*plan) : copy(plan->map_reduction().as<float>()),
+                           expected);
+        }
+      }
+    }
+    // Passes of different sizes go apart.
+    const RandomBatch batch = random_batch(model, 27, 26);
+    const std::vector<std::size_t> sizes{8, 7, 6, 6};
+    const StepSamples samples{.images = batch.images, .labels = batch.labels};
+    apart->enqueue_step(samples, sizes, false);
+    const std::vector<float> expected = copy(apart->map_reduction().as<float>());
+    joined->enqueue_step(samples, sizes, true);
+    expect_same_bits(handed_over(*joined), expected);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Plan, JoinedPasses,
+    ::testing::Values(Joining{ComputeFormat::float32, LossKind::cross_entropy, false},
+                      Joining{ComputeFormat::float32, LossKind::mean_squared_error, false},
+                      Joining{ComputeFormat::bf16, LossKind::cross_entropy, false},
+                      Joining{ComputeFormat::float32, LossKind::cross_entropy, true},
+                      Joining{ComputeFormat::tf32, LossKind::cross_entropy, true}),
+    [](const auto& instance) {
+      return fmt::format("{}_{}_{}", to_string(instance.param.format),
+                         instance.param.loss == LossKind::cross_entropy ? "entropy" : "squares",
+                         instance.param.usual ? "usual" : "gpu");
+    });
 
 TEST(PlanStep, TheUpdateSeesWhatTheHostWrote) {
   const Model model = small_cnn();

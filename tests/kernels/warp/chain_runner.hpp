@@ -34,24 +34,33 @@ class ChainRunner {
   /// `groups_per_unit`: as weight_tiles has it. The sum over shares is this function's own.
   std::vector<float> weight_gradients(const std::vector<float>& x, const std::vector<float>& maps,
                                       int groups_per_unit = 0) const {
-    const dense_chain::WeightTiles tiles = dense_chain::weight_tiles(case_.layers, groups_per_unit);
-    const int share = tiles.share(case_.batch, case_.compute_units);
-    const int shares = conv_tiles::quotient_up(case_.batch, share);
-    std::vector<float> partial(extent(shares) * case_.parameters, testing::poison);
-    for (int number = 0; number < shares; ++number) {
-      for (int group = 0; group < tiles.tiles; ++group) {
-        WorkGroup(dense_chain::WeightTiles::threads, dense_chain::WeightTiles::shared_bytes(),
-                  {group, number, 0})
-            .run([&] {
-              launches_.weight_gradients(x.data(), maps.data(), table(), partial.data(),
-                                         static_cast<unsigned>(case_.parameters), case_.batch,
-                                         share);
-            });
-      }
-    }
+    const int share = dense_chain::weight_tiles(case_.layers, groups_per_unit)
+                          .share(case_.batch, case_.compute_units);
+    const std::vector<float> partial =
+        partial_gradients(x, maps, case_.batch, 1, share, groups_per_unit);
     std::vector<float> sums(case_.parameters);
     for (std::size_t i = 0; i < partial.size(); ++i) sums[i % case_.parameters] += partial[i];
     return sums;
+  }
+
+  /// [passes, shares, parameters], a share being `share` of a pass's `each` samples.
+  std::vector<float> partial_gradients(const std::vector<float>& x, const std::vector<float>& maps,
+                                       int each, int passes, int share,
+                                       int groups_per_unit = 0) const {
+    const dense_chain::WeightTiles tiles = dense_chain::weight_tiles(case_.layers, groups_per_unit);
+    const int shares = conv_tiles::quotient_up(each, share);
+    std::vector<float> partial(extent(passes * shares) * case_.parameters, testing::poison);
+    for (int place = 0; place < passes * shares * tiles.tiles; ++place) {
+      const int number = place / tiles.tiles;
+      WorkGroup one(dense_chain::WeightTiles::threads, dense_chain::WeightTiles::shared_bytes(),
+                    {place % tiles.tiles, number % shares, number / shares});
+      one.set_groups({tiles.tiles, shares, passes});
+      one.run([&] {
+        launches_.weight_gradients(x.data(), maps.data(), table(), partial.data(),
+                                   static_cast<unsigned>(case_.parameters), each, share);
+      });
+    }
+    return partial;
   }
 
  private:

@@ -41,6 +41,19 @@ class ConvRunner {
 
   testing::WeightGradient weight_gradient(const std::vector<float>& x,
                                           const std::vector<float>& dy) {
+    const std::vector<float> partial = partial_gradients(x, dy, 0, case_.extents.batch, 1);
+    const auto outs = static_cast<std::size_t>(case_.shape.output.channel_stride);
+    const std::size_t weights = static_cast<std::size_t>(conv_mma::depth(case_.shape)) * outs;
+    const std::size_t size = weights + outs;
+    std::vector<float> sums(size);
+    for (std::size_t i = 0; i < partial.size(); ++i) sums[i % size] += partial[i];
+    const auto middle = sums.begin() + static_cast<std::ptrdiff_t>(weights);
+    return {{sums.begin(), middle}, {middle, sums.end()}};
+  }
+
+  /// [passes, chunks, weights and bias] of `passes` times `each` images from `first` on.
+  std::vector<float> partial_gradients(const std::vector<float>& x, const std::vector<float>& dy,
+                                       int first, int each, int passes) {
     const Conv2dPoolShape& shape = case_.shape;
     const auto& wanted = case_.kernels.weight_gradient;
     const conv_mma::WeightTiles cut = conv_mma::is_narrow(shape.input)
@@ -48,25 +61,31 @@ class ConvRunner {
                                           : conv_mma::wide_weight(shape, wanted);
     const int tiles_per_chunk = 7 - cut.cut.groups_per_unit;
     const int chunks = conv_tiles::quotient_up(
-        conv_tiles::quotient_up(case_.extents.batch * cut.pixels_per_image(), cut.tile),
-        tiles_per_chunk);
-    const auto outs = static_cast<std::size_t>(shape.output.channel_stride);
-    const std::size_t weights = static_cast<std::size_t>(conv_mma::depth(shape)) * outs;
-    const std::size_t size = weights + outs;
-    std::vector<float> partial(size * static_cast<std::size_t>(chunks), testing::poison);
+        conv_tiles::quotient_up(each * cut.pixels_per_image(), cut.tile), tiles_per_chunk);
+    const std::size_t size = static_cast<std::size_t>(conv_mma::depth(shape) + 1) *
+                             static_cast<std::size_t>(shape.output.channel_stride);
+    std::vector<float> partial(size * static_cast<std::size_t>(passes * chunks), testing::poison);
     const WeightLaunch& launch = launches_.weight_gradient;
-    for (int chunk = 0; chunk < chunks; ++chunk) {
-      for (int group = 0; group < cut.groups(); ++group) {
-        WorkGroup(launch.threads, launch.shared_bytes, {group, chunk, 0}).run([&] {
-          launch.kernel(x.data(), dy.data(), places_.data(), partial.data(), case_.extents.batch,
-                        tiles_per_chunk);
-        });
+    const auto image = static_cast<std::size_t>(first);
+    const auto from = [&](const auto& values, const Layout& layout) {
+      return values.data() + image * static_cast<std::size_t>(layout.image_stride());
+    };
+    const std::size_t places_per_image = static_cast<std::size_t>(
+        shape.output.height * shape.output.width * shape.output.channel_stride);
+    for (int pass = 0; pass < passes; ++pass) {
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        for (int group = 0; group < cut.groups(); ++group) {
+          WorkGroup one(launch.threads, launch.shared_bytes, {group, chunk, pass});
+          one.set_groups({cut.groups(), chunks, passes});
+          one.run([&] {
+            launch.kernel(from(x, shape.input), from(dy, shape.output),
+                          places_.data() + image * places_per_image, partial.data(), each,
+                          tiles_per_chunk);
+          });
+        }
       }
     }
-    std::vector<float> sums(size);
-    for (std::size_t i = 0; i < partial.size(); ++i) sums[i % size] += partial[i];
-    const auto middle = sums.begin() + static_cast<std::ptrdiff_t>(weights);
-    return {{sums.begin(), middle}, {middle, sums.end()}};
+    return partial;
   }
 
  private:

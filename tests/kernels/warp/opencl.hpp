@@ -22,6 +22,9 @@ inline int get_local_id(unsigned dimension) {
 inline int get_group_id(unsigned dimension) {
   return WorkGroup::current().place(dimension);
 }
+inline std::size_t get_num_groups(unsigned dimension) {
+  return static_cast<std::size_t>(WorkGroup::current().groups(dimension));
+}
 inline void barrier(Fence) {
   WorkGroup::current().barrier();
 }

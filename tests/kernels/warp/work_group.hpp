@@ -22,6 +22,8 @@ class WorkGroup {
   /// @param width  work-items along dimension 0.
   WorkGroup(int threads, int shared_bytes, std::array<int, 3> place, int width = 1 << 30);
   void run(const std::function<void()>& kernel);
+  /// Of the launch; those that none was told of have one group.
+  void set_groups(std::array<int, 3> groups) { groups_ = groups; }
 
   /// The one that runs.
   static WorkGroup& current();
@@ -29,6 +31,7 @@ class WorkGroup {
     return dimension == 0 ? running_ % width_ : running_ / width_;
   }
   int place(unsigned dimension) const { return place_.at(dimension); }
+  int groups(unsigned dimension) const { return groups_.at(dimension); }
 
   // What work-items call, each for itself.
   void barrier();
@@ -67,6 +70,7 @@ class WorkGroup {
   void fail(const std::string& what);
 
   std::array<int, 3> place_;
+  std::array<int, 3> groups_{1, 1, 1};
   int width_;
   std::vector<unsigned char> memory_;
   std::vector<std::unique_ptr<Lane>> lanes_;
