@@ -9,9 +9,9 @@
 
 namespace dovetail {
 
-/// gamma, beta and their gradients are [channel_stride], mean and variance [passes, channel_stride],
-/// of each pass by itself; padding lanes stay zero. x and dx lie in the input layout, y and dy in the
-/// output layout; only interiors are written.
+/// gamma, beta and their gradients are [channel_stride], mean and variance [passes,
+/// channel_stride], of each pass by itself; padding lanes stay zero. x and dx lie in the input
+/// layout, y and dy in the output layout; only interiors are written.
 class BatchNorm {
  public:
   /// y lies as x. Throws Error unless epsilon > 0 and the layout's channel_stride is a multiple of

@@ -186,17 +186,18 @@ void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
   const std::int32_t weights = depth(shape_) * shape_.output.channel_stride;
   const std::int32_t all = weights + shape_.output.channel_stride;
   reserve_partial(batch.passes * chunks);
-  device_.launch(weight_gradient_,
-                 {{size(gradient_tiles_) * size(gradient_threads_), size(chunks), size(batch.passes)},
-                  {size(gradient_threads_), 1, 1}},
-                 x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk);
+  device_.launch(
+      weight_gradient_,
+      {{size(gradient_tiles_) * size(gradient_threads_), size(chunks), size(batch.passes)},
+       {size(gradient_threads_), 1, 1}},
+      x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk);
   device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
                  dweight, dbias, chunks, std::int32_t{batch.passes}, all, weights);
 }
 
 void Conv2dMma::reserve_partial(int chunks) {
-  const std::size_t bytes = size(chunks) * size(depth(shape_) + 1) *
-                            size(shape_.output.channel_stride) * sizeof(float);
+  const std::size_t bytes =
+      size(chunks) * size(depth(shape_) + 1) * size(shape_.output.channel_stride) * sizeof(float);
   if (partial_.bytes() < bytes) partial_ = device_.allocate(bytes);
 }
 

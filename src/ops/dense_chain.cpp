@@ -115,7 +115,8 @@ void DenseChain::forward_backward(const Input& input, const opencl::Buffer& para
                                              : Source::pixels;
   const auto threads = size(row_tiles_.threads());
   device_.launch(
-      rows_, {{size(quotient_up(batch.samples(), row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}},
+      rows_,
+      {{size(quotient_up(batch.samples(), row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}},
       input.x, source == Source::floats ? input.x : input.images.pixels,
       gathers ? input.images.samples : input.x, static_cast<std::int32_t>(source), input.law.scale,
       input.law.shift, parameters, table_, labels, weighed ? row_weights : input.x, weighed, maps_,

@@ -89,8 +89,8 @@ void MeanSquaredError::forward_backward(const opencl::Buffer& prediction,
                                         const opencl::Buffer& statistics,
                                         const JoinedBatch& batch) {
   rows_.reserve(batch.samples());
-  device_.launch(kernel_, rows_.groups(batch.samples()), prediction, target, dprediction, rows_.losses(),
-                 rows_.hits(), columns_, stride_);
+  device_.launch(kernel_, rows_.groups(batch.samples()), prediction, target, dprediction,
+                 rows_.losses(), rows_.hits(), columns_, stride_);
   rows_.sum_into(statistics, batch);
 }
 

@@ -12,8 +12,8 @@ class RowSums {
  public:
   /// @param work_items that share a row.
   RowSums(opencl::Device& device, const opencl::Program& program, std::size_t work_items);
-  /// Room for `batch` rows, float32, and 16 floats more. Allocates only where a batch is larger than
-  /// any before.
+  /// Room for `batch` rows, float32, and 16 floats more. Allocates only where a batch is larger
+  /// than any before.
   void reserve(int batch);
   void sum_into(const opencl::Buffer& statistics, const JoinedBatch& batch);
   /// One work-group a row.
@@ -39,8 +39,9 @@ class SoftmaxCrossEntropy {
 
   /// labels are int32 [batch], each in [0, classes); any other makes the sum of the losses NaN.
   /// statistics (float32 [passes, 3], overwritten): of each pass the sum of the losses, number of
-  /// samples whose largest logit (the first of equals) is the label's, samples. dlogits [batch, stride] = softmax − one-hot
-  /// (the gradient of the *sum*, padding columns zero); dlogits must not be logits.
+  /// samples whose largest logit (the first of equals) is the label's, samples. dlogits [batch,
+  /// stride] = softmax − one-hot (the gradient of the *sum*, padding columns zero); dlogits must
+  /// not be logits.
   void forward_backward(const opencl::Buffer& logits, const opencl::Buffer& labels,
                         const opencl::Buffer& dlogits, const opencl::Buffer& statistics,
                         const JoinedBatch& batch);
@@ -60,8 +61,8 @@ class MeanSquaredError {
   /// Throws Error unless 1 ≤ columns ≤ stride and stride is a multiple of channel_lanes.
   MeanSquaredError(opencl::Device& device, Variant variant, int columns, int stride);
 
-  /// statistics: of each pass the sum of the losses, 0, samples. dprediction is the gradient of the sum, its padding
-  /// columns zero.
+  /// statistics: of each pass the sum of the losses, 0, samples. dprediction is the gradient of the
+  /// sum, its padding columns zero.
   void forward_backward(const opencl::Buffer& prediction, const opencl::Buffer& target,
                         const opencl::Buffer& dprediction, const opencl::Buffer& statistics,
                         const JoinedBatch& batch);

@@ -245,8 +245,7 @@ void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
     splits = products_->run(Direction::weight_gradient, {left, right, dweight, dbias}, partial_,
                             batch, finish_none);
   } else {
-    const Split split =
-        split_product({shape_.in, shape_.out, batch.each, shape_.in, batch.passes});
+    const Split split = split_product({shape_.in, shape_.out, batch.each, shape_.in, batch.passes});
     splits = split.count;
     device_.launch(weight_gradient_, split.range, left, right, partial_, std::int32_t{batch.each},
                    std::int32_t{split.depth}, std::int32_t{splits});

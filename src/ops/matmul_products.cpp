@@ -127,11 +127,9 @@ class AsyncProducts : public MatmulProducts {
     const bool whole = cut.parts * products == 1;
     const std::size_t threads = on_tensor_cores_ ? 256 : 128;
     device_.launch(
-        product_,
-        {{size(tiles) * threads, size(cut.parts), size(products)}, {threads, 1, 1}}, a.memory,
-        b.memory,
-        whole ? operands.result
-              : grown(device_, partial, partial_bytes(e, cut.parts * products)),
+        product_, {{size(tiles) * threads, size(cut.parts), size(products)}, {threads, 1, 1}},
+        a.memory, b.memory,
+        whole ? operands.result : grown(device_, partial, partial_bytes(e, cut.parts * products)),
         operands.other, std::int32_t{e.rows}, std::int32_t{e.columns},
         std::int32_t{e.depth / products}, std::int32_t{a.pitch}, std::int32_t{b.pitch},
         std::int32_t{cut.depth}, whole ? finish : std::int32_t{finish_none});

@@ -65,8 +65,7 @@ void DenseOperation::forward(const Pass& pass) {
 
 void DenseOperation::backward(const Pass& pass, bool propagate) {
   products_.of(Direction::weight_gradient)
-      .weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient,
-                       pass.joined());
+      .weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.joined());
   weight_.finish_gradient();
   if (propagate) {
     products_.of(Direction::input_gradient)

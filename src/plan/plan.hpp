@@ -35,10 +35,10 @@ struct InputStatistics {
 };
 
 struct PlanOptions {
-  int batch = 1;          // capacity of a pass; it may bring fewer samples
-  int passes = 1;         // most passes of a step: a power of two
+  int batch = 1;            // capacity of a pass; it may bring fewer samples
+  int passes = 1;           // most passes of a step: a power of two
   bool join_passes = true;  // where the device's kernels take several in one launch
-  bool training = false;  // gradients and optimiser state are allocated
+  bool training = false;    // gradients and optimiser state are allocated
   LossKind loss = LossKind::cross_entropy;
   OptimizerSettings optimizer{};
   std::uint64_t seed = 0;            // of the dropout masks
@@ -372,10 +372,10 @@ class Plan {
   opencl::HostedBuffer memory_;  // of the reduction
   opencl::Buffer parameters_, reduction_, gradients_;
   std::vector<plan::Bucket> buckets_;
-  bool statistics_are_sums_ = false;          // weigh_batch_statistics was enqueued
-  std::vector<opencl::Buffer> partial_sums_;  // of 1, 2, 4 … passes
-  std::optional<Accumulate> accumulate_;      // made when a step first has several passes
-  opencl::Buffer pass_values_, pass_loss_;    // of each pass that is joined; none: no pass is
+  bool statistics_are_sums_ = false;              // weigh_batch_statistics was enqueued
+  std::vector<opencl::Buffer> partial_sums_;      // of 1, 2, 4 … passes
+  std::optional<Accumulate> accumulate_;          // made when a step first has several passes
+  opencl::Buffer pass_values_, pass_loss_;        // of each pass that is joined; none: no pass is
   std::vector<Accumulate::Source> pass_sources_;  // of the elements behind the gradients
   opencl::Buffer pass_sources_on_device_;
   int weighed_for_ = 0;  // samples of a pass that pass_sources_ are for

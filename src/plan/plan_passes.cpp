@@ -32,9 +32,8 @@ void Plan::make_partial_sums(std::size_t passes) {
 bool Plan::joins_passes(const JoinedBatch& batch) const {
   if (batch.passes == 1 || batch.each == 0 || !pass_values_ || batch.samples() > room())
     return false;
-  return chain_ || std::ranges::all_of(operations_, [&](const auto& operation) {
-           return operation->joins(batch);
-         });
+  return chain_ || std::ranges::all_of(
+                       operations_, [&](const auto& operation) { return operation->joins(batch); });
 }
 
 std::optional<JoinedBatch> Plan::joined(std::span<const std::size_t> sizes,
@@ -57,8 +56,8 @@ void Plan::make_pass_sums() {
   const auto place = [&](std::size_t offset, std::size_t width) {
     const std::size_t first = values.reserve(width * extent(options_.passes));
     for (std::size_t i = 0; i < width; ++i)
-      pass_sources_[offset - arena_.elements() + i] = {.first = static_cast<std::int32_t>(first + i),
-                                                       .step = static_cast<std::int32_t>(width)};
+      pass_sources_[offset - arena_.elements() + i] = {
+          .first = static_cast<std::int32_t>(first + i), .step = static_cast<std::int32_t>(width)};
     return first;
   };
   std::vector<std::pair<std::size_t, std::size_t>> norms;
@@ -79,8 +78,7 @@ void Plan::make_pass_sums() {
     norms_[i].statistics.pass_variance = slice(norms[i].second, width);
   }
   pass_loss_ = slice(loss, losses);
-  pass_sources_on_device_ =
-      device_.allocate(pass_sources_.size() * sizeof(Accumulate::Source));
+  pass_sources_on_device_ = device_.allocate(pass_sources_.size() * sizeof(Accumulate::Source));
   if (!accumulate_) accumulate_.emplace(device_, variant_);
 }
 

@@ -22,8 +22,7 @@ void Plan::write_targets(Inputs& inputs, std::span<const std::int32_t> labels) {
 
 void Plan::upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count) {
   if (!weigh_rows_) weigh_rows_.emplace(device_, variant_, edges_.back().layout.image_stride());
-  if (!inputs.row_weights)
-    inputs.row_weights = device_.allocate(inputs.room * sizeof(float));
+  if (!inputs.row_weights) inputs.row_weights = device_.allocate(inputs.room * sizeof(float));
   std::vector<float> scaled(count, loss_scale_);  // without weights: all 1
   for (std::size_t i = 0; i < weights.size(); ++i) scaled[i] *= weights[i];
   device_.write(inputs.row_weights, scaled.data(), scaled.size() * sizeof(float));

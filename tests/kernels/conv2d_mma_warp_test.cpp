@@ -30,12 +30,13 @@ TEST_P(Conv2dMmaWarpTest, PassesOfALaunchAreThoseOfTheirOwn) {
   ConvRunner runner(c, number);
   const std::vector<float> x = testing::to_float(random.normal(c.shape.input.size())),
                            dy = testing::to_float(random.normal(c.shape.output.size()));
-  std::vector<float> bias = testing::to_float(
-      random.normal(static_cast<std::size_t>(c.shape.output.channel_stride)));
-  runner.forward(x,
-                 reference::weight_to_device(testing::to_float(random.normal(c.extents.weight_size())),
-                                             c.extents.out, c.extents.in, c.extents.kernel),
-                 bias);
+  std::vector<float> bias =
+      testing::to_float(random.normal(static_cast<std::size_t>(c.shape.output.channel_stride)));
+  runner.forward(
+      x,
+      reference::weight_to_device(testing::to_float(random.normal(c.extents.weight_size())),
+                                  c.extents.out, c.extents.in, c.extents.kernel),
+      bias);
   std::vector<float> alone;
   for (int image = 0; image < images; ++image) {
     const std::vector<float> own = runner.partial_gradients(x, dy, image, 1, 1);

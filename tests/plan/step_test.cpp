@@ -142,17 +142,15 @@ TEST_P(JoinedPasses, AreThoseApart) {
       const std::size_t image = batch.images.size() / batch.labels.size();
       std::vector<std::vector<float>> own;
       for (std::size_t pass = 0; pass < 4; ++pass) {
-        alone->enqueue_gradients(
-            std::span(batch.images).subspan(pass * size * image, size * image),
-            std::span(batch.labels).subspan(pass * size, size), pass * size,
-            std::span(weights).subspan(pass * size, size));
+        alone->enqueue_gradients(std::span(batch.images).subspan(pass * size * image, size * image),
+                                 std::span(batch.labels).subspan(pass * size, size), pass * size,
+                                 std::span(weights).subspan(pass * size, size));
         own.push_back(copy(alone->map_reduction().as<float>()));
       }
       std::vector<float> expected(own[0].size());
       for (std::size_t i = 0; i < expected.size(); ++i)
         expected[i] = (own[0][i] + own[1][i]) + (own[2][i] + own[3][i]);
-      const StepSamples samples{
-          .images = batch.images, .labels = batch.labels, .weights = weights};
+      const StepSamples samples{.images = batch.images, .labels = batch.labels, .weights = weights};
       const std::vector<std::size_t> sizes(4, size);
       for (Plan* plan : {apart.get(), joined.get()}) {
         SCOPED_TRACE(plan == joined.get() ? "joined" : "apart");
