@@ -143,20 +143,21 @@ __kernel __attribute__((reqd_work_group_size(sum_threads, 1, 1))) void finish_we
   dweight[element] = sum;
 }
 
-// dbias[OUT] over passes of `rows` each. Work-groups: 16 columns; its 16 rows of work-items share
-// the sum.
+// dbias[OUT] over passes of `rows` each. Work-groups: 8 columns; 128 rows of work-items share the sum.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void bias_gradient(
     __global const float* restrict dy, __global float* restrict dbias, int rows, int passes) {
-  __local float sums[threads];
+  __local float4 sums[threads];
   const int item = get_local_id(0);
-  const int column = get_group_id(0) * 16 + item % 16;
-  float kept[pass_levels];
-  float all = 0.0f;
+  const int column = get_group_id(0) * 8 + item % 2 * 4;
+  float4 kept[pass_levels];
+  float4 all = 0.0f;
   for (int pass = 0; pass < passes; ++pass, dy += (size_t)rows * OUT) {
-    float sum = 0.0f;
-    for (int row = item / 16; row < rows; row += 16) sum += dy[(size_t)row * OUT + column];
+    float4 sum = 0.0f;
+#pragma unroll 8
+    for (int row = item / 2; row < rows; row += threads / 2)
+      sum += *(__global const float4*)(dy + (size_t)row * OUT + column);
     sums[item] = sum;
-    for (int half_size = threads / 2; half_size >= 16; half_size /= 2) {
+    for (int half_size = threads / 2; half_size >= 2; half_size /= 2) {
       barrier(CLK_LOCAL_MEM_FENCE);
       if (item < half_size) sums[item] += sums[item + half_size];
     }
@@ -164,5 +165,5 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void bias_gradient
     ADD_PASS(all, pass, kept);
     barrier(CLK_LOCAL_MEM_FENCE);
   }
-  if (item < 16) dbias[column] = all;
+  if (item < 2) *(__global float4*)(dbias + column) = all;
 }

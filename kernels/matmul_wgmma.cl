@@ -254,9 +254,9 @@ typedef struct {
 } Work;
 
 // Tiles in bands of `band` rows, down the columns of a band first; the splits of the depth
-// outermost.
-INLINE Work work_of(int index, int row_tiles, int column_tiles, int depth_blocks,
-                    int split_blocks) {
+// outermost, `splits` of each pass of `pass_blocks`.
+INLINE Work work_of(int index, int row_tiles, int column_tiles, int pass_blocks, int split_blocks,
+                    int splits) {
   Work work;
   const int tiles = row_tiles * column_tiles;
   work.split = index / tiles;
@@ -266,8 +266,9 @@ INLINE Work work_of(int index, int row_tiles, int column_tiles, int depth_blocks
   index -= first_row * column_tiles;
   work.row = first_row + index % height;
   work.column = index / height;
-  work.first = work.split * split_blocks;
-  work.last = min(work.first + split_blocks, depth_blocks);
+  const int pass = work.split / splits;
+  work.first = pass * pass_blocks + (work.split - pass * splits) * split_blocks;
+  work.last = min(work.first + split_blocks, (pass + 1) * pass_blocks);
   return work;
 }
 
@@ -313,13 +314,13 @@ INLINE void store_tile(__global float* c, __global const float* other, const flo
   }
 }
 
-// c[split][rows][columns] = partial sums where there are several splits, of one pass or of several;
-// otherwise the results.
+// c[pass][split][rows][columns] = partial sums where there are several passes, each of whole blocks
+// of the depth, or splits; otherwise the results.
 // finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const uchar* restrict a, __global const uchar* restrict b, __global float* restrict c,
-    __global const float* restrict other, int rows, int columns, int depth, int split_blocks,
-    int finish) {
+    __global const float* restrict other, int rows, int columns, int depth, int passes,
+    int split_blocks, int finish) {
   use_hopper_instructions();
   const uint ring = allocate_shared();
   const uint filled = ring + stages * stage_bytes;  // stages barriers: the stage's bytes are there
@@ -336,8 +337,9 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   const int row_tiles = (rows + tile_rows - 1) / tile_rows;
   const int column_tiles = (columns + tile_columns - 1) / tile_columns;
   const int depth_blocks = (depth + block_depth - 1) / block_depth;
-  const int splits = (depth_blocks + split_blocks - 1) / split_blocks;
-  const int works = row_tiles * column_tiles * splits;
+  const int pass_blocks = depth_blocks / passes;
+  const int splits = (pass_blocks + split_blocks - 1) / split_blocks;
+  const int works = row_tiles * column_tiles * splits * passes;
   const int role = get_local_id(0) / warpgroup;
   int stage = 0;
   uint parity = 0;
@@ -345,7 +347,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   if (role == 0) {
     if (get_local_id(0) == 0) {
       for (int index = get_group_id(0); index < works; index += get_num_groups(0)) {
-        const Work work = work_of(index, row_tiles, column_tiles, depth_blocks, split_blocks);
+        const Work work =
+            work_of(index, row_tiles, column_tiles, pass_blocks, split_blocks, splits);
         __global const uchar* a_panel = a + (size_t)work.row * depth_blocks * block_bytes;
         __global const uchar* b_panel = b + (size_t)work.column * 2 * depth_blocks * block_bytes;
         __global const uchar* b_next = b_panel + (size_t)depth_blocks * block_bytes;
@@ -366,7 +369,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     const uint a_offset = (role - 1) * (block_bytes / 2);
     const int leader = get_local_id(0) % 32 == 0;
     for (int index = get_group_id(0); index < works; index += get_num_groups(0)) {
-      const Work work = work_of(index, row_tiles, column_tiles, depth_blocks, split_blocks);
+      const Work work =
+            work_of(index, row_tiles, column_tiles, pass_blocks, split_blocks, splits);
       float sum[128];
 #pragma unroll
       for (int i = 0; i < 128; ++i) sum[i] = 0.0f;

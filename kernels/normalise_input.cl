@@ -2,8 +2,8 @@
 // channels innermost, perhaps picked from a data set and augmented on the way.
 //
 // Built with CHANNELS; with GATHER, image n of the batch is number samples[n]; with AUGMENT (CROP,
-// FLIP and ERASE, see ops/augmentation.hpp) images are shifted, mirrored and partly erased. One
-// work-group a line.
+// FLIP and ERASE, see ops/augmentation.hpp) images are shifted, mirrored and partly erased.
+// Dimension 0 counts the `lines` of the batch, dimension 2 shares the columns of one.
 #ifndef CHANNELS
 #error "normalise_input.cl needs CHANNELS"
 #endif
@@ -81,10 +81,12 @@ Draw draw(ulong sample, ulong seed, int rows, int columns) {
 
 // y = table[c][x]: the input rounded to int8.
 kernel void look_up_images(global const uchar* restrict images SAMPLES, global float* restrict y,
-                           global const float* table, constant Map* of DRAWS) {
+                           global const float* table, constant Map* of, int lines DRAWS) {
   const Map map = *of;
-  const size_t n = get_group_id(0) / map.rows;
-  const int row = get_group_id(0) % map.rows;
+  const int line = get_global_id(0);
+  if (line >= lines) return;
+  const size_t n = line / map.rows;
+  const int row = line % map.rows;
   const int plane = map.rows * map.columns;
   y += (n * map.image + map.start + row * map.line) * CHANNELS;
   WALK(table[c * 256 + pixel])
@@ -93,10 +95,12 @@ kernel void look_up_images(global const uchar* restrict images SAMPLES, global f
 // y = x * scale[c] + shift[c].
 kernel void normalise_images(global const uchar* restrict images SAMPLES, global float* restrict y,
                              constant float* scale, constant float* shift,
-                             constant Map* of DRAWS) {
+                             constant Map* of, int lines DRAWS) {
   const Map map = *of;
-  const size_t n = get_group_id(0) / map.rows;
-  const int row = get_group_id(0) % map.rows;
+  const int line = get_global_id(0);
+  if (line >= lines) return;
+  const size_t n = line / map.rows;
+  const int row = line % map.rows;
   const int plane = map.rows * map.columns;
   y += (n * map.image + map.start + row * map.line) * CHANNELS;
   WALK(fma(convert_float(pixel), scale[c], shift[c]))

@@ -93,9 +93,10 @@ void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
                plan::Tuner* tuner, Report& report) {
   for (const auto& [rows, in, out] : shapes) {
     const MatmulShape shape{.in = in, .out = out};
-    plan::DenseProducts products = tuner ? plan::DenseProducts(*tuner, device, shape, rows, format,
-                                                               directions_of(direction, true))
-                                         : plan::DenseProducts(device, variant, shape, format);
+    plan::DenseProducts products = tuner
+                                       ? plan::DenseProducts(*tuner, device, shape, rows, format,
+                                                             directions_of(direction, true))
+                                       : plan::DenseProducts(device, variant, shape, rows, format);
     const auto x = random_values(device, area(rows, in)),
                y = random_values(device, area(rows, out)),
                weight = random_values(device, area(in, out));

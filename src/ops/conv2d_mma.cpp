@@ -66,8 +66,13 @@ opencl::Range Conv2dMma::Product::over(int batch) const {
 }
 
 Conv2dMma::Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
-                     ComputeFormat format, const ConvMmaKernels& kernels)
-    : device_(device), shape_(shape), training_(training), format_(format), kernels_(kernels) {
+                     ComputeFormat format, const ConvMmaKernels& kernels, int step_passes)
+    : device_(device),
+      shape_(shape),
+      training_(training),
+      format_(format),
+      kernels_(kernels),
+      step_passes_(step_passes) {
   conv_tiles::validate(shape);
   if (!fits(shape)) {
     throw Error(
@@ -132,7 +137,9 @@ void Conv2dMma::build_weight_gradient() {
   pixels_per_image_ = tiles.pixels_per_image();
   const int pixel_tiles = quotient_up(shape_.input.batch * pixels_per_image_, tiles.tile);
   // All work-groups run at once and have as much to do.
-  const int wanted = tiles.cut.groups_per_unit * device_.info().compute_units / gradient_tiles_;
+  const int passes = std::max(1, step_passes_ / 2);
+  const int wanted =
+      tiles.cut.groups_per_unit * device_.info().compute_units / gradient_tiles_ / passes;
   max_chunks_ = std::clamp(wanted, 1, pixel_tiles);
   reserve_partial(max_chunks_);
 }

@@ -39,8 +39,10 @@ class Conv2dMma {
 
   /// Builds the kernels. Throws Error with the compiler's log, where the shape breaks what is said
   /// above or does not fit, or for float32. Without `training` there are no gradients.
+  /// `step_passes`: of a step on all ranks; the pixels of one are cut into so many fewer chunks for
+  /// the weight gradient that about two passes' fill a device, however many of them it has.
   Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
-            ComputeFormat format, const ConvMmaKernels& kernels = {});
+            ComputeFormat format, const ConvMmaKernels& kernels = {}, int step_passes = 1);
 
   bool emulates_format() const { return false; }
   /// Whether weight_gradient takes such a batch.
@@ -93,6 +95,7 @@ class Conv2dMma {
   bool training_;
   ComputeFormat format_;
   ConvMmaKernels kernels_;
+  int step_passes_;
   Product forward_, input_gradient_;
   opencl::Kernel pack_, weight_gradient_, sum_chunks_;  // pack_: not of few channels
   int gradient_threads_ = 1;

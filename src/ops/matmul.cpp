@@ -83,6 +83,18 @@ MatmulKernels usual_kernels(opencl::Device& device, Variant variant, ComputeForm
 
 }  // namespace
 
+MatmulKernels usual_matmul(opencl::Device& device, Variant variant, const MatmulShape& shape,
+                           int rows, ComputeFormat format) {
+  // Below that the first path's packing costs more than its products save.
+  constexpr int large = 1024;
+  const std::vector<opencl::InstructionSet> paths = variant == Variant::nvidia
+                                                        ? product_paths(device, format)
+                                                        : std::vector<opencl::InstructionSet>{};
+  if (paths.size() > 1 && std::min({rows, shape.in, shape.out}) < large)
+    return usual_kernels(device, variant, format, paths.back());
+  return usual_kernels(device, variant, format, std::nullopt);
+}
+
 Matmul::Matmul(opencl::Device& device, Variant variant, const MatmulShape& shape,
                ComputeFormat format, std::optional<opencl::InstructionSet> path)
     : Matmul(device, usual_kernels(device, variant, format, path), shape, format) {}
@@ -254,7 +266,7 @@ void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
     device_.launch(finish_weight_gradient_, each_element(shape_.in, shape_.out), partial_, dweight,
                    std::int32_t{splits}, std::int32_t{batch.passes});
   }
-  device_.launch(bias_gradient_, {{size(shape_.out / 16 * threads), 1, 1}, {threads, 1, 1}}, dy,
+  device_.launch(bias_gradient_, {{size(shape_.out / 8 * threads), 1, 1}, {threads, 1, 1}}, dy,
                  dbias, std::int32_t{batch.each}, std::int32_t{batch.passes});
 }
 

@@ -43,6 +43,10 @@ struct MatmulKernels {
 std::vector<MatmulKernels> matmul_candidates(opencl::Device& device, const MatmulShape& shape,
                                              int rows, ComputeFormat format, Direction direction);
 
+/// The kernels of a variant for products over about so many rows, unmeasured.
+MatmulKernels usual_matmul(opencl::Device& device, Variant variant, const MatmulShape& shape,
+                           int rows, ComputeFormat format);
+
 /// The operations only enqueue kernels. The GPU variants keep scratch memory that grows to the
 /// largest `rows` seen.
 class Matmul {
@@ -62,8 +66,8 @@ class Matmul {
   /// Whether operands are rounded by passes of their own.
   bool emulates_format() const { return rounding_.has_value(); }
 
-  /// Whether the products take such a batch: not the CPU's where it has several passes, and wgmma's
-  /// only where its parts of a pass have whole blocks.
+  /// Whether the products take such a batch: of several passes the CPU's take none, and wgmma's
+  /// those of whole blocks of its depth, 32 or 64 rows.
   bool joins(const JoinedBatch& rows) const;
 
   // Throw Error unless joins(rows).

@@ -196,9 +196,7 @@ class WgmmaProducts : public MatmulProducts {
   const char* name() const override { return to_string(opencl::InstructionSet::wgmma); }
 
   bool joins(const JoinedBatch& rows) const override {
-    const Extents pass = extents_of(Direction::weight_gradient, shape_, rows.each);
-    const Cut cut = cut_depth(pass, tiling_, device_.info().compute_units, whole_depth_);
-    return cut.depth * cut.parts == rows.each && cut.depth % block_depth_ == 0;
+    return rows.passes == 1 || rows.each % block_depth_ == 0;
   }
 
   int run(Direction which, const Operands& operands, opencl::Buffer& partial,
@@ -214,7 +212,6 @@ class WgmmaProducts : public MatmulProducts {
 
     const int tiles = quotient_up(e.rows, tiling_.rows) * quotient_up(e.columns, tiling_.columns);
     const int units = device_.info().compute_units;
-    // The parts of all passes lie one behind the other, each of whole blocks (joins).
     const Cut cut = cut_depth(pass, tiling_, units, whole_depth_);
     const int parts = cut.parts * products;
     const bool whole = parts == 1;
@@ -223,7 +220,8 @@ class WgmmaProducts : public MatmulProducts {
         packed_a_, packed_b_,
         whole ? operands.result : grown(device_, partial, partial_bytes(e, parts)), operands.other,
         std::int32_t{e.rows}, std::int32_t{e.columns}, std::int32_t{e.depth},
-        std::int32_t{cut.depth / block_depth_}, whole ? finish : std::int32_t{finish_none});
+        std::int32_t{products}, std::int32_t{cut.depth / block_depth_},
+        whole ? finish : std::int32_t{finish_none});
     return whole ? 0 : cut.parts;
   }
 

@@ -67,15 +67,23 @@ const opencl::Kernel& NormaliseInput::kernel(bool gathers, bool augments) {
 }
 
 template <typename... Draws>
-void NormaliseInput::launch(const ImageSource& images, const opencl::Buffer& y,
-                            const opencl::Range& range, const Lines& lines, const Draws&... draws) {
+void NormaliseInput::launch(const ImageSource& images, const opencl::Buffer& y, int batch,
+                            const Lines& lines, const Draws&... draws) {
   const bool gathers = static_cast<bool>(images.samples);
   const opencl::Kernel& chosen = kernel(gathers, sizeof...(draws) > 0);
+  const std::int32_t count = batch * lines.rows();
+  opencl::Range range = lines.groups(count);
+  if (!device_.is_cpu()) {
+    // A line alone is short for a work-group.
+    const std::size_t together = 256 / (range.local[1] * range.local[2]);
+    range.local[0] = together;
+    range.global[0] = (range.global[0] + together - 1) / together * together;
+  }
   const auto with_tables = [&](const auto&... sources) {
     if (table_) {
-      device_.launch(chosen, range, sources..., y, table_, lines.map(), draws...);
+      device_.launch(chosen, range, sources..., y, table_, lines.map(), count, draws...);
     } else {
-      device_.launch(chosen, range, sources..., y, scale_, shift_, lines.map(), draws...);
+      device_.launch(chosen, range, sources..., y, scale_, shift_, lines.map(), count, draws...);
     }
   };
   if (gathers) {
@@ -87,15 +95,14 @@ void NormaliseInput::launch(const ImageSource& images, const opencl::Buffer& y,
 
 void NormaliseInput::forward(const ImageSource& images, const opencl::Buffer& y, int batch) {
   expect_batch(batch, capacity_);
-  launch(images, y, lines_.groups(batch * lines_.rows()), lines_);
+  launch(images, y, batch, lines_);
 }
 
 void NormaliseInput::forward_augmented(const ImageSource& images, const opencl::Buffer& y,
                                        int batch, std::uint64_t seed, std::uint64_t first_sample) {
   if (!augmentation_.any()) return forward(images, y, batch);
   expect_batch(batch, capacity_);
-  launch(images, y, true_lines_.groups(batch * true_lines_.rows()), true_lines_, seed,
-         first_sample);
+  launch(images, y, batch, true_lines_, seed, first_sample);
 }
 
 }  // namespace dovetail

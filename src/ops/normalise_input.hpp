@@ -49,8 +49,8 @@ class NormaliseInput {
   /// Built when first asked for.
   const opencl::Kernel& kernel(bool gathers, bool augments);
   template <typename... Draws>
-  void launch(const ImageSource& images, const opencl::Buffer& y, const opencl::Range& range,
-              const Lines& lines, const Draws&... draws);
+  void launch(const ImageSource& images, const opencl::Buffer& y, int batch, const Lines& lines,
+              const Draws&... draws);
 
   opencl::Device& device_;
   int channels_;

@@ -119,8 +119,9 @@ std::string DenseProblem::fault() const {
 }
 
 DenseProducts::DenseProducts(opencl::Device& device, Variant variant, const MatmulShape& shape,
-                             ComputeFormat format) {
-  products_.fill(std::make_shared<Matmul>(device, variant, shape, format));
+                             int rows, ComputeFormat format) {
+  products_.fill(std::make_shared<Matmul>(
+      device, usual_matmul(device, variant, shape, rows, format), shape, format));
 }
 
 DenseProducts::DenseProducts(Tuner& tuner, opencl::Device& device, const MatmulShape& shape,

@@ -12,8 +12,8 @@ namespace dovetail::plan {
 /// The products of one dense layer, each by its own kernels. Those that are equal share them.
 class DenseProducts {
  public:
-  /// The usual kernels of a variant.
-  DenseProducts(opencl::Device& device, Variant variant, const MatmulShape& shape,
+  /// The usual kernels of a variant for `rows` rows.
+  DenseProducts(opencl::Device& device, Variant variant, const MatmulShape& shape, int rows,
                 ComputeFormat format);
   /// The tuner's choice for `rows` rows. `directions`: those that will be used; the others take the
   /// forward product's kernels.

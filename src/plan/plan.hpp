@@ -37,6 +37,7 @@ struct InputStatistics {
 struct PlanOptions {
   int batch = 1;            // capacity of a pass; it may bring fewer samples
   int passes = 1;           // most passes of a step: a power of two
+  int step_passes = 1;      // of a step on all ranks
   bool join_passes = true;  // where the device's kernels take several in one launch
   bool training = false;    // gradients and optimiser state are allocated
   LossKind loss = LossKind::cross_entropy;

@@ -196,7 +196,8 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   if (on_tensor_cores(device_, options_) && Conv2dMma::fits(pooled)) {
     return operation(tuner() ? plan::tuned_conv_mma(*tuner(), device_, pooled, tuned_batch(),
                                                     training, format, directions_of(in))
-                             : std::make_unique<Conv2dMma>(device_, pooled, training, format));
+                             : std::make_unique<Conv2dMma>(device_, pooled, training, format,
+                                                           ConvMmaKernels{}, options_.step_passes));
   }
   if (step.pool) {
     return operation(tuner() ? plan::tuned_conv_pool(*tuner(), device_, pooled, tuned_batch(),
@@ -224,7 +225,7 @@ std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Ed
       in, out, step.last_layer(),
       tuner() ? plan::DenseProducts(*tuner(), device_, shape, tuned_batch(), options_.format,
                                     directions_of(in))
-              : plan::DenseProducts(device_, usual, shape, options_.format),
+              : plan::DenseProducts(device_, usual, shape, options_.batch, options_.format),
       weight_of(placed, matrix, dense.quantised), bias_of(placed, dense.bias));
 }
 

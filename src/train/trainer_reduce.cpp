@@ -30,6 +30,7 @@ PlanOptions Trainer::plan_options(const TrainSettings& settings, std::size_t tra
   const std::size_t mine = balancer.shares().even() ? even : balancer.shares().largest(batch, rank);
   return {.batch = static_cast<int>(mine),
           .passes = static_cast<int>(passes),
+          .step_passes = static_cast<int>(std::max<std::size_t>(settings.chunks, 1)),
           .training = true,
           .loss = settings.loss,
           .optimizer = settings.optimizer,

@@ -127,6 +127,66 @@ class MatmulTest : public DeviceTest<Kernels> {
   }
 };
 
+TEST_P(MatmulTest, PassesOfALaunchAreThoseApart) {
+  if (GetParam().variant == Variant::cpu) {
+    EXPECT_FALSE(make({.in = 16, .out = 16}).joins({1, 2}));
+    return;
+  }
+  for (const int each : {64, 5}) {
+    const MatmulExtents one{extent(each), 200, 48}, all{4 * one.rows, one.in, one.out};
+    Matmul matmul = make(shape_of(one));
+    const JoinedBatch batch(each, 4);
+    if (!matmul.joins(batch)) {
+      EXPECT_EQ(each, 5);  // not whole blocks of wgmma's depth
+      EXPECT_ANY_THROW(
+          matmul.weight_gradient(poisoned(1), poisoned(1), poisoned(1), poisoned(1), batch));
+      continue;
+    }
+    const std::vector<float> x = random(all.rows * all.in), dy = random(all.rows * all.out),
+                             weight = random(all.in * all.out), bias = random(all.out);
+    std::vector<Gradients> apart;
+    std::vector<float> y, dx;
+    for (std::size_t pass = 0; pass < 4; ++pass) {
+      const auto part = [&](const std::vector<float>& values, std::size_t width) {
+        const std::size_t count = one.rows * width;
+        return upload(
+            std::vector<float>(values.begin() + static_cast<std::ptrdiff_t>(pass * count),
+                               values.begin() + static_cast<std::ptrdiff_t>((pass + 1) * count)));
+      };
+      const opencl::Buffer px = part(x, one.in), pdy = part(dy, one.out);
+      apart.push_back(weight_gradient(matmul, one, px, pdy));
+      const auto append = [&](std::vector<float>& values, const opencl::Buffer& more,
+                              std::size_t count) {
+        const std::vector<float> result = download(more, count);
+        values.insert(values.end(), result.begin(), result.end());
+      };
+      const opencl::Buffer py = target(one.rows * one.out), pdx = target(one.rows * one.in);
+      matmul.forward(px, upload_weight(weight, one), upload(bias), py, each, true);
+      matmul.input_gradient(pdy, upload_weight(weight, one), px, pdx, each, true);
+      append(y, py, one.rows * one.out);
+      append(dx, pdx, one.rows * one.in);
+    }
+    const opencl::Buffer dweight = target(all.in * all.out), dbias = target(all.out);
+    matmul.weight_gradient(upload(x), upload(dy), dweight, dbias, batch);
+    const auto by_pairs = [](const std::vector<float>& a, const std::vector<float>& b,
+                             const std::vector<float>& c, const std::vector<float>& d) {
+      std::vector<float> sums(a.size());
+      for (std::size_t i = 0; i < a.size(); ++i) sums[i] = (a[i] + b[i]) + (c[i] + d[i]);
+      return sums;
+    };
+    EXPECT_EQ(reference::dense_from_device(download(dweight, all.in * all.out),
+                                           static_cast<int>(all.out), input_of(all)),
+              by_pairs(apart[0].weight, apart[1].weight, apart[2].weight, apart[3].weight));
+    EXPECT_EQ(download(dbias, all.out),
+              by_pairs(apart[0].bias, apart[1].bias, apart[2].bias, apart[3].bias));
+    const opencl::Buffer whole_y = target(all.rows * all.out), whole_dx = target(all.rows * all.in);
+    matmul.forward(upload(x), upload_weight(weight, all), upload(bias), whole_y, batch, true);
+    matmul.input_gradient(upload(dy), upload_weight(weight, all), upload(x), whole_dx, batch, true);
+    EXPECT_EQ(download(whole_y, all.rows * all.out), y);
+    EXPECT_EQ(download(whole_dx, all.rows * all.in), dx);
+  }
+}
+
 TEST_P(MatmulTest, MatchesTheTwinOnTheModelsShapes) {
   expect_twin({64, 784, 256});
   expect_twin({64, 128, 16});
