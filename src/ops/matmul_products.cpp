@@ -54,7 +54,7 @@ int wgmma_block_depth(ComputeFormat format) {
 
 Tiling tiling_of(opencl::InstructionSet path, ComputeFormat format) {
   constexpr int ring_stages = 4;
-  if (path != opencl::InstructionSet::wgmma) return {128, 128, 8, 64, 2};
+  if (path != opencl::InstructionSet::wgmma) return {128, 128, 8, 128, 2};
   const int block = wgmma_block_depth(format);
   return {128, 256, block, ring_stages * block, 1};
 }

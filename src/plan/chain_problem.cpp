@@ -160,7 +160,8 @@ std::string ChainProblem::weights_fault(const opencl::Buffer& buffer) const {
 
 DenseChainKernels tuned_chain(Tuner& tuner, opencl::Device& device,
                               std::span<const DenseChainLayer> layers, int classes,
-                              std::size_t parameters, int batch, ComputeFormat format) {
+                              std::size_t parameters, int batch, ComputeFormat format,
+                              bool same_bits) {
   std::string widths = fmt::format("{}", layers.front().in);
   for (const DenseChainLayer& layer : layers) widths += fmt::format("->{}", layer.out);
   std::optional<ChainProblem> problem;  // made where something is to be measured
@@ -179,7 +180,8 @@ DenseChainKernels tuned_chain(Tuner& tuner, opencl::Device& device,
         })];
   };
   DenseChainKernels chosen = choose(Direction::forward, "forward and backward");
-  chosen.groups_per_unit = choose(Direction::weight_gradient, "weight gradients").groups_per_unit;
+  if (!same_bits)
+    chosen.groups_per_unit = choose(Direction::weight_gradient, "weight gradients").groups_per_unit;
   return chosen;
 }
 

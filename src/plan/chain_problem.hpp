@@ -12,10 +12,11 @@
 namespace dovetail::plan {
 
 /// The tuner's choice for `batch` samples, perhaps not as many as the chain will have room for.
-/// `parameters`: as DenseChain has it.
+/// `parameters`: as DenseChain has it. `same_bits`: the weight gradients are cut as estimated.
 DenseChainKernels tuned_chain(Tuner& tuner, opencl::Device& device,
                               std::span<const DenseChainLayer> layers, int classes,
-                              std::size_t parameters, int batch, ComputeFormat format);
+                              std::size_t parameters, int batch, ComputeFormat format,
+                              bool same_bits = false);
 
 /// Random samples and parameters, and what the twins make of them.
 class ChainProblem {

@@ -100,7 +100,8 @@ std::unique_ptr<Conv2dPool> tuned_conv_pool(Tuner& tuner, opencl::Device& device
 std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
                                           const Conv2dPoolShape& room, int batch, bool training,
                                           ComputeFormat format,
-                                          const std::vector<Direction>& directions) {
+                                          const std::vector<Direction>& directions,
+                                          int step_passes) {
   const Conv2dPoolShape shape = measured_shape(room, batch);
   ConvMmaKernels chosen;
   for (const Direction direction : directions) {
@@ -123,7 +124,7 @@ std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
         break;
     }
   }
-  return std::make_unique<Conv2dMma>(device, room, training, format, chosen);
+  return std::make_unique<Conv2dMma>(device, room, training, format, chosen, step_passes);
 }
 
 }  // namespace dovetail::plan

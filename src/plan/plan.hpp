@@ -47,8 +47,9 @@ struct PlanOptions {
   ComputeFormat format = ComputeFormat::float32;  // of the operands of products
   Augmentation augmentation{};                    // of the images of training steps
   plan::Tuner* tuner = nullptr;                   // chooses kernels by measurement
-  int tuned_batch = 0;                            // samples that it chooses for; 0: batch
-  std::size_t bucket_bytes = 0;                   // of gradients that are handed over; 0: all
+  bool same_bits = false;        // the tuner chooses only among kernels that give the same bits
+  int tuned_batch = 0;           // samples that it chooses for; 0: batch
+  std::size_t bucket_bytes = 0;  // of gradients that are handed over; 0: all
   /// Memory for the host's side of the reduction, as of HostedBuffer; Plan::reduction_elements.
   std::span<float> reduction_memory{};
   /// On CPU devices and tensor cores a max-pool runs within the convolution before it, whose own
@@ -303,7 +304,10 @@ class Plan {
   void lower_again();
   /// What chooses kernels; null where a variant is asked for.
   plan::Tuner* tuner() const { return options_.variant ? nullptr : options_.tuner; }
+  /// The same for kernels that add in orders of their own.
+  plan::Tuner* free_tuner() const { return options_.same_bits ? nullptr : tuner(); }
   int tuned_batch() const {
+    if (options_.same_bits) return room();
     return options_.tuned_batch > 0 ? options_.tuned_batch : options_.batch;
   }
   /// `norm_index` counts the batch norms that were made before.

@@ -163,7 +163,7 @@ void Plan::make_chain(const plan::Lowered& lowered) {
   if (chain.empty()) return;
   const DenseChainKernels kernels =
       tuner() ? plan::tuned_chain(*tuner(), device_, chain, model_.classes(), arena_.elements(),
-                                  tuned_batch(), options_.format)
+                                  tuned_batch(), options_.format, options_.same_bits)
               : DenseChainKernels{};
   chain_.emplace(device_, chain, model_.classes(), arena_.elements(), room(), options_.format,
                  kernels);
@@ -194,20 +194,24 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   const bool training = options_.training;
   const ComputeFormat format = options_.format;
   if (on_tensor_cores(device_, options_) && Conv2dMma::fits(pooled)) {
-    return operation(tuner() ? plan::tuned_conv_mma(*tuner(), device_, pooled, tuned_batch(),
-                                                    training, format, directions_of(in))
-                             : std::make_unique<Conv2dMma>(device_, pooled, training, format,
-                                                           ConvMmaKernels{}, options_.step_passes));
+    std::vector<Direction> directions = directions_of(in);
+    if (options_.same_bits) std::erase(directions, Direction::weight_gradient);
+    return operation(tuner()
+                         ? plan::tuned_conv_mma(*tuner(), device_, pooled, tuned_batch(), training,
+                                                format, directions, options_.step_passes)
+                         : std::make_unique<Conv2dMma>(device_, pooled, training, format,
+                                                       ConvMmaKernels{}, options_.step_passes));
   }
   if (step.pool) {
-    return operation(tuner() ? plan::tuned_conv_pool(*tuner(), device_, pooled, tuned_batch(),
-                                                     training, format, directions_of(in))
-                             : std::make_unique<Conv2dPool>(device_, pooled, training, format));
+    return operation(free_tuner()
+                         ? plan::tuned_conv_pool(*free_tuner(), device_, pooled, tuned_batch(),
+                                                 training, format, directions_of(in))
+                         : std::make_unique<Conv2dPool>(device_, pooled, training, format));
   }
   const Conv2dShape shape{in.layout, out.layout, conv.kernel, conv.stride, conv.padding};
-  return operation(
-      tuner() ? plan::tuned_conv(*tuner(), device_, shape, tuned_batch(), format, directions_of(in))
-              : std::make_unique<Conv2d>(device_, variant_, shape, format));
+  return operation(free_tuner() ? plan::tuned_conv(*free_tuner(), device_, shape, tuned_batch(),
+                                                   format, directions_of(in))
+                                : std::make_unique<Conv2d>(device_, variant_, shape, format));
 }
 
 std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Edge& out) {
@@ -223,9 +227,9 @@ std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Ed
   const Variant usual = on_gpu_in_format ? Variant::nvidia : variant_;
   return std::make_unique<plan::DenseOperation>(
       in, out, step.last_layer(),
-      tuner() ? plan::DenseProducts(*tuner(), device_, shape, tuned_batch(), options_.format,
-                                    directions_of(in))
-              : plan::DenseProducts(device_, usual, shape, options_.batch, options_.format),
+      free_tuner() ? plan::DenseProducts(*free_tuner(), device_, shape, tuned_batch(),
+                                         options_.format, directions_of(in))
+                   : plan::DenseProducts(device_, usual, shape, options_.batch, options_.format),
       weight_of(placed, matrix, dense.quantised), bias_of(placed, dense.bias));
 }
 

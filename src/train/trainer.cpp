@@ -26,7 +26,8 @@ PlanOptions full_plan_options(const TrainSettings& settings, std::size_t train_s
                               const Communicator& ranks, plan::Tuner* tuner,
                               AllReduce& all_reduce) {
   PlanOptions options = Trainer::plan_options(settings, train_samples, ranks);
-  options.tuner = settings.chunks > 0 ? nullptr : tuner;
+  options.tuner = tuner;
+  options.same_bits = settings.chunks > 0;
   options.reduction_memory = all_reduce.memory();
   return options;
 }

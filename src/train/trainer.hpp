@@ -134,10 +134,10 @@ std::string train_set_identity(const ShardReader& reader);
 class Trainer {
  public:
   /// Every GPU rank makes one. `log` exists on the lead rank alone, and `publisher` there too where
-  /// there are FPGA ranks. `tuner`: chooses kernels by measurement, unless the settings cut batches
-  /// into chunks: other kernels would give other bits. `all_reduce`: as make_all_reduce makes it;
-  /// without one it is made here, and all ranks must be here together. Throws Error when the device
-  /// lacks memory or a kernel does not build.
+  /// there are FPGA ranks. `tuner`: chooses kernels by measurement, among those of the same bits
+  /// where the settings cut batches into chunks. `all_reduce`: as make_all_reduce makes it; without
+  /// one it is made here, and all ranks must be here together. Throws Error when the device lacks
+  /// memory or a kernel does not build.
   Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSettings& settings,
           const Model& model, ShardReader& train_set, ShardReader& test_set, Publisher* publisher,
           RunLog* log, plan::Tuner* tuner = nullptr,
