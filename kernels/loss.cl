@@ -6,6 +6,8 @@
 #error "loss.cl needs ITEMS"
 #endif
 
+#include "passes.clh"
+
 #define COLUMN_IDS (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
 #define FOR_MY_VECTORS(count) for (int i = get_local_id(0); i < (count); i += ITEMS)
@@ -130,26 +132,32 @@ kernel void weigh_rows(global float* gradient, global const float* weights, int 
   }
 }
 
-// One work-group a pass of `batch` rows: statistics [passes][3] = sum of the losses, sum of the hits,
-// batch. 16 floats behind the last row may be read.
+// One work-group in all: statistics [3] = over passes of `batch` rows each, the sum of the losses, the
+// sum of the hits, rows. 16 floats behind the last row may be read.
 kernel void sum_rows(global const float* row_losses, global const float* row_hits,
-                     global float* statistics, int batch) {
+                     global float* statistics, int batch, int passes) {
   local float scratch[ITEMS];
-  row_losses += get_group_id(0) * (size_t)batch;
-  row_hits += get_group_id(0) * (size_t)batch;
-  statistics += get_group_id(0) * 3;
-  float16 losses = 0;
-  float16 hits = 0;
-  FOR_MY_VECTORS((batch + 15) / 16) {
-    const int16 real = COLUMN_IDS + i * 16 < batch;
-    losses += select((float16)(0), vload16(i, row_losses), real);
-    hits += select((float16)(0), vload16(i, row_hits), real);
+  float kept_losses[pass_levels], kept_hits[pass_levels];
+  float loss = 0;
+  float hit = 0;
+  for (int pass = 0; pass < passes; ++pass) {
+    float16 losses = 0;
+    float16 hits = 0;
+    FOR_MY_VECTORS((batch + 15) / 16) {
+      const int16 real = COLUMN_IDS + i * 16 < batch;
+      losses += select((float16)(0), vload16(i, row_losses), real);
+      hits += select((float16)(0), vload16(i, row_hits), real);
+    }
+    loss = sum_of_group(sum_of_lanes(losses), scratch);
+    hit = sum_of_group(sum_of_lanes(hits), scratch);
+    ADD_PASS(loss, pass, kept_losses);
+    ADD_PASS(hit, pass, kept_hits);
+    row_losses += batch;
+    row_hits += batch;
   }
-  const float loss = sum_of_group(sum_of_lanes(losses), scratch);
-  const float hit = sum_of_group(sum_of_lanes(hits), scratch);
   if (get_local_id(0) == 0) {
     statistics[0] = loss;
     statistics[1] = hit;
-    statistics[2] = batch;
+    statistics[2] = batch * passes;
   }
 }

@@ -51,8 +51,8 @@ opencl::Range RowSums::groups(int rows) const {
 }
 
 void RowSums::sum_into(const opencl::Buffer& statistics, const JoinedBatch& batch) {
-  device_.launch(sum_rows_, groups(batch.passes), losses_, hits_, statistics,
-                 std::int32_t{batch.each});
+  device_.launch(sum_rows_, groups(1), losses_, hits_, statistics, std::int32_t{batch.each},
+                 std::int32_t{batch.passes});
 }
 
 SoftmaxCrossEntropy::SoftmaxCrossEntropy(opencl::Device& device, Variant variant, int classes,

@@ -38,8 +38,8 @@ class SoftmaxCrossEntropy {
   SoftmaxCrossEntropy(opencl::Device& device, Variant variant, int classes, int stride);
 
   /// labels are int32 [batch], each in [0, classes); any other makes the sum of the losses NaN.
-  /// statistics (float32 [passes, 3], overwritten): of each pass the sum of the losses, number of
-  /// samples whose largest logit (the first of equals) is the label's, samples. dlogits [batch,
+  /// statistics (float32 [3], overwritten): sum of the losses, number of samples whose largest
+  /// logit (the first of equals) is the label's, samples. dlogits [batch,
   /// stride] = softmax − one-hot (the gradient of the *sum*, padding columns zero); dlogits must
   /// not be logits.
   void forward_backward(const opencl::Buffer& logits, const opencl::Buffer& labels,
@@ -61,7 +61,7 @@ class MeanSquaredError {
   /// Throws Error unless 1 ≤ columns ≤ stride and stride is a multiple of channel_lanes.
   MeanSquaredError(opencl::Device& device, Variant variant, int columns, int stride);
 
-  /// statistics: of each pass the sum of the losses, 0, samples. dprediction is the gradient of the
+  /// statistics: sum of the losses, 0, samples. dprediction is the gradient of the
   /// sum, its padding columns zero.
   void forward_backward(const opencl::Buffer& prediction, const opencl::Buffer& target,
                         const opencl::Buffer& dprediction, const opencl::Buffer& statistics,

@@ -297,8 +297,8 @@ class Plan {
                                               const plan::Lowered& lowered,
                                               std::size_t bucket_bytes);
   void make_slots(const plan::Lowered& lowered);
-  /// Memory for the batch statistics and losses of each of several passes that are joined.
-  void make_pass_sums();
+  /// Memory for the batch statistics of each of several passes that are joined.
+  void make_pass_statistics();
   void make_operations(const plan::Lowered& lowered);
   void make_numbers();
   void lower_again();
@@ -345,10 +345,10 @@ class Plan {
   std::optional<JoinedBatch> joined(std::span<const std::size_t> sizes, std::size_t samples) const;
   /// The batch statistics of a pass as sums over its samples, on the device.
   void weigh_batch_statistics(std::size_t samples);
-  /// Says what each value counts in fold_passes, where that is new.
-  void weigh_pass_sums(const JoinedBatch& batch);
-  /// The passes' statistics and losses, summed into the reduction.
-  void fold_passes(const JoinedBatch& batch);
+  /// Says what each value counts in fold_pass_statistics, where that is new.
+  void weigh_pass_statistics(const JoinedBatch& batch);
+  /// The statistics of joined passes, summed into the reduction.
+  void fold_pass_statistics(const JoinedBatch& batch);
   /// Adds the partial sums of all passes before the last one, `number`, within a bucket.
   void add_partial_sums(std::size_t number, std::size_t bucket);
   void make_partial_sums(std::size_t passes);
@@ -380,8 +380,8 @@ class Plan {
   bool statistics_are_sums_ = false;              // weigh_batch_statistics was enqueued
   std::vector<opencl::Buffer> partial_sums_;      // of 1, 2, 4 … passes
   std::optional<Accumulate> accumulate_;          // made when a step first has several passes
-  opencl::Buffer pass_values_, pass_loss_;        // of each pass that is joined; none: no pass is
-  std::vector<Accumulate::Source> pass_sources_;  // of the elements behind the gradients
+  opencl::Buffer pass_values_;                    // batch statistics of each pass that is joined
+  std::vector<Accumulate::Source> pass_sources_;  // of the elements between gradients and losses
   opencl::Buffer pass_sources_on_device_;
   int weighed_for_ = 0;  // samples of a pass that pass_sources_ are for
   std::vector<opencl::Buffer> state_;

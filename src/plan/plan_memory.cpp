@@ -105,7 +105,7 @@ void Plan::make_slots(const plan::Lowered& lowered) {
     norm.statistics.running_variance = device_.allocate_zeroed(bytes);
   }
   if (!options_.training) return;
-  make_pass_sums();
+  make_pass_statistics();
   for (int i = 0; i < options_.optimizer.state_slots(); ++i) {
     state_.push_back(device_.allocate_zeroed(parameters_.bytes()));
   }

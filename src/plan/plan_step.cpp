@@ -79,7 +79,6 @@ void Plan::upload(Inputs& inputs, const StepSamples& samples) {
 }
 
 void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed) {
-  const opencl::Buffer& losses = pass.passes > 1 ? pass_loss_ : loss_statistics_;
   if (chain_) {
     DenseChain::Input input{.x = edges_.front().value};
     if (const auto& law = normalise_.law()) {
@@ -90,7 +89,7 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
     }
     const timeline::Part part("layers");
     chain_->forward_backward(input, parameters_, inputs.labels,
-                             weighed ? inputs.row_weights : opencl::Buffer(), losses,
+                             weighed ? inputs.row_weights : opencl::Buffer(), loss_statistics_,
                              pass.joined());
     return;
   }
@@ -98,11 +97,11 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
   const timeline::Part part("loss");
   const Edge& logits = edges_.back();
   if (cross_entropy_) {
-    cross_entropy_->forward_backward(logits.value, inputs.labels, logits.gradient, losses,
+    cross_entropy_->forward_backward(logits.value, inputs.labels, logits.gradient, loss_statistics_,
                                      pass.joined());
   } else {
-    squared_error_->forward_backward(logits.value, inputs.targets, logits.gradient, losses,
-                                     pass.joined());
+    squared_error_->forward_backward(logits.value, inputs.targets, logits.gradient,
+                                     loss_statistics_, pass.joined());
   }
   if (weighed) weigh_rows_->run(logits.gradient, inputs.row_weights, pass.batch);
 }
@@ -125,7 +124,7 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
   statistics_are_sums_ = sizes.size() > 1;
   if (const std::optional<JoinedBatch> all = joined(sizes, samples.labels.size())) {
     upload(inputs_.front(), samples);
-    weigh_pass_sums(*all);
+    weigh_pass_statistics(*all);
     enqueue_pass({.batch = all->samples(),
                   .passes = all->passes,
                   .training = true,
@@ -194,7 +193,7 @@ void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, st
       }
     }
     if (passes > 1) weigh_batch_statistics(extent(pass.batch));
-    if (pass.passes > 1) fold_passes(pass.joined());
+    if (pass.passes > 1) fold_pass_statistics(pass.joined());
   }
   finish(0);
   if (is_last) return;
