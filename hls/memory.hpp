@@ -1,6 +1,8 @@
 // Load and store stages: between bursts in the card's memory and the words of the streams.
 #pragma once
 
+#include <shift.hpp>
+
 #include "bits.hpp"
 #include "stream.hpp"
 #include "word.hpp"
@@ -28,7 +30,7 @@ inline void load_chunks(const Burst* memory, ChunkStream& out, int images, int c
 #pragma HLS pipeline II = 4
       const Burst burst = memory[image * bursts + b];
       const int left = count - b * chunks_per_burst;
-      out.write(burst.chunk, left < chunks_per_burst ? left : chunks_per_burst);
+      out.write_up_to<chunks_per_burst>(burst.chunk, left);
     }
   }
 }
@@ -43,7 +45,7 @@ inline void store_chunks(ChunkStream& in, Burst* memory, int images, int count) 
 #pragma HLS pipeline II = 4
       Burst burst = {};
       const int left = count - b * chunks_per_burst;
-      in.read(burst.chunk, left < chunks_per_burst ? left : chunks_per_burst);
+      in.read_up_to<chunks_per_burst>(burst.chunk, left);
       memory[image * bursts + b] = burst;
     }
   }
@@ -98,34 +100,44 @@ inline void load_parameters(const Burst* memory, ParameterStream& out, int field
 }
 
 /// Joins pieces of any number of bytes into whole chunks: a barrel shifter and one chunk of
-/// registers.
+/// registers. What the next call needs of this one is `held_`, one short addition and a comparison,
+/// and `kept_`, one OR and a choice: a piece a cycle.
 class Realigner {
  public:
-  /// Takes the first `count` bytes of a chunk, 0 to chunk_bytes.
+  /// Takes the first `count` bytes of a chunk, 0 to chunk_bytes. True where they complete a chunk,
+  /// which is then `whole`.
+  bool append(const Chunk& piece, int count, Chunk& whole) {
+#pragma HLS inline
+    Chunk low, high;
+    hls::shift_up(piece, count, held_, low, high);
+    held_ += count;
+    const bool full = held_ >= chunk_bytes;
+    held_ -= full ? chunk_bytes : 0;
+    for (int i = 0; i < chunk_bytes; ++i) {
+#pragma HLS unroll
+      whole.byte[i] = kept_.byte[i] | low.byte[i];
+      kept_.byte[i] = full ? high.byte[i] : whole.byte[i];
+    }
+    return full;
+  }
   void append(const Chunk& piece, int count, ChunkStream& out) {
 #pragma HLS inline
-    for (int i = 0; i < chunk_bytes; ++i) bytes_[held_ + i] = piece.byte[i];
-    held_ += count;
-    if (held_ < chunk_bytes) return;
     Chunk whole;
-    for (int i = 0; i < chunk_bytes; ++i) whole.byte[i] = bytes_[i];
-    for (int i = 0; i < chunk_bytes; ++i) bytes_[i] = bytes_[chunk_bytes + i];
-    held_ -= chunk_bytes;
-    out.write(whole);
+    if (append(piece, count, whole)) out.write(whole);
   }
-  /// Ends a window or image: what is held leaves, filled up with zeros.
+  /// Bytes that complete the next chunk, 1 to chunk_bytes.
+  int missing() const {
+    return chunk_bytes - held_;
+  }
+  /// Ends an image: what is held leaves, filled up with zeros.
   void flush(ChunkStream& out) {
 #pragma HLS inline
-    if (held_ == 0) return;
-    Chunk last;
-    for (int i = 0; i < chunk_bytes; ++i) last.byte[i] = i < held_ ? bytes_[i] : std::uint8_t{0};
-    held_ = 0;
-    out.write(last);
+    if (held_ > 0) append(Chunk{}, missing(), out);
   }
 
  private:
-  std::uint8_t bytes_[2 * chunk_bytes];
-  int held_ = 0;  // invariant: < chunk_bytes between calls
+  Chunk kept_ = {};  // invariant: zero from byte held_ on
+  int held_ = 0;     // invariant: < chunk_bytes between calls
 };
 
 }  // namespace engine

@@ -63,6 +63,16 @@ class Stream final : public Channel {
     }
   }
 
+  /// At most `Most` tokens of `count`: what a loop on the card takes in one turn.
+  template <int Most>
+  void read_up_to(T* tokens, int count) {
+    read(tokens, count < Most ? count : Most);
+  }
+  template <int Most>
+  void write_up_to(const T* tokens, int count) {
+    write(tokens, count < Most ? count : Most);
+  }
+
  private:
   static int least(int a, int b, int c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
   int next() const { return first_ + count_ < Depth ? first_ + count_ : first_ + count_ - Depth; }
