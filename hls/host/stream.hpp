@@ -66,11 +66,21 @@ class Stream final : public Channel {
   /// At most `Most` tokens of `count`: what a loop on the card takes in one turn.
   template <int Most>
   void read_up_to(T* tokens, int count) {
-    read(tokens, count < Most ? count : Most);
+    if (count < Most || count_ < Most || first_ > Depth - Most) {
+      for (int i = 0; i < count && i < Most; ++i) tokens[i] = read();
+      return;
+    }
+    std::memcpy(tokens, &tokens_[first_], Most * sizeof(T));
+    drop(Most);
   }
   template <int Most>
   void write_up_to(const T* tokens, int count) {
-    write(tokens, count < Most ? count : Most);
+    if (count < Most || count_ > Depth - Most || next() > Depth - Most) {
+      for (int i = 0; i < count && i < Most; ++i) write(tokens[i]);
+      return;
+    }
+    std::memcpy(&tokens_[next()], tokens, Most * sizeof(T));
+    count_ += Most;
   }
 
  private:
