@@ -70,11 +70,13 @@ void place_burst(const Burst& burst, int index, PlaneWeights<Bits>& word) {
 template <int Bits>
 void load_weights(const Burst* memory, WeightStream<Bits>& out, int words) {
   constexpr int bursts = weight_word_bytes(Bits) / burst_bytes;
+  // invariant: a burst is read in each cycle; burst b alone fills its part of the word, which
+  // leaves whole.
   for (int w = 0; w < words; ++w) {
+#pragma HLS pipeline II = bursts
     WeightWord<Bits> word;
-    // invariant: burst b alone fills its part of the word; nothing is read back.
     for (int b = 0; b < bursts; ++b) {
-#pragma HLS pipeline II = 1
+#pragma HLS unroll
       place_burst(memory[w * bursts + b], b, word);
     }
     out.write(word);
@@ -85,11 +87,12 @@ void load_weights(const Burst* memory, WeightStream<Bits>& out, int words) {
 inline void load_parameters(const Burst* memory, ParameterStream& out, int fields) {
   constexpr int bursts = parameter_bytes / burst_bytes;
   constexpr int per_burst = burst_bytes / 4;
+  // invariant: as in load_weights.
   for (int f = 0; f < fields; ++f) {
+#pragma HLS pipeline II = bursts
     ParameterField field;
-    // invariant: burst b alone fills its values of the field; nothing is read back.
     for (int b = 0; b < bursts; ++b) {
-#pragma HLS pipeline II = 1
+#pragma HLS unroll
       const Burst burst = memory[f * bursts + b];
       for (int i = 0; i < per_burst; ++i) {
         field.value[b * per_burst + i] = int32_at(burst.chunk[i / 4].byte + i % 4 * 4);
