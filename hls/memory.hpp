@@ -108,14 +108,15 @@ inline void load_parameters(const Burst* memory, ParameterStream& out, int field
 class Realigner {
  public:
   /// Takes the first `count` bytes of a chunk, 0 to chunk_bytes. True where they complete a chunk,
-  /// which is then `whole`.
-  bool append(const Chunk& piece, int count, Chunk& whole) {
+  /// or where the image or window `ends` and anything is held: then `whole` is the next chunk,
+  /// filled up with zeros. Where an end falls in two chunks, the second leaves in another call.
+  bool append(const Chunk& piece, int count, bool ends, Chunk& whole) {
 #pragma HLS inline
     Chunk low, high;
     hls::shift_up(piece, count, held_, low, high);
     held_ += count;
-    const bool full = held_ >= chunk_bytes;
-    held_ -= full ? chunk_bytes : 0;
+    const bool full = held_ >= chunk_bytes || (ends && held_ > 0);
+    held_ = !full ? held_ : held_ > chunk_bytes ? held_ - chunk_bytes : 0;
     for (int i = 0; i < chunk_bytes; ++i) {
 #pragma HLS unroll
       whole.byte[i] = kept_.byte[i] | low.byte[i];
@@ -123,19 +124,19 @@ class Realigner {
     }
     return full;
   }
-  void append(const Chunk& piece, int count, ChunkStream& out) {
+  void append(const Chunk& piece, int count, bool ends, ChunkStream& out) {
 #pragma HLS inline
     Chunk whole;
-    if (append(piece, count, whole)) out.write(whole);
+    if (append(piece, count, ends, whole)) out.write(whole);
   }
-  /// Bytes that complete the next chunk, 1 to chunk_bytes.
-  int missing() const {
-    return chunk_bytes - held_;
+  void append(const Chunk& piece, int count, ChunkStream& out) {
+#pragma HLS inline
+    append(piece, count, false, out);
   }
-  /// Ends an image: what is held leaves, filled up with zeros.
+  /// Ends an image.
   void flush(ChunkStream& out) {
 #pragma HLS inline
-    if (held_ > 0) append(Chunk{}, missing(), out);
+    append(Chunk{}, 0, true, out);
   }
 
  private:

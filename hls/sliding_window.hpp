@@ -36,12 +36,13 @@ struct WindowShape {
 
   /// Cycles that fill a line: its chunks, with both paddings.
   int line_cycles() const { return chunks(row_bytes() + 2 * padding_bytes()); }
-  /// Whether a window's last chunk has to be filled up, a cycle of its own.
-  bool is_filled_up() const { return window_bytes() % chunk_bytes != 0; }
-  /// Cycles of a window: the pieces of its kernel rows.
-  int window_cycles() const {
-    return kernel * chunks(kernel_row_bytes()) + (is_filled_up() ? 1 : 0);
+  /// Whether a window's last piece falls in two chunks: the second leaves in a cycle of its own.
+  bool ends_split() const {
+    const int last = (kernel_row_bytes() - 1) % chunk_bytes + 1;
+    return (window_bytes() - last) % chunk_bytes + last > chunk_bytes;
   }
+  /// Cycles of a window: the pieces of its kernel rows.
+  int window_cycles() const { return kernel * chunks(kernel_row_bytes()) + (ends_split() ? 1 : 0); }
 };
 
 /// Takes an image's chunks as its padded rows. Rows begin within chunks: one that two rows share is
@@ -124,7 +125,7 @@ inline void write_windows(const Chunk (*lines)[line_chunks], const Chunk* marks,
                           bool marked) {
   Realigner codes, taps;
   const int bytes = shape.kernel_row_bytes(), step = shape.stride * shape.pixel_bytes;
-  const int turns = shape.kernel + (shape.is_filled_up() ? 1 : 0);
+  const int turns = shape.kernel + (shape.ends_split() ? 1 : 0);
   const int cycles = shape.out_width() * shape.window_cycles();
   int first = 0, k = 0, at = 0;  // byte of the line where the window begins, row, byte of the row
   // invariant: a piece of at most sixteen bytes is joined in each cycle: two chunks of the lines
@@ -132,22 +133,20 @@ inline void write_windows(const Chunk (*lines)[line_chunks], const Chunk* marks,
   // cycle go the counters and the realigners' registers.
   for (int cycle = 0; cycle < cycles; ++cycle) {
 #pragma HLS pipeline II = 1
-    const bool fills_up = k == shape.kernel;
-    const int left = fills_up ? codes.missing() : bytes - at;
+    const bool taken = k == shape.kernel;  // the pieces are; only their rest leaves
+    const int left = taken ? 0 : bytes - at, row = top + k - shape.padding;
     const int count = left < chunk_bytes ? left : chunk_bytes;
-    const int row = top + k - shape.padding;
+    const bool row_ends = left <= chunk_bytes, ends = row_ends && k == turns - 1;
     Chunk piece = {}, mark = {};
-    if (!fills_up) piece = hls::chunk_at(lines[(top + k) & (line_count - 1)], first + at);
-    codes.append(piece, count, windows);
+    if (!taken) piece = hls::chunk_at(lines[(top + k) & (line_count - 1)], first + at);
+    codes.append(piece, count, ends, windows);
     if (marked) {
-      if (!fills_up && row >= 0 && row < shape.height) mark = hls::chunk_at(marks, first + at);
-      taps.append(mark, count, validity);
+      if (!taken && row >= 0 && row < shape.height) mark = hls::chunk_at(marks, first + at);
+      taps.append(mark, count, ends, validity);
     }
-    at += chunk_bytes;
-    if (at < bytes && !fills_up) continue;
-    at = 0;
-    k = k + 1 < turns ? k + 1 : 0;
-    first += k == 0 ? step : 0;
+    at = row_ends ? 0 : at + chunk_bytes;
+    k = !row_ends ? k : ends ? 0 : k + 1;
+    first += ends ? step : 0;
   }
 }
 
