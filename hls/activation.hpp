@@ -64,9 +64,9 @@ inline void write_requantised(const Accumulators& sums, const TileParameters& pa
 inline void write_raw(const Accumulators& sums, const TileParameters& parameters,
                       ChunkStream& out) {
   constexpr int per_chunk = chunk_bytes / 4;
-  // invariant: one chunk leaves in each cycle.
+  // One chunk leaves in each of the cycles of a tile.
   for (int c = 0; c < pe / per_chunk; ++c) {
-#pragma HLS pipeline II = 1
+#pragma HLS unroll
     Chunk chunk;
     for (int i = 0; i < chunk_bytes; ++i) {
       const int p = c * per_chunk + i / 4;

@@ -83,7 +83,11 @@ inline void multiply(ChunkStream& vectors, ChunkStream& validity, const ByteWeig
     for (int n = 0; n < now; ++n) read_lanes(vectors, validity, block, n, words, bits);
     for (int t = 0; t < tiles; ++t) multiply_tile(block, weights + t * words, words, sums[t]);
     for (int n = 0; n < now; ++n) {
-      for (int t = 0; t < tiles; ++t) out.write(sums[t][n]);
+      // invariant: one word of sums leaves in each cycle.
+      for (int t = 0; t < tiles; ++t) {
+#pragma HLS pipeline II = 1
+        out.write(sums[t][n]);
+      }
     }
   }
 }
