@@ -20,15 +20,6 @@ bool is_low_bit(const numeric::ElementFormat& element) {
          element.kind == numeric::ElementKind::binary;
 }
 
-/// Whether hls/engine runs the format; the others are those of hls/training.
-bool runs_on_engine(const numeric::Format& format) {
-  const auto has_units = [](const numeric::ElementFormat& element) {
-    const int bits = element.bits;
-    return is_low_bit(element) && (bits == 1 || bits == 2 || bits == 4 || bits == 8);
-  };
-  return has_units(format.weights) && has_units(format.activations);
-}
-
 /// Bits of a map that a stage takes each cycle: 16 bytes for 64 bit-serial lanes or 16 lanes of
 /// bytes.
 std::int64_t chunk_bits(const numeric::Format& format, Folding f) {
@@ -65,6 +56,14 @@ std::int64_t filling_cycles(const LayerWork& layer, const Stride& stride) {
 }
 
 }  // namespace
+
+bool runs_on_engine(const numeric::Format& format) {
+  const auto has_units = [](const numeric::ElementFormat& element) {
+    const int bits = element.bits;
+    return is_low_bit(element) && (bits == 1 || bits == 2 || bits == 4 || bits == 8);
+  };
+  return has_units(format.weights) && has_units(format.activations);
+}
 
 std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& layer, Folding f,
                                 int bits) {

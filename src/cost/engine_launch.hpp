@@ -17,6 +17,9 @@ struct Launch {
   int accumulator = 0;
 };
 
+/// Whether hls/engine runs the format; the others are those of hls/training.
+bool runs_on_engine(const numeric::Format& format);
+
 /// Weights of 1, 2 and 4 bits are multiplied one bit plane of the activations a pass
 /// (hls/bit_serial.hpp), so that layers with inputs of any width share one unit.
 bool is_bit_serial(const numeric::Format& format);
