@@ -1,10 +1,10 @@
 // Sliding-window unit: turns a stream of feature maps into the stream of a convolution's windows.
 //
 // Rows are kept in lines of whole chunks, which are written and read at whole chunks alone; a
-// window begins at any byte, which a barrel shifter serves (shift.hpp). Kept as they came, with
-// bytes spread over sixteen memories, sixteen bytes from any byte on would lie in sixteen memories
-// too, but Vitis takes each of such accesses for one to every memory, and two ports serve two a
-// cycle (UG1399, "Array Partitioning"; UG1448, HLS 200-448).
+// window begins at any byte, which a barrel shifter serves (shift.hpp). Were a line's bytes spread
+// over sixteen memories, sixteen bytes from any byte on would lie in sixteen memories too, but
+// Vitis has no proof of it and is expected to schedule each as an access to every memory, of which
+// two ports serve two a cycle (UG1399, "Array Partitioning"; UG1448, HLS 200-448).
 #pragma once
 
 #include "memory.hpp"
