@@ -157,17 +157,18 @@ void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, in
     planes.base[plane] = WeightBits == 1 ? ones[plane] : below[plane] - ones[plane];
 }
 
-/// differing[k][p] += popcount((b_k ^ bits) & mask): Bits × pe × 64 one-bit products, one cycle on
-/// the card.
+/// differing[k][p] += popcount((b_k ^ bits) & mask), from 0 with the `first` word: Bits × pe × 64
+/// one-bit products, one cycle on the card.
 template <int Bits>
-void count_differing(const PlaneWord& x, const PlaneWeights<Bits>& w,
+void count_differing(const PlaneWord& x, const PlaneWeights<Bits>& w, bool first,
                      std::int32_t (&differing)[Bits][pe]) {
 #pragma HLS inline
   for (int k = 0; k < Bits; ++k) {
 #pragma HLS unroll
     for (int p = 0; p < pe; ++p) {
 #pragma HLS unroll
-      differing[k][p] += hls::popcount((w.plane[k][p] ^ x.bits) & x.mask);
+      differing[k][p] =
+          (first ? 0 : differing[k][p]) + hls::popcount((w.plane[k][p] ^ x.bits) & x.mask);
     }
   }
 }
@@ -178,31 +179,42 @@ constexpr std::int32_t plane_value(int k) {
   return Bits == 1 ? 2 : k + 1 == Bits ? -(1 << k) : 1 << k;
 }
 
+/// What a plane of the activations adds to the sums, from the counts of its words; plane 0 begins
+/// them.
+template <int Bits>
+void add_plane(const std::int32_t (&differing)[Bits][pe], std::int32_t base, int plane,
+               Accumulators& sums) {
+#pragma HLS inline
+  const std::int32_t value = plane == 7 ? -(1 << plane) : 1 << plane;  // bit 7 of int8: −128
+  for (int p = 0; p < pe; ++p) {
+#pragma HLS unroll
+    std::int32_t sum = base;
+    for (int k = 0; k < Bits; ++k) sum -= plane_value<Bits>(k) * differing[k][p];
+    sums.value[p] = (plane == 0 ? 0 : sums.value[p]) + value * sum;
+  }
+}
+
 /// One vector against all tiles; weights[tile · words + word].
 /// invariant: cycles = tiles · planes · words.
 template <int Bits>
 void multiply_planes(const Planes& x, const PlaneWeights<Bits>* weights, AccumulatorStream& out,
                      int words, int tiles, int bits) {
-  for (int t = 0; t < tiles; ++t) {
-    Accumulators sums = {};
-    for (int plane = 0; plane < bits; ++plane) {
-      std::int32_t differing[Bits][pe] = {};
+  Accumulators sums = {};
+  std::int32_t differing[Bits][pe] = {};
 #pragma HLS array_partition variable = differing complete dim = 0
-      // invariant: one word of a plane meets one word of weights in each cycle; a counter takes one
-      // addition.
-      for (int w = 0; w < words; ++w) {
+  int w = 0, plane = 0, tile = 0;  // tile: its first word
+  // invariant: one word of a plane meets one word of weights in each cycle, and a tile's sums leave
+  // with its last. From cycle to cycle go the places, the counts of differing bits (an addition)
+  // and, with a plane's last word, the sums (an addition).
+  for (int cycle = 0; cycle < tiles * bits * words; ++cycle) {
 #pragma HLS pipeline II = 1
-        count_differing(x.word[plane][w], weights[t * words + w], differing);
-      }
-      // Bit 7 of an int8 counts −128.
-      const std::int32_t value = plane == 7 ? -(1 << plane) : 1 << plane;
-      for (int p = 0; p < pe; ++p) {
-#pragma HLS unroll
-        std::int32_t sum = x.base[plane];
-        for (int k = 0; k < Bits; ++k) sum -= plane_value<Bits>(k) * differing[k][p];
-        sums.value[p] += value * sum;
-      }
-    }
+    count_differing(x.word[plane][w], weights[tile + w], w == 0, differing);
+    if (++w < words) continue;
+    w = 0;
+    add_plane(differing, x.base[plane], plane, sums);
+    if (++plane < bits) continue;
+    plane = 0;
+    tile += words;
     out.write(sums);
   }
 }
