@@ -180,17 +180,17 @@ constexpr std::int32_t plane_value(int k) {
 }
 
 /// What a plane of the activations adds to the sums, from the counts of its words; plane 0 begins
-/// them.
+/// them. Bit i counts 2^i, a shift and no multiplier; bit 7 of an int8 counts −128.
 template <int Bits>
 void add_plane(const std::int32_t (&differing)[Bits][pe], std::int32_t base, int plane,
                Accumulators& sums) {
 #pragma HLS inline
-  const std::int32_t value = plane == 7 ? -(1 << plane) : 1 << plane;  // bit 7 of int8: −128
   for (int p = 0; p < pe; ++p) {
 #pragma HLS unroll
     std::int32_t sum = base;
     for (int k = 0; k < Bits; ++k) sum -= plane_value<Bits>(k) * differing[k][p];
-    sums.value[p] = (plane == 0 ? 0 : sums.value[p]) + value * sum;
+    const auto moved = static_cast<std::int32_t>(static_cast<std::uint32_t>(sum) << plane);
+    sums.value[p] = (plane == 0 ? 0 : sums.value[p]) + (plane == 7 ? -moved : moved);
   }
 }
 
