@@ -14,11 +14,10 @@ static_assert(max_levels + 1 >= 3, "the fields of a tile hold thresholds, or bia
 /// The parameters of one tile: its fields.
 using TileParameters = ParameterField[max_levels + 1];
 
-/// Codes of Bits < 8 bits: how many thresholds an accumulator reaches, counted from the top where
-/// the complement says so (a batch norm with a negative gain).
+/// Codes of Bits < 8 bits, pe · Bits / 8 bytes: how many thresholds an accumulator reaches, counted
+/// from the top where the complement says so (a batch norm with a negative gain).
 template <int Bits>
-void write_levels(const Accumulators& sums, const TileParameters& parameters, Realigner& joined,
-                  ChunkStream& out) {
+Chunk levels_reached(const Accumulators& sums, const TileParameters& parameters) {
   constexpr int count = levels(Bits), per_byte = 8 / Bits;
   std::int32_t code[pe] = {};
   for (int t = 1; t <= count; ++t) {
@@ -38,7 +37,7 @@ void write_levels(const Accumulators& sums, const TileParameters& parameters, Re
     }
     codes.byte[byte] = static_cast<std::uint8_t>(joint);
   }
-  joined.append(codes, pe / per_byte, out);
+  return codes;
 }
 
 /// int8 of pe channels.
@@ -57,16 +56,16 @@ inline void write_requantised(const Accumulators& sums, const TileParameters& pa
       parts[c].byte[i] = static_cast<std::uint8_t>(values[c * chunk_bytes + i]);
     }
   }
-  out.write(parts, pe / chunk_bytes);
+  out.write_up_to<pe / chunk_bytes>(parts, pe / chunk_bytes);
 }
 
 /// The accumulators themselves with their bias, little-endian int32.
 inline void write_raw(const Accumulators& sums, const TileParameters& parameters,
                       ChunkStream& out) {
   constexpr int per_chunk = chunk_bytes / 4;
-  // invariant: one chunk leaves in each cycle.
+  // One chunk leaves in each of the cycles of a tile.
   for (int c = 0; c < pe / per_chunk; ++c) {
-#pragma HLS pipeline II = 1
+#pragma HLS unroll
     Chunk chunk;
     for (int i = 0; i < chunk_bytes; ++i) {
       const int p = c * per_chunk + i / 4;
@@ -95,29 +94,32 @@ inline void activate(AccumulatorStream& sums, ParameterStream& parameters, Chunk
   for (int t = 0; t < output.tiles; ++t) parameters.read(kept[t], output.fields());
   for (int image = 0; image < output.images; ++image) {
     Realigner joined;
-    for (int pixel = 0; pixel < output.pixels; ++pixel) {
-      // invariant: eight cycles a tile are what raw output needs, the longest: pe / 4 chunks of one
-      // stream. In them two ports read all fields of a tile.
-      for (int t = 0; t < output.tiles; ++t) {
+    int t = 0;
+    // invariant: eight cycles a tile are what raw output needs, the longest: pe / 4 chunks of one
+    // stream. In them two ports read all fields of a tile. From tile to tile go the counter and the
+    // realigner's registers.
+    for (int i = 0; i < output.pixels * output.tiles; ++i) {
 #pragma HLS pipeline II = 8
-        const Accumulators sum = sums.read();
-        switch (output.bits) {
-          case 1:
-            write_levels<1>(sum, kept[t], joined, out);
-            break;
-          case 2:
-            write_levels<2>(sum, kept[t], joined, out);
-            break;
-          case 4:
-            write_levels<4>(sum, kept[t], joined, out);
-            break;
-          case 8:
-            write_requantised(sum, kept[t], output.low, out);
-            break;
-          default:
-            write_raw(sum, kept[t], out);
-        }
+      const Accumulators sum = sums.read();
+      Chunk codes = {};
+      switch (output.bits) {
+        case 1:
+          codes = levels_reached<1>(sum, kept[t]);
+          break;
+        case 2:
+          codes = levels_reached<2>(sum, kept[t]);
+          break;
+        case 4:
+          codes = levels_reached<4>(sum, kept[t]);
+          break;
+        case 8:
+          write_requantised(sum, kept[t], output.low, out);
+          break;
+        default:
+          write_raw(sum, kept[t], out);
       }
+      if (output.bits < 8) joined.append(codes, code_bytes(pe, output.bits), out);
+      t = t + 1 < output.tiles ? t + 1 : 0;
     }
     joined.flush(out);
   }

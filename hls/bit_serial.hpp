@@ -69,7 +69,10 @@ inline void split_planes(const std::uint64_t (&codes)[8], std::uint64_t marks, i
   if (bits == 8) {
     planes_of_bytes(codes, masks);
   } else {
-    for (int k = 0; k < bits; ++k) masks[k] = plane_of(codes, bits, k);
+    for (int k = 0; k < 4; ++k) {
+#pragma HLS unroll
+      if (k < bits) masks[k] = plane_of(codes, bits, k);
+    }
   }
   for (int k = 0; k < max_activation_bits; ++k) {
 #pragma HLS unroll
@@ -79,26 +82,39 @@ inline void split_planes(const std::uint64_t (&codes)[8], std::uint64_t marks, i
 }
 
 /// A vector's codes as they come, by rows of eight 64-bit words, so that the codes of any width
-/// that make a word of planes lie in one row.
-template <int Rows>
-struct CodeRows {
-  std::uint64_t word[Rows][8];
+/// that make a word of planes lie in one row: one word of memory.
+struct CodeRow {
+  std::uint64_t word[8];
 };
+constexpr int chunks_per_row = sizeof(CodeRow) / chunk_bytes;
 
-/// Two words a chunk; what the last row holds beyond them is zero.
-template <int Rows>
-void read_rows(ChunkStream& in, CodeRows<Rows>& rows, int count) {
-  constexpr int chunks_per_row = 4;
-  // invariant: a chunk comes in each cycle, for two of a row's eight memories.
-  for (int c = 0; c < divide_up(count, chunks_per_row) * chunks_per_row; ++c) {
-#pragma HLS pipeline II = 1
-    Chunk chunk = {};
-    if (c < count) chunk = in.read();
-    const int at = c % chunks_per_row * 2;
-    rows.word[c / chunks_per_row][at] = word_at(chunk.byte);
-    rows.word[c / chunks_per_row][at + 1] = word_at(chunk.byte + 8);
+/// The next row; where fewer than chunks_per_row chunks are `left`, its rest is zero.
+inline CodeRow read_row(ChunkStream& in, int left) {
+#pragma HLS inline
+  Chunk chunk[chunks_per_row] = {};
+#pragma HLS array_partition variable = chunk complete
+  in.read_up_to<chunks_per_row>(chunk, left);
+  CodeRow row;
+  for (int c = 0; c < chunks_per_row; ++c) {
+#pragma HLS unroll
+    row.word[2 * c] = word_at(chunk[c].byte);
+    row.word[2 * c + 1] = word_at(chunk[c].byte + 8);
+  }
+  return row;
+}
+
+/// `count` chunks of codes and, if `marked`, as many of marks.
+inline void read_rows(ChunkStream& vectors, ChunkStream& validity, CodeRow* codes, CodeRow* marks,
+                      int count, bool marked) {
+  // invariant: four chunks of each stream come in four cycles, and a whole row of each is written.
+  for (int row = 0; row < divide_up(count, chunks_per_row); ++row) {
+#pragma HLS pipeline II = 4
+    const int left = count - row * chunks_per_row;
+    codes[row] = read_row(vectors, left);
+    if (marked) marks[row] = read_row(validity, left);
   }
 }
+static_assert(chunks_per_row == 4, "the loop over rows starts one every so many cycles");
 
 /// One vector of `lanes` codes, `count` chunks, as planes, a word of each a cycle. What the last
 /// chunk holds beyond them counts for nothing: 1-bit weights have no zero to meet it with.
@@ -106,12 +122,10 @@ template <int WeightBits>
 void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, int count, int lanes,
                  int bits) {
   const int words = vector_words(lanes, WeightBits);
-  CodeRows<max_plane_words> codes;      // of 8 bits
-  CodeRows<max_plane_words / 8> marks;  // of 1 bit
-#pragma HLS array_partition variable = codes.word complete dim = 2
-#pragma HLS array_partition variable = marks.word complete dim = 2
-  read_rows(vectors, codes, count);
-  if (bits == 1) read_rows(validity, marks, count);
+  CodeRow codes[max_plane_words], marks[max_plane_words / 8];  // of 8 bits; of 1 bit
+#pragma HLS aggregate variable = codes
+#pragma HLS aggregate variable = marks
+  read_rows(vectors, validity, codes, marks, count, bits == 1);
   std::int32_t ones[max_activation_bits] = {}, below[max_activation_bits] = {};
 #pragma HLS array_partition variable = ones complete
 #pragma HLS array_partition variable = below complete
@@ -121,16 +135,17 @@ void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, in
   for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 1
     const unsigned begin = static_cast<unsigned>(w * bits), row = begin / 8, first = begin % 8;
+    const CodeRow all = codes[row];
     std::uint64_t near[8];
-    for (unsigned i = 0; i < 8; ++i) near[i] = codes.word[row][(first + i) % 8];
-    const std::uint64_t taps = bits == 1 ? marks.word[row][first] : 0;
+    for (unsigned i = 0; i < 8; ++i) near[i] = all.word[(first + i) % 8];
+    const std::uint64_t taps = bits == 1 ? marks[row].word[first] : 0;
     split_planes(near, taps, bits, split);
     const int left = lanes - w * simd(WeightBits);
     const std::uint64_t used =
         left < simd(WeightBits) ? (std::uint64_t{1} << left) - 1 : ~std::uint64_t{0};
     for (int plane = 0; plane < max_activation_bits; ++plane) {
 #pragma HLS unroll
-      if (plane >= bits) break;
+      if (plane >= bits) continue;
       PlaneWord word = split[plane];
       word.mask &= used;
       planes.word[plane][w] = word;
@@ -142,17 +157,18 @@ void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, in
     planes.base[plane] = WeightBits == 1 ? ones[plane] : below[plane] - ones[plane];
 }
 
-/// differing[k][p] += popcount((b_k ^ bits) & mask): Bits × pe × 64 one-bit products, one cycle on
-/// the card.
+/// differing[k][p] += popcount((b_k ^ bits) & mask), from 0 with the `first` word: Bits × pe × 64
+/// one-bit products, one cycle on the card.
 template <int Bits>
-void count_differing(const PlaneWord& x, const PlaneWeights<Bits>& w,
+void count_differing(const PlaneWord& x, const PlaneWeights<Bits>& w, bool first,
                      std::int32_t (&differing)[Bits][pe]) {
 #pragma HLS inline
   for (int k = 0; k < Bits; ++k) {
 #pragma HLS unroll
     for (int p = 0; p < pe; ++p) {
 #pragma HLS unroll
-      differing[k][p] += hls::popcount((w.plane[k][p] ^ x.bits) & x.mask);
+      differing[k][p] =
+          (first ? 0 : differing[k][p]) + hls::popcount((w.plane[k][p] ^ x.bits) & x.mask);
     }
   }
 }
@@ -163,31 +179,42 @@ constexpr std::int32_t plane_value(int k) {
   return Bits == 1 ? 2 : k + 1 == Bits ? -(1 << k) : 1 << k;
 }
 
+/// What a plane of the activations adds to the sums, from the counts of its words; plane 0 begins
+/// them. Bit i counts 2^i, a shift and no multiplier; bit 7 of an int8 counts −128.
+template <int Bits>
+void add_plane(const std::int32_t (&differing)[Bits][pe], std::int32_t base, int plane,
+               Accumulators& sums) {
+#pragma HLS inline
+  for (int p = 0; p < pe; ++p) {
+#pragma HLS unroll
+    std::int32_t sum = base;
+    for (int k = 0; k < Bits; ++k) sum -= plane_value<Bits>(k) * differing[k][p];
+    const auto moved = static_cast<std::int32_t>(static_cast<std::uint32_t>(sum) << plane);
+    sums.value[p] = (plane == 0 ? 0 : sums.value[p]) + (plane == 7 ? -moved : moved);
+  }
+}
+
 /// One vector against all tiles; weights[tile · words + word].
 /// invariant: cycles = tiles · planes · words.
 template <int Bits>
 void multiply_planes(const Planes& x, const PlaneWeights<Bits>* weights, AccumulatorStream& out,
                      int words, int tiles, int bits) {
-  for (int t = 0; t < tiles; ++t) {
-    Accumulators sums = {};
-    for (int plane = 0; plane < bits; ++plane) {
-      std::int32_t differing[Bits][pe] = {};
+  Accumulators sums = {};
+  std::int32_t differing[Bits][pe] = {};
 #pragma HLS array_partition variable = differing complete dim = 0
-      // invariant: one word of a plane meets one word of weights in each cycle; a counter takes one
-      // addition.
-      for (int w = 0; w < words; ++w) {
+  int w = 0, plane = 0, tile = 0;  // tile: its first word
+  // invariant: one word of a plane meets one word of weights in each cycle, and a tile's sums leave
+  // with its last. From cycle to cycle go the places, the counts of differing bits (an addition)
+  // and, with a plane's last word, the sums (an addition).
+  for (int cycle = 0; cycle < tiles * bits * words; ++cycle) {
 #pragma HLS pipeline II = 1
-        count_differing(x.word[plane][w], weights[t * words + w], differing);
-      }
-      // Bit 7 of an int8 counts −128.
-      const std::int32_t value = plane == 7 ? -(1 << plane) : 1 << plane;
-      for (int p = 0; p < pe; ++p) {
-#pragma HLS unroll
-        std::int32_t sum = x.base[plane];
-        for (int k = 0; k < Bits; ++k) sum -= plane_value<Bits>(k) * differing[k][p];
-        sums.value[p] += value * sum;
-      }
-    }
+    count_differing(x.word[plane][w], weights[tile + w], w == 0, differing);
+    if (++w < words) continue;
+    w = 0;
+    add_plane(differing, x.base[plane], plane, sums);
+    if (++plane < bits) continue;
+    plane = 0;
+    tile += words;
     out.write(sums);
   }
 }

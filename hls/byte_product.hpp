@@ -25,26 +25,28 @@ inline std::int8_t value_of(const Chunk& codes, const Chunk& marks, int index, i
 /// The same lanes of vectors_at_once vectors.
 using LaneBlock = Lanes[vectors_at_once];
 
-/// Vector `n` of a block, `count` chunks of codes, as `words` words of values. Lanes beyond the
-/// last code are zero or meet zero weights.
+/// Vector `n` of a block, as `words` words of values. Lanes beyond the last code are zero or meet
+/// zero weights.
 inline void read_lanes(ChunkStream& vectors, ChunkStream& validity, LaneBlock* block, int n,
-                       int count, int words, int bits) {
+                       int words, int bits) {
   const int parts = 8 / bits;  // words of lanes in a chunk
-  for (int c = 0; c < count; ++c) {
-    const Chunk codes = vectors.read();
-    const Chunk marks = bits == 1 ? validity.read() : Chunk{};
-    // invariant: a part of a chunk becomes one word of lanes in each cycle.
-    for (int part = 0; part < parts && c * parts + part < words; ++part) {
+  Chunk codes = {}, marks = {};
+  int part = 0;
+  // invariant: a part of a chunk becomes one word of lanes in each cycle; a chunk comes with its
+  // first part.
+  for (int w = 0; w < words; ++w) {
 #pragma HLS pipeline II = 1
-      Lanes& to = block[c * parts + part][n];
-      if (bits == 8) {
-        for (int l = 0; l < byte_lanes; ++l) to.value[l] = static_cast<std::int8_t>(codes.byte[l]);
-      } else {
-        for (int l = 0; l < byte_lanes; ++l) {
-          to.value[l] = value_of(codes, marks, part * byte_lanes + l, bits);
-        }
-      }
+    if (part == 0) {
+      codes = vectors.read();
+      if (bits == 1) marks = validity.read();
     }
+    Lanes& to = block[w][n];
+    for (int l = 0; l < byte_lanes; ++l) {
+#pragma HLS unroll
+      to.value[l] = bits == 8 ? static_cast<std::int8_t>(codes.byte[l])
+                              : value_of(codes, marks, part * byte_lanes + l, bits);
+    }
+    part = part + 1 < parts ? part + 1 : 0;
   }
 }
 
@@ -66,8 +68,8 @@ static_assert(vectors_at_once == 4, "the loop over weight words starts one every
 
 /// `count` vectors of `lane_count` codes against a matrix of `tiles` tiles, kept on chip.
 inline void multiply(ChunkStream& vectors, ChunkStream& validity, const ByteWeights* weights,
-                     AccumulatorStream& out, int count, int chunk_count, int lane_count, int tiles,
-                     int bits) {
+                     AccumulatorStream& out, int count, int /*chunk_count*/, int lane_count,
+                     int tiles, int bits) {
   const int words = vector_words(lane_count, ByteWeights::bits);
   LaneBlock block[max_lane_words];
   Accumulators sums[max_tiles][vectors_at_once];
@@ -78,12 +80,14 @@ inline void multiply(ChunkStream& vectors, ChunkStream& validity, const ByteWeig
   }
   for (int first = 0; first < count; first += vectors_at_once) {
     const int now = count - first < vectors_at_once ? count - first : vectors_at_once;
-    for (int n = 0; n < now; ++n) {
-      read_lanes(vectors, validity, block, n, chunk_count, words, bits);
-    }
+    for (int n = 0; n < now; ++n) read_lanes(vectors, validity, block, n, words, bits);
     for (int t = 0; t < tiles; ++t) multiply_tile(block, weights + t * words, words, sums[t]);
     for (int n = 0; n < now; ++n) {
-      for (int t = 0; t < tiles; ++t) out.write(sums[t][n]);
+      // invariant: one word of sums leaves in each cycle.
+      for (int t = 0; t < tiles; ++t) {
+#pragma HLS pipeline II = 1
+        out.write(sums[t][n]);
+      }
     }
   }
 }

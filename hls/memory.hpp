@@ -1,6 +1,8 @@
 // Load and store stages: between bursts in the card's memory and the words of the streams.
 #pragma once
 
+#include <shift.hpp>
+
 #include "bits.hpp"
 #include "stream.hpp"
 #include "word.hpp"
@@ -28,7 +30,7 @@ inline void load_chunks(const Burst* memory, ChunkStream& out, int images, int c
 #pragma HLS pipeline II = 4
       const Burst burst = memory[image * bursts + b];
       const int left = count - b * chunks_per_burst;
-      out.write(burst.chunk, left < chunks_per_burst ? left : chunks_per_burst);
+      out.write_up_to<chunks_per_burst>(burst.chunk, left);
     }
   }
 }
@@ -43,7 +45,7 @@ inline void store_chunks(ChunkStream& in, Burst* memory, int images, int count) 
 #pragma HLS pipeline II = 4
       Burst burst = {};
       const int left = count - b * chunks_per_burst;
-      in.read(burst.chunk, left < chunks_per_burst ? left : chunks_per_burst);
+      in.read_up_to<chunks_per_burst>(burst.chunk, left);
       memory[image * bursts + b] = burst;
     }
   }
@@ -68,11 +70,13 @@ void place_burst(const Burst& burst, int index, PlaneWeights<Bits>& word) {
 template <int Bits>
 void load_weights(const Burst* memory, WeightStream<Bits>& out, int words) {
   constexpr int bursts = weight_word_bytes(Bits) / burst_bytes;
+  // invariant: a burst is read in each cycle; burst b alone fills its part of the word, which
+  // leaves whole.
   for (int w = 0; w < words; ++w) {
+#pragma HLS pipeline II = bursts
     WeightWord<Bits> word;
-    // invariant: burst b alone fills its part of the word; nothing is read back.
     for (int b = 0; b < bursts; ++b) {
-#pragma HLS pipeline II = 1
+#pragma HLS unroll
       place_burst(memory[w * bursts + b], b, word);
     }
     out.write(word);
@@ -83,11 +87,12 @@ void load_weights(const Burst* memory, WeightStream<Bits>& out, int words) {
 inline void load_parameters(const Burst* memory, ParameterStream& out, int fields) {
   constexpr int bursts = parameter_bytes / burst_bytes;
   constexpr int per_burst = burst_bytes / 4;
+  // invariant: as in load_weights.
   for (int f = 0; f < fields; ++f) {
+#pragma HLS pipeline II = bursts
     ParameterField field;
-    // invariant: burst b alone fills its values of the field; nothing is read back.
     for (int b = 0; b < bursts; ++b) {
-#pragma HLS pipeline II = 1
+#pragma HLS unroll
       const Burst burst = memory[f * bursts + b];
       for (int i = 0; i < per_burst; ++i) {
         field.value[b * per_burst + i] = int32_at(burst.chunk[i / 4].byte + i % 4 * 4);
@@ -98,34 +103,45 @@ inline void load_parameters(const Burst* memory, ParameterStream& out, int field
 }
 
 /// Joins pieces of any number of bytes into whole chunks: a barrel shifter and one chunk of
-/// registers.
+/// registers. What the next call needs of this one is `held_`, one short addition and a comparison,
+/// and `kept_`, one OR and a choice: a piece a cycle.
 class Realigner {
  public:
-  /// Takes the first `count` bytes of a chunk, 0 to chunk_bytes.
+  /// Takes the first `count` bytes of a chunk, 0 to chunk_bytes. True where they complete a chunk,
+  /// or where the image or window `ends` and anything is held: then `whole` is the next chunk,
+  /// filled up with zeros. Where an end falls in two chunks, the second leaves in another call.
+  bool append(const Chunk& piece, int count, bool ends, Chunk& whole) {
+#pragma HLS inline
+    Chunk low, high;
+    hls::shift_up(piece, count, held_, low, high);
+    held_ += count;
+    const bool full = held_ >= chunk_bytes || (ends && held_ > 0);
+    held_ = !full ? held_ : held_ > chunk_bytes ? held_ - chunk_bytes : 0;
+    for (int i = 0; i < chunk_bytes; ++i) {
+#pragma HLS unroll
+      whole.byte[i] = kept_.byte[i] | low.byte[i];
+      kept_.byte[i] = full ? high.byte[i] : whole.byte[i];
+    }
+    return full;
+  }
+  void append(const Chunk& piece, int count, bool ends, ChunkStream& out) {
+#pragma HLS inline
+    Chunk whole;
+    if (append(piece, count, ends, whole)) out.write(whole);
+  }
   void append(const Chunk& piece, int count, ChunkStream& out) {
 #pragma HLS inline
-    for (int i = 0; i < chunk_bytes; ++i) bytes_[held_ + i] = piece.byte[i];
-    held_ += count;
-    if (held_ < chunk_bytes) return;
-    Chunk whole;
-    for (int i = 0; i < chunk_bytes; ++i) whole.byte[i] = bytes_[i];
-    for (int i = 0; i < chunk_bytes; ++i) bytes_[i] = bytes_[chunk_bytes + i];
-    held_ -= chunk_bytes;
-    out.write(whole);
+    append(piece, count, false, out);
   }
-  /// Ends a window or image: what is held leaves, filled up with zeros.
+  /// Ends an image.
   void flush(ChunkStream& out) {
 #pragma HLS inline
-    if (held_ == 0) return;
-    Chunk last;
-    for (int i = 0; i < chunk_bytes; ++i) last.byte[i] = i < held_ ? bytes_[i] : std::uint8_t{0};
-    held_ = 0;
-    out.write(last);
+    append(Chunk{}, 0, true, out);
   }
 
  private:
-  std::uint8_t bytes_[2 * chunk_bytes];
-  int held_ = 0;  // invariant: < chunk_bytes between calls
+  Chunk kept_ = {};  // invariant: zero from byte held_ on
+  int held_ = 0;     // invariant: < chunk_bytes between calls
 };
 
 }  // namespace engine

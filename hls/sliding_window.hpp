@@ -1,4 +1,10 @@
 // Sliding-window unit: turns a stream of feature maps into the stream of a convolution's windows.
+//
+// Rows are kept in lines of whole chunks, which are written and read at whole chunks alone; a
+// window begins at any byte, which a barrel shifter serves (shift.hpp). Were a line's bytes spread
+// over sixteen memories, sixteen bytes from any byte on would lie in sixteen memories too, but
+// Vitis has no proof of it and is expected to schedule each as an access to every memory, of which
+// two ports serve two a cycle (UG1399, "Array Partitioning"; UG1448, HLS 200-448).
 #pragma once
 
 #include "memory.hpp"
@@ -9,10 +15,9 @@ namespace engine {
 constexpr int line_count = 8;  // rows kept; a power of two, at least max_kernel
 static_assert(line_count >= max_kernel && (line_count & (line_count - 1)) == 0,
               "rows are found by their low bits");
-
-/// Bytes of one kept row: with both paddings, what its first and last chunk hold of its neighbours,
-/// and what the last window's last chunk reads beyond.
-constexpr int line_bytes = max_row_bytes + 3 * chunk_bytes;
+/// Chunks of one kept row: a padded row, and one more, which a shifter reads beside the last.
+constexpr int line_chunks = chunks(max_row_bytes) + 1;
+static_assert((line_chunks & (line_chunks - 1)) == 0, "lines fill a memory");
 
 /// What a convolution reads. Bytes and rows as numeric/engine_layout.hpp lays maps out.
 struct WindowShape {
@@ -23,108 +28,126 @@ struct WindowShape {
   int out_height() const { return output_extent(height, kernel, stride, padding); }
   int out_width() const { return output_extent(width, kernel, stride, padding); }
   int row_bytes() const { return width * pixel_bytes; }
+  int padding_bytes() const { return padding * pixel_bytes; }
   int image_chunks() const { return chunks(height * row_bytes()); }
-  int window_chunks() const { return chunks(kernel * kernel * pixel_bytes); }
+  int kernel_row_bytes() const { return kernel * pixel_bytes; }
+  int window_bytes() const { return kernel * kernel_row_bytes(); }
+  int window_chunks() const { return chunks(window_bytes()); }
+
+  /// Cycles that fill a line: its chunks, with both paddings.
+  int line_cycles() const { return chunks(row_bytes() + 2 * padding_bytes()); }
+  /// Whether a window's last piece falls in two chunks: the second leaves in a cycle of its own.
+  bool ends_split() const {
+    const int last = (kernel_row_bytes() - 1) % chunk_bytes + 1;
+    return (window_bytes() - last) % chunk_bytes + last > chunk_bytes;
+  }
+  /// Cycles of a window: the pieces of its kernel rows.
+  int window_cycles() const { return kernel * chunks(kernel_row_bytes()) + (ends_split() ? 1 : 0); }
 };
 
-/// Reads images row by row, though rows begin within chunks: a chunk that two rows share is kept.
+/// Takes an image's chunks as its padded rows. Rows begin within chunks: one that two rows share is
+/// kept.
 class RowReader {
  public:
-  /// One row of the padded image: chunks land where the row needs them, then both paddings are
-  /// cleared. `row` is −padding to height + padding − 1; rows outside the image are zero.
-  void fill(ChunkStream& input, std::uint8_t* line, const WindowShape& shape, int row) {
-    const int left = chunk_bytes + shape.padding * shape.pixel_bytes;
-    const int right = left + shape.row_bytes();
-    const int end = right + shape.padding * shape.pixel_bytes + chunk_bytes;
+  /// Row `row`, −padding to height + padding − 1, into lines[slot]: byte i of the line is byte i of
+  /// the padded row, zero outside the image. line_cycles() cycles.
+  void fill(ChunkStream& input, Chunk (*lines)[line_chunks], int slot, const WindowShape& shape,
+            int row) {
+    const int left = shape.padding_bytes(), right = left + shape.row_bytes();
     const bool inside = row >= 0 && row < shape.height;
-    if (inside) {
-      const int begin = row * shape.row_bytes();  // within the image
-      const int last = (begin + shape.row_bytes() - 1) / chunk_bytes;
-      if (row == 0) newest_ = -1;
-      // invariant: at most one chunk comes in each cycle, and sixteen bytes in a row are written.
-      for (int c = begin / chunk_bytes; c <= last; ++c) {
+    const int begin = inside ? row * shape.row_bytes() : 0;  // within the image
+    const int last = (begin + shape.row_bytes() - 1) / chunk_bytes;
+    // A line's chunk is the last `shift` bytes of an image's chunk and the first of the next, c.
+    const int shift = (left - begin) & (chunk_bytes - 1);
+    int c = (begin - left + shift) / chunk_bytes;  // divides; negative in the padding
+    const int count = shape.line_cycles();
+    // invariant: where the row has bytes in it, `newest_` is chunk c − 1 when a turn begins. One
+    // chunk at most is read, and one is written, whole, to the lines; nothing of them is read.
+    for (int at = 0; at < count; ++at) {
 #pragma HLS pipeline II = 1
-        if (c != newest_) shared_ = input.read();
-        newest_ = c;
-        std::uint8_t* to = line + left + (c * chunk_bytes - begin);
-        const Chunk chunk = shared_;
-        for (int i = 0; i < chunk_bytes; ++i) to[i] = chunk.byte[i];
+      Chunk before, now, rest, padded;
+      hls::shift_up(newest_, chunk_bytes, shift, rest, before);
+      if (inside && c > index_ && c <= last) {
+        newest_ = input.read();
+        index_ = c;
       }
+      hls::shift_up(newest_, chunk_bytes, shift, now, rest);
+      for (int i = 0; i < chunk_bytes; ++i) {
+#pragma HLS unroll
+        const int byte = at * chunk_bytes + i;
+        const bool own = inside && byte >= left && byte < right;
+        padded.byte[i] = own ? before.byte[i] | now.byte[i] : std::uint8_t{0};
+      }
+      lines[slot][at] = padded;
+      ++c;
     }
-    // invariant: one byte is written in each cycle.
-    for (int i = chunk_bytes; i < left; ++i) {
+  }
+  /// The rest of an image of `count` chunks, which no window reads.
+  void skip(ChunkStream& input, int count) {
+    // invariant: a chunk comes in each cycle.
+    for (; index_ + 1 < count; ++index_) {
 #pragma HLS pipeline II = 1
-      line[i] = 0;
-    }
-    // invariant: one byte is written in each cycle.
-    for (int i = inside ? right : left; i < end; ++i) {
-#pragma HLS pipeline II = 1
-      line[i] = 0;
+      input.read();
     }
   }
 
  private:
-  Chunk shared_ = {};
-  int newest_ = -1;  // index within the image of the chunk read last
+  Chunk newest_ = {};
+  int index_ = -1;  // of newest_ within the image
 };
 
-/// Ones where a padded row of 1-bit codes holds channels of the image: not in the padding, and not
-/// in the channels that a pixel is filled up with.
-inline void mark_line(std::uint8_t* marks, const WindowShape& shape, int channels) {
-  const int end = (shape.width + 2 * shape.padding) * shape.pixel_bytes + chunk_bytes;
-  int pixel = 0, byte = 0;
-  for (int i = 0; i < chunk_bytes; ++i) marks[i] = 0;
-  // invariant: one byte of marks in each cycle; pixel and byte are counters without a division.
-  for (int i = 0; i < end; ++i) {
+/// Ones where a row of `pixels` pixels of 1-bit codes holds channels of the map: not in the
+/// `padding` pixels at both ends, and not in the channels that a pixel is filled up with.
+inline void mark_line(Chunk* marks, int padding, int pixels, int pixel_bytes, int channels) {
+  const int count = chunks((pixels + 2 * padding) * pixel_bytes);
+  int pixel = -padding, byte = 0;
+  for (int c = 0; c < count; ++c) {
+    Chunk chunk;
+    // invariant: one byte of marks in each cycle, to a chunk of registers, which is written whole;
+    // pixel and byte are counters without a division.
+    for (int i = 0; i < chunk_bytes; ++i) {
 #pragma HLS pipeline II = 1
-    const bool inside = pixel >= shape.padding && pixel < shape.padding + shape.width;
-    const int left = channels - byte * 8;  // channels from this byte on
-    const int ones = left >= 8 ? 0xff : left > 0 ? (1 << left) - 1 : 0;
-    marks[chunk_bytes + i] = static_cast<std::uint8_t>(inside ? ones : 0);
-    byte = byte + 1 < shape.pixel_bytes ? byte + 1 : 0;
-    pixel += byte == 0 ? 1 : 0;
+      const int left = channels - byte * 8;  // channels from this byte on
+      const int ones = left >= 8 ? 0xff : left > 0 ? (1 << left) - 1 : 0;
+      chunk.byte[i] = static_cast<std::uint8_t>(pixel >= 0 && pixel < pixels ? ones : 0);
+      byte = byte + 1 < pixel_bytes ? byte + 1 : 0;
+      pixel += byte == 0 ? 1 : 0;
+    }
+    marks[c] = chunk;
   }
 }
 
-/// One window: kernel rows of kernel · pixel_bytes bytes, joined without gaps.
-/// `lines[(top + k) mod line_count]` holds the padded image's row top + k.
-inline void write_window(const std::uint8_t (*lines)[line_bytes], int top, int first,
-                         const WindowShape& shape, ChunkStream& out) {
-  Realigner joined;
-  const int bytes = shape.kernel * shape.pixel_bytes;
-  for (int k = 0; k < shape.kernel; ++k) {
-    const std::uint8_t* line = lines[(top + k) & (line_count - 1)] + chunk_bytes + first;
-    // invariant: sixteen bytes in a row are read in each cycle, one piece is joined, at most one
-    // chunk leaves.
-    for (int at = 0; at < bytes; at += chunk_bytes) {
+/// The windows of one output row: kernel rows of kernel · pixel_bytes bytes, joined without gaps;
+/// each window ends with a whole chunk. `lines[(top + k) mod line_count]` holds the padded image's
+/// row top + k. If `marked`, the windows of `marks` leave in step with those of the codes.
+inline void write_windows(const Chunk (*lines)[line_chunks], const Chunk* marks, int top,
+                          const WindowShape& shape, ChunkStream& windows, ChunkStream& validity,
+                          bool marked) {
+  Realigner codes, taps;
+  const int bytes = shape.kernel_row_bytes(), step = shape.stride * shape.pixel_bytes;
+  const int turns = shape.kernel + (shape.ends_split() ? 1 : 0);
+  const int cycles = shape.out_width() * shape.window_cycles();
+  int first = 0, k = 0, at = 0;  // byte of the line where the window begins, row, byte of the row
+  // invariant: a piece of at most sixteen bytes is joined in each cycle: two chunks of the lines
+  // and two of the marks are read, a port each, at most one leaves for each stream. From cycle to
+  // cycle go the counters and the realigners' registers.
+  for (int cycle = 0; cycle < cycles; ++cycle) {
 #pragma HLS pipeline II = 1
-      Chunk piece;
-      for (int i = 0; i < chunk_bytes; ++i) piece.byte[i] = line[at + i];
-      joined.append(piece, bytes - at < chunk_bytes ? bytes - at : chunk_bytes, out);
+    const bool taken = k == shape.kernel;  // the pieces are; only their rest leaves
+    const int left = taken ? 0 : bytes - at, row = top + k - shape.padding;
+    const int count = left < chunk_bytes ? left : chunk_bytes;
+    const bool row_ends = left <= chunk_bytes, ends = row_ends && k == turns - 1;
+    Chunk piece = {}, mark = {};
+    if (!taken) piece = hls::chunk_at(lines[(top + k) & (line_count - 1)], first + at);
+    codes.append(piece, count, ends, windows);
+    if (marked) {
+      if (!taken && row >= 0 && row < shape.height) mark = hls::chunk_at(marks, first + at);
+      taps.append(mark, count, ends, validity);
     }
+    at = row_ends ? 0 : at + chunk_bytes;
+    k = !row_ends ? k : ends ? 0 : k + 1;
+    first += ends ? step : 0;
   }
-  joined.flush(out);
-}
-
-/// The marks of one window, in step with its codes.
-inline void write_marks(const std::uint8_t* marks, int top, int first, const WindowShape& shape,
-                        ChunkStream& out) {
-  Realigner joined;
-  const int bytes = shape.kernel * shape.pixel_bytes;
-  for (int k = 0; k < shape.kernel; ++k) {
-    const int row = top + k - shape.padding;
-    const bool inside = row >= 0 && row < shape.height;
-    // invariant: as in write_window.
-    for (int at = 0; at < bytes; at += chunk_bytes) {
-#pragma HLS pipeline II = 1
-      Chunk piece;
-      for (int i = 0; i < chunk_bytes; ++i) {
-        piece.byte[i] = inside ? marks[chunk_bytes + first + at + i] : std::uint8_t{0};
-      }
-      joined.append(piece, bytes - at < chunk_bytes ? bytes - at : chunk_bytes, out);
-    }
-  }
-  joined.flush(out);
 }
 
 /// For each image: every window in row-major order, window_chunks() chunks each, filled up with
@@ -132,29 +155,23 @@ inline void write_marks(const std::uint8_t* marks, int top, int first, const Win
 /// the same number of chunks in `validity` says which bits are taps of the image.
 inline void sliding_window(ChunkStream& input, ChunkStream& windows, ChunkStream& validity,
                            int images, const WindowShape& shape, int channels, bool marked) {
-  std::uint8_t lines[line_count][line_bytes];
-#pragma HLS array_partition variable = lines cyclic factor = 16 dim = 2
-  std::uint8_t marks[line_bytes];
-#pragma HLS array_partition variable = marks cyclic factor = 16
-  if (marked) mark_line(marks, shape, channels);
-  const int out_height = shape.out_height(), out_width = shape.out_width();
-  const int step = shape.stride * shape.pixel_bytes;
+  Chunk lines[line_count][line_chunks], marks[line_chunks];
+#pragma HLS aggregate variable = lines
+#pragma HLS aggregate variable = marks
+#pragma HLS bind_storage variable = lines type = ram_2p impl = uram
+#pragma HLS bind_storage variable = marks type = ram_2p impl = bram
+  if (marked) mark_line(marks, shape.padding, shape.width, shape.pixel_bytes, channels);
+  const int out_height = shape.out_height();
   for (int image = 0; image < images; ++image) {
     RowReader reader;
     int filled = 0;  // rows of the padded image so far; row r lies in lines[r mod line_count]
     for (int row = 0; row < out_height; ++row) {
       const int top = row * shape.stride;
-      for (; filled < top + shape.kernel; ++filled) {
-        reader.fill(input, lines[filled & (line_count - 1)], shape, filled - shape.padding);
-      }
-      for (int column = 0; column < out_width; ++column) {
-        write_window(lines, top, column * step, shape, windows);
-        if (marked) write_marks(marks, top, column * step, shape, validity);
-      }
+      for (; filled < top + shape.kernel; ++filled)
+        reader.fill(input, lines, filled & (line_count - 1), shape, filled - shape.padding);
+      write_windows(lines, marks, top, shape, windows, validity, marked);
     }
-    for (; filled < shape.padding + shape.height; ++filled) {
-      reader.fill(input, lines[filled & (line_count - 1)], shape, filled - shape.padding);
-    }
+    reader.skip(input, shape.image_chunks());
   }
 }
 
@@ -162,23 +179,12 @@ inline void sliding_window(ChunkStream& input, ChunkStream& windows, ChunkStream
 inline void mark_vectors(ChunkStream& validity, int images, int pixels, int pixel_bytes,
                          int channels, bool marked) {
   if (!marked) return;
+  Chunk marks[chunks(max_lanes / 8)];
+#pragma HLS aggregate variable = marks
+  mark_line(marks, 0, pixels, pixel_bytes, channels);
   const int count = chunks(pixels * pixel_bytes);
-  for (int image = 0; image < images; ++image) {
-    int byte = 0, pixel = 0;
-    for (int c = 0; c < count; ++c) {
-      Chunk marks;
-      // invariant: one byte of marks in each cycle; pixel and byte are counters without a division.
-      for (int i = 0; i < chunk_bytes; ++i) {
-#pragma HLS pipeline II = 1
-        const int left = channels - byte * 8;
-        const int ones = left >= 8 ? 0xff : left > 0 ? (1 << left) - 1 : 0;
-        marks.byte[i] = static_cast<std::uint8_t>(pixel < pixels ? ones : 0);
-        byte = byte + 1 < pixel_bytes ? byte + 1 : 0;
-        pixel += byte == 0 ? 1 : 0;
-      }
-      validity.write(marks);
-    }
-  }
+  // invariant: a chunk is read and leaves in each cycle.
+  for (int image = 0; image < images; ++image) validity.write(marks, count);
 }
 
 }  // namespace engine

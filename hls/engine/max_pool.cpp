@@ -21,75 +21,99 @@ std::uint8_t larger(std::uint8_t a, std::uint8_t b) {
   return static_cast<std::uint8_t>(joint);
 }
 
-/// Maxima of `bytes` bytes of codes, in place.
 template <int Bits>
-void take_maxima(std::uint8_t* most, const std::uint8_t* candidate, int bytes) {
-  // invariant: a byte depends on those at its own place alone; sixteen a cycle.
-  for (int i = 0; i < bytes; ++i) {
+void take_larger(Chunk& most, const Chunk& other) {
+#pragma HLS inline
+  for (int i = 0; i < chunk_bytes; ++i) {
+#pragma HLS unroll
+    most.byte[i] = larger<Bits>(most.byte[i], other.byte[i]);
+  }
+}
+
+/// columns = the maxima over the kernel's rows, a whole row of the map. line_cycles() · kernel
+/// cycles.
+template <int Bits>
+void pool_rows(const Chunk (*lines)[line_chunks], int top, const WindowShape& shape,
+               Chunk* columns) {
+  const int cycles = shape.line_cycles() * shape.kernel;
+  Chunk most = {};
+  int at = 0, k = 0;
+  // invariant: one chunk of the lines is read in each cycle, and one at most of the columns is
+  // written. `most` goes from cycle to cycle: one comparison of bytes.
+  for (int cycle = 0; cycle < cycles; ++cycle) {
 #pragma HLS pipeline II = 1
-#pragma HLS unroll factor = 16
-    most[i] = larger<Bits>(most[i], candidate[i]);
+    const Chunk row = lines[(top + k) & (line_count - 1)][at];
+    if (k == 0) most = row;
+    take_larger<Bits>(most, row);
+    k = k + 1 < shape.kernel ? k + 1 : 0;
+    if (k > 0) continue;
+    columns[at] = most;
+    ++at;
+  }
+}
+
+/// Each pixel of an output row: the maxima over its columns. chunks of a pixel · kernel cycles.
+template <int Bits>
+void pool_pixels(const Chunk* columns, const WindowShape& shape, Realigner& joined,
+                 ChunkStream& output) {
+  const int bytes = shape.pixel_bytes, step = shape.stride * bytes;
+  const int cycles = shape.out_width() * chunks(bytes) * shape.kernel;
+  Chunk most = {};
+  int first = 0, at = 0;  // where the window begins; byte of its pixels
+  int k = 0, tap = 0;     // pixel of the window; where it begins in the window
+  // invariant: two chunks of the columns are read in each cycle, a port each, and at most one chunk
+  // leaves. From cycle to cycle go the counters, `most` and the realigner's registers.
+  for (int cycle = 0; cycle < cycles; ++cycle) {
+#pragma HLS pipeline II = 1
+    const Chunk piece = dovetail::hls::chunk_at(columns, first + tap + at);
+    if (k == 0) most = piece;
+    take_larger<Bits>(most, piece);
+    k = k + 1 < shape.kernel ? k + 1 : 0;
+    tap = k == 0 ? 0 : tap + bytes;
+    if (k > 0) continue;
+    joined.append(most, bytes - at < chunk_bytes ? bytes - at : chunk_bytes, output);
+    at = at + chunk_bytes < bytes ? at + chunk_bytes : 0;
+    first += at == 0 ? step : 0;
   }
 }
 
 /// Each output row begins as the maxima over the kernel's rows, a whole row at a time; then each
-/// pixel takes the maximum over its columns.
+/// pixel takes the maximum over its columns. The memories are the caller's, one for all widths.
 template <int Bits>
-void pool_codes(ChunkStream& input, ChunkStream& output, int images, const WindowShape& shape) {
-  std::uint8_t lines[line_count][line_bytes];
-#pragma HLS array_partition variable = lines cyclic factor = 16 dim = 2
-  std::uint8_t columns[line_bytes];
-#pragma HLS array_partition variable = columns cyclic factor = 16
-  std::uint8_t pixel[max_tiles * pe];
-#pragma HLS array_partition variable = pixel cyclic factor = 16
-  const int bytes = shape.pixel_bytes;
+void pool_codes(ChunkStream& input, ChunkStream& output, int images, const WindowShape& shape,
+                Chunk (*lines)[line_chunks], Chunk* columns) {
   for (int image = 0; image < images; ++image) {
     RowReader reader;
     Realigner joined;
     int filled = 0;  // rows so far; row r lies in lines[r mod line_count]
     for (int row = 0; row < shape.out_height(); ++row) {
       const int top = row * shape.stride;
-      for (; filled < top + shape.kernel; ++filled) {
-        reader.fill(input, lines[filled & (line_count - 1)], shape, filled);
-      }
-      for (int i = 0; i < shape.row_bytes(); ++i) {
-        columns[i] = lines[top & (line_count - 1)][chunk_bytes + i];
-      }
-      for (int k = 1; k < shape.kernel; ++k) {
-        take_maxima<Bits>(columns, lines[(top + k) & (line_count - 1)] + chunk_bytes,
-                          shape.row_bytes());
-      }
-      for (int column = 0; column < shape.out_width(); ++column) {
-        const std::uint8_t* first = columns + column * shape.stride * bytes;
-        for (int i = 0; i < bytes; ++i) pixel[i] = first[i];
-        for (int k = 1; k < shape.kernel; ++k) take_maxima<Bits>(pixel, first + k * bytes, bytes);
-        // invariant: one piece is joined in each cycle, and at most one chunk leaves.
-        for (int at = 0; at < bytes; at += chunk_bytes) {
-#pragma HLS pipeline II = 1
-          Chunk piece;
-          for (int i = 0; i < chunk_bytes; ++i) piece.byte[i] = pixel[at + i];
-          joined.append(piece, bytes - at < chunk_bytes ? bytes - at : chunk_bytes, output);
-        }
-      }
+      for (; filled < top + shape.kernel; ++filled)
+        reader.fill(input, lines, filled & (line_count - 1), shape, filled);
+      pool_rows<Bits>(lines, top, shape, columns);
+      pool_pixels<Bits>(columns, shape, joined, output);
     }
     joined.flush(output);
-    for (; filled < shape.height; ++filled) {
-      reader.fill(input, lines[filled & (line_count - 1)], shape, filled);
-    }
+    reader.skip(input, shape.image_chunks());
   }
 }
 
 void pool_windows(ChunkStream& input, ChunkStream& output, int images, const WindowShape& shape,
                   int bits) {
+  Chunk lines[line_count][line_chunks], columns[line_chunks];
+#pragma HLS aggregate variable = lines
+#pragma HLS aggregate variable = columns
+#pragma HLS bind_storage variable = lines type = ram_2p impl = uram
+#pragma HLS bind_storage variable = columns type = ram_2p impl = bram
   switch (bits) {
     case 1:
-      return pool_codes<1>(input, output, images, shape);
+      return pool_codes<1>(input, output, images, shape, lines, columns);
     case 2:
-      return pool_codes<2>(input, output, images, shape);
+      return pool_codes<2>(input, output, images, shape, lines, columns);
     case 4:
-      return pool_codes<4>(input, output, images, shape);
+      return pool_codes<4>(input, output, images, shape, lines, columns);
     default:
-      return pool_codes<8>(input, output, images, shape);
+      return pool_codes<8>(input, output, images, shape, lines, columns);
   }
 }
 

@@ -63,6 +63,26 @@ class Stream final : public Channel {
     }
   }
 
+  /// At most `Most` tokens of `count`: what a loop on the card takes in one turn.
+  template <int Most>
+  void read_up_to(T* tokens, int count) {
+    if (count < Most || count_ < Most || first_ > Depth - Most) {
+      for (int i = 0; i < count && i < Most; ++i) tokens[i] = read();
+      return;
+    }
+    std::memcpy(tokens, &tokens_[first_], Most * sizeof(T));
+    drop(Most);
+  }
+  template <int Most>
+  void write_up_to(const T* tokens, int count) {
+    if (count < Most || count_ > Depth - Most || next() > Depth - Most) {
+      for (int i = 0; i < count && i < Most; ++i) write(tokens[i]);
+      return;
+    }
+    std::memcpy(&tokens_[next()], tokens, Most * sizeof(T));
+    count_ += Most;
+  }
+
  private:
   static int least(int a, int b, int c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
   int next() const { return first_ + count_ < Depth ? first_ + count_ : first_ + count_ - Depth; }

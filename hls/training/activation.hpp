@@ -68,6 +68,27 @@ struct Activation {
   int out_width() const { return width / pool; }
 };
 
+/// A position of the convolution's output, by counters: a division would take longer than the
+/// position's tiles.
+struct Position {
+  int map_row = 0, map_column = 0;
+  int window_row = 0, window = 0;  // row and column of its window among the windows
+  int row = 0, column = 0;         // within the window
+
+  /// The next in row-major order, behind the last one the first.
+  void advance(const Activation& shape) {
+#pragma HLS inline
+    column = column + 1 < shape.pool ? column + 1 : 0;
+    window += column == 0 ? 1 : 0;
+    if (++map_column < shape.width) return;
+    map_column = window = column = 0;
+    row = row + 1 < shape.pool ? row + 1 : 0;
+    window_row += row == 0 ? 1 : 0;
+    if (++map_row < shape.height) return;
+    map_row = window_row = row = 0;
+  }
+};
+
 /// Positions in row-major order, `tiles` tiles each. Rows and columns beyond the last whole window
 /// are dropped. A ReLU behind the maximum is the maximum behind the ReLU.
 inline void activate(TileStream& sums, TileStream& bias_tiles, TileStream& out, RouteStream& routes,
@@ -80,18 +101,17 @@ inline void activate(TileStream& sums, TileStream& bias_tiles, TileStream& out, 
 #pragma HLS aggregate variable = route
   Largest largest;
   bias_tiles.read(bias, shape.tiles);
-  const int rows = shape.out_height() * shape.pool, columns = shape.out_width() * shape.pool;
+  Position at;
   for (int position = 0; position < images * shape.height * shape.width; ++position) {
-    const int row = position / shape.width % shape.height, column = position % shape.width;
-    const bool dropped = row >= rows || column >= columns;
-    const int element = row % shape.pool * shape.pool + column % shape.pool;
+    const bool dropped = at.window_row >= shape.out_height() || at.window >= shape.out_width();
+    const int element = at.row * shape.pool + at.column, first = at.window * shape.tiles;
     // invariant: slots of one position differ, so no iteration reads what the one before writes;
     // `largest` keeps a maximum a lane, one comparison a cycle.
     for (int t = 0; t < shape.tiles; ++t) {
 #pragma HLS pipeline II = 1
       const RealTile value = add(sums.read(), bias[t]);
       if (dropped) continue;
-      const int slot = column / shape.pool * shape.tiles + t;
+      const int slot = first + t;
       meet(value, element, best[slot], route[slot]);
       if (element + 1 < shape.pool * shape.pool) continue;
       if (shape.relu != 0) rectify(best[slot], route[slot]);
@@ -99,6 +119,7 @@ inline void activate(TileStream& sums, TileStream& bias_tiles, TileStream& out, 
       out.write(best[slot]);
       routes.write(route[slot]);
     }
+    at.advance(shape);
   }
   largest_out.write(largest.result());
 }

@@ -39,7 +39,7 @@ inline void load_words(const WordBurst* memory, WordStream& out, int first, int 
 #pragma HLS pipeline II = words_per_burst
       const WordBurst burst = memory[image * bursts + b];
       const int left = words - b * words_per_burst;
-      out.write(burst.word, left < words_per_burst ? left : words_per_burst);
+      out.write_up_to<words_per_burst>(burst.word, left);
     }
   }
 }
@@ -53,18 +53,19 @@ inline void store_words(WordStream& in, WordBurst* memory, int images, int words
 #pragma HLS pipeline II = words_per_burst
       WordBurst burst = {};
       const int left = words - b * words_per_burst;
-      in.read(burst.word, left < words_per_burst ? left : words_per_burst);
+      in.read_up_to<words_per_burst>(burst.word, left);
       memory[image * bursts + b] = burst;
     }
   }
 }
 
 inline void load_squares(const SquareBurst* memory, SquareStream& out, int squares) {
+  // invariant: a burst is read in each cycle; each part of the square is set by one.
   for (int s = 0; s < squares; ++s) {
+#pragma HLS pipeline II = Family::square_bursts
     Square square;
-    // invariant: each part of the square is set by one burst.
     for (int part = 0; part < Family::square_bursts; ++part) {
-#pragma HLS pipeline II = 1
+#pragma HLS unroll
       Family::set_burst(memory[s * Family::square_bursts + part], part, square);
     }
     out.write(square);
@@ -81,11 +82,12 @@ inline void load_reals(const RealWord* memory, RealStream& out, int words) {
 
 /// Tiles are two words each.
 inline void load_tiles(const RealWord* memory, TileStream& out, int tiles) {
+  // invariant: a word is read in each cycle; each half of the tile is set by one.
   for (int t = 0; t < tiles; ++t) {
+#pragma HLS pipeline II = words_per_tile
     RealTile tile;
-    // invariant: each half of the tile is set by one word.
     for (int w = 0; w < words_per_tile; ++w) {
-#pragma HLS pipeline II = 1
+#pragma HLS unroll
       const RealWord word = memory[t * words_per_tile + w];
       for (int l = 0; l < simd; ++l) tile.value[w * simd + l] = word.value[l];
     }
@@ -95,11 +97,12 @@ inline void load_tiles(const RealWord* memory, TileStream& out, int tiles) {
 
 /// `tiles` tiles from number `first` on.
 inline void store_tiles(TileStream& in, RealWord* memory, int first, int tiles) {
+  // invariant: one word is written in each cycle.
   for (int t = first; t < first + tiles; ++t) {
+#pragma HLS pipeline II = words_per_tile
     const RealTile tile = in.read();
-    // invariant: one word is written in each cycle.
     for (int w = 0; w < words_per_tile; ++w) {
-#pragma HLS pipeline II = 1
+#pragma HLS unroll
       RealWord word;
       for (int l = 0; l < simd; ++l) word.value[l] = tile.value[w * simd + l];
       memory[t * words_per_tile + w] = word;

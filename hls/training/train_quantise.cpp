@@ -13,7 +13,8 @@ struct Unpool {
   int pool;                  // 1: every place has its own value
   int routed;                // 0: there are no routes, and pool is 1
 
-  int pooled_row_words() const { return width / pool * words; }
+  int pooled_columns() const { return width / pool; }
+  int pooled_row_words() const { return pooled_columns() * words; }
   int pooled_height() const { return height / pool; }
 };
 
@@ -25,18 +26,37 @@ void pass(RealWord& value, const RouteTile& route, int half, int element) {
   }
 }
 
-/// One position of the output. `values`, `routes`: of its window, or null where there is none.
-/// Random bits are numbered by the place in the output map.
-void quantise_position(const RealWord* values, const RouteTile* routes, int element,
-                       const Unpool& shape, const Rounding& rounding, std::uint32_t place,
-                       WordStream& out) {
-  // invariant: one word leaves in each cycle; its random bits depend on its place alone.
-  for (int w = 0; w < shape.words; ++w) {
+/// Where a row of the output lies among the pool's windows.
+struct PooledRow {
+  bool inside;    // not beyond the last whole window
+  int in_window;  // its number there
+};
+
+/// One row of the output, `values` and `routes` those of its windows. Random bits are numbered by
+/// the place in the output map, of which `place` is the row's first.
+void quantise_row(const RealWord* values, const RouteTile* routes, const PooledRow& row,
+                  const Unpool& shape, const Rounding& rounding, std::uint32_t place,
+                  WordStream& out) {
+  const int columns = shape.pooled_columns() * shape.pool;
+  int column = 0, in_window = 0, first = 0, word = 0;  // first: word of the window's values
+  // invariant: one word of the values and of the routes is read in each cycle, and one leaves; its
+  // random bits depend on its place alone. Only counters go from cycle to cycle.
+  for (int cycle = 0; cycle < shape.width * shape.words; ++cycle) {
 #pragma HLS pipeline II = 1
+    const int element = row.in_window * shape.pool + in_window;
     RealWord value = {};
-    if (values != nullptr) value = values[w];
-    if (routes != nullptr) pass(value, routes[w / words_per_tile], w % words_per_tile, element);
-    out.write(Family::quantise(value, rounding, (place + static_cast<std::uint32_t>(w)) * simd));
+    if (row.inside && column < columns) {
+      value = values[first + word];
+      if (shape.routed != 0)
+        pass(value, routes[(first + word) / words_per_tile], word % words_per_tile, element);
+    }
+    out.write(
+        Family::quantise(value, rounding, (place + static_cast<std::uint32_t>(cycle)) * simd));
+    if (++word < shape.words) continue;
+    word = 0;
+    ++column;
+    in_window = in_window + 1 < shape.pool ? in_window + 1 : 0;
+    first += in_window == 0 ? shape.words : 0;
   }
 }
 
@@ -47,23 +67,17 @@ void quantise_maps(RealStream& reals, RouteStream& routes, WordStream& out, int 
 #pragma HLS aggregate variable = values
 #pragma HLS aggregate variable = kept_routes
   const int rows = shape.pooled_height() * shape.pool;
-  const int columns = shape.width / shape.pool * shape.pool;
   std::uint32_t place = 0;
-  for (int line = 0; line < images * shape.height; ++line) {
-    const int row = line % shape.height;
-    if (row < rows && row % shape.pool == 0) {
-      reals.read(values, shape.pooled_row_words());
-      if (shape.routed != 0) routes.read(kept_routes, shape.pooled_row_words() / words_per_tile);
-    }
-    for (int column = 0; column < shape.width; ++column) {
-      const bool inside = row < rows && column < columns;
-      const int first = column / shape.pool * shape.words;
-      const int element = row % shape.pool * shape.pool + column % shape.pool;
-      quantise_position(
-          inside ? values + first : nullptr,
-          inside && shape.routed != 0 ? kept_routes + first / words_per_tile : nullptr, element,
-          shape, rounding, place, out);
-      place += static_cast<std::uint32_t>(shape.words);
+  for (int image = 0; image < images; ++image) {
+    int in_window = 0;
+    for (int row = 0; row < shape.height; ++row) {
+      if (row < rows && in_window == 0) {
+        reals.read(values, shape.pooled_row_words());
+        if (shape.routed != 0) routes.read(kept_routes, shape.pooled_row_words() / words_per_tile);
+      }
+      quantise_row(values, kept_routes, {row < rows, in_window}, shape, rounding, place, out);
+      place += static_cast<std::uint32_t>(shape.width * shape.words);
+      in_window = in_window + 1 < shape.pool ? in_window + 1 : 0;
     }
   }
 }

@@ -39,15 +39,21 @@ void translate(PixelStream& pixels, RealStream& table_stream, WordStream& out, i
   for (int n = 0; n < images; ++n) {
     pixels.read(image, picture.bursts());
     for (int p = 0; p < picture.positions; ++p) {
+      int at = p, channel = 0, end = picture.plane;  // of the input channel
       for (int w = 0; w < picture.words(); ++w) {
         RealWord value = {};
-        // invariant: one pixel and one entry of its table are read in each cycle; lanes differ.
+#pragma HLS array_partition variable = value.value complete
+        // invariant: one pixel and one entry of its table are read in each cycle; lanes differ. A
+        // step of `positions` pixels, at most a plane, ends at most one channel.
         for (int l = 0; l < simd && w * simd + l < picture.channels; ++l) {
 #pragma HLS pipeline II = 1
-          const int at = (w * simd + l) * picture.positions + p;
           const int pixel = image[at / burst_bytes].byte[at % burst_bytes];
-          value.value[l] =
-              tables[at / picture.plane * table_words + pixel / simd].value[pixel % simd];
+          value.value[l] = tables[channel * table_words + pixel / simd].value[pixel % simd];
+          at += picture.positions;
+          if (at >= end) {
+            ++channel;
+            end += picture.plane;
+          }
         }
         out.write(Family::quantise(value, rounding, 0));
       }

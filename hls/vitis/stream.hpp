@@ -27,6 +27,27 @@ class Stream {
     }
   }
 
+  /// The next `count` tokens, at most `Most`. For use in pipelined loops: a number of cycles that
+  /// only the run knows would keep the loop around from being pipelined (UG1399, "Working with
+  /// Variable Loop Bounds").
+  template <int Most>
+  void read_up_to(T* tokens, int count) {
+#pragma HLS inline
+    for (int i = 0; i < Most; ++i) {
+#pragma HLS unroll
+      if (i < count) tokens[i] = fifo_.read();
+    }
+  }
+
+  template <int Most>
+  void write_up_to(const T* tokens, int count) {
+#pragma HLS inline
+    for (int i = 0; i < Most; ++i) {
+#pragma HLS unroll
+      if (i < count) fifo_.write(tokens[i]);
+    }
+  }
+
  private:
   ::hls::stream<T, Depth> fifo_;
 };

@@ -21,12 +21,14 @@ void add_units(const Question& question, Folding f, std::vector<LayerCost>& laye
   struct Unit {
     Launch largest;
     std::int64_t depth = 0, accumulator = 0;
-    std::int64_t row = 0,
-                 stream = 0;  // bits of a padded row of the map, and of what travels a cycle
+    std::int64_t row = 0, marks = 0,
+                 stream = 0;  // bits of a padded row of the map, of one of 1-bit codes, and of what
+                              // travels a cycle
     std::size_t layer = 0;
     LayerWork work;
   };
   std::vector<Unit> units;
+  const bool on_engine = runs_on_engine(question.format);
   for (std::size_t i = 0; i < question.work.size(); ++i) {
     const LayerWork& work = question.work[i];
     Launch launch;
@@ -45,16 +47,21 @@ void add_units(const Question& question, Folding f, std::vector<LayerCost>& laye
       return unit.work.kind == work.kind && a == b;
     };
     auto found = std::find_if(units.begin(), units.end(), same);
-    if (found == units.end()) found = units.insert(units.end(), Unit{launch, 0, 0, 0, 0, i, work});
+    if (found == units.end())
+      found = units.insert(units.end(), Unit{launch, 0, 0, 0, 0, 0, i, work});
     found->depth = std::max(found->depth, launch.tiles * launch.words);
     found->accumulator = std::max<std::int64_t>(found->accumulator, launch.accumulator);
     found->largest.words = std::max(found->largest.words, launch.words);
     found->largest.tiles = std::max(found->largest.tiles, launch.tiles);
     const bool pool = work.kind == WorkKind::max_pool;
     const int bits = pool ? launch.operands.output_bits : launch.operands.input_bits;
-    const std::int64_t padded =
-        (work.in.width + 2 * work.padding) * divide_up(work.in.channels, f.pe) * f.pe;
+    const std::int64_t padded = (work.in.width + 2 * work.padding) * stored_channels(work, f);
     found->row = std::max(found->row, padded * bits);
+    if (!pool && bits == 1 && on_engine) {
+      // A dense layer has the marks of its whole vector.
+      const std::int64_t marked = work.kind == WorkKind::dense ? work.in.height * padded : padded;
+      found->marks = std::max(found->marks, marked);
+    }
     found->stream =
         std::max(found->stream, std::int64_t{stream_lanes(question.format, f, bits)} * bits);
     found->largest.operands.input_bits =
@@ -63,17 +70,30 @@ void add_units(const Question& question, Folding f, std::vector<LayerCost>& laye
   for (const Unit& unit : units) {
     Resources& used = layers[unit.layer + 1].used;  // the input stands before the layers
     const Operands& o = unit.largest.operands;
+    const auto shifters = [&](int streams) {
+      return on_engine ? shifter_luts(unit.stream, streams) : 0;
+    };
     if (unit.work.kind == WorkKind::max_pool) {
       const int lanes = stream_lanes(question.format, f, o.output_bits);
       used = pool_unit(card, unit.row / o.output_bits, line_count, lanes, o.output_bits);
+      used += memory(card, divide_up(unit.row, unit.stream), unit.stream);  // maxima over rows
+      used.lut += shifters(1);
       continue;
     }
     used = matrix_vector_unit(card, o, f, static_cast<int>(unit.accumulator), 1, unit.largest.tiles,
                               unit.depth);
     // Vectors, by turns; a plane of 1-bit codes has a mask beside it.
     used += memory(card, 2 * unit.largest.words, std::int64_t{f.simd} * std::max(o.input_bits, 2));
-    if (unit.work.kind == WorkKind::conv2d)
+    // The codes as they come, eight words of lanes of one bit a row, and as many of marks.
+    if (o.multiplier == Multiplier::bit_serial)
+      used +=
+          memory(card, divide_up(unit.largest.words * o.input_bits, 8), std::int64_t{f.simd} * 8);
+    if (on_engine && o.thresholds) used.lut += realigner_luts(unit.stream);
+    if (unit.marks > 0) used += memory(card, divide_up(unit.marks, unit.stream), unit.stream);
+    if (unit.work.kind == WorkKind::conv2d) {
       used += window_unit(card, unit.row, line_count, static_cast<int>(unit.stream), 1);
+      used.lut += shifters(unit.marks > 0 ? 2 : 1);
+    }
     const Resources one = used;
     for (int more = 1; more < question.units; ++more) used += one;
   }

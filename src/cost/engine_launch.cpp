@@ -20,15 +20,6 @@ bool is_low_bit(const numeric::ElementFormat& element) {
          element.kind == numeric::ElementKind::binary;
 }
 
-/// Whether hls/engine runs the format; the others are those of hls/training.
-bool runs_on_engine(const numeric::Format& format) {
-  const auto has_units = [](const numeric::ElementFormat& element) {
-    const int bits = element.bits;
-    return is_low_bit(element) && (bits == 1 || bits == 2 || bits == 4 || bits == 8);
-  };
-  return has_units(format.weights) && has_units(format.activations);
-}
-
 /// Bits of a map that a stage takes each cycle: 16 bytes for 64 bit-serial lanes or 16 lanes of
 /// bytes.
 std::int64_t chunk_bits(const numeric::Format& format, Folding f) {
@@ -42,40 +33,63 @@ std::int64_t activation_interval(const numeric::Format& format, Folding f) {
                                 : 1;
 }
 
-/// As hls/sliding_window.hpp fills its lines and reads its windows: not at the same time; the
-/// padding one byte a cycle; the marks of 1-bit codes behind their window.
-std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& layer, Folding f,
-                                int bits) {
-  const std::int64_t channels = stored_channels(layer, f);
-  const bool planes = is_bit_serial(format);
-  const std::int64_t pixel = planes ? divide_up(channels * bits, 8) : channels;
-  const std::int64_t chunk =
-      planes ? std::max<std::int64_t>(1, chunk_bits(format, f) / 8) : std::int64_t{f.simd};
-  const std::int64_t border = layer.padding * pixel;
-  const std::int64_t row = divide_up(layer.in.width * pixel, chunk);
-  const std::int64_t inside = layer.in.height * (border + row + border + chunk);
-  const std::int64_t outside = 2 * layer.padding * (layer.in.width * pixel + 2 * border + chunk);
-  const std::int64_t pieces = layer.kernel * divide_up(layer.kernel * pixel, chunk);
-  return inside + outside + layer.vectors() * pieces * (planes && bits == 1 ? 2 : 1);
+/// How a map passes the window and pool units: in bytes and chunks of hls/engine, in elements and
+/// words for other formats.
+struct Stride {
+  std::int64_t pixel, chunk;
+};
+
+Stride stride_of(const numeric::Format& format, std::int64_t channels, Folding f, int bits) {
+  if (!runs_on_engine(format)) return {channels, f.simd};
+  return {divide_up(channels * bits, 8), std::max<std::int64_t>(1, chunk_bits(format, f) / 8)};
 }
 
-/// The vectors into the product's own memory: a chunk, or a word of 8-bit lanes, a cycle; then,
-/// where they are taken apart into bit planes, a cycle a word (hls/bit_serial.hpp).
-std::int64_t reading_cycles(const numeric::Format& format, const LayerWork& layer,
-                            const Launch& launch, Folding f) {
-  if (!is_bit_serial(format)) return layer.vectors() * launch.words;
-  const std::int64_t bits = launch.words * f.simd * launch.operands.input_bits;
-  return layer.vectors() * (divide_up(bits, chunk_bits(format, f)) + launch.words);
+/// RowReader of hls/sliding_window.hpp: a line with both paddings for each row that a window needs,
+/// and the rest of the image.
+std::int64_t filling_cycles(const LayerWork& layer, const Stride& stride) {
+  const std::int64_t rows = (layer.out.height - 1) * layer.stride + layer.kernel;  // padded
+  const std::int64_t taken = std::min<std::int64_t>(rows - layer.padding, layer.in.height);
+  const std::int64_t row = layer.in.width * stride.pixel;
+  const std::int64_t line = divide_up(row + 2 * layer.padding * stride.pixel, stride.chunk);
+  return rows * line + divide_up(layer.in.height * row, stride.chunk) -
+         divide_up(taken * row, stride.chunk);
 }
 
 }  // namespace
+
+bool runs_on_engine(const numeric::Format& format) {
+  const auto has_units = [](const numeric::ElementFormat& element) {
+    const int bits = element.bits;
+    return is_low_bit(element) && (bits == 1 || bits == 2 || bits == 4 || bits == 8);
+  };
+  return has_units(format.weights) && has_units(format.activations);
+}
+
+std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& layer, Folding f,
+                                int bits) {
+  const Stride stride = stride_of(format, stored_channels(layer, f), f, bits);
+  const std::int64_t row = layer.kernel * stride.pixel;  // of a window
+  // A window whose last piece falls in two chunks takes a cycle more.
+  const std::int64_t last = (row - 1) % stride.chunk + 1;
+  const bool splits = (layer.kernel * row - last) % stride.chunk + last > stride.chunk;
+  const std::int64_t window = layer.kernel * divide_up(row, stride.chunk) + (splits ? 1 : 0);
+  return filling_cycles(layer, stride) + layer.vectors() * window;
+}
+
+std::int64_t reading_cycles(const numeric::Format& format, const LayerWork& layer,
+                            const Launch& launch) {
+  if (!is_bit_serial(format)) return layer.vectors() * launch.words;
+  // Eight words of lanes of one bit make a row, which takes four cycles.
+  const std::int64_t rows = divide_up(launch.words * launch.operands.input_bits, 8);
+  return layer.vectors() * (4 * rows + launch.words);
+}
 
 bool is_bit_serial(const numeric::Format& format) {
   return runs_on_engine(format) && format.weights.bits < 8;
 }
 
 int stream_lanes(const numeric::Format& format, Folding f, int bits) {
-  if (!is_bit_serial(format)) return f.simd;
+  if (!runs_on_engine(format)) return f.simd;
   return static_cast<int>(std::max<std::int64_t>(1, chunk_bits(format, f) / bits));
 }
 
@@ -110,12 +124,13 @@ LayerCost input_cost(const Question& question, Folding f) {
   // hls/engine/quantise_input.cpp: an image comes, goes through its table byte by byte, and leaves.
   const LayerWork& first = question.work.front();
   const int bits = operands(question.format, first).input_bits;
-  const std::int64_t words = divide_up(first.in.size(), stream_lanes(question.format, f, 8));
+  const int lanes = stream_lanes(question.format, f, 8);
+  const std::int64_t words = divide_up(first.in.size(), lanes);
   LayerCost cost;
   cost.name = "input";
   cost.kind = "input";
   cost.folding = {1, f.simd};
-  cost.cycles = 2 * words + first.in.size();
+  cost.cycles = words * (2 + lanes);
   cost.bytes = first.in.size() + divide_up(std::int64_t{first.in.size()} * bits, 8);
   return cost;
 }
@@ -123,16 +138,17 @@ LayerCost input_cost(const Question& question, Folding f) {
 LayerCost pool_cost(const Question& question, const LayerWork& layer, Folding f) {
   const int bits = operands(question.format, layer).output_bits;
   const std::int64_t channels = round_up(layer.in.channels, f.pe);
-  const std::int64_t depth = divide_up(channels, stream_lanes(question.format, f, bits));
-  const std::int64_t in = layer.in.height * layer.in.width * depth;
-  const std::int64_t out = layer.out.height * layer.out.width * depth;
+  const Stride stride = stride_of(question.format, channels, f, bits);
   LayerCost cost;
   cost.name = layer.name;
   cost.kind = to_string(layer.kind);
   cost.folding = {1, f.simd};
   // hls/engine/max_pool.cpp: lines, maxima over whole rows, then over each pixel's columns.
-  const std::int64_t rows = layer.out.height * layer.in.width * depth;
-  cost.cycles = in + rows * layer.kernel + out * (layer.kernel + 1);
+  const std::int64_t rows =
+      layer.out.height * divide_up(layer.in.width * stride.pixel, stride.chunk) * layer.kernel;
+  const std::int64_t columns =
+      layer.vectors() * divide_up(stride.pixel, stride.chunk) * layer.kernel;
+  cost.cycles = filling_cycles(layer, stride) + rows + columns;
   const std::int64_t pixels = layer.in.height * layer.in.width + layer.out.height * layer.out.width;
   cost.bytes = divide_up(pixels * channels * bits, 8);
   return cost;
@@ -147,7 +163,7 @@ LayerCost linear_cost(const Question& question, const LayerWork& layer, Folding 
   cost.folding = f;
   const std::int64_t multiplying =
       matrix_vector_cycles(launch.tiles, launch.words * launch.passes, layer.vectors());
-  const std::int64_t reading = reading_cycles(question.format, layer, launch, f);
+  const std::int64_t reading = reading_cycles(question.format, layer, launch);
   // Bit planes of the next vector are read while this one is multiplied; bytes before it is, and
   // its sums leave after it (hls/byte_product.hpp).
   const bool overlaps = !runs_on_engine(question.format) || is_bit_serial(question.format);

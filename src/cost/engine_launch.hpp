@@ -17,6 +17,9 @@ struct Launch {
   int accumulator = 0;
 };
 
+/// Whether hls/engine runs the format; the others are those of hls/training.
+bool runs_on_engine(const numeric::Format& format);
+
 /// Weights of 1, 2 and 4 bits are multiplied one bit plane of the activations a pass
 /// (hls/bit_serial.hpp), so that layers with inputs of any width share one unit.
 bool is_bit_serial(const numeric::Format& format);
@@ -28,6 +31,16 @@ int stream_lanes(const numeric::Format& format, Folding folding, int bits);
 std::int64_t stored_channels(const LayerWork& layer, Folding folding);
 
 Launch launch_of(const Question& question, const LayerWork& layer, Folding folding);
+
+/// A convolution's windows for one image of codes of `bits` bits, as hls/sliding_window.hpp fills
+/// its lines and reads them: not at the same time; the marks of 1-bit codes beside their codes.
+std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& layer, Folding f,
+                                int bits);
+/// The vectors of one image into the product's own memory: a word of 8-bit lanes a cycle; where
+/// they are taken apart into bit planes, a chunk a cycle by rows of four, then a word a cycle
+/// (hls/byte_product.hpp, hls/bit_serial.hpp).
+std::int64_t reading_cycles(const numeric::Format& format, const LayerWork& layer,
+                            const Launch& launch);
 
 LayerCost input_cost(const Question& question, Folding folding);
 LayerCost pool_cost(const Question& question, const LayerWork& layer, Folding folding);

@@ -50,6 +50,15 @@ constexpr double block_alignment_luts =
 constexpr std::int64_t requantise_dsps = 4;    // 32 × 32 bits
 constexpr std::int64_t requantise_luts = 250;  // shift, rounding, clamp; not calibrated
 
+/// Yosys' LUTs of the circuits in hls/rtl that move the bytes of chunks, for chunks of 128 bits. A
+/// chunk of one byte moves nothing.
+constexpr std::int64_t counted_bits = 128;
+constexpr std::int64_t funnel_luts = 280, counted_realigner_luts = 737, line_filler_luts = 466;
+
+std::int64_t scaled(std::int64_t luts, std::int64_t chunk_bits) {
+  return chunk_bits > 8 ? divide_up(luts * chunk_bits, counted_bits) : 0;
+}
+
 Resources activation(const Card& card, const Operands& o, int pe, int accumulator_bits,
                      std::int64_t words, std::int64_t tiles) {
   if (o.output_bits == 0) return {};
@@ -124,6 +133,14 @@ Resources matrix_vector_unit(const Card& card, const Operands& o, Folding foldin
   used += memory(card, weight_depth, std::int64_t{folding.pe} * folding.simd * o.weight_bits);
   used += memory(card, words, std::int64_t{folding.simd} * o.input_bits);
   return used + activation(card, o, folding.pe, accumulator_bits, words, tiles);
+}
+
+std::int64_t realigner_luts(std::int64_t chunk_bits) {
+  return scaled(counted_realigner_luts, chunk_bits);
+}
+
+std::int64_t shifter_luts(std::int64_t chunk_bits, int streams) {
+  return scaled(line_filler_luts + streams * (funnel_luts + counted_realigner_luts), chunk_bits);
 }
 
 Resources window_unit(const Card& card, std::int64_t row_elements, int rows, int simd, int bits) {

@@ -36,6 +36,13 @@ Resources memory(const Card& card, std::int64_t depth, std::int64_t width);
 Resources matrix_vector_unit(const Card& card, const Operands& operands, Folding folding,
                              int accumulator_bits, std::int64_t words, std::int64_t tiles,
                              std::int64_t weight_depth);
+/// LUTs of a Realigner of chunks of so many bits (hls/memory.hpp), after Yosys' count of
+/// hls/rtl/realigner.v for 128 bits.
+std::int64_t realigner_luts(std::int64_t chunk_bits);
+/// LUTs that let `streams` streams read lines of such chunks from any byte: what fills the lines,
+/// and a funnel shifter and a Realigner for each stream; after the counts of hls/rtl/line_filler.v
+/// and funnel.v.
+std::int64_t shifter_luts(std::int64_t chunk_bits, int streams);
 /// Line buffer of `rows` image rows and its control; `bits` of an element.
 Resources window_unit(const Card& card, std::int64_t row_elements, int rows, int simd, int bits);
 /// Maximum over windows, `lanes` channels a cycle.

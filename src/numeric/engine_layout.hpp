@@ -37,7 +37,7 @@ static_assert(burst_bytes % chunk_bytes == 0, "a burst holds whole chunks");
 
 // Maxima of the kernels' on-chip buffers.
 constexpr int max_kernel = 7;              // rows and columns of a window
-constexpr int max_row_bytes = 32768;       // of (width + 2 padding) pixels
+constexpr int max_row_bytes = 32752;       // of (width + 2 padding) pixels: a line less a chunk
 constexpr int max_lanes = 65536;           // of one input vector or window
 constexpr int max_weight_bytes = 2097152;  // a layer
 constexpr int max_tiles = 64;              // 2,048 output channels

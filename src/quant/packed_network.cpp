@@ -50,7 +50,7 @@ void check_window(const PackedLayer& layer) {
   demand((std::int64_t{layer.in_width} + 2 * layer.padding) * layer.stored_in_channels() *
                  layer.in_bits <=
              std::int64_t{engine::max_row_bytes} * 8,
-         layer, "one row of its padded input is larger than 32,768 bytes");
+         layer, "one row of its padded input is larger than 32,752 bytes");
 }
 
 void check_weights(const PackedLayer& layer) {

@@ -91,6 +91,16 @@ TEST(CostLuts, FinnsFormulaByHand) {
   EXPECT_EQ(product_dsps({Multiplier::dsp, 16, 16, 0, false, false}, {4, 8}), 32);
 }
 
+TEST(CostLuts, ShiftersAreThoseThatYosysCounts) {
+  // hls/rtl/count_primitives.py shifters: for 16 bytes a funnel has 280, a Realigner 737, what
+  // fills a line 466; the model goes on in proportion.
+  EXPECT_EQ(realigner_luts(128), 737);
+  EXPECT_EQ(shifter_luts(128, 1), 466 + 280 + 737);
+  EXPECT_EQ(shifter_luts(128, 2), 466 + 2 * (280 + 737));
+  EXPECT_NEAR(static_cast<double>(realigner_luts(256)), 1536, 0.05 * 1536);
+  EXPECT_EQ(shifter_luts(8, 1), 0);
+}
+
 TEST(CostWork, OfTheConvolutionalNetworkIsItsLayers) {
   const auto work = work_of(make_model("cnn", {1, 28, 28}, 10));
   ASSERT_EQ(work.size(), 6u);
