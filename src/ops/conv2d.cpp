@@ -126,7 +126,7 @@ void Conv2d::allocate_partial(int wanted_groups) {
 void Conv2d::reserve_partial(int chunks) {
   const std::size_t bytes =
       size(chunks) * size(depth(shape_) + 1) * size(shape_.output.channel_stride) * sizeof(float);
-  if (partial_.bytes() < bytes) partial_ = device_.allocate(bytes);
+  device_.reserve(partial_, bytes);
 }
 
 void Conv2d::expect_batch(int batch) const {

@@ -205,7 +205,7 @@ void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
 void Conv2dMma::reserve_partial(int chunks) {
   const std::size_t bytes =
       size(chunks) * size(depth(shape_) + 1) * size(shape_.output.channel_stride) * sizeof(float);
-  if (partial_.bytes() < bytes) partial_ = device_.allocate(bytes);
+  device_.reserve(partial_, bytes);
 }
 
 }  // namespace dovetail

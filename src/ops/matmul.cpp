@@ -182,7 +182,7 @@ Matmul::Split Matmul::split_product(const Product& product) {
                  {threads, 1, 1}};
   const std::size_t bytes = size(split.count * product.count) * size(product.rows) *
                             size(product.columns) * sizeof(float);
-  if (partial_.bytes() < bytes) partial_ = device_.allocate(bytes);
+  device_.reserve(partial_, bytes);
   return split;
 }
 

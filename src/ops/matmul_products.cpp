@@ -73,7 +73,7 @@ std::vector<std::string> format_definition(ComputeFormat format) {
 }
 
 const opencl::Buffer& grown(opencl::Device& device, opencl::Buffer& scratch, std::size_t bytes) {
-  if (scratch.bytes() < bytes) scratch = device.allocate(bytes);
+  device.reserve(scratch, bytes);
   return scratch;
 }
 

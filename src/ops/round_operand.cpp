@@ -20,7 +20,7 @@ const opencl::Buffer& RoundOperand::round(const opencl::Buffer& source, std::siz
     throw Error(
         fmt::format("rounding {} floats of a buffer of {} bytes", elements, source.bytes()));
   opencl::Buffer& copy = copies_[static_cast<std::size_t>(side)];
-  if (copy.bytes() < bytes) copy = device_.allocate(bytes);
+  device_.reserve(copy, bytes);
   device_.launch(kernel_, {{(elements + group_ - 1) / group_ * group_, 1, 1}, {group_, 1, 1}},
                  source, copy, static_cast<std::uint32_t>(elements));
   return copy;

@@ -89,6 +89,10 @@ Buffer Device::allocate(std::size_t bytes) {
   return buffer;
 }
 
+void Device::reserve(Buffer& buffer, std::size_t bytes) {
+  if (buffer.bytes() < bytes) buffer = allocate(bytes);
+}
+
 Buffer Device::allocate_zeroed(std::size_t bytes) {
   Buffer buffer = allocate(bytes);
   fill_zero(buffer);

@@ -138,6 +138,8 @@ class Device {
   Buffer allocate(std::size_t bytes);
   /// Device memory filled with zeros.
   Buffer allocate_zeroed(std::size_t bytes);
+  /// Allocates where the buffer is shorter; what it held is then lost.
+  void reserve(Buffer& buffer, std::size_t bytes);
 
   /// Copies from host memory, and returns when `source` may be reused. Throws Error past the
   /// buffer's end.
