@@ -18,6 +18,7 @@ enum {
   line = tile + 8,  // four samples of eight columns lie in different banks
   operand_bytes = slice * line * 4,
   stage_bytes = 2 * operand_bytes,
+  levels = 2,  // of the tree over passes that a work-group goes through
 };
 
 INLINE int tiles_of(int width) {
@@ -63,12 +64,41 @@ INLINE void multiply(uint stage, float sum[2][4][4]) {
   }
 }
 
+// sum += the products of samples [first, last), bias += their gradients where `sums_bias`.
+INLINE void add_samples(uint ring, __global const float* inputs, __global const float* gradients, const Layer layer,
+                        int row0, int column0, int first, int last, int sums_bias, float sum[2][4][4], float* bias) {
+  const int slices = (last - first + slice - 1) / slice;
+  for (int i = 0; i < stages - 1; ++i) {
+    load(ring + i * stage_bytes, inputs, layer.in, row0, first + i * slice, last);
+    load(ring + i * stage_bytes + operand_bytes, gradients, layer.out, column0, first + i * slice, last);
+    copies_commit();
+  }
+  copies_wait(stages - 2);
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (int i = 0; i < slices; ++i) {
+    const uint stage = ring + i % stages * stage_bytes, free_stage = ring + (i + stages - 1) % stages * stage_bytes;
+    const int next = first + (i + stages - 1) * slice;
+    load(free_stage, inputs, layer.in, row0, next, last);
+    load(free_stage + operand_bytes, gradients, layer.out, column0, next, last);
+    copies_commit();
+    multiply(stage, sum);
+    if (sums_bias) {
+      __local const float* own = shared_floats(stage + operand_bytes) + get_local_id(0);
+#pragma unroll
+      for (int sample = 0; sample < slice; ++sample) *bias += own[sample * line];
+    }
+    // Behind this barrier the next slice is there for all, and this one no longer read.
+    copies_wait(stages - 2);
+    barrier(CLK_LOCAL_MEM_FENCE);
+  }
+}
+
 // Work-groups: (a tile of a layer's weights, a share of a pass's samples, pass). partial [passes][shares][size]: the
 // gradients, where their parameters are among all. A share is `share` of the pass's `batch` samples, the last one perhaps
-// less.
+// less. Or a work-group goes through `together` passes, up to 4, of one share each, and adds them by pairs.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradients(
     __global const float* restrict x, __global const float* restrict maps, __constant const int* table,
-    __global float* restrict partial, uint size, int batch, int share) {
+    __global float* restrict partial, uint size, int batch, int share, int together) {
   __constant const Layer* layers = (__constant const Layer*)table;
   int place = get_group_id(0), number = 0;
   while (place >= tiles_of(layers[number].in) * tiles_of(layers[number].out)) {
@@ -79,41 +109,37 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   const int row0 = place / tiles_of(layer.out) * tile, column0 = place % tiles_of(layer.out) * tile;
   __global const float* inputs = number == 0 ? x : maps + layers[number - 1].output;
   __global const float* gradients = maps + layer.gradient;
-  const int begin = (int)get_group_id(2) * batch;
-  const int first = begin + (int)get_group_id(1) * share;
-  const int last = min(first + share, begin + batch);
-  const int slices = (last - first + slice - 1) / slice;
-  const uint ring = allocate_shared();
-
-  for (int i = 0; i < stages - 1; ++i) {
-    load(ring + i * stage_bytes, inputs, layer.in, row0, first + i * slice, last);
-    load(ring + i * stage_bytes + operand_bytes, gradients, layer.out, column0, first + i * slice, last);
-    copies_commit();
-  }
-  copies_wait(stages - 2);
-  barrier(CLK_LOCAL_MEM_FENCE);
-
   const int column = get_local_id(0);
   const int sums_bias = row0 == 0 && column < tile;
-  float bias = 0.0f;
-  float sum[2][4][4];
+  const uint ring = allocate_shared();
+
+  float bias = 0.0f, kept_bias[levels];
+  float sum[2][4][4], kept[levels][2][4][4];
+  int begin = (int)get_group_id(2) * together * batch;
+  for (int pass = 0; pass < together; ++pass, begin += batch) {
+    const int first = begin + (int)get_group_id(1) * share;
+    bias = 0.0f;
 #pragma unroll
-  for (int i = 0; i < 32; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
-  for (int i = 0; i < slices; ++i) {
-    const uint stage = ring + i % stages * stage_bytes, free_stage = ring + (i + stages - 1) % stages * stage_bytes;
-    const int next = first + (i + stages - 1) * slice;
-    load(free_stage, inputs, layer.in, row0, next, last);
-    load(free_stage + operand_bytes, gradients, layer.out, column0, next, last);
-    copies_commit();
-    multiply(stage, sum);
-    if (sums_bias) {
-      __local const float* own = shared_floats(stage + operand_bytes) + column;
-#pragma unroll
-      for (int sample = 0; sample < slice; ++sample) bias += own[sample * line];
-    }
-    // Behind this barrier the next slice is there for all, and this one no longer read.
-    copies_wait(stages - 2);
+    for (int i = 0; i < 32; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
+    add_samples(ring, inputs, gradients, layer, row0, column0, first, min(first + share, begin + batch), sums_bias, sum,
+                &bias);
+    if (together == 1) break;
+    copies_wait(0);  // the ring is filled anew
     barrier(CLK_LOCAL_MEM_FENCE);
+    // As ADD_PASS, with indices that the compiler knows: all stays in registers.
+    int is_open = 1;
+#pragma unroll
+    for (int level = 0; level < levels; ++level) {
+      if (!is_open) continue;
+      is_open = pass >> level & 1;
+      if (is_open) bias += kept_bias[level];
+      kept_bias[level] = bias;
+#pragma unroll
+      for (int i = 0; i < 32; ++i) {
+        if (is_open) sum[i / 16][i / 4 % 4][i % 4] += kept[level][i / 16][i / 4 % 4][i % 4];
+        kept[level][i / 16][i / 4 % 4][i % 4] = sum[i / 16][i / 4 % 4][i % 4];
+      }
+    }
   }
 
   partial += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)size;

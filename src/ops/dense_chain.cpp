@@ -127,17 +127,21 @@ void DenseChain::forward_backward(const Input& input, const opencl::Buffer& para
 void DenseChain::weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
                                   const JoinedBatch& batch) {
   expect_batch(batch.samples(), capacity_);
+  constexpr int most_together = 4;  // as the kernel has room for
   const std::int32_t share = weight_tiles_.share(batch.each, compute_units_);
   const std::int32_t shares = quotient_up(batch.each, share);
-  const bool is_whole = shares * batch.passes == 1;
+  const bool together = shares == 1 && batch.passes <= most_together;
+  const bool is_whole = together || shares * batch.passes == 1;
   const auto all = static_cast<std::int32_t>(parameters_);
   constexpr std::size_t threads = dense_chain::WeightTiles::threads;
   if (!is_whole) reserve_partial(shares * batch.passes);
-  device_.launch(
-      weight_gradients_,
-      {{size(weight_tiles_.tiles) * threads, size(shares), size(batch.passes)}, {threads, 1, 1}}, x,
-      maps_, table_, is_whole ? gradients : partial_, static_cast<std::uint32_t>(parameters_),
-      std::int32_t{batch.each}, share);
+  device_.launch(weight_gradients_,
+                 {{size(weight_tiles_.tiles) * threads, size(shares),
+                   together ? std::size_t{1} : size(batch.passes)},
+                  {threads, 1, 1}},
+                 x, maps_, table_, is_whole ? gradients : partial_,
+                 static_cast<std::uint32_t>(parameters_), std::int32_t{batch.each}, share,
+                 std::int32_t{together ? batch.passes : 1});
   if (!is_whole) {
     device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
                    gradients, gradients, shares, std::int32_t{batch.passes}, all, all);

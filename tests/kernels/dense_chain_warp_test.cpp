@@ -66,6 +66,30 @@ TEST_P(DenseChainWarpTest, PassesOfALaunchAreSharesOfTheirOwn) {
             bits(runner.partial_gradients(x, maps, 2 * half, 1, half)));
 }
 
+TEST_P(DenseChainWarpTest, PassesThatAWorkGroupTakesAreAddedByPairs) {
+  testing::Random random(std::random_device{}());
+  const auto number = static_cast<std::size_t>(GetParam());
+  const DenseCase c = dense_cases()[number];
+  const ChainRunner runner(c, dense_launches().at(number));
+  const std::vector<float> x =
+      testing::to_float(random.normal(extent(c.batch) * extent(c.layers.front().in)));
+  const std::vector<float> maps =
+      testing::to_float(random.normal(dense_chain::map_elements(c.layers, c.batch)));
+  for (const int passes : {2, 4}) {
+    const int each = c.batch / passes;
+    const std::vector<float> apart = runner.partial_gradients(x, maps, each, passes, each);
+    const std::vector<float> sums = runner.partial_gradients(x, maps, each, passes, each, 0, true);
+    ASSERT_EQ(sums.size(), c.parameters);
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      const auto of = [&](std::size_t pass) { return apart[pass * c.parameters + i]; };
+      const float expected = of(0) == testing::poison ? testing::poison  // between parameters
+                             : passes == 2            ? of(0) + of(1)
+                                                      : (of(0) + of(1)) + (of(2) + of(3));
+      ASSERT_EQ(sums[i], expected) << "parameter " << i;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, DenseChainWarpTest,
                          ::testing::Range(0, static_cast<int>(dense_cases().size())),
                          [](const auto& instance) {

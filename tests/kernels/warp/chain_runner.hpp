@@ -43,12 +43,15 @@ class ChainRunner {
     return sums;
   }
 
-  /// [passes, shares, parameters], a share being `share` of a pass's `each` samples.
+  /// [passes, shares, parameters], a share being `share` of a pass's `each` samples; with
+  /// `together` [parameters], over passes of one share each.
   std::vector<float> partial_gradients(const std::vector<float>& x, const std::vector<float>& maps,
-                                       int each, int passes, int share,
-                                       int groups_per_unit = 0) const {
+                                       int each, int passes, int share, int groups_per_unit = 0,
+                                       bool together = false) const {
     const dense_chain::WeightTiles tiles = dense_chain::weight_tiles(case_.layers, groups_per_unit);
     const int shares = conv_tiles::quotient_up(each, share);
+    const int inside = together ? passes : 1;
+    passes /= inside;
     std::vector<float> partial(extent(passes * shares) * case_.parameters, testing::poison);
     for (int place = 0; place < passes * shares * tiles.tiles; ++place) {
       const int number = place / tiles.tiles;
@@ -57,7 +60,7 @@ class ChainRunner {
       one.set_groups({tiles.tiles, shares, passes});
       one.run([&] {
         launches_.weight_gradients(x.data(), maps.data(), table(), partial.data(),
-                                   static_cast<unsigned>(case_.parameters), each, share);
+                                   static_cast<unsigned>(case_.parameters), each, share, inside);
       });
     }
     return partial;

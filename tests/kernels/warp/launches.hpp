@@ -35,7 +35,7 @@ struct DenseLaunches {
                const float* row_weights, int weighed, float* maps, float* row_losses,
                float* row_hits, int batch) = nullptr;
   void (*weight_gradients)(const float* x, const float* maps, const int* table, float* partial,
-                           unsigned size, int batch, int share) = nullptr;
+                           unsigned size, int batch, int share, int together) = nullptr;
 };
 /// One for each of dense_cases().
 const std::vector<DenseLaunches>& dense_launches();
