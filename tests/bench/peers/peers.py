@@ -1,22 +1,10 @@
-"""The peers that compare.py measures, each with its own operands and its own way to wait for the end."""
-import ctypes
+"""The peers of single operations and of inference, each with its own operands and its own way to wait for the end."""
 import pathlib
-import statistics
 import sys
-import time
+
+from timing import median_s, nothing
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-
-
-def median_s(call, at_least_s=0.3):
-    """Seconds of one call: the median over repetitions, warm. A slow call is measured once."""
-    call()
-    seconds, start = [], time.perf_counter()
-    while not seconds or time.perf_counter() - start < at_least_s:
-        begin = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
 
 
 class OpenBlas:
@@ -34,79 +22,62 @@ class OpenBlas:
         return median_s(lambda: self.matmul(self.a, self.b, out=self.c))
 
 
-class ClBlast:
-    """The same on the first GPU, or else the first device, through pyopencl's handles. One context for all shapes: it builds
-    its kernels once a context."""
-    context = queue = library = None
+def use_format(torch, form):
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = form == "tf32"
+    torch.backends.cudnn.benchmark = True
 
-    def __init__(self, rows, inner, out):
-        import numpy
-        import pyopencl
-        if ClBlast.library is None:
-            ClBlast.library = ctypes.CDLL("libclblast.so.1")
-            devices = [d for p in pyopencl.get_platforms() for d in p.get_devices()]
-            gpus = [d for d in devices if d.type & pyopencl.device_type.GPU]
-            ClBlast.context = pyopencl.Context([(gpus or devices)[0]])
-            ClBlast.queue = pyopencl.CommandQueue(ClBlast.context)
-        generator = numpy.random.default_rng(1)
-        flags = pyopencl.mem_flags.READ_WRITE | pyopencl.mem_flags.COPY_HOST_PTR
-        self.shape = rows, inner, out
-        self.buffers = [
-            pyopencl.Buffer(ClBlast.context, flags, hostbuf=generator.standard_normal(extents, dtype=numpy.float32))
-            for extents in ((rows, inner), (inner, out), (rows, out))]
 
-    def seconds(self):
-        rows, inner, out = self.shape
-        a, b, c = (ctypes.c_void_p(buffer.int_ptr) for buffer in self.buffers)
-        queue = ctypes.c_void_p(self.queue.int_ptr)
-        size, zero = ctypes.c_size_t, ctypes.c_size_t(0)
-
-        def call():
-            status = self.library.CLBlastSgemm(
-                101, 111, 111, size(rows), size(out), size(inner), ctypes.c_float(1), a, zero, size(inner), b, zero,
-                size(out), ctypes.c_float(0), c, zero, size(out), ctypes.byref(queue), None)
-            if status != 0:
-                raise RuntimeError(f"CLBlastSgemm returned {status}")
-            self.queue.finish()
-
-        return median_s(call)
+def waiting_for(torch, device):
+    return torch.cuda.synchronize if device == "cuda" else nothing
 
 
 class TorchMatmul:
-    def __init__(self, rows, inner, out):
+    """On a GPU this is cuBLAS. `casts`: the operands come and the result goes in float32."""
+
+    def __init__(self, rows, inner, out, form, options, casts=False):
         import torch
-        self.torch = torch
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.torch, self.form, self.device = torch, form, options.target.torch
+        if self.device == "cpu":
+            torch.set_num_threads(options.threads)
         torch.manual_seed(1)
-        self.a, self.b = (torch.randn(extents, device=self.device) for extents in ((rows, inner), (inner, out)))
-        self.c = torch.empty(rows, out, device=self.device)
+        self.type = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(form, torch.float32)
+        operands = [torch.randn(extents, device=self.device) for extents in ((rows, inner), (inner, out))]
+        self.a, self.b = operands if casts else (each.to(self.type) for each in operands)
+        self.c = torch.empty(rows, out, device=self.device, dtype=torch.float32 if casts else self.type)
+        self.casts = casts
 
     def seconds(self):
-        def call():
-            self.torch.matmul(self.a, self.b, out=self.c)
-            if self.device == "cuda":
-                self.torch.cuda.synchronize()
+        use_format(self.torch, self.form)
 
-        return median_s(call)
+        def product():
+            self.torch.matmul(self.a, self.b, out=self.c)
+
+        def with_casts():
+            self.c.copy_(self.torch.matmul(self.a.to(self.type), self.b.to(self.type)))
+
+        on_gpu = self.device == "cuda"
+        return median_s(with_casts if self.casts else product, waiting_for(self.torch, self.device),
+                        together_s=0.02 if on_gpu else 0)
 
 
 class TorchConv:
     """A 3×3 same convolution with bias and ReLU, and its two gradients, the faster of both memory formats."""
 
-    def __init__(self, inner, out, extent, batch):
+    def __init__(self, inner, out, extent, batch, form, device):
         import torch
-        self.torch = torch
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.torch, self.form, self.device = torch, form, device
         torch.manual_seed(1)
+        kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(form, torch.float32)
         self.operands = []
         for layout in (torch.contiguous_format, torch.channels_last):
-            x, y, w = (torch.randn(*extents, device=self.device).to(memory_format=layout)
+            x, y, w = (torch.randn(*extents, device=device, dtype=kind).to(memory_format=layout)
                        for extents in ((batch, inner, extent, extent), (batch, out, extent, extent), (out, inner, 3, 3)))
-            self.operands.append((x, y, w, torch.randn(out, device=self.device)))
+            self.operands.append((x, y, w, torch.randn(out, device=device, dtype=kind)))
 
     def seconds(self):
         """By direction."""
         torch = self.torch
+        use_format(torch, self.form)
 
         def forward(x, _, w, bias):
             return torch.relu_(torch.nn.functional.conv2d(x, w, bias, padding=1))
@@ -120,40 +91,47 @@ class TorchConv:
         def once(call, operands):
             with torch.no_grad():
                 call(*operands)
-            if self.device == "cuda":
-                torch.cuda.synchronize()
 
         directions = {"forward": forward, "input gradient": gradient([True, False, False]),
                       "weight gradient": gradient([False, True, True])}
-        return {name: min(median_s(lambda call=call, operands=operands: once(call, operands))
+        wait, together_s = waiting_for(torch, self.device), 0.02 if self.device == "cuda" else 0
+        return {name: min(median_s(lambda call=call, operands=operands: once(call, operands), wait, together_s=together_s)
                           for operands in self.operands)
                 for name, call in directions.items()}
 
 
 def torch_inference(name, batch, threads):
-    """{setting: call}: eager and TorchScript, in both memory formats."""
+    """{setting: function that makes the call}: eager, TorchScript and torch.compile, in both memory formats, on the CPU."""
     import torch
     sys.path.insert(0, str(ROOT / "tests/pytorch"))
     import models
     torch.set_num_threads(threads)
     extents = (3, 32, 32, 10) if name in ("vgg-small", "cnv") else (1, 28, 28, 10)
-    calls = {}
-    for words, layout in (("", torch.contiguous_format), (" channels-last", torch.channels_last)):
-        model = models.by_name[name](*extents).to(memory_format=layout).eval()
-        images = torch.randint(0, 256, (batch, *extents[:3]), dtype=torch.uint8)
 
-        def prepare(layout=layout, images=images):
-            return images.float().div_(255).sub_(0.5).div_(0.25).contiguous(memory_format=layout)
+    def maker(way, layout):
+        def make():
+            model = models.by_name[name](*extents).to(memory_format=layout).eval()
+            images = torch.randint(0, 256, (batch, *extents[:3]), dtype=torch.uint8)
 
-        with torch.no_grad():
-            traced = torch.jit.freeze(torch.jit.trace(model, prepare()))
+            def whole(images):
+                return model(images.float().div(255).sub(0.5).div(0.25).contiguous(memory_format=layout))
 
-        def run(network, prepare=prepare):
+            network = whole
+            with torch.no_grad():
+                if way == "script":
+                    traced = torch.jit.freeze(torch.jit.trace(model, images.float().contiguous(memory_format=layout)))
+
+                    def network(images):
+                        return traced(images.float().div_(255).sub_(0.5).div_(0.25).contiguous(memory_format=layout))
+                elif way == "compiled":
+                    network = torch.compile(whole)
+                network(images)
+
             def once():
                 with torch.no_grad():
-                    network(prepare())
+                    network(images)
             return once
+        return make
 
-        calls["torch eager" + words] = run(model)
-        calls["torch script" + words] = run(traced)
-    return calls
+    return {f"torch {way}{words}": maker(way, layout) for way in ("eager", "script", "compiled")
+            for words, layout in (("", torch.contiguous_format), (" channels-last", torch.channels_last))}

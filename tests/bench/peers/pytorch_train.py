@@ -1,7 +1,9 @@
 """Dovetail's training job in PyTorch, to compare with: samples a second and test accuracy, as one JSON line.
 
-On CPUs, or with --device cuda on one GPU, where the images lie on the card and TF32 is on. The same work: uint8 images in memory, shuffled every epoch, normalised inside the timed loop, SGD with momentum on a
-cosine schedule. Several ranks are processes under gloo's DistributedDataParallel.
+On CPUs, or with --device cuda on one GPU, where the images lie on the card and TF32 is on. The same work: uint8 images in memory, shuffled
+every epoch, normalised inside the timed loop, SGD with momentum on a cosine schedule. Several ranks are processes under gloo's
+DistributedDataParallel. --compile: torch.compile; --graph (one GPU): a whole step, from the gathering of its images on, is one CUDA graph. What both
+do once, and with --each-epoch the evaluations, is not in the time.
 
 Be fair to it: install OpenBLAS (Debian's reference BLAS is slow), and unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE
 where a site sets them, since they choose kernels in place of those for the CPU at hand. Try --channels-last, too.
@@ -38,6 +40,9 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--channels-last", action="store_true", help="keep feature maps as NHWC")
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--graph", action="store_true", help="a CUDA graph a step")
+    parser.add_argument("--each-epoch", action="store_true", help="test accuracy after every epoch")
     return parser.parse_args()
 
 
@@ -69,36 +74,91 @@ class Job:
         self.format = torch.channels_last if options.channels_last else torch.contiguous_format
         self.model = models.by_name[options.model](*extents).to(self.device, memory_format=self.format)
         self.forward = nn.parallel.DistributedDataParallel(self.model) if options.ranks > 1 else self.model
+        if options.compile:
+            self.forward = torch.compile(self.forward)
+        ways = {"fused": True} if options.device == "cuda" else {}
+        rate = torch.tensor(options.lr, device=self.device) if options.graph else options.lr  # a graph reads it from there
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=rate, momentum=0.9, **ways)
+        self.graph, self.accuracies = None, []
+        if options.graph:
+            self.capture()
+        elif options.compile:
+            self.undone(lambda: [self.step(self.numbers()) for _ in range(2)])
+
+    def numbers(self):
+        return torch.arange(self.options.batch, device=self.device)[self.rank::self.options.ranks]
+
+    def undone(self, work):
+        """Does what warms up, and takes its traces back."""
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        work()
+        self.model.load_state_dict(before)
+        for state in self.optimizer.state.values():
+            state["momentum_buffer"].zero_()  # as none
+
+    def capture(self):
+        self.static_numbers = self.numbers()
+
+        def warm_up():
+            side = torch.cuda.Stream()
+            with torch.cuda.stream(side):
+                for _ in range(4):
+                    self.step(self.static_numbers)
+            torch.cuda.current_stream().wait_stream(side)
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.static_loss = self.step(self.static_numbers)
+
+        self.undone(warm_up)
 
     def normalise(self, images):
         return images.float().div_(255).sub_(self.mean).div_(self.deviation).contiguous(memory_format=self.format)
 
+    def step(self, numbers):
+        images, labels = self.train_set
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = nn.functional.cross_entropy(self.forward(self.normalise(images[numbers])), labels[numbers])
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def run(self, numbers):
+        if self.graph is None or len(numbers) != len(self.static_numbers):  # the last of an epoch
+            return self.step(numbers)
+        self.static_numbers.copy_(numbers)
+        self.graph.replay()
+        return self.static_loss
+
+    def set_rate(self, rate):
+        group = self.optimizer.param_groups[0]
+        if torch.is_tensor(group["lr"]):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
     def train(self):
         """Samples that all ranks trained on, seconds, and the last epoch's mean loss on this rank."""
-        options, (images, labels) = self.options, self.train_set
-        ways = {"fused": True} if options.device == "cuda" else {}
-        optimizer = torch.optim.SGD(self.model.parameters(), lr=options.lr, momentum=0.9, **ways)
-        steps = math.ceil(len(images) / options.batch) * options.epochs
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        options, count = self.options, len(self.train_set[0])
+        steps = math.ceil(count / options.batch) * options.epochs
         order = torch.Generator().manual_seed(options.seed)
-        done, loss_sum, start = 0, 0.0, time.perf_counter()
+        done, taken, start, seconds, loss_sum, epoch_steps = 0, 0, time.perf_counter(), 0.0, 0.0, 0
         for _ in range(options.epochs):
             loss_sum, epoch_steps = 0.0, 0
-            for batch in torch.randperm(len(images), generator=order).to(self.device).split(options.batch):
-                mine = batch[self.rank::options.ranks]
-                optimizer.zero_grad(set_to_none=True)
-                loss = nn.functional.cross_entropy(self.forward(self.normalise(images[mine])), labels[mine])
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                loss_sum, epoch_steps, done = loss_sum + self.value(loss), epoch_steps + 1, done + len(batch)
+            for batch in torch.randperm(count, generator=order).to(self.device).split(options.batch):
+                self.set_rate(options.lr * (1 + math.cos(math.pi * taken / steps)) / 2)
+                loss = self.run(batch[self.rank::options.ranks])
+                loss_sum, epoch_steps, done, taken = loss_sum + self.value(loss), epoch_steps + 1, done + len(batch), taken + 1
                 if self.out_of_time(start):
                     return done, time.perf_counter() - start, float(loss_sum) / epoch_steps
-        loss_sum = float(loss_sum)  # waits for the GPU
-        return done, time.perf_counter() - start, loss_sum / epoch_steps
+            loss_sum = float(loss_sum)  # waits for the GPU
+            if options.each_epoch:
+                seconds += time.perf_counter() - start
+                self.accuracies.append(self.test_accuracy())
+                start = time.perf_counter()
+        return done, seconds + time.perf_counter() - start, loss_sum / epoch_steps
 
     def value(self, loss):
-        return loss.detach() if self.options.device == "cuda" else loss.item()  # a GPU is not waited for
+        return loss.clone() if self.options.device == "cuda" else loss.item()  # a GPU is not waited for
 
     def out_of_time(self, start):
         """Whether rank 0 finds so; asked of all ranks only where there is a limit."""
@@ -129,7 +189,7 @@ def run(rank, options):
             "model": options.model, "ranks": options.ranks, "threads": options.threads, "batch": options.batch,
             "channels_last": options.channels_last, "device": options.device, "samples": samples, "seconds": round(seconds, 3),
             "samples_per_second": round(samples / seconds, 1), "train_loss": round(loss, 4),
-            "test_accuracy": job.test_accuracy(), "torch": torch.__version__}), flush=True)
+            "compile": options.compile, "graph": options.graph, "accuracies": job.accuracies, "test_accuracy": job.test_accuracy(), "torch": torch.__version__}), flush=True)
     if options.ranks > 1:
         distributed.barrier()
         distributed.destroy_process_group()
