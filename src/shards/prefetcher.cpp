@@ -7,11 +7,18 @@
 #include "support/timeline.hpp"
 
 namespace dovetail {
+namespace {
+
+constexpr std::size_t ahead_bytes = std::size_t{4} << 20;
+constexpr std::size_t least_ahead = 2, most_ahead = 16;
+
+}  // namespace
 
 Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead)
     : reader_(reader),
       schedule_(std::move(schedule)),
-      ahead_(std::max<std::size_t>(1, ahead)),
+      by_size_(ahead == by_size),
+      ahead_(by_size_ ? least_ahead : ahead),
       thread_([this] { read_ahead(); }) {}
 
 Prefetcher::Prefetcher(ShardReader& reader, std::size_t ahead)
@@ -54,9 +61,16 @@ bool Prefetcher::next(Batch& batch) {
   std::swap(batch, ready_.front());
   spare_.push_back(std::move(ready_.front()));
   ready_.pop_front();
+  const bool reads_on = ready_.size() <= ahead_ / 2;
   lock.unlock();
-  changed_.notify_all();
+  if (reads_on) changed_.notify_all();
   return true;
+}
+
+void Prefetcher::choose_ahead(const Batch& batch) {
+  if (!by_size_) return;
+  const std::size_t bytes = std::max<std::size_t>(1, batch.images.size());
+  ahead_ = std::clamp(ahead_bytes / bytes, least_ahead, most_ahead);
 }
 
 void Prefetcher::read_ahead() {
@@ -79,7 +93,8 @@ void Prefetcher::read_schedule() {
     Batch batch;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return stopping_ || ready_.size() < ahead_; });
+      if (ready_.size() >= ahead_)
+        changed_.wait(lock, [&] { return stopping_ || ready_.size() <= ahead_ / 2; });
       if (stopping_) return;
       if (!spare_.empty()) {
         batch = std::move(spare_.front());
@@ -94,6 +109,7 @@ void Prefetcher::read_schedule() {
     }
     {
       const std::lock_guard lock(mutex_);
+      choose_ahead(batch);
       ready_.push_back(std::move(batch));
     }
     changed_.notify_all();

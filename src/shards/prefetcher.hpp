@@ -20,10 +20,18 @@ namespace dovetail {
 using Schedule = std::function<std::optional<Range>(std::size_t step)>;
 
 /// Has the reader to itself while it lives. `next` is for one thread.
+///
+/// When as many batches wait as may, the thread sleeps until half of them are gone, and then reads
+/// that half at once: where short steps keep all cores busy, it is seldom woken, and what delays it
+/// delays no step.
 class Prefetcher {
  public:
+  /// Batches that may wait, read, for `next`: as many as hold 4 MiB of images, 2 at least and 16 at
+  /// most.
+  static constexpr std::size_t by_size = 0;
+
   /// @param ahead batches that may wait, read, for `next`.
-  Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead = 2);
+  Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead = by_size);
   /// Reads what `request` asks for, in that order; its schedule has no end.
   explicit Prefetcher(ShardReader& reader, std::size_t ahead = 2);
   /// Stops after the batch being read, whether or not all were fetched.
@@ -45,11 +53,15 @@ class Prefetcher {
   /// The next range that was requested; nullopt when stopping.
   std::optional<Range> requested();
 
+  /// Where the number of batches is by their size: of this one.
+  void choose_ahead(const Batch& batch);
+
   ShardReader& reader_;
   Schedule schedule_;
-  std::size_t ahead_;
+  const bool by_size_;
 
   std::mutex mutex_;  // guards everything below but the thread
+  std::size_t ahead_;
   std::condition_variable changed_;
   std::deque<Batch> ready_;
   std::deque<Batch> spare_;  // storage to use again

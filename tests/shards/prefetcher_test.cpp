@@ -54,24 +54,49 @@ TEST_F(PrefetcherTest, DeliversTheScheduleFromMemoryAndFromFiles) {
   }
 }
 
+/// Counts what a prefetcher asks of its schedule.
+class AskedSchedule {
+ public:
+  Schedule schedule(std::size_t steps) {
+    return [this, steps](std::size_t step) -> std::optional<Range> {
+      if (step >= steps) return std::nullopt;
+      ++asked_;
+      return Range{.begin = step % 8 * 60, .count = 60};
+    };
+  }
+  /// How often, when it has long been `count` or will be no more.
+  std::size_t settled_at(std::size_t count) const {
+    for (int i = 0; i < 5000 && asked_ < count; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return asked_.load();
+  }
+
+ private:
+  std::atomic<std::size_t> asked_ = 0;
+};
+
 TEST_F(PrefetcherTest, ReadsAheadByTwoAndNoFurther) {
   ShardReader source = reader(1 << 20);
-  std::atomic<std::size_t> asked = 0;
-  Prefetcher prefetcher(source, [&](std::size_t step) {
-    ++asked;
-    return schedule(step);
-  });
-  const auto wait_for = [&](std::size_t count) {
-    for (int i = 0; i < 5000 && asked < count; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    return asked.load();
-  };
-  EXPECT_EQ(wait_for(2), 2u);
+  AskedSchedule asked;
+  Prefetcher prefetcher(source, asked.schedule(24), 2);
+  EXPECT_EQ(asked.settled_at(2), 2u);
   Batch batch;
   ASSERT_TRUE(prefetcher.next(batch));
-  EXPECT_EQ(wait_for(3), 3u);
+  EXPECT_EQ(asked.settled_at(3), 3u);
+}
+
+// Batches of a kilobyte: the most that may wait are sixteen.
+TEST_F(PrefetcherTest, ReadsMoreSmallBatchesAheadAndSleepsUntilHalfAreGone) {
+  ShardReader source = reader(1 << 20);
+  AskedSchedule asked;
+  Prefetcher prefetcher(source, asked.schedule(100));
+  EXPECT_EQ(asked.settled_at(16), 16u);
+  Batch batch;
+  for (int i = 0; i < 7; ++i) ASSERT_TRUE(prefetcher.next(batch));
+  EXPECT_EQ(asked.settled_at(16), 16u) << "woken for less than half";
+  ASSERT_TRUE(prefetcher.next(batch));
+  EXPECT_EQ(asked.settled_at(24), 24u);
 }
 
 // Asked for while the thread reads, and never more than three at once.
@@ -99,7 +124,12 @@ TEST_F(PrefetcherTest, DeliversWhatIsRequestedMeanwhile) {
 
 TEST_F(PrefetcherTest, UsesStorageAgain) {
   ShardReader source = reader(1 << 20);
-  Prefetcher prefetcher(source, [](std::size_t) { return Range{0, 0, 64}; });
+  Prefetcher prefetcher(
+      source,
+      [](std::size_t) {
+        return Range{0, 0, 64};
+      },
+      2);
   Batch batch;
   std::set<const std::uint8_t*> storage;
   for (int i = 0; i < 100; ++i) {
