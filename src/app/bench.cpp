@@ -84,6 +84,8 @@ int bench_job(Communicator& world, Arguments arguments) {
       "gemm, conv, train, infer: choose their kernels by measurement anew, whatever the "
       "cache remembers, and keep the choices there; without a benchmark: choose those that "
       "training of --model uses, and measure no more");
+  line.add_flag("waterfall", options.waterfall,
+                "train: the step by part, each beside its floors of arithmetic and of bytes");
   options.cache.add_to(line);
   options.scaling.add_to(line);
   line.add("json", options.json, "write the result as JSON; `-` is standard output");

@@ -32,6 +32,7 @@ struct BenchOptions {
   std::string direction;
   CacheOption cache;
   bool tune = false;
+  bool waterfall = false;
   bench::StepOptions step;
   ScalingOptions scaling;
 };

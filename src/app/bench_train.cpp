@@ -1,8 +1,116 @@
 // `dovetail bench train`: whole steps and their parts.
+#include <algorithm>
+
 #include "app/bench_commands.hpp"
+#include "bench/operations.hpp"
+#include "bench/waterfall.hpp"
 #include "support/table.hpp"
 
 namespace dovetail::app {
+namespace {
+
+/// What was measured of the steps.
+struct Measured {
+  bench::StepTiming timing;
+  bench::ModelWork work;  // that the plan's kernels compute
+  std::size_t buckets = 0;
+  bool emulates_format = false;
+  std::optional<bench::Waterfall> waterfall{};
+  double upload_s() const { return waterfall ? waterfall->upload_s() : 0; }
+  /// What the host waits for its batch, and the device for the batch's copy. Of the first a part
+  /// may lie beside steps that are enqueued already, so this is the most that input can cost.
+  double input_s() const { return timing.input_s + upload_s(); }
+};
+
+Measured measure(const Bench& bench, const Model& model, const bench::StepOptions& step,
+                 plan::Tuner& tuner) {
+  Measured measured;
+  {
+    const auto reduce = bench::make_all_reduce(bench.world, bench.device, model, step);
+    const auto plan = make_host_by_host(bench.world, tuner, [&] {
+      return bench::training_plan(tuner, bench.device, model, step, bench.world.size(), *reduce);
+    });
+    measured = {.timing = bench::time_training(bench.world, bench.device, *plan, *reduce, step),
+                .work = bench::work_of(*plan),
+                .buckets = plan->buckets().size(),
+                .emulates_format = plan->emulates_format()};
+  }
+  if (step.data || bench.options.waterfall)
+    measured.waterfall = bench::measure_waterfall(bench.world, bench.device, tuner, model, step);
+  return measured;
+}
+
+/// The ceiling of the step's products.
+double product_flops(const Bench& bench, const bench::Ceilings& ceilings, plan::Tuner& tuner,
+                     bool emulates_format) {
+  const ComputeFormat format = bench.options.step.format;
+  if (format == ComputeFormat::float32 || emulates_format || bench.device.is_cpu())
+    return ceilings.flops;
+  return std::max(ceilings.flops, bench::best_product_flops(bench.device, tuner, format));
+}
+
+Json parts_json(const Bench& bench, const Model& model, const bench::Ceilings& ceilings,
+                const Measured& measured, double floor_s) {
+  const bench::StepTiming& timing = measured.timing;
+  const int batch = bench.options.step.batch;
+  const double step_s = timing.step.median_s;
+  Json json = describe(bench, "train", ceilings);
+  json["step"] = to_json(timing.step);
+  json["samples_per_second"] = batch / step_s;
+  json["input_share"] = measured.input_s() / step_s;
+  json["seconds"] = {{"input", timing.input_s},
+                     {"compute", timing.compute_s},
+                     {"reduce", timing.reduce_s},
+                     {"update", timing.update_s}};
+  if (measured.waterfall) json["seconds"]["upload"] = measured.upload_s();
+  if (bench.world.size() > 1) {
+    const CommunicationTime& communication = timing.communication;
+    json["communication"] = {{"seconds", communication.total_s},
+                             {"exposed_seconds", communication.exposed_s},
+                             {"hidden", communication.hidden()},
+                             {"buckets", measured.buckets}};
+  }
+  json["arithmetic_floor_s"] = floor_s;
+  const bench::ModelWork whole = bench::work_of(model);
+  json["operations_per_sample"] = {{"computed", measured.work.forward + measured.work.backward},
+                                   {"model", whole.forward + whole.backward}};
+  json["format_emulated"] = measured.emulates_format;
+  return json;
+}
+
+std::string parts_text(const Bench& bench, const Measured& measured, double floor_s) {
+  const bench::StepTiming& timing = measured.timing;
+  const double step_s = timing.step.median_s;
+  const auto part = [&](double seconds) {
+    return fmt::format("{:.3f} ms ({:.1f} %)", seconds * 1e3, 100 * seconds / step_s);
+  };
+  std::vector<std::vector<std::string>> rows{
+      {"step", fmt::format("{:.3f} ms ({:.3f}..{:.3f}), {:.0f} samples a second", step_s * 1e3,
+                           timing.step.low_s * 1e3, timing.step.high_s * 1e3,
+                           bench.options.step.batch / step_s)},
+      {"  input", part(timing.input_s)},
+      {"  compute", part(timing.compute_s)},
+      {"  all-reduce", part(timing.reduce_s)},
+      {"  update", part(timing.update_s)}};
+  if (measured.waterfall) {
+    rows.push_back({"upload", part(measured.upload_s()) + ", a part of compute"});
+    rows.push_back({"input in all", part(measured.input_s()) + " at most: waiting and upload"});
+  }
+  if (bench.world.size() > 1) {
+    const CommunicationTime& communication = timing.communication;
+    rows.push_back({"communication",
+                    fmt::format("{:.3f} ms, {:.3f} ms of it exposed: {:.0f} % hidden behind the "
+                                "backward pass",
+                                communication.total_s * 1e3, communication.exposed_s * 1e3,
+                                100 * communication.hidden())});
+  }
+  const double operations = measured.work.forward + measured.work.backward;
+  rows.push_back({"arithmetic alone",
+                  fmt::format("{}, {:.1f} MFLOP a sample", part(floor_s), operations / 1e6)});
+  return format_table({"training", "median"}, rows);
+}
+
+}  // namespace
 
 void bench_train(const Bench& bench) {
   const Model model = make_bench_model(bench.options);
@@ -10,62 +118,21 @@ void bench_train(const Bench& bench) {
   bench::StepOptions step = bench.options.step;
   if (!bench.options.variant.empty()) step.variant = bench.variant();
   plan::Tuner tuner = bench.tuner();
-  const auto reduce = bench::make_all_reduce(bench.world, bench.device, model, step);
-  const auto plan = make_host_by_host(bench.world, tuner, [&] {
-    return bench::training_plan(tuner, bench.device, model, step, bench.world.size(), *reduce);
-  });
-  const bench::StepTiming timing =
-      bench::time_training(bench.world, bench.device, *plan, *reduce, step);
-  const bench::ModelWork work = bench::work_of(*plan);
-  const double operations = work.forward + work.backward;
-  const int batch = bench.options.step.batch;
-  const double step_s = timing.step.median_s;
-  const double floor_s = operations * batch / bench.world.size() / ceilings.flops;
-  Json json = describe(bench, "train", ceilings);
-  json["step"] = to_json(timing.step);
-  json["samples_per_second"] = batch / step_s;
-  json["input_share"] = timing.input_s / step_s;
-  json["seconds"] = {{"input", timing.input_s},
-                     {"compute", timing.compute_s},
-                     {"reduce", timing.reduce_s},
-                     {"update", timing.update_s}};
-  const CommunicationTime& communication = timing.communication;
-  const double hidden = communication.hidden();
-  if (bench.world.size() > 1) {
-    json["communication"] = {{"seconds", communication.total_s},
-                             {"exposed_seconds", communication.exposed_s},
-                             {"hidden", hidden},
-                             {"buckets", plan->buckets().size()}};
-  }
-  json["arithmetic_floor_s"] = floor_s;
-  const bench::ModelWork whole = bench::work_of(model);
-  json["operations_per_sample"] = {{"computed", operations},
-                                   {"model", whole.forward + whole.backward}};
-  json["format_emulated"] = plan->emulates_format();
+  const Measured measured = measure(bench, model, step, tuner);
+  const double operations = measured.work.forward + measured.work.backward;
+  const double floor_s = operations * step.batch / bench.world.size() / ceilings.flops;
+  Json json = parts_json(bench, model, ceilings, measured, floor_s);
   add_kernels(json, tuner);
-  const auto part = [&](double seconds) {
-    return fmt::format("{:.3f} ms ({:.1f} %)", seconds * 1e3, 100 * seconds / step_s);
-  };
-  std::vector<std::vector<std::string>> rows{
-      {"step", fmt::format("{:.3f} ms ({:.3f}..{:.3f}), {:.0f} samples a second", step_s * 1e3,
-                           timing.step.low_s * 1e3, timing.step.high_s * 1e3, batch / step_s)},
-      {"  input", part(timing.input_s)},
-      {"  compute", part(timing.compute_s)},
-      {"  all-reduce", part(timing.reduce_s)},
-      {"  update", part(timing.update_s)}};
-  if (bench.world.size() > 1) {
-    rows.push_back(
-        {"communication",
-         fmt::format("{:.3f} ms, {:.3f} ms of it exposed: {:.0f} % hidden behind the "
-                     "backward pass",
-                     communication.total_s * 1e3, communication.exposed_s * 1e3, 100 * hidden)});
+  std::string text = fmt::format("{}\n{}\n{}", bench.device.info().name, to_text(ceilings),
+                                 bench.options.tune ? tuner.to_text() + '\n' : "") +
+                     parts_text(bench, measured, floor_s);
+  if (bench.options.waterfall) {
+    const double step_s = measured.timing.step.median_s;
+    const double flops = product_flops(bench, ceilings, tuner, measured.emulates_format);
+    json["waterfall"] = to_json(*measured.waterfall, ceilings, flops, step_s);
+    text += '\n' + to_text(*measured.waterfall, ceilings, flops, step_s);
   }
-  rows.push_back({"arithmetic alone",
-                  fmt::format("{}, {:.1f} MFLOP a sample", part(floor_s), operations / 1e6)});
-  bench.write(fmt::format("{}\n{}\n{}", bench.device.info().name, to_text(ceilings),
-                          bench.options.tune ? tuner.to_text() + '\n' : "") +
-                  format_table({"training", "median"}, rows),
-              json);
+  bench.write(text, json);
 }
 
 }  // namespace dovetail::app

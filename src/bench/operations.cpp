@@ -1,6 +1,7 @@
 // Times Matmul and Conv2d as a training step uses them.
 #include "bench/operations.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 
@@ -121,6 +122,22 @@ void run_gemms(opencl::Device& device, Variant variant, ComputeFormat format,
       products.of(Direction::weight_gradient).weight_gradient(x, y, dweight, bias, rows);
     });
   }
+}
+
+double best_product_flops(opencl::Device& device, plan::Tuner& tuner, ComputeFormat format) {
+  double best = 0;
+  for (const int extent : {4096, 8192}) {
+    plan::DenseProducts products(tuner, device, MatmulShape{.in = extent, .out = extent}, extent,
+                                 format, {Direction::forward});
+    const auto x = random_values(device, area(extent, extent)),
+               weight = random_values(device, area(extent, extent)),
+               bias = random_values(device, area(1, extent)), result = device.allocate(x.bytes());
+    const Timing timing = measure(device, [&] {
+      products.of(Direction::forward).forward(x, weight, bias, result, extent, true);
+    });
+    best = std::max(best, 2.0 * extent * extent * extent / timing.median_s);
+  }
+  return best;
 }
 
 namespace {

@@ -41,4 +41,8 @@ void run_convs(opencl::Device& device, Variant variant, ComputeFormat format,
                const std::vector<ConvShape>& shapes, const std::string& direction,
                plan::Tuner* tuner, Report& report);
 
+/// The best rate of 4096³ and 8192³ products in `format`, by the tuner's kernels and with what
+/// packs their operands: tensor cores have no ceiling of their own kind in Ceilings.
+double best_product_flops(opencl::Device& device, plan::Tuner& tuner, ComputeFormat format);
+
 }  // namespace dovetail::bench

@@ -40,6 +40,7 @@ class Steps {
   double warm_up();
   /// So many steps at least, the same number on every rank.
   StepTimes run(std::size_t steps);
+  std::size_t steps_a_sample() const { return group_; }
 
   /// One step without sums over the ranks: seconds after which each bucket is in the host, and the
   /// update's.

@@ -29,46 +29,11 @@ PlanOptions plan_options(const StepOptions& options, int ranks) {
           .bucket_bytes = options.bucket_bytes};
 }
 
-/// `steps`: the plan's; none: each layer by itself.
-ModelWork count(const Model& model, const std::vector<plan::Step>& steps) {
-  ModelWork work;
-  bool first = true;
-  for (std::size_t i = 0; i < model.layers().size(); ++i) {
-    const PlacedLayer& placed = model.layers()[i];
-    double each = 0;  // products for an output
-    if (const auto* conv = std::get_if<layer::Conv2d>(&placed.layer)) {
-      each = static_cast<double>(placed.in.channels) * conv->kernel * conv->kernel;
-    } else if (std::holds_alternative<layer::Dense>(placed.layer)) {
-      each = static_cast<double>(placed.in.size());
-    } else {
-      continue;
-    }
-    const auto pooled = std::ranges::find_if(
-        steps, [&](const plan::Step& step) { return step.layer == i && step.pool; });
-    // The first layer's kernel looks at all pixels.
-    const bool visits_all = first || pooled == steps.end();
-    const FeatureShape& visited =
-        visits_all ? placed.out : model.layers()[pooled->last_layer()].out;
-    work.forward += 2 * each * static_cast<double>(placed.out.size());
-    work.backward += (first ? 2 : 4) * each * static_cast<double>(visited.size());
-    first = false;
-  }
-  return work;
-}
-
 }  // namespace
 
 Shares shares(const StepOptions& options, int ranks) {
   return options.weights.empty() ? Shares(static_cast<std::size_t>(ranks))
                                  : Shares(options.weights);
-}
-
-ModelWork work_of(const Model& model) {
-  return count(model, {});
-}
-
-ModelWork work_of(const Plan& plan) {
-  return count(plan.model(), plan.visits_maxima() ? plan.steps() : std::vector<plan::Step>());
 }
 
 std::unique_ptr<AllReduce> make_all_reduce(const Communicator& ranks, const opencl::Device& device,

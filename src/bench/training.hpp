@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bench/ceilings.hpp"
+#include "bench/work.hpp"
 #include "comm/all_reduce.hpp"
 #include "comm/communicator.hpp"
 #include "model/model.hpp"
@@ -18,18 +19,6 @@
 #include "shards/share.hpp"
 
 namespace dovetail::bench {
-
-/// Floating-point operations for one sample; a multiply-add counts two. Convolutions and dense
-/// layers alone: the rest is memory traffic.
-struct ModelWork {
-  double forward = 0;
-  double backward = 0;  // weight gradients, and input gradients but for the first layer
-};
-/// Of all products, as frameworks count them.
-ModelWork work_of(const Model& model);
-/// Of those that the plan's kernels compute: the gradients of a convolution with its pool visit, on
-/// CPU devices, the pool's maxima alone.
-ModelWork work_of(const Plan& plan);
 
 struct StepOptions {
   int batch = 128;                              // global: over all ranks

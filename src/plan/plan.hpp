@@ -115,6 +115,8 @@ class Plan {
   bool emulates_format() const;
   /// How the model's layers were joined.
   std::vector<plan::Step> steps() const { return lower(device_, model_, options_).steps; }
+  /// What timelines call the operations of steps().
+  const std::vector<std::string>& operation_names() const { return names_; }
   /// Whether the gradients of a convolution with its pool visit the pool's maxima alone.
   bool visits_maxima() const { return variant_ == Variant::cpu; }
   /// Whether a step of so many passes of one size has its launches once, not once a pass.

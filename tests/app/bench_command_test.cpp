@@ -2,6 +2,8 @@
 // other.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "app/command.hpp"
 #include "support/json.hpp"
 
@@ -48,6 +50,45 @@ TEST(BenchCommand, MeasuresStepsAndInference) {
     expect_timing(json.at(std::string(what) == "train" ? "step" : "timing"));
     EXPECT_GT(json.at("samples_per_second").get<double>(), 0);
   }
+}
+
+TEST(BenchCommand, ShowsAStepPartByPart) {
+  const Json json = document(dovetail({"bench", "train", "--model", "cnn", "--batch", "16",
+                                       "--seconds", "0.2", "--waterfall", "--json", "-"})
+                                 .run(120 * patience));
+  const Json& waterfall = json.at("waterfall");
+  const double busy = waterfall.at("busy_s"), step = waterfall.at("step_s");
+  EXPECT_GT(busy, 0);
+  EXPECT_LE(busy, step * (1 + 1e-6)) << "one command after the other";
+  std::map<std::string, Json> parts;
+  double seconds = 0, operations = 0;
+  for (const Json& part : waterfall.at("parts")) {
+    parts[part.at("part")] = part;
+    seconds += part.at("seconds").get<double>();
+    operations += part.at("operations").get<double>();
+    EXPECT_GT(part.at("commands"), 0);
+  }
+  EXPECT_NEAR(seconds, busy, 1e-9 * busy);
+  const double computed = json.at("operations_per_sample").at("computed");
+  EXPECT_NEAR(operations, 16 * computed, 1e-6 * operations) << "a part has another name";
+  for (const char* part :
+       {"upload", "conv1 forward", "conv2 backward", "dense2 forward", "loss", "record", "update"})
+    EXPECT_EQ(parts.count(part), 1u) << part;
+  EXPECT_NEAR(parts.at("upload").at("commands").get<double>(), 2, 1e-9);  // images and labels
+  EXPECT_NEAR(parts.at("dense1 forward").at("arithmetic_floor_s").get<double>(),
+              16 * 2.0 * 3136 * 128 / waterfall.at("product_flops").get<double>(), 1e-12);
+}
+
+// The copies to the device count, which the host does not wait for.
+TEST(BenchCommand, CountsTheUploadOfStreamedImagesAsInput) {
+  const Json json = document(dovetail({"bench", "train", "--model", "mlp", "--batch", "64",
+                                       "--seconds", "0.2", "--waterfall", "--json", "-"})
+                                 .run(120 * patience));
+  const Json& seconds = json.at("seconds");
+  const double upload = seconds.at("upload"), waited = seconds.at("input");
+  EXPECT_GT(upload, 0);
+  EXPECT_NEAR(json.at("input_share").get<double>(),
+              (upload + waited) / json.at("step").at("median_s").get<double>(), 1e-9);
 }
 
 TEST(BenchCommand, SaysHowMuchOfTheCommunicationIsHidden) {

@@ -1,0 +1,50 @@
+// A training step by what the device does, part by part, beside the least that each could take.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/ceilings.hpp"
+#include "bench/training.hpp"
+#include "bench/work.hpp"
+
+namespace dovetail::bench {
+
+/// What the device's queue did for one operation and pass, or for the images' way there, in the
+/// mean of the steps.
+struct StepPart {
+  std::string name;  // "conv1 forward", "upload", "update"
+  double seconds = 0;
+  double commands = 0;
+  std::map<std::string, double> kernels{};  // seconds by kernel or copy
+  PartWork work{};
+};
+
+struct Waterfall {
+  std::vector<StepPart> parts;  // in the queue's order
+  double step_s = 0;            // from one step to the next, while times are taken
+  double busy_s() const;
+  /// Of the copies of images, or of their numbers, and labels: they lie in the kernels' queue, so
+  /// no kernel runs meanwhile.
+  double upload_s() const;
+};
+
+/// Trains for some more steps on another queue of the device, whose commands tell their times, with
+/// the kernels that `chosen` has chosen. Records a timeline of its own. Collective; each rank's own
+/// times. Throws Error where the driver tells no times.
+Waterfall measure_waterfall(Communicator& ranks, const opencl::Device& device,
+                            const plan::Tuner& chosen, const Model& model,
+                            const StepOptions& options);
+
+/// The table for people: each part's time, its share of `step_s`, the floors, and what the parts
+/// take together so far. `product_flops`: the ceiling of products, in the format of the step.
+std::string to_text(const Waterfall& waterfall, const Ceilings& ceilings, double product_flops,
+                    double step_s);
+/// {"step_s", "busy_s", "product_flops", "parts": [{"part", "seconds", "share", "commands",
+/// "operations", "bytes", "arithmetic_floor_s", "bytes_floor_s", "kernels"}]}.
+Json to_json(const Waterfall& waterfall, const Ceilings& ceilings, double product_flops,
+             double step_s);
+
+}  // namespace dovetail::bench
