@@ -58,7 +58,6 @@ class Step:
     def prepared(self, way):
         torch = self.torch
         if way.startswith("compiled"):
-            torch._dynamo.reset()
             self.forward = torch.compile(self.model)
         if not way.endswith("graph"):
             for _ in range(4):
@@ -84,10 +83,11 @@ class Step:
 
 
 def release(device):
-    """Gives the memory of steps that are gone back."""
+    """Gives the memory of steps that are gone back, and forgets what was compiled for them: torch.compile keeps eight of a kind."""
+    import torch
     gc.collect()
+    torch.compiler.reset()
     if device == "cuda":
-        import torch
         torch.cuda.empty_cache()
 
 
