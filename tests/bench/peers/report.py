@@ -17,6 +17,7 @@ import os
 import pathlib
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -96,11 +97,16 @@ def measure(options, device, save):
         part.unlink(missing_ok=True)
         limit = [] if until is None else ["--until", str(until)]
         try:
-            done = subprocess.run([sys.executable, str(HERE / "compare.py"), *words, *limit, "--json", str(part)], check=False,
-                                  timeout=until - time.time() + GRACE_S if until else None)
-            if done.returncode != 0:
+            # With what it starts in a session of its own, so that all of it can be ended.
+            process = subprocess.Popen([sys.executable, str(HERE / "compare.py"), *words, *limit, "--json", str(part)],
+                                       start_new_session=True)
+            if process.wait(timeout=until - time.time() + GRACE_S if until else None) != 0:
                 print(f"compare.py {words[0]} failed (above); what it had measured is kept", file=sys.stderr)
-        except subprocess.TimeoutExpired:
+        except BaseException as failure:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(failure, subprocess.TimeoutExpired):
+                raise
             print("the time is over", file=sys.stderr)
         if part.exists():
             results["sections"].setdefault(section, []).extend(json.loads(part.read_text()))
