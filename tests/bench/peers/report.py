@@ -85,6 +85,10 @@ def measure(options, device, save):
     results = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"), "cpu": cpu_name(),
                "device": {"kind": device.kind, "name": device.name, "driver": device.driver},
                "cores": len(os.sched_getaffinity(0)), "load_before": load(), "rounds": options.rounds, "sections": {}}
+    if device.kind == "cpu" and table.is_busy(results) and "OMP_WAIT_POLICY" not in os.environ:
+        # Threads that spin for one that other work keeps from its core wait whole time slices: that would be no measure of PyTorch.
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+    results["omp_wait_policy"] = os.environ.get("OMP_WAIT_POLICY")
     until = time.time() + 60 * options.minutes if options.minutes else None
     for section, words in commands(options, device.kind):
         if section == "accuracy" and not options.data:

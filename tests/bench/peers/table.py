@@ -71,6 +71,10 @@ def clblast_line(rows):
     return [f"CLBlast's Xgemm was tuned on {'×'.join(map(str, found['shape']))} by {found['by']} ({found['tried']} configurations): {words}.", ""]
 
 
+def is_busy(results):
+    return results["load_before"] > results["cores"] / 2
+
+
 def markdown(results):
     ceilings, device = ceilings_of(results), results.get("device", {"kind": "cpu"})
     on_gpu = device["kind"] == "gpu"
@@ -78,8 +82,10 @@ def markdown(results):
     lines = ["# Dovetail beside its peers", "",
              f"{head}{results['cpu']}, {results['cores']} cores, {results['date']}; medians of {results['rounds']} rounds in turns, in brackets the "
              f"least and the largest. Load of the machine: {results['load_before']} when it began, {results.get('load_after')} when it ended.", ""]
-    if not on_gpu and results["load_before"] > results["cores"] / 2:
-        lines += ["**The machine was busy with other work: the figures say little.**", ""]
+    if not on_gpu and is_busy(results):
+        lines += ["**The machine was busy with other work: the figures say little, their ratios a little more.**", ""]
+    if results.get("omp_wait_policy"):
+        lines += [f"PyTorch's threads waited with OMP_WAIT_POLICY={results['omp_wait_policy']}.", ""]
     lines += [f"Measured ceilings: {ceilings['float32_flops'] / 1e9:.1f} GFLOP/s of float32 multiply-adds, "
               f"{ceilings['copy_bytes_per_s'] / 1e9:.1f} GB/s of copies.", ""]
     for section, rows in results["sections"].items():
