@@ -38,9 +38,8 @@ class Steps {
 
   /// Some steps; the slowest rank's mean seconds of one. Collective.
   double warm_up();
-  /// So many steps at least, the same number on every rank.
+  /// So many steps at least, the same number on every rank; before warm_up exactly so many.
   StepTimes run(std::size_t steps);
-  std::size_t steps_a_sample() const { return group_; }
 
   /// One step without sums over the ranks: seconds after which each bucket is in the host, and the
   /// update's.

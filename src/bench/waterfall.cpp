@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "bench/steps.hpp"
+#include "support/clock.hpp"
 #include "support/table.hpp"
 #include "support/timeline.hpp"
 
@@ -11,12 +12,13 @@ namespace dovetail::bench {
 namespace {
 
 constexpr double profiled_s = 0.5;
-constexpr double least_steps = 10, most_steps = 1000;
+constexpr double least_steps = 10;
+constexpr std::size_t most_steps = 1000, warm_up_steps = 10;
 
 /// Records from construction to destruction.
 class Recorder {
  public:
-  Recorder() { timeline::start({.first = 1, .last = 1}); }
+  explicit Recorder(std::size_t steps) { timeline::start({.first = 1, .last = steps}); }
   ~Recorder() {
     if (timeline::on()) timeline::stop();
   }
@@ -29,23 +31,50 @@ std::string part_of(const timeline::Recording& recording, const timeline::Span& 
   return recording.names[span.name] == "write" ? "upload" : "to the host and back";
 }
 
-Waterfall add_up(const timeline::Recording& recording, double steps) {
-  Waterfall waterfall;
-  std::int64_t begin = 0, end = 0;
+/// Seconds by step.
+using ByStep = std::vector<double>;
+
+double median(ByStep seconds) {
+  return spread(std::move(seconds)).median_s;
+}
+
+/// Steps are numbered from 1.
+Waterfall add_up(const timeline::Recording& recording, std::size_t steps) {
+  struct Part {
+    std::string name;
+    ByStep seconds;
+    double commands = 0;
+    std::map<std::string, ByStep> kernels{};
+  };
+  std::vector<Part> parts;
+  std::vector<std::int64_t> begins(steps, 0);
   for (const timeline::Span& span : recording.spans) {
-    if (recording.lanes[span.lane] != "OpenCL queue") continue;
-    if (end == 0) begin = span.begin_ns;
-    end = std::max(end, span.end_ns);
+    if (recording.lanes[span.lane] != "OpenCL queue" || span.step < 1 || span.step > steps)
+      continue;
+    const std::size_t step = span.step - 1;
+    if (begins[step] == 0) begins[step] = span.begin_ns;
     const std::string name = part_of(recording, span);
-    auto part = std::ranges::find(waterfall.parts, name, &StepPart::name);
-    if (part == waterfall.parts.end())
-      part = waterfall.parts.insert(waterfall.parts.end(), StepPart{.name = name});
-    const double seconds = static_cast<double>(span.end_ns - span.begin_ns) * 1e-9 / steps;
-    part->seconds += seconds;
-    part->commands += 1 / steps;
-    part->kernels[recording.names[span.name]] += seconds;
+    auto part = std::ranges::find(parts, name, &Part::name);
+    if (part == parts.end()) part = parts.insert(parts.end(), {name, ByStep(steps)});
+    const double seconds = static_cast<double>(span.end_ns - span.begin_ns) * 1e-9;
+    part->seconds[step] += seconds;
+    part->commands += 1;
+    auto& kernel = part->kernels[recording.names[span.name]];
+    kernel.resize(steps);
+    kernel[step] += seconds;
   }
-  waterfall.step_s = static_cast<double>(end - begin) * 1e-9 / steps;
+  Waterfall waterfall;
+  for (const Part& part : parts) {
+    StepPart& made = waterfall.parts.emplace_back(
+        StepPart{.name = part.name,
+                 .seconds = median(part.seconds),
+                 .commands = part.commands / static_cast<double>(steps)});
+    for (const auto& [kernel, seconds] : part.kernels) made.kernels[kernel] = median(seconds);
+  }
+  ByStep periods;
+  for (std::size_t step = 1; step < steps; ++step)
+    periods.push_back(static_cast<double>(begins[step] - begins[step - 1]) * 1e-9);
+  waterfall.step_s = median(periods);
   return waterfall;
 }
 
@@ -76,23 +105,28 @@ double Waterfall::upload_s() const {
 Waterfall measure_waterfall(Communicator& ranks, const opencl::Device& device,
                             const plan::Tuner& chosen, const Model& model,
                             const StepOptions& options) {
-  const Recorder recorder;
+  const Recorder recorder(most_steps);
   opencl::Device profiled(device.info().index, device.cache());
   plan::Tuner tuner(profiled);
   tuner.listen(chosen.tell());
   const auto reduce = make_all_reduce(ranks, profiled, model, options);
   const auto plan = training_plan(tuner, profiled, model, options, ranks.size(), *reduce);
   Steps steps(ranks, profiled, *plan, *reduce, options);
-  const double step_s = steps.warm_up();
+  steps.run(warm_up_steps);
   profiled.finish();
-  timeline::enter_step(1);
-  const auto count =
-      static_cast<std::size_t>(std::clamp(profiled_s / step_s, least_steps, most_steps));
-  const auto samples = static_cast<double>(steps.run(count).samples.size());
-  timeline::enter_step(2);  // records no more
+  const Stopwatch watch;
+  steps.run(warm_up_steps);
+  profiled.finish();
+  const double step_s = ranks.all_reduce_max(watch.seconds()) / warm_up_steps;
+  const auto count = static_cast<std::size_t>(
+      std::clamp(profiled_s / step_s, least_steps, static_cast<double>(most_steps)));
+  for (std::size_t step = 1; step <= count; ++step) {
+    timeline::enter_step(step);
+    steps.run(1);
+  }
+  timeline::enter_step(most_steps + 1);  // records no more
   profiled.end_timeline();
-  Waterfall waterfall =
-      add_up(timeline::stop(), samples * static_cast<double>(steps.steps_a_sample()));
+  Waterfall waterfall = add_up(timeline::stop(), count);
   const auto work = work_by_part(*plan, plan->capacity(), options.on_device);
   for (StepPart& part : waterfall.parts) {
     if (const auto found = work.find(part.name); found != work.end()) part.work = found->second;

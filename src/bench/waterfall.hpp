@@ -12,12 +12,12 @@
 
 namespace dovetail::bench {
 
-/// What the device's queue did for one operation and pass, or for the images' way there, in the
-/// mean of the steps.
+/// What the device's queue did for one operation and pass, or for the images' way there, in a step:
+/// the median over the steps.
 struct StepPart {
   std::string name;  // "conv1 forward", "upload", "update"
   double seconds = 0;
-  double commands = 0;
+  double commands = 0;                      // the mean
   std::map<std::string, double> kernels{};  // seconds by kernel or copy
   PartWork work{};
 };

@@ -57,9 +57,9 @@ TEST(BenchCommand, ShowsAStepPartByPart) {
                                        "--seconds", "0.2", "--waterfall", "--json", "-"})
                                  .run(120 * patience));
   const Json& waterfall = json.at("waterfall");
-  const double busy = waterfall.at("busy_s"), step = waterfall.at("step_s");
+  const double busy = waterfall.at("busy_s");
   EXPECT_GT(busy, 0);
-  EXPECT_LE(busy, step * (1 + 1e-6)) << "one command after the other";
+  EXPECT_GT(waterfall.at("step_s").get<double>(), 0);
   std::map<std::string, Json> parts;
   double seconds = 0, operations = 0;
   for (const Json& part : waterfall.at("parts")) {
