@@ -10,7 +10,7 @@ namespace dovetail::app {
 namespace {
 
 /// What was measured of the steps.
-struct Measured {
+struct MeasuredTraining {
   bench::StepTiming timing;
   bench::ModelWork work;  // that the plan's kernels compute
   std::size_t buckets = 0;
@@ -22,9 +22,9 @@ struct Measured {
   double input_s() const { return timing.input_s + upload_s(); }
 };
 
-Measured measure(const Bench& bench, const Model& model, const bench::StepOptions& step,
-                 plan::Tuner& tuner) {
-  Measured measured;
+MeasuredTraining measure(const Bench& bench, const Model& model, const bench::StepOptions& step,
+                         plan::Tuner& tuner) {
+  MeasuredTraining measured;
   {
     const auto reduce = bench::make_all_reduce(bench.world, bench.device, model, step);
     const auto plan = make_host_by_host(bench.world, tuner, [&] {
@@ -50,7 +50,7 @@ double product_flops(const Bench& bench, const bench::Ceilings& ceilings, plan::
 }
 
 Json parts_json(const Bench& bench, const Model& model, const bench::Ceilings& ceilings,
-                const Measured& measured, double floor_s) {
+                const MeasuredTraining& measured, double floor_s) {
   const bench::StepTiming& timing = measured.timing;
   const int batch = bench.options.step.batch;
   const double step_s = timing.step.median_s;
@@ -78,7 +78,7 @@ Json parts_json(const Bench& bench, const Model& model, const bench::Ceilings& c
   return json;
 }
 
-std::string parts_text(const Bench& bench, const Measured& measured, double floor_s) {
+std::string parts_text(const Bench& bench, const MeasuredTraining& measured, double floor_s) {
   const bench::StepTiming& timing = measured.timing;
   const double step_s = timing.step.median_s;
   const auto part = [&](double seconds) {
@@ -118,7 +118,7 @@ void bench_train(const Bench& bench) {
   bench::StepOptions step = bench.options.step;
   if (!bench.options.variant.empty()) step.variant = bench.variant();
   plan::Tuner tuner = bench.tuner();
-  const Measured measured = measure(bench, model, step, tuner);
+  const MeasuredTraining measured = measure(bench, model, step, tuner);
   const double operations = measured.work.forward + measured.work.backward;
   const double floor_s = operations * step.batch / bench.world.size() / ceilings.flops;
   Json json = parts_json(bench, model, ceilings, measured, floor_s);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr double profiled_s = 0.5;
 constexpr double least_steps = 10;
-constexpr std::size_t most_steps = 1000, warm_up_steps = 10;
+constexpr std::size_t most_steps = 1000, profiled_warm_up_steps = 10;
 
 /// Records from construction to destruction.
 class Recorder {
@@ -112,12 +112,12 @@ Waterfall measure_waterfall(Communicator& ranks, const opencl::Device& device,
   const auto reduce = make_all_reduce(ranks, profiled, model, options);
   const auto plan = training_plan(tuner, profiled, model, options, ranks.size(), *reduce);
   Steps steps(ranks, profiled, *plan, *reduce, options);
-  steps.run(warm_up_steps);
+  steps.run(profiled_warm_up_steps);
   profiled.finish();
   const Stopwatch watch;
-  steps.run(warm_up_steps);
+  steps.run(profiled_warm_up_steps);
   profiled.finish();
-  const double step_s = ranks.all_reduce_max(watch.seconds()) / warm_up_steps;
+  const double step_s = ranks.all_reduce_max(watch.seconds()) / profiled_warm_up_steps;
   const auto count = static_cast<std::size_t>(
       std::clamp(profiled_s / step_s, least_steps, static_cast<double>(most_steps)));
   for (std::size_t step = 1; step <= count; ++step) {
