@@ -49,7 +49,7 @@ void Plan::make_pass_statistics() {
   if (norms_.empty() || room() == options_.batch) return;
   const auto passes = extent(options_.passes);
   plan::Arena values(device_.alignment());
-  // The statistics lie first behind the gradients; what lies between them is never written.
+  values.reserve(1);  // stays zero, for what lies between the statistics, behind the gradients
   pass_sources_.assign(statistics_offset_ - arena_.elements(), {});
   struct Place {
     opencl::Buffer* slice;

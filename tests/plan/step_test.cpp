@@ -46,7 +46,15 @@ std::vector<float> handed_over(Plan& plan) {
 
 void expect_same_bits(const std::vector<float>& actual, const std::vector<float>& expected) {
   ASSERT_EQ(actual.size(), expected.size());
-  EXPECT_EQ(std::memcmp(actual.data(), expected.data(), actual.size() * sizeof(float)), 0);
+  std::size_t differing = 0, first = actual.size();
+  for (std::size_t i = actual.size(); i-- > 0;) {
+    if (std::memcmp(&actual[i], &expected[i], sizeof(float)) == 0) continue;
+    ++differing;
+    first = i;
+  }
+  EXPECT_EQ(differing, 0u) << "of " << actual.size() << ", the first is element " << first << ": "
+                           << (first < actual.size() ? actual[first] : 0) << " in place of "
+                           << (first < actual.size() ? expected[first] : 0);
 }
 
 TEST(PlanStep, BucketsHoldWhatOneMappingHolds) {
