@@ -4,6 +4,7 @@
 #include "app/bench_commands.hpp"
 #include "bench/operations.hpp"
 #include "bench/waterfall.hpp"
+#include "ops/matmul_products.hpp"
 #include "support/table.hpp"
 
 namespace dovetail::app {
@@ -41,10 +42,9 @@ MeasuredTraining measure(const Bench& bench, const Model& model, const bench::St
 }
 
 /// The ceiling of the step's products.
-double product_flops(const Bench& bench, const bench::Ceilings& ceilings, plan::Tuner& tuner,
-                     bool emulates_format) {
+double product_flops(const Bench& bench, const bench::Ceilings& ceilings, plan::Tuner& tuner) {
   const ComputeFormat format = bench.options.step.format;
-  if (format == ComputeFormat::float32 || emulates_format || bench.device.is_cpu())
+  if (format == ComputeFormat::float32 || product_paths(bench.device, format).empty())
     return ceilings.flops;
   return std::max(ceilings.flops, bench::best_product_flops(bench.device, tuner, format));
 }
@@ -128,7 +128,7 @@ void bench_train(const Bench& bench) {
                      parts_text(bench, measured, floor_s);
   if (bench.options.waterfall) {
     const double step_s = measured.timing.step.median_s;
-    const double flops = product_flops(bench, ceilings, tuner, measured.emulates_format);
+    const double flops = product_flops(bench, ceilings, tuner);
     json["waterfall"] = to_json(*measured.waterfall, ceilings, flops, step_s);
     text += '\n' + to_text(*measured.waterfall, ceilings, flops, step_s);
   }

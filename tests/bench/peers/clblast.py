@@ -179,7 +179,7 @@ def found_by_tuner(opencl, shape, seconds, most=6):
 def tune(name, shape, seconds, seed=1):
     """The fastest parameters, {} for the database's; how many were tried; seconds of the product before and after."""
     import numpy
-    blast, begin = ClBlast(name), time.monotonic()
+    blast = ClBlast(name)
     product = blast.product(*shape)
     product.run()
     wanted = product.values()
@@ -187,8 +187,9 @@ def tune(name, shape, seconds, seed=1):
     database_s, tried = best_s, 0
     if shutil.which(TUNER):
         candidates, tried = found_by_tuner(blast.opencl, shape, seconds)
-        begin = math.inf
-    else:
+    by_tuner = tried > 0  # else it is not there, or does not take the device
+    begin = math.inf if by_tuner else time.monotonic()
+    if not by_tuner:
         candidates = drawn(seed)
     for parameters in candidates:
         if time.monotonic() - begin > seconds:
@@ -198,11 +199,11 @@ def tune(name, shape, seconds, seed=1):
             this_s = product.seconds(0.05)
         except RuntimeError:  # too many registers, too large a work-group
             continue
-        tried += begin < math.inf
+        tried += not by_tuner
         if this_s < best_s and numpy.allclose(product.values(), wanted, rtol=1e-3, atol=1e-3 * shape[1] ** 0.5):
             best, best_s = parameters, this_s
     return {"parameters": best, "tried": tried, "seconds": best_s, "database_seconds": database_s, "shape": list(shape),
-            "by": TUNER if begin == math.inf else "random search"}
+            "by": TUNER if by_tuner else "random search"}
 
 
 def measure(name, shapes, parameters):
