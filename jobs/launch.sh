@@ -15,12 +15,35 @@ read_site() {
   [[ "$launcher" == mpirun || "$launcher" == srun ]] || die "$site: launcher=$launcher; known are mpirun and srun"
 }
 
+# lenient COMMAND...: runs what others wrote for shells that pass over unset variables and failures.
+lenient() {
+  local options
+  options=$(set +o)
+  set +eu +o pipefail
+  "$@"
+  local code=$?
+  eval "$options"
+  [[ "$code" == 0 ]]
+}
+
+# load_modules: the site's modules; shells that ssh starts do not have the command yet.
+load_modules() {
+  local start
+  for start in /etc/profile.d/{z00_lmod,lmod,modules}.sh; do
+    [[ "$(type -t module)" != function && -r "$start" ]] || continue
+    # shellcheck source=/dev/null
+    lenient source "$start" || true
+  done
+  [[ -n "$(type -t module)" ]] || die "$site wants modules (${modules[*]}), and there is no command module on $(uname -n)"
+  lenient module load "${modules[@]}" || die "module load ${modules[*]} failed on $(uname -n). See modules in $site"
+}
+
 # prepare_node: what a shell on a node needs before MPI and the program run.
 prepare_node() {
-  ((${#modules[@]} == 0)) || module load "${modules[@]}"
+  ((${#modules[@]} == 0)) || load_modules
   if [[ -n "$xrt_setup" && -r "$xrt_setup" ]]; then
-    # shellcheck source=/dev/null
-    source "$xrt_setup" >/dev/null
+    lenient source "$xrt_setup" >/dev/null || true  # its last test may be false
+    [[ -n "${XILINX_XRT:-}" ]] || die "$xrt_setup did not set XILINX_XRT on $(uname -n). See xrt_setup in $site"
   fi
   # Open MPI runs as root only when told twice; in a container root is the usual user.
   if ((EUID == 0)); then

@@ -35,8 +35,11 @@ BatchNormSums::BatchNormSums(opencl::Device& device, Variant variant, const Layo
 void BatchNormSums::reserve(int passes) {
   if (passes <= passes_) return;
   const std::size_t bytes = channel_bytes_ * extent(passes);
-  slice_first_ = device_.allocate(bytes * extent(max_slices_));
-  slice_second_ = device_.allocate(bytes * extent(max_slices_));
+  // A slice has one line at least.
+  const std::size_t slices =
+      std::min(extent(passes) * extent(max_slices_), extent(capacity_) * extent(lines_.rows()));
+  slice_first_ = device_.allocate(channel_bytes_ * slices);
+  slice_second_ = device_.allocate(channel_bytes_ * slices);
   for (opencl::Buffer* each : {&scale_, &gradient_scale_, &offset_, &slope_})
     *each = device_.allocate(bytes);
   passes_ = passes;

@@ -308,8 +308,9 @@ class Plan {
   plan::Tuner* tuner() const { return options_.variant ? nullptr : options_.tuner; }
   /// The same for kernels that add in orders of their own.
   plan::Tuner* free_tuner() const { return options_.same_bits ? nullptr : tuner(); }
-  int tuned_batch() const {
-    if (options_.same_bits) return room();
+  int tuned_batch() const { return options_.same_bits ? room() : usual_batch(); }
+  /// Of a pass, whatever share of a step this rank has at present.
+  int usual_batch() const {
     return options_.tuned_batch > 0 ? options_.tuned_batch : options_.batch;
   }
   /// `norm_index` counts the batch norms that were made before.

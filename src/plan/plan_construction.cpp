@@ -229,7 +229,7 @@ std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Ed
       in, out, step.last_layer(),
       free_tuner() ? plan::DenseProducts(*free_tuner(), device_, shape, tuned_batch(),
                                          options_.format, directions_of(in))
-                   : plan::DenseProducts(device_, usual, shape, options_.batch, options_.format),
+                   : plan::DenseProducts(device_, usual, shape, usual_batch(), options_.format),
       weight_of(placed, matrix, dense.quantised), bias_of(placed, dense.bias));
 }
 

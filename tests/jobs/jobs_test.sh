@@ -172,6 +172,49 @@ check_sites() {
 }
 
 # A script in ssh's place starts a daemon for two seconds; what is to be called mpirun goes on for four more.
+# Set-ups that others wrote use variables that are not set; shells that ssh starts have no modules.
+check_node_setup() {
+  cat >"$scratch/setup.sh" <<'END'
+export XILINX_XRT=/opt/xilinx/xrt
+export LD_LIBRARY_PATH=$XILINX_XRT/lib:$LD_LIBRARY_PATH
+export PYTHONPATH=$XILINX_XRT/python:$PYTHONPATH
+false | cat
+false
+echo "a greeting"
+END
+  cat >"$scratch/site.env" <<END
+source "$checkout/jobs/site.env"
+xrt_setup="$scratch/setup.sh"
+modules=(\${test_modules:-})
+program=(bash -c 'echo "XRT in \$XILINX_XRT, options \$-, arguments \$*"' bash)
+END
+  local rank=(env -u LD_LIBRARY_PATH -u PYTHONPATH "$checkout/jobs/rank.sh" "$scratch/site.env" train)
+  expect_exit 0 "${rank[@]}"
+  expect_text "XRT in /opt/xilinx/xrt"
+  expect_text "arguments train"
+  expect_no_text "greeting"
+  export test_modules=gcc/12
+  if ! compgen -G '/etc/profile.d/*mod*.sh' >/dev/null; then
+    expect_exit 1 "${rank[@]}"
+    expect_text "there is no command module on"
+  fi
+  # shellcheck disable=SC2317
+  module() { echo "loaded $2 beside $UNSET_VARIABLE"; }
+  export -f module
+  expect_exit 0 "${rank[@]}"
+  expect_text "loaded gcc/12"
+  expect_text "XRT in /opt/xilinx/xrt"
+  # shellcheck disable=SC2317
+  module() { false; }
+  export -f module
+  expect_exit 1 "${rank[@]}"
+  expect_text "module load gcc/12 failed on"
+  echo "return 3" >"$scratch/setup.sh"
+  unset test_modules
+  expect_exit 1 env -u XILINX_XRT "${rank[@]}"
+  expect_text "$scratch/setup.sh did not set XILINX_XRT on"
+}
+
 check_agents_are_no_ranks() {
   cat >"$scratch/mpirun" <<'END'
 #!/bin/bash
