@@ -4,16 +4,10 @@
 #include <cstdint>
 #include <cstring>
 
+#include "chunk_at.hpp"
+
 namespace dovetail {
 namespace hls {
-
-/// The bytes of one chunk from byte `at` of a line of whole chunks on, `at` ≥ 0.
-template <typename Chunk>
-Chunk chunk_at(const Chunk* line, int at) {
-  Chunk chunk;
-  std::memcpy(&chunk, reinterpret_cast<const std::uint8_t*>(line) + at, sizeof chunk);
-  return chunk;
-}
 
 /// The first `count` bytes of a chunk, none to all, from byte `by` < a chunk of two chunks on; all
 /// other bytes are zero.

@@ -46,16 +46,25 @@ TEST_P(DenseChainWarpTest, IsItsTwin) {
       number % 2 == 1, random);
 }
 
+/// A case with values that no forward pass has made.
+struct RandomChain {
+  DenseCase c;
+  ChainRunner runner;
+  std::vector<float> x, maps;
+};
+
+RandomChain random_chain(int index) {
+  testing::Random random(std::random_device{}());
+  const auto number = static_cast<std::size_t>(index);
+  const DenseCase c = dense_cases()[number];
+  return {c, ChainRunner(c, dense_launches().at(number)),
+          testing::to_float(random.normal(extent(c.batch) * extent(c.layers.front().in))),
+          testing::to_float(random.normal(dense_chain::map_elements(c.layers, c.batch)))};
+}
+
 // A pass's share of its own is what the same samples are as a share of one pass.
 TEST_P(DenseChainWarpTest, PassesOfALaunchAreSharesOfTheirOwn) {
-  testing::Random random(std::random_device{}());
-  const auto number = static_cast<std::size_t>(GetParam());
-  const DenseCase c = dense_cases()[number];
-  const ChainRunner runner(c, dense_launches().at(number));
-  const std::vector<float> x =
-      testing::to_float(random.normal(extent(c.batch) * extent(c.layers.front().in)));
-  const std::vector<float> maps =
-      testing::to_float(random.normal(dense_chain::map_elements(c.layers, c.batch)));
+  const auto [c, runner, x, maps] = random_chain(GetParam());
   const int half = c.batch / 2;  // an odd batch's last sample is left out
   const auto bits = [](const std::vector<float>& values) {
     std::vector<std::uint32_t> all;
@@ -67,21 +76,15 @@ TEST_P(DenseChainWarpTest, PassesOfALaunchAreSharesOfTheirOwn) {
 }
 
 TEST_P(DenseChainWarpTest, PassesThatAWorkGroupTakesAreAddedByPairs) {
-  testing::Random random(std::random_device{}());
-  const auto number = static_cast<std::size_t>(GetParam());
-  const DenseCase c = dense_cases()[number];
-  const ChainRunner runner(c, dense_launches().at(number));
-  const std::vector<float> x =
-      testing::to_float(random.normal(extent(c.batch) * extent(c.layers.front().in)));
-  const std::vector<float> maps =
-      testing::to_float(random.normal(dense_chain::map_elements(c.layers, c.batch)));
+  const auto [c, runner, x, maps] = random_chain(GetParam());
   for (const int passes : {2, 4}) {
     const int each = c.batch / passes;
     const std::vector<float> apart = runner.partial_gradients(x, maps, each, passes, each);
     const std::vector<float> sums = runner.partial_gradients(x, maps, each, passes, each, 0, true);
-    ASSERT_EQ(sums.size(), c.parameters);
-    for (std::size_t i = 0; i < sums.size(); ++i) {
-      const auto of = [&](std::size_t pass) { return apart[pass * c.parameters + i]; };
+    const std::size_t parameters = sums.size();
+    ASSERT_EQ(parameters, c.parameters);
+    for (std::size_t i = 0; i < parameters; ++i) {
+      const auto of = [&](std::size_t pass) { return apart[pass * parameters + i]; };
       const float expected = of(0) == testing::poison ? testing::poison  // between parameters
                              : passes == 2            ? of(0) + of(1)
                                                       : (of(0) + of(1)) + (of(2) + of(3));
