@@ -1,10 +1,12 @@
 // Matrix products of dense layers on CPUs: float16 tiles held in registers, one work-item a
 // work-group, no barriers.
 //
-// Forward and input gradient: a work-item owns up to ROW_BLOCK rows x 32 columns of the result. It
-// copies a slice of the weight into a private panel (transposing it for the gradient), multiplies
-// all its rows by it, and goes on to the next slice. See conv2d_cpu.cl on why arrays of
-// accumulators are unrolled and always inlined.
+// A work-item owns a block of the result: up to ROW_BLOCK rows, and some tiles of 32 columns. It
+// takes the depth (what is summed over) in slices: copies its rows' slice into a private block, and
+// for each tile of columns a slice of the other operand into a private panel (transposing it for
+// the input gradient), which its rows are multiplied by, ROW_TILE at a time. Between slices the
+// sums lie in the result. See conv2d_cpu.cl on why arrays of accumulators are unrolled and always
+// inlined.
 
 #ifndef ROW_TILE
 #error "built by ops/matmul.cpp with the shape of one layer"
@@ -16,11 +18,13 @@ enum {
   lanes = 16,
   vectors = 2,
   tile_columns = vectors * lanes,
-  panel_depth = 256,  // 32 KiB of weights: the first-level cache
-  slots = (ROW_BLOCK + ROW_TILE - 1) / ROW_TILE * ROW_TILE,
-  // A tile of the weight's gradient.
-  patch = IN < 14 ? IN : 14,
-  patch_vectors = OUT % tile_columns == 0 ? 2 : 1,
+  panel_depth = 256,  // 32 KiB: the first-level cache
+  // Rows at a distance of 4 KiB would drive each other out of that cache.
+  block_step = panel_depth + lanes,
+  block_rows = (ROW_BLOCK + 2 * ROW_TILE - 1) / (2 * ROW_TILE) * (2 * ROW_TILE),
+  few_tiles = 4,  // of columns: a copy of the rows for so few does not pay
+  // Rows that copies ask for in advance: lines far apart are no stream to the hardware.
+  ahead = 16,
 };
 
 // The first `count` elements, which may be none or more than 16, at p; zeros after them.
@@ -67,85 +71,111 @@ INLINE void transpose(float16 rows[lanes]) {
   }
 }
 
-// sums[count][vectors] += a[count][depth] * panel[depth][vectors].
-INLINE void multiply_tile(__global const float* a, int stride, const float16 (*panel)[vectors],
-                          int depth, int count, float16 (*sums)[vectors]) {
-  float16 sum[ROW_TILE][vectors];
+typedef struct {
+  __global const float* at;  // the tile's first element
+  int stride;                // between its rows
+  int rows, columns;         // of it that there are
+} Tile;
+
+// Asks for a line that will be needed soon.
+INLINE void want(__global const float* at) {
+#if __has_builtin(__builtin_prefetch)
+  __builtin_prefetch((const void*)(size_t)at);
+#endif
+}
+
+// The tile below this one, which will be read and written next.
+INLINE void want_below(Tile tile) {
+  if (tile.rows < 2 * ROW_TILE) return;
 #pragma unroll
-  for (int p = 0; p < count; ++p) {
+  for (int p = ROW_TILE; p < 2 * ROW_TILE; ++p)
 #pragma unroll
-    for (int v = 0; v < vectors; ++v) sum[p][v] = sums[p][v];
+    for (int v = 0; v < vectors; ++v) want(tile.at + p * tile.stride + v * lanes);
+}
+
+INLINE void clear(float16 sums[ROW_TILE][vectors]) {
+#pragma unroll
+  for (int p = 0; p < ROW_TILE; ++p)
+#pragma unroll
+    for (int v = 0; v < vectors; ++v) sums[p][v] = 0.0f;
+}
+
+INLINE void load_sums(float16 sums[ROW_TILE][vectors], Tile tile) {
+#pragma unroll
+  for (int p = 0; p < ROW_TILE; ++p) {
+#pragma unroll
+    for (int v = 0; v < vectors; ++v) {
+      sums[p][v] = 0.0f;
+      if (p < tile.rows)
+        sums[p][v] = load_part(tile.at + p * tile.stride + v * lanes, tile.columns - v * lanes);
+    }
   }
+}
+
+INLINE void store_sums(float16 sums[ROW_TILE][vectors], Tile tile) {
+#pragma unroll
+  for (int p = 0; p < ROW_TILE; ++p) {
+#pragma unroll
+    for (int v = 0; v < vectors; ++v) {
+      if (p < tile.rows)
+        store_part(sums[p][v], (__global float*)tile.at + p * tile.stride + v * lanes,
+                   tile.columns - v * lanes);
+    }
+  }
+}
+
+// sums += a[ROW_TILE][depth] * panel[depth][vectors].
+INLINE void multiply_tile(const float* a, int row_step, int depth_step,
+                          const float16 (*panel)[vectors], int depth,
+                          float16 sums[ROW_TILE][vectors]) {
   for (int k = 0; k < depth; ++k) {
 #pragma unroll
-    for (int p = 0; p < count; ++p) {
+    for (int p = 0; p < ROW_TILE; ++p) {
 #pragma unroll
-      for (int v = 0; v < vectors; ++v) sum[p][v] += a[p * stride + k] * panel[k][v];
+      for (int v = 0; v < vectors; ++v)
+        sums[p][v] += a[p * row_step + k * depth_step] * panel[k][v];
     }
   }
-#pragma unroll
-  for (int p = 0; p < count; ++p) {
-#pragma unroll
-    for (int v = 0; v < vectors; ++v) sums[p][v] = sum[p][v];
-  }
 }
 
-// The row that tile slot `slot` holds: the last tile is moved back over its neighbour rather than
-// cut, so that some rows are computed twice, in slots of their own.
-INLINE int row_of(int slot, int rows) {
-  if (rows < ROW_TILE) return slot;
-  return min(slot / ROW_TILE * ROW_TILE, rows - ROW_TILE) + slot % ROW_TILE;
+// block[rows][block_step] = source[rows][depth], and zeros in what is missing to whole tiles.
+INLINE void copy_rows(__global const float* source, int stride, int rows, int depth, float* block) {
+  for (int row = 0; row < rows; ++row, source += stride, block += block_step) {
+    int k = 0;
+    for (; k + lanes <= depth; k += lanes) vstore16(vload16(0, source + k), 0, block + k);
+    for (; k < depth; ++k) block[k] = source[k];
+  }
+  for (; rows % ROW_TILE != 0; ++rows, block += block_step)
+    for (int k = 0; k < depth; ++k) block[k] = 0.0f;
 }
 
-INLINE int slots_of(int rows) {
-  return rows < ROW_TILE ? rows : (rows + ROW_TILE - 1) / ROW_TILE * ROW_TILE;
+INLINE int tiles_of(int columns) {
+  return (columns + tile_columns - 1) / tile_columns;
 }
 
-INLINE void multiply(__global const float* a, int stride, const float16 (*panel)[vectors],
-                     int depth, int rows, float16 (*sums)[vectors]) {
-  if (rows < ROW_TILE) {
-    for (int row = 0; row < rows; ++row)
-      multiply_tile(a + row * stride, stride, panel, depth, 1, sums + row);
-    return;
-  }
-  for (int slot = 0; slot < slots_of(rows); slot += ROW_TILE) {
-    multiply_tile(a + row_of(slot, rows) * stride, stride, panel, depth, ROW_TILE, sums + slot);
-  }
-}
-
-// y = x * weight + bias, then max(0, .) when `relu`. Work-items: (block of rows, tile of columns).
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
-    __global const float* restrict x, __global const float* restrict weight,
-    __global const float* restrict bias, __global float* restrict y, int all_rows, int relu) {
-  const int first = get_global_id(0) * all_rows / get_global_size(0);
-  const int rows = (get_global_id(0) + 1) * all_rows / get_global_size(0) - first;
-  const int column = get_global_id(1) * tile_columns;
-  float16 panel[panel_depth][vectors];
-  float16 sums[slots][vectors];
-  for (int slot = 0; slot < slots_of(rows); ++slot) {
-    for (int v = 0; v < vectors; ++v) {
-      sums[slot][v] = load_part(bias + column + v * lanes, OUT - column - v * lanes);
-    }
-  }
-  for (int k0 = 0; k0 < IN; k0 += panel_depth) {
-    const int depth = min((int)panel_depth, IN - k0);
+// block[rows / ROW_TILE][panel_depth][ROW_TILE] = the transpose of source[depth][rows]. `columns`:
+// that source has from there; what is not of the rows is of no use, but no row of the result
+// either.
+INLINE void copy_columns(__global const float* source, int stride, int columns, int rows, int depth,
+                         float* block) {
+  for (int row = 0; row < rows; row += 2 * ROW_TILE, block += 2 * panel_depth * ROW_TILE) {
     for (int k = 0; k < depth; ++k) {
-      for (int v = 0; v < vectors; ++v) {
-        panel[k][v] =
-            load_part(weight + (k0 + k) * OUT + column + v * lanes, OUT - column - v * lanes);
-      }
+      want(source + (size_t)(k + ahead) * stride + row);
+      const float16 two = load_part(source + (size_t)k * stride + row, columns - row);
+      vstore8(two.lo, k, block);
+      vstore8(two.hi, panel_depth + k, block);
     }
-    multiply(x + (size_t)first * IN + k0, IN, panel, depth, rows, sums);
   }
-  for (int slot = 0; slot < slots_of(rows); ++slot) {
-    __global float* target = y + (size_t)(first + row_of(slot, rows)) * OUT + column;
+}
+
+// panel[depth][vectors] = matrix[depth][columns]; what is missing to a tile is zero.
+INLINE void copy_panel(__global const float* matrix, int stride, int columns, int depth,
+                       float16 (*panel)[vectors]) {
+  for (int k = 0; k < depth; ++k)
     for (int v = 0; v < vectors; ++v) {
-      // A comparison that is false for NaN: it passes on and is found by the loss.
-      float16 value = sums[slot][v];
-      if (relu) value = select(value, (float16)(0.0f), value < 0.0f);
-      store_part(value, target + v * lanes, OUT - column - v * lanes);
+      want(matrix + (size_t)(k + ahead) * stride + v * lanes);
+      panel[k][v] = load_part(matrix + (size_t)k * stride + v * lanes, columns - v * lanes);
     }
-  }
 }
 
 // panel[depth][vectors] = the transpose of weight[column ...][k0 ...]; columns beyond IN are zero.
@@ -166,75 +196,131 @@ INLINE void transpose_panel(__global const float* weight, int column, int k0, in
   }
 }
 
-// dx = dy * weight^T, 0 where x <= 0 when `mask`. Work-items: (block of rows, tile of columns).
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void input_gradient(
-    __global const float* restrict dy, __global const float* restrict weight,
-    __global const float* restrict x, __global float* restrict dx, int all_rows, int mask) {
-  const int first = get_global_id(0) * all_rows / get_global_size(0);
-  const int rows = (get_global_id(0) + 1) * all_rows / get_global_size(0) - first;
-  const int column = get_global_id(1) * tile_columns;
+// Of `count` things, those of work-item `index` of `size`: the first, and how many.
+INLINE int2 share(int count, int index, int size) {
+  const int first = (int)((long)index * count / size);
+  return (int2)(first, (int)((long)(index + 1) * count / size) - first);
+}
+
+// y = x * weight + bias, then max(0, .) when `relu`. Work-items: (block of rows, tiles of columns).
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
+    __global const float* restrict x, __global const float* restrict weight,
+    __global const float* restrict bias, __global float* restrict y, int all_rows, int relu) {
+  const int2 rows = share(all_rows, get_global_id(0), get_global_size(0));
+  const int2 tiles = share(tiles_of(OUT), get_global_id(1), get_global_size(1));
+  float block[block_rows * block_step];
   float16 panel[panel_depth][vectors];
-  float16 sums[slots][vectors];
-  for (int slot = 0; slot < slots_of(rows); ++slot) {
-    for (int v = 0; v < vectors; ++v) sums[slot][v] = 0.0f;
-  }
-  for (int k0 = 0; k0 < OUT; k0 += panel_depth) {
-    const int depth = min((int)panel_depth, OUT - k0);
-    transpose_panel(weight, column, k0, depth, panel);
-    multiply(dy + (size_t)first * OUT + k0, OUT, panel, depth, rows, sums);
-  }
-  for (int slot = 0; slot < slots_of(rows); ++slot) {
-    const size_t target = (size_t)(first + row_of(slot, rows)) * IN + column;
-    for (int v = 0; v < vectors; ++v) {
-      const int count = IN - column - v * lanes;
-      float16 value = sums[slot][v];
-      if (mask)
-        value = select(value, (float16)(0.0f), load_part(x + target + v * lanes, count) <= 0.0f);
-      store_part(value, dx + target + v * lanes, count);
+  for (int k0 = 0; k0 < IN; k0 += panel_depth) {
+    const int depth = min((int)panel_depth, IN - k0);
+    copy_rows(x + (size_t)rows.x * IN + k0, IN, rows.y, depth, block);
+    for (int t = 0; t < tiles.y; ++t) {
+      const int column = (tiles.x + t) * tile_columns, columns = OUT - column;
+      copy_panel(weight + (size_t)k0 * OUT + column, OUT, columns, depth, panel);
+      for (int row = 0; row < rows.y; row += ROW_TILE) {
+        const Tile tile = {y + (size_t)(rows.x + row) * OUT + column, OUT, rows.y - row, columns};
+        float16 sums[ROW_TILE][vectors];
+        if (k0 == 0) {
+          load_sums(sums, (Tile){bias + column, 0, ROW_TILE, columns});
+        } else {
+          load_sums(sums, tile);
+        }
+        want_below(tile);
+        multiply_tile(block + row * block_step, block_step, 1, panel, depth, sums);
+        // A comparison that is false for NaN: it passes on and is found by the loss.
+        if (relu && k0 + depth == IN) {
+#pragma unroll
+          for (int p = 0; p < ROW_TILE; ++p)
+#pragma unroll
+            for (int v = 0; v < vectors; ++v)
+              sums[p][v] = select(sums[p][v], (float16)(0.0f), sums[p][v] < 0.0f);
+        }
+        store_sums(sums, tile);
+      }
     }
   }
 }
 
-// dweight[patch][patch_vectors] = x^T * dy over all rows.
-INLINE void outer_products(__global const float* x, __global const float* dy,
-                           __global float* dweight, int rows) {
-  float16 sum[patch][patch_vectors];
+// dx = dy * weight^T, 0 where x <= 0 when `mask`. Work-items: (block of rows, tiles of columns).
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void input_gradient(
+    __global const float* restrict dy, __global const float* restrict weight,
+    __global const float* restrict x, __global float* restrict dx, int all_rows, int mask) {
+  const int2 rows = share(all_rows, get_global_id(0), get_global_size(0));
+  const int2 tiles = share(tiles_of(IN), get_global_id(1), get_global_size(1));
+  float block[block_rows * block_step];
+  float16 panel[panel_depth][vectors];
+  for (int k0 = 0; k0 < OUT; k0 += panel_depth) {
+    const int depth = min((int)panel_depth, OUT - k0);
+    copy_rows(dy + (size_t)rows.x * OUT + k0, OUT, rows.y, depth, block);
+    for (int t = 0; t < tiles.y; ++t) {
+      const int column = (tiles.x + t) * tile_columns, columns = IN - column;
+      transpose_panel(weight, column, k0, depth, panel);
+      for (int row = 0; row < rows.y; row += ROW_TILE) {
+        const size_t at = (size_t)(rows.x + row) * IN + column;
+        const Tile tile = {dx + at, IN, rows.y - row, columns};
+        float16 sums[ROW_TILE][vectors];
+        if (k0 == 0) {
+          clear(sums);
+        } else {
+          load_sums(sums, tile);
+        }
+        want_below(tile);
+        multiply_tile(block + row * block_step, block_step, 1, panel, depth, sums);
+        if (mask && k0 + depth == OUT) {
+          float16 values[ROW_TILE][vectors];
+          load_sums(values, (Tile){x + at, IN, rows.y - row, columns});
 #pragma unroll
-  for (int p = 0; p < patch; ++p) {
+          for (int p = 0; p < ROW_TILE; ++p)
 #pragma unroll
-    for (int v = 0; v < patch_vectors; ++v) sum[p][v] = 0.0f;
-  }
-  for (int row = 0; row < rows; ++row, x += IN, dy += OUT) {
-#pragma unroll
-    for (int p = 0; p < patch; ++p) {
-#pragma unroll
-      for (int v = 0; v < patch_vectors; ++v) sum[p][v] += x[p] * vload16(v, dy);
+            for (int v = 0; v < vectors; ++v)
+              sums[p][v] = select(sums[p][v], (float16)(0.0f), values[p][v] <= 0.0f);
+        }
+        store_sums(sums, tile);
+      }
     }
-  }
-#pragma unroll
-  for (int p = 0; p < patch; ++p) {
-#pragma unroll
-    for (int v = 0; v < patch_vectors; ++v) vstore16(sum[p][v], v, dweight + p * OUT);
   }
 }
 
 // dweight = x^T * dy; the first work-item also sums dbias from exact_dy, which dy may be a rounded
-// copy of. Work-items: blocks of the weight's rows.
+// copy of. Work-items: (block of the weight's rows, tiles of columns).
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const float* restrict exact_dy, __global float* restrict dweight,
-    __global float* restrict dbias, int rows) {
-  const int first = get_global_id(0) * IN / get_global_size(0);
-  const int last = (get_global_id(0) + 1) * IN / get_global_size(0);
-  for (int i = first; i < last; i += patch) {
-    const int begin = min(i, last - patch);
-    for (int column = 0; column < OUT; column += patch_vectors * lanes) {
-      outer_products(x + begin, dy + column, dweight + begin * OUT + column, rows);
+    __global float* restrict dbias, int samples) {
+  const int2 rows = share(IN, get_global_id(0), get_global_size(0));
+  const int2 tiles = share(tiles_of(OUT), get_global_id(1), get_global_size(1));
+  float block[block_rows * block_step];
+  float16 panel[panel_depth][vectors];
+  for (int k0 = 0; k0 < samples; k0 += panel_depth) {
+    const int depth = min((int)panel_depth, samples - k0);
+    const bool copies = tiles.y > few_tiles || rows.y % ROW_TILE != 0;
+    __global const float* slice = x + (size_t)k0 * IN + rows.x;
+    if (copies) copy_columns(slice, IN, IN - rows.x, rows.y, depth, block);
+    for (int t = 0; t < tiles.y; ++t) {
+      const int column = (tiles.x + t) * tile_columns, columns = OUT - column;
+      copy_panel(dy + (size_t)k0 * OUT + column, OUT, columns, depth, panel);
+      for (int row = 0; row < rows.y; row += ROW_TILE) {
+        const Tile tile = {dweight + (size_t)(rows.x + row) * OUT + column, OUT, rows.y - row,
+                           columns};
+        float16 sums[ROW_TILE][vectors];
+        if (k0 == 0) {
+          clear(sums);
+        } else {
+          load_sums(sums, tile);
+        }
+        want_below(tile);
+        if (copies) {
+          multiply_tile(block + row * panel_depth, 1, ROW_TILE, panel, depth, sums);
+        } else {
+          // One address space on a CPU.
+          multiply_tile((const float*)(size_t)(slice + row), 1, IN, panel, depth, sums);
+        }
+        store_sums(sums, tile);
+      }
     }
   }
-  for (int v = 0; first == 0 && v < OUT / lanes; ++v) {
+  for (int v = 0; get_global_id(0) == 0 && get_global_id(1) == 0 && v < OUT / lanes; ++v) {
     float16 sum = 0.0f;
-    for (int row = 0; row < rows; ++row) sum += vload16(v, exact_dy + (size_t)row * OUT);
+    for (int row = 0; row < samples; ++row) sum += vload16(v, exact_dy + (size_t)row * OUT);
     vstore16(sum, v, dbias);
   }
 }

@@ -13,12 +13,14 @@ namespace dovetail {
 namespace {
 
 // CPU: rows of the result that a work-item can own, and that it keeps in registers at a time. Tiles
-// of 8 divide the usual batches; 11, 12 and 13 rows, with fewer loads a product, were no
-// faster.
-constexpr int row_block = 64;
+// of 8 divide the usual batches; 12 and 14 rows, with fewer loads a product, were no faster.
+constexpr int row_block = 512;
 constexpr int row_tile = 8;
 constexpr int column_tile = 2 * channel_lanes;
-constexpr int weight_block = 56;  // rows of the weight's gradient: four tiles of 14
+constexpr int column_tiles = 32;  // of a work-item, at most
+// Multiply-adds; larger products have two work-items a core, so that an interrupted one is no
+// delay.
+constexpr std::int64_t small_product = 1 << 26;
 
 // GPU: as in kernels/matmul_gpu.cl.
 constexpr int tile = 64;
@@ -59,11 +61,8 @@ std::vector<MatmulKernels> matmul_candidates(opencl::Device& device, const Matmu
       candidates.push_back({.variant = Variant::nvidia, .path = path, .whole_depth = true});
   }
   std::vector<MatmulKernels> cpu{{.variant = Variant::cpu}};
-  // The CPU's weight gradient has no parameters.
-  if (direction != Direction::weight_gradient) {
-    cpu.push_back({.variant = Variant::cpu, .row_block = 32});
-    cpu.push_back({.variant = Variant::cpu, .row_block = 16});
-  }
+  cpu.push_back({.variant = Variant::cpu, .row_block = 128});
+  cpu.push_back({.variant = Variant::cpu, .row_block = 32});
   if (device.is_cpu()) candidates.insert(candidates.end(), cpu.begin(), cpu.end());
   for (const int groups : {256, 1024, 64})
     candidates.push_back({.variant = Variant::gpu, .groups = groups});
@@ -149,8 +148,26 @@ void Matmul::build_gpu() {
   bias_gradient_ = program.kernel(entries::bias_gradient);
 }
 
-opencl::Range Matmul::cpu_range(int rows, int columns) const {
-  return {{size(quotient_up(rows, cut_.row_block)), size(quotient_up(columns, column_tile)), 1}};
+// A work-item copies its rows' slices once for all its columns, and the columns' slices once for
+// all its rows: the cut that copies least, of those that give each core something to do.
+opencl::Range Matmul::cpu_range(int rows, int columns, int depth) const {
+  const int tiles = quotient_up(columns, column_tile);
+  const bool is_small = std::int64_t{rows} * columns * depth < small_product;
+  const int least = device_.info().compute_units * (is_small ? 1 : 2);
+  int best_blocks = 0, best_groups = 0;
+  std::int64_t best = 0;
+  for (int blocks = quotient_up(rows, cut_.row_block);; blocks *= 2) {
+    const int groups =
+        std::clamp(quotient_up(least, blocks), quotient_up(tiles, column_tiles), tiles);
+    const std::int64_t copied = std::int64_t{rows} * groups + std::int64_t{columns} * blocks;
+    if (best == 0 || copied < best) {
+      best = copied;
+      best_blocks = blocks;
+      best_groups = groups;
+    }
+    if (blocks >= least || blocks * 2 * row_tile > rows) break;
+  }
+  return {{size(best_blocks), size(best_groups), 1}};
 }
 
 const opencl::Buffer& Matmul::operand(const opencl::Buffer& source, int rows, int columns,
@@ -194,8 +211,8 @@ void Matmul::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
   const opencl::Buffer& left = operand(x, rows, shape_.in, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight, shape_.in, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
-    device_.launch(forward_, cpu_range(rows, shape_.out), left, right, bias, y, std::int32_t{rows},
-                   std::int32_t{relu});
+    device_.launch(forward_, cpu_range(rows, shape_.out, shape_.in), left, right, bias, y,
+                   std::int32_t{rows}, std::int32_t{relu});
     return;
   }
   int splits = 0;
@@ -221,7 +238,7 @@ void Matmul::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
   const opencl::Buffer& left = operand(dy, rows, shape_.out, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight, shape_.in, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
-    device_.launch(input_gradient_, cpu_range(rows, shape_.in), left, right, x, dx,
+    device_.launch(input_gradient_, cpu_range(rows, shape_.in, shape_.out), left, right, x, dx,
                    std::int32_t{rows}, std::int32_t{mask});
     return;
   }
@@ -248,8 +265,8 @@ void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
   const opencl::Buffer& left = operand(x, rows, shape_.in, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(dy, rows, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
-    device_.launch(weight_gradient_, {{size(quotient_up(shape_.in, weight_block)), 1, 1}}, left,
-                   right, dy, dweight, dbias, std::int32_t{rows});
+    device_.launch(weight_gradient_, cpu_range(shape_.in, shape_.out, rows), left, right, dy,
+                   dweight, dbias, std::int32_t{rows});
     return;
   }
   int splits = 0;  // of each pass

@@ -28,7 +28,7 @@ struct MatmulShape {
 struct MatmulKernels {
   Variant variant = Variant::cpu;
   std::optional<opencl::InstructionSet> path{};  // of nvidia
-  int row_block = 64;        // cpu: rows of the result that a work-item owns at most, up to 64
+  int row_block = 512;       // cpu: rows of the result that a work-item owns at most, up to 256
   int groups = 256;          // gpu: work-groups to cut the depth for
   bool whole_depth = false;  // nvidia: the depth is never cut
 
@@ -104,7 +104,7 @@ class Matmul {
   void build_cpu();
   void build_gpu();
   void expect_rows(const JoinedBatch& rows) const;
-  opencl::Range cpu_range(int rows, int columns) const;
+  opencl::Range cpu_range(int rows, int columns, int depth) const;
   /// An operand as the products are to read it.
   const opencl::Buffer& operand(const opencl::Buffer& source, int rows, int columns,
                                 RoundOperand::Side side);
