@@ -98,7 +98,7 @@ std::string layers_text(const cost::Estimate& estimate, const cost::Card& card) 
   for (const cost::LayerCost& layer : estimate.layers) {
     const std::string name =
         layer.name == layer.kind ? layer.name : layer.name + " (" + layer.kind + ")";
-    // The engine's units are listed at the first layer that runs on them.
+    // The engine's kernels are listed at the first layer that runs on them.
     auto cells = row({name, fmt::format("{}x{}", layer.folding.pe, layer.folding.simd),
                       thousands(layer.cycles), fmt::format("{}", layer.units),
                       fmt::format("{}", layer.interval), thousands(layer.load_cycles)},
@@ -131,10 +131,14 @@ EstimateReport make_estimates(const EstimateOptions& options) {
   question.folding = folding_of(options);
   question.batch = options.batch;
   question.units = options.units;
-  EstimateReport report{options, {}};
+  EstimateReport report{options, {}, {}};
   const bool both = options.architecture == "both";
-  if (both || options.architecture == "engine")
+  // A pipeline can be made in any width; the engine is what is built.
+  if (both && cost::has_units(question.format) && !cost::is_built(question.format)) {
+    report.not_built = cost::why_not_built(question.format);
+  } else if (both || options.architecture == "engine") {
     report.estimates.push_back(cost::estimate_engine(question));
+  }
   if (both || options.architecture == "pipeline")
     report.estimates.push_back(cost::estimate_pipeline(question));
   if (report.estimates.empty()) {
@@ -150,6 +154,7 @@ std::string estimate_text(const EstimateReport& report) {
   std::string text =
       fmt::format("{} in {} on {} ({}, {:.0f} GB/s): everything modelled, nothing measured\n",
                   options.model, options.format, card.name, card.memory, card.memory_rate / 1e9);
+  if (!report.not_built.empty()) text += fmt::format("\nengine: {}\n", report.not_built);
   std::vector<std::vector<std::string>> speeds;
   const Measured* peer = measured_by_finn(options);
   for (const cost::Estimate& estimate : report.estimates) {
@@ -234,6 +239,7 @@ Json estimate_json(const EstimateReport& report) {
             {"card", report.options.card},
             {"budget", resources_json(cost::find_card(report.options.card).budget())},
             {"estimates", estimates}};
+  if (!report.not_built.empty()) json["engine_not_built"] = report.not_built;
   if (const Measured* peer = measured_by_finn(report.options)) {
     json["measured_by_others"] = {
         {"system", "FINN"}, {"card", "ZC706"}, {"images_per_second", peer->images_per_second}};

@@ -20,27 +20,12 @@ bool is_low_bit(const numeric::ElementFormat& element) {
          element.kind == numeric::ElementKind::binary;
 }
 
-/// Bits of a map that a stage takes each cycle: 16 bytes for 64 bit-serial lanes or 16 lanes of
-/// bytes.
-std::int64_t chunk_bits(const numeric::Format& format, Folding f) {
-  return is_bit_serial(format) ? 2 * std::int64_t{f.simd} : 8 * std::int64_t{f.simd};
-}
-
-/// Cycles between two tiles that leave the activation (hls/activation.hpp): as many as raw
-/// accumulators take.
-std::int64_t activation_interval(const numeric::Format& format, Folding f) {
-  return runs_on_engine(format) ? divide_up(std::int64_t{f.pe} * raw_bits, chunk_bits(format, f))
-                                : 1;
-}
-
-/// How a map passes the window and pool units: in bytes and chunks of hls/engine, in elements and
-/// words for other formats.
+/// How a map passes the window and pool units: in bytes and chunks.
 struct Stride {
   std::int64_t pixel, chunk;
 };
 
 Stride stride_of(const numeric::Format& format, std::int64_t channels, Folding f, int bits) {
-  if (!runs_on_engine(format)) return {channels, f.simd};
   return {divide_up(channels * bits, 8), std::max<std::int64_t>(1, chunk_bits(format, f) / 8)};
 }
 
@@ -63,6 +48,18 @@ bool runs_on_engine(const numeric::Format& format) {
     return is_low_bit(element) && (bits == 1 || bits == 2 || bits == 4 || bits == 8);
   };
   return has_units(format.weights) && has_units(format.activations);
+}
+
+int stored_weight_bits(const numeric::Format& format) {
+  return format.weights.kind == numeric::ElementKind::ternary ? 2 : format.weights.bits;
+}
+
+std::int64_t chunk_bits(const numeric::Format& format, Folding f) {
+  return is_bit_serial(format) ? 2 * std::int64_t{f.simd} : 8 * std::int64_t{f.simd};
+}
+
+std::int64_t activation_interval(const numeric::Format& format, Folding f) {
+  return divide_up(std::int64_t{f.pe} * raw_bits, chunk_bits(format, f));
 }
 
 std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& layer, Folding f,
@@ -89,7 +86,6 @@ bool is_bit_serial(const numeric::Format& format) {
 }
 
 int stream_lanes(const numeric::Format& format, Folding f, int bits) {
-  if (!runs_on_engine(format)) return f.simd;
   return static_cast<int>(std::max<std::int64_t>(1, chunk_bits(format, f) / bits));
 }
 
@@ -116,7 +112,6 @@ Launch launch_of(const Question& question, const LayerWork& layer, Folding f) {
       divide_up(launch.tiles * f.pe, stream_lanes(question.format, f, out_bits > 0 ? out_bits : 8));
   if (out_bits == 0)
     launch.out_words *= divide_up(raw_bits, bit_serial ? 8 : launch.operands.input_bits);
-  launch.accumulator = accumulator_bits(launch.operands, layer.columns());
   return launch;
 }
 
@@ -166,7 +161,7 @@ LayerCost linear_cost(const Question& question, const LayerWork& layer, Folding 
   const std::int64_t reading = reading_cycles(question.format, layer, launch);
   // Bit planes of the next vector are read while this one is multiplied; bytes before it is, and
   // its sums leave after it (hls/byte_product.hpp).
-  const bool overlaps = !runs_on_engine(question.format) || is_bit_serial(question.format);
+  const bool overlaps = is_bit_serial(question.format);
   const std::int64_t products =
       overlaps ? multiplying : reading + multiplying + layer.vectors() * launch.tiles;
   const std::int64_t windows = layer.kind == WorkKind::conv2d
