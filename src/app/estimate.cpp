@@ -7,6 +7,7 @@
 
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
+#include "cost/cycles.hpp"
 #include "model/zoo.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
@@ -172,16 +173,23 @@ std::string estimate_text(const EstimateReport& report) {
             : "a unit for each layer, all at once; a bitstream for each model");
     text += layers_text(estimate, card);
     for (const cost::Speed& speed : estimate.speeds) {
-      speeds.push_back({to_string(estimate.architecture), fmt::format("{:.0f}", speed.megahertz),
-                        thousands(static_cast<std::int64_t>(speed.images_per_second)),
-                        time_text(speed.latency_s), speed.bound});
+      speeds.push_back(
+          {to_string(estimate.architecture), fmt::format("{:.0f}", speed.megahertz),
+           thousands(static_cast<std::int64_t>(speed.images_per_second)),
+           engine ? thousands(static_cast<std::int64_t>(speed.images_per_second_with_depth)) : "-",
+           time_text(speed.latency_s), speed.bound});
       if (peer != nullptr)
         speeds.back().push_back(
             engine ? "-" : thousands(static_cast<std::int64_t>(peer->images_per_second)));
     }
   }
-  std::vector<std::string> head{"architecture", "MHz", "modelled images/s", "modelled latency",
-                                "bound"};
+  std::vector<std::string> head{
+      "architecture",
+      "MHz",
+      "modelled images/s",
+      fmt::format("with {} cycles a loop entry, assumed", cost::assumed_loop_depth),
+      "modelled latency",
+      "bound"};
   if (peer != nullptr) head.push_back("measured by others, images/s (FINN, ZC706)");
   text += '\n' + format_table(head, speeds);
   text.pop_back();  // lines are ended by the log
@@ -194,6 +202,12 @@ Json resources_json(const cost::Resources& r) {
   return {{"lut", r.lut}, {"dsp", r.dsp}, {"bram18", r.bram18}, {"uram", r.uram}};
 }
 
+/// The pipeline's units have no loops that are entered.
+template <typename T>
+Json depth_json(T value) {
+  return value > 0 ? Json(value) : Json(nullptr);
+}
+
 Json layer_json(const cost::LayerCost& layer) {
   return {{"name", layer.name},
           {"kind", layer.kind},
@@ -201,6 +215,7 @@ Json layer_json(const cost::LayerCost& layer) {
           {"pe", layer.folding.pe},
           {"simd", layer.folding.simd},
           {"cycles_per_image", layer.cycles},
+          {"cycles_per_image_with_loop_depth", depth_json(layer.cycles_with_depth)},
           {"initiation_interval", layer.interval},
           {"weight_cycles_per_launch", layer.load_cycles},
           {"bytes_per_image", layer.bytes},
@@ -214,10 +229,12 @@ Json estimate_json(const cost::Estimate& estimate) {
   Json layers = Json::array(), speeds = Json::array();
   for (const cost::LayerCost& layer : estimate.layers) layers.push_back(layer_json(layer));
   for (const cost::Speed& speed : estimate.speeds) {
-    speeds.push_back({{"megahertz", speed.megahertz},
-                      {"images_per_second", speed.images_per_second},
-                      {"latency_s", speed.latency_s},
-                      {"bound", speed.bound}});
+    speeds.push_back(
+        {{"megahertz", speed.megahertz},
+         {"images_per_second", speed.images_per_second},
+         {"images_per_second_with_loop_depth", depth_json(speed.images_per_second_with_depth)},
+         {"latency_s", speed.latency_s},
+         {"bound", speed.bound}});
   }
   return {{"architecture", to_string(estimate.architecture)},
           {"batch", estimate.batch},
@@ -237,6 +254,7 @@ Json estimate_json(const EstimateReport& report) {
   Json json{{"model", report.options.model},
             {"format", report.options.format},
             {"card", report.options.card},
+            {"assumed_loop_depth", cost::assumed_loop_depth},
             {"budget", resources_json(cost::find_card(report.options.card).budget())},
             {"estimates", estimates}};
   if (!report.not_built.empty()) json["engine_not_built"] = report.not_built;

@@ -57,22 +57,40 @@ double round_seconds(const Question& question, const Estimate& estimate, double 
   return round_s;
 }
 
-/// Kernels of hls/training: the units share each launch's images, and a launch waits for the one
-/// before it (infer/forward_pass.hpp). A round is as many batches as there are units, too.
+/// Of a launch of hls/training, whose images its units share.
+double pass_seconds(const Question& question, const LayerCost& layer, double hertz,
+                    bool& memory_bound) {
+  const int images = (question.batch + layer.units - 1) / layer.units;
+  return seconds(question, layer, hertz, images, layer.units, memory_bound);
+}
+
+/// A launch waits for the one before it (infer/forward_pass.hpp). A round is as many batches as
+/// there are units, too.
 double pass_seconds(const Question& question, const Estimate& estimate, double hertz,
                     std::string& bound) {
   double round_s = 0, slowest_s = 0;
   for (const LayerCost& layer : estimate.layers) {
     bool memory_bound = false;
-    const int images = (estimate.batch + layer.units - 1) / layer.units;
-    const double layer_s =
-        question.units * seconds(question, layer, hertz, images, layer.units, memory_bound);
+    const double layer_s = question.units * pass_seconds(question, layer, hertz, memory_bound);
     round_s += layer_s;
     if (layer_s <= slowest_s) continue;
     slowest_s = layer_s;
     bound = fmt::format("{}: {}", memory_bound ? "memory" : layer.bound, layer.name);
   }
   return round_s;
+}
+
+double images_per_second(const Question& question, const Estimate& estimate, double hertz,
+                         std::string& bound) {
+  const double round_s = runs_on_engine(question.format)
+                             ? round_seconds(question, estimate, hertz, bound)
+                             : pass_seconds(question, estimate, hertz, bound);
+  return question.units * estimate.batch / round_s;
+}
+
+Estimate with_loop_depth(Estimate estimate) {
+  for (LayerCost& layer : estimate.layers) layer.cycles = layer.cycles_with_depth;
+  return estimate;
 }
 
 Speed speed_at(const Question& question, const Estimate& estimate, double megahertz) {
@@ -83,10 +101,10 @@ Speed speed_at(const Question& question, const Estimate& estimate, double megahe
     bool memory_bound = false;
     speed.latency_s += seconds(question, layer, hertz, 1, 1, memory_bound);
   }
-  const double round_s = runs_on_engine(question.format)
-                             ? round_seconds(question, estimate, hertz, speed.bound)
-                             : pass_seconds(question, estimate, hertz, speed.bound);
-  speed.images_per_second = question.units * estimate.batch / round_s;
+  speed.images_per_second = images_per_second(question, estimate, hertz, speed.bound);
+  std::string bound_with_depth;
+  speed.images_per_second_with_depth =
+      images_per_second(question, with_loop_depth(estimate), hertz, bound_with_depth);
   return speed;
 }
 
@@ -110,7 +128,12 @@ Estimate with_folding(const Question& question, Folding f) {
   for (LayerCost& layer : estimate.layers) {
     bool memory_bound = false;
     if (layer.kind == "dense" || layer.kind == "conv2d") layer.units = question.units;
-    seconds(question, layer, bound_megahertz * 1e6, question.batch, question.units, memory_bound);
+    const double hertz = bound_megahertz * 1e6;
+    if (on_engine) {
+      seconds(question, layer, hertz, question.batch, question.units, memory_bound);
+    } else {
+      pass_seconds(question, layer, hertz, memory_bound);
+    }
     if (memory_bound) layer.bound = "memory";
     if (layer.bound.empty()) layer.bound = "compute";
     estimate.used += layer.used;

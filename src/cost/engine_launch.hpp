@@ -2,6 +2,7 @@
 // and bytes. All of it is for the formats that runs_on_engine.
 #pragma once
 
+#include "cost/cycles.hpp"
 #include "cost/estimate.hpp"
 
 namespace dovetail::cost {
@@ -44,13 +45,11 @@ Launch launch_of(const Question& question, const LayerWork& layer, Folding foldi
 
 /// A convolution's windows for one image of codes of `bits` bits, as hls/sliding_window.hpp fills
 /// its lines and reads them: not at the same time; the marks of 1-bit codes beside their codes.
-std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& layer, Folding f,
-                                int bits);
+Loops window_loops(const numeric::Format& format, const LayerWork& layer, Folding f, int bits);
 /// The vectors of one image into the product's own memory: a word of 8-bit lanes a cycle; where
 /// they are taken apart into bit planes, a chunk a cycle by rows of four, then a word a cycle
 /// (hls/byte_product.hpp, hls/bit_serial.hpp).
-std::int64_t reading_cycles(const numeric::Format& format, const LayerWork& layer,
-                            const Launch& launch);
+Loops reading_loops(const numeric::Format& format, const LayerWork& layer, const Launch& launch);
 
 /// What the kernels take that a model's layers run on, at the first layer of each: memories and
 /// accumulators as built, logic for the format's widths.

@@ -26,7 +26,9 @@ struct LayerCost {
   std::string kind;  // of WorkKind, or the engine's: "input", the table look-up of the images, and
                      // "quantise", what makes codes of a float32 map (hls/training)
   Folding folding;
-  std::int64_t cycles = 0;        // one image, weights on chip
+  std::int64_t cycles = 0;  // one image, weights on chip
+  std::int64_t cycles_with_depth =
+      0;                          // engine: with assumed_loop_depth each time a loop is entered
   int interval = 1;               // II of the loop that bounds it
   std::int64_t load_cycles = 0;   // engine: the weights of a launch, from the card's memory
   std::int64_t bytes = 0;         // one image, to and from the card's memory, without the weights
@@ -40,6 +42,7 @@ struct LayerCost {
 struct Speed {
   double megahertz = 0;
   double images_per_second = 0;
+  double images_per_second_with_depth = 0;  // engine: by LayerCost::cycles_with_depth
   double latency_s = 0;  // one image alone; pipeline: an upper bound, no two layers overlap
   std::string bound;     // "compute" or "memory", with the layer that decides
 };

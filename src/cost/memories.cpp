@@ -257,7 +257,7 @@ std::vector<Memory> quantise_memories(const TrainingFamily& family, Folding f) {
 }
 
 std::vector<Memory> quantise_images_memories(const TrainingFamily& family, Folding f) {
-  constexpr std::int64_t burst = std::int64_t{training::burst_bytes} * 8;
+  constexpr std::int64_t pixel_burst = std::int64_t{training::burst_bytes} * 8;
   return {{.source = "training/train_quantise_images.cpp",
            .variable = "tables",
            .depth = training::max_input_channels * divide_up(256, f.simd),
@@ -265,8 +265,8 @@ std::vector<Memory> quantise_images_memories(const TrainingFamily& family, Foldi
           {.source = "training/train_quantise_images.cpp",
            .variable = "image",
            .depth = training::max_image_bytes / training::burst_bytes,
-           .width = burst},
-          training_stream("PixelStream", pixel_stream, burst),
+           .width = pixel_burst},
+          training_stream("PixelStream", pixel_stream, pixel_burst),
           training_stream("RealStream", real_stream, real_word(f)),
           training_stream("WordStream", word_stream, family.word_bits(f))};
 }

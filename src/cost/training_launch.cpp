@@ -32,7 +32,7 @@ std::int64_t position_words(const LayerWork& layer, Folding f) {
 /// One of the stages that run at the same time.
 struct Stage {
   const char* bound;
-  std::int64_t cycles;
+  Loops loops;
   int interval;  // II of its loop
 };
 
@@ -43,22 +43,27 @@ LayerCost forward_cost(const Question& question, const FusedLayer& layer, Foldin
   const TrainingShape shape = training_shape(layer, f);
   const std::int64_t vectors = linear.vectors(), per_burst = family.words_per_burst(f);
   const std::int64_t words = vectors * shape.vector_words;
+  const std::int64_t rows = linear.kind == WorkKind::dense ? 1 : linear.in.height;
   const std::int64_t loading = divide_up(shape.map_words, per_burst) * per_burst;
   const Stage stages[] = {
       {"compute",
-       matrix_vector_cycles(shape.tiles, shape.vector_words, vectors) * family.add_cycles,
+       {matrix_vector_cycles(shape.tiles, shape.vector_words, vectors) * family.add_cycles,
+        vectors * shape.tiles},
        family.add_cycles},
-      {"reading", words, 1},
-      {"window", shape.map_words + words, 1},  // lines, then windows
-      {"activation", vectors * shape.tiles, 1},
-      {"memory", loading, static_cast<int>(per_burst)},
-      {"memory", shape.out_tiles * words_per_tile(f), static_cast<int>(words_per_tile(f))}};
-  const Stage& slowest = *std::ranges::max_element(stages, {}, &Stage::cycles);
+      {"reading", {words, vectors}, 1},
+      {"window", {shape.map_words + words, rows + linear.out.height}, 1},  // lines, then windows
+      {"activation", {vectors * shape.tiles, vectors}, 1},
+      {"memory", {loading, 1}, static_cast<int>(per_burst)},
+      {"memory", {shape.out_tiles * words_per_tile(f), 1}, static_cast<int>(words_per_tile(f))}};
+  const auto cycles = [](const Stage& stage) { return stage.loops.cycles; };
+  const Stage& slowest = *std::ranges::max_element(stages, {}, cycles);
   LayerCost cost;
   cost.name = linear.name;
   cost.kind = to_string(linear.kind);
   cost.folding = f;
-  cost.cycles = slowest.cycles;
+  cost.cycles = slowest.loops.cycles;
+  for (const Stage& stage : stages)
+    cost.cycles_with_depth = std::max(cost.cycles_with_depth, stage.loops.with_depth());
   cost.bound = slowest.bound;
   cost.interval = slowest.interval;
   const std::int64_t squares = shape.tiles * shape.vector_words;
@@ -78,7 +83,9 @@ LayerCost quantise_cost(const Question& question, const FusedLayer& layer, Foldi
   cost.name = "quantise " + layer.linear->name;
   cost.kind = "quantise";
   cost.folding = {1, f.simd};
-  cost.cycles = 2 * words;
+  const Loops loops{2 * words, std::int64_t{2} * layer.out().height};
+  cost.cycles = loops.cycles;
+  cost.cycles_with_depth = loops.with_depth();
   cost.bound = "compute";
   cost.bytes =
       words * f.simd * real_bits / 8 +
@@ -98,7 +105,9 @@ LayerCost images_cost(const Question& question, Folding f) {
   cost.name = "input";
   cost.kind = "input";
   cost.folding = {1, 1};
-  cost.cycles = bursts + first.in.size();
+  const Loops loops{bursts + first.in.size(), 1 + words};
+  cost.cycles = loops.cycles;
+  cost.cycles_with_depth = loops.with_depth();
   cost.bound = "compute";
   cost.bytes = (bursts + divide_up(words, training_family(question.format).words_per_burst(f))) *
                training::burst_bytes;

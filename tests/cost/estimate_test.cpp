@@ -35,6 +35,9 @@ void expect_no_zero(const Estimate& estimate) {
     EXPECT_FALSE(layer.name.empty());
     EXPECT_GT(layer.cycles, 0);
     EXPECT_GE(layer.interval, 1);
+    if (estimate.architecture == Architecture::engine) {
+      EXPECT_GT(layer.cycles_with_depth, layer.cycles);
+    }
     const bool is_linear = layer.kind == "dense" || layer.kind == "conv2d";
     EXPECT_EQ(layer.units, is_linear ? estimate.units : 1);
     EXPECT_GT(layer.folding.pe * layer.folding.simd, 0);
@@ -49,6 +52,9 @@ void expect_no_zero(const Estimate& estimate) {
   EXPECT_LE(estimate.speeds[0].images_per_second, estimate.speeds[1].images_per_second);
   for (const Speed& speed : estimate.speeds) {
     EXPECT_GT(speed.images_per_second, 0);
+    EXPECT_LT(speed.images_per_second_with_depth, speed.images_per_second);
+    EXPECT_EQ(speed.images_per_second_with_depth > 0,
+              estimate.architecture == Architecture::engine);
     EXPECT_GT(speed.latency_s, 0);
     EXPECT_FALSE(speed.bound.empty());
   }

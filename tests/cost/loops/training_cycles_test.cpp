@@ -5,6 +5,7 @@
 #include <functional>
 #include <random>
 
+#include "cost/cycles.hpp"
 #include "cost/memories.hpp"
 #include "cost/training_launch.hpp"
 #include "dataflow.hpp"
@@ -66,16 +67,16 @@ class TrainingCycles : public testing::Test {
   std::mt19937 random_{seed_};
 };
 
-/// Cycles of a region's counted loops, feeding and draining left out.
-std::int64_t cycles(const std::function<void()>& feed, const std::function<void()>& stage,
-                    const std::function<void()>& drain) {
-  counted_cycles = 0;
+/// A region's counted loops; feeding and draining have none.
+Loops loops(const std::function<void()>& feed, const std::function<void()>& stage,
+            const std::function<void()>& drain) {
+  counted_cycles = counted_entries = 0;
   hls::Region region;
   region.add("feed", feed);
   region.add("stage", stage);
   region.add("drain", drain);
   region.run();
-  return counted_cycles;
+  return {counted_cycles, counted_entries};
 }
 
 template <typename S>
@@ -109,12 +110,17 @@ struct OnCard {
   }
 };
 
-/// Cycles of one image in each stage of train_forward.
+/// Loops of one image in each stage of train_forward.
 struct Stages {
-  std::int64_t products, reading, windows, activation, loading, storing;
+  Loops products, reading, windows, activation, loading, storing;
 
   std::int64_t slowest() const {
-    return std::max({products, reading, windows, activation, loading, storing});
+    return std::max({products.cycles, reading.cycles, windows.cycles, activation.cycles,
+                     loading.cycles, storing.cycles});
+  }
+  std::int64_t slowest_with_depth() const {
+    return std::max({products.with_depth(), reading.with_depth(), windows.with_depth(),
+                     activation.with_depth(), loading.with_depth(), storing.with_depth()});
   }
 };
 
@@ -134,23 +140,23 @@ Stages count_stages(const Question& question) {
     std::vector<Operand> vector(static_cast<std::size_t>(words));
     TileStream sums;
     WordStream in;
-    counted_cycles = 0;
+    counted_cycles = counted_entries = 0;
     multiply_vector(vector.data(), kept.data(), sums, words, card.tiles, 1);
-    found.products = vectors * counted_cycles;
-    found.reading = vectors * cycles([&] { feed(in, words); },
-                                     [&] { read_vector(in, vector.data(), words); }, [] {});
+    found.products = vectors * Loops{counted_cycles, counted_entries};
+    found.reading = vectors * loops([&] { feed(in, words); },
+                                    [&] { read_vector(in, vector.data(), words); }, [] {});
   }
   {
     WordStream in, out;
-    found.windows = cycles([&] { feed(in, map); }, [&] { sliding_window(in, out, 1, window); },
-                           [&] { drain(out, std::int64_t{vectors} * words); });
+    found.windows = loops([&] { feed(in, map); }, [&] { sliding_window(in, out, 1, window); },
+                          [&] { drain(out, std::int64_t{vectors} * words); });
   }
   {
     TileStream sums, bias, out;
     RouteStream routes;
     RealStream largest;
     const auto images = [&](int count) {
-      return cycles(
+      return loops(
           [&] {
             feed(bias, card.tiles);
             feed(sums, std::int64_t{count} * vectors * card.tiles);
@@ -164,20 +170,20 @@ Stages count_stages(const Question& question) {
             drain(largest, 1);
           });
     };
-    const std::int64_t one = images(1);
+    const Loops one = images(1);
     found.activation = images(2) - one;
   }
   {
     const std::vector<WordBurst> memory(static_cast<std::size_t>(bursts_for(map, words_per_burst)));
     WordStream out;
     found.loading =
-        cycles([] {}, [&] { load_words(memory.data(), out, 0, 1, map); }, [&] { drain(out, map); });
+        loops([] {}, [&] { load_words(memory.data(), out, 0, 1, map); }, [&] { drain(out, map); });
   }
   {
     std::vector<RealWord> memory(static_cast<std::size_t>(pooled) * words_per_tile);
     TileStream in;
-    found.storing = cycles([&] { feed(in, pooled); },
-                           [&] { store_tiles(in, memory.data(), 0, pooled); }, [] {});
+    found.storing =
+        loops([&] { feed(in, pooled); }, [&] { store_tiles(in, memory.data(), 0, pooled); }, [] {});
   }
   return found;
 }
@@ -189,13 +195,14 @@ TEST_F(TrainingCycles, OfTheForwardPassAreTheModels) {
     const LayerCost cost = training_costs(question, as_built)[1];
     const Stages stages = count_stages(question);
     ASSERT_EQ(cost.cycles, stages.slowest());
+    ASSERT_EQ(cost.cycles_with_depth, stages.slowest_with_depth());
     if (cost.bound == "compute") {
-      ASSERT_EQ(cost.cycles, stages.products);
+      ASSERT_EQ(cost.cycles, stages.products.cycles);
       ASSERT_EQ(cost.interval, training::Family::add_cycles);
     }
     const TrainingShape shape = training_shape(fused_layers(question.work)[0], as_built);
-    ASSERT_EQ(stages.products, question.work[0].vectors() * shape.tiles * shape.vector_words *
-                                   training::Family::add_cycles);
+    ASSERT_EQ(stages.products.cycles, question.work[0].vectors() * shape.tiles *
+                                          shape.vector_words * training::Family::add_cycles);
   }
 }
 
@@ -211,13 +218,13 @@ TEST_F(TrainingCycles, OfQuantisingAreTheModels) {
     training::WordStream codes;
     const Unpool shape{out.height, out.width, words, 1, 0};
     const training::Rounding rounding{1, 4, 0, 0};
-    const std::int64_t counted =
-        cycles([&] { feed(reals, count); },
-               [&] { quantise_maps(reals, routes, codes, 1, shape, rounding); },
-               [&] { drain(codes, count); });
+    const Loops counted = loops([&] { feed(reals, count); },
+                                [&] { quantise_maps(reals, routes, codes, 1, shape, rounding); },
+                                [&] { drain(codes, count); });
     const LayerCost cost = training_costs(question, as_built)[2];
     ASSERT_EQ(cost.kind, "quantise");
-    ASSERT_EQ(cost.cycles, counted);
+    ASSERT_EQ(cost.cycles, counted.cycles);
+    ASSERT_EQ(cost.cycles_with_depth, counted.with_depth());
   }
 }
 
@@ -233,7 +240,7 @@ TEST_F(TrainingCycles, OfTheInputAreTheModels) {
     training::RealStream tables;
     training::WordStream codes;
     const auto images = [&](int count) {
-      return cycles(
+      return loops(
           [&] {
             feed(tables, std::int64_t{in.channels} * table_words);
             feed(pixels, std::int64_t{count} * picture.bursts());
@@ -243,8 +250,11 @@ TEST_F(TrainingCycles, OfTheInputAreTheModels) {
           },
           [&] { drain(codes, std::int64_t{count} * picture.positions * picture.words()); });
     };
-    const std::int64_t one = images(1);
-    ASSERT_EQ(training_costs(question, as_built)[0].cycles, images(2) - one);
+    const Loops one = images(1);
+    const LayerCost cost = training_costs(question, as_built)[0];
+    const Loops counted = images(2) - one;
+    ASSERT_EQ(cost.cycles, counted.cycles);
+    ASSERT_EQ(cost.cycles_with_depth, counted.with_depth());
   }
 }
 
