@@ -1,21 +1,20 @@
-// Follows the declarations of hls/ line by line.
+// Follows the declarations of hls/engine.
 #include "cost/memories.hpp"
+
+#include <algorithm>
 
 #include "cost/cycles.hpp"
 #include "cost/engine_launch.hpp"
-#include "numeric/training_layout.hpp"
 
 namespace dovetail::cost {
 namespace {
 
 constexpr std::int64_t int32_bits = 32;
-constexpr std::int64_t line_count = 8;       // hls/sliding_window.hpp, hls/training/window.hpp
+constexpr std::int64_t line_count = 8;       // hls/sliding_window.hpp
 constexpr std::int64_t vectors_at_once = 4;  // hls/byte_product.hpp
 constexpr std::int64_t rows_of_words = 8;    // CodeRow of hls/bit_serial.hpp
 constexpr std::int64_t ping_pong = 2;        // what passes between the stages within a loop
 constexpr std::int64_t chunk_stream = 1024, sum_stream = 256, short_stream = 4;  // hls/memory.hpp
-constexpr std::int64_t word_stream = 1024, real_stream = 256, tile_stream = 128, route_stream = 256,
-                       pixel_stream = 16;  // hls/training
 
 std::int64_t max_outputs() {
   return std::int64_t{engine::max_tiles} * engine::pe;
@@ -173,102 +172,6 @@ std::vector<Memory> engine_input_memories(const numeric::Format& format, Folding
                         .copies = parts});
   }
   return memories;
-}
-
-namespace {
-
-std::int64_t max_row_channels() {
-  return std::int64_t{training::max_row_words} * training::simd;
-}
-std::int64_t real_word(Folding f) {
-  return int32_bits * f.simd;
-}
-std::int64_t real_tile(Folding f) {
-  return int32_bits * f.pe;
-}
-
-Memory training_stream(const char* type, std::int64_t depth, std::int64_t width,
-                       std::int64_t count = 1) {
-  return {.source = "training/memory.hpp",
-          .variable = type,
-          .depth = depth,
-          .width = width,
-          .copies = count};
-}
-
-}  // namespace
-
-std::vector<Memory> forward_memories(const TrainingFamily& family, Folding f) {
-  const std::int64_t word = family.word_bits(f), square = family.square_bits(f);
-  const std::int64_t squares =
-      std::int64_t{training::max_forward_words} * training::simd * training::pe;
-  const std::int64_t vector = std::int64_t{training::max_vector_words} * training::simd;
-  // A word as the multipliers take it: elements of twice their bits.
-  const std::int64_t operand =
-      std::int64_t{f.simd} * 2 * family.element_bits + family.operand_exponent_bits;
-  const std::int64_t slots = divide_up(max_row_channels(), f.pe);
-  const std::int64_t max_tiles = divide_up(std::int64_t{training::max_tiles} * training::pe, f.pe);
-  return {{.source = "training/window.hpp",
-           .variable = "lines",
-           .depth = line_count * divide_up(max_row_channels(), f.simd),
-           .width = word,
-           .storage = Storage::uram},
-          {.source = "training/matrix_vector.hpp",
-           .variable = "kept",
-           .depth = divide_up(squares, std::int64_t{f.pe} * f.simd),
-           .width = square,
-           .storage = Storage::uram},
-          {.source = "training/matrix_vector.hpp",
-           .variable = "vector",
-           .depth = divide_up(vector, f.simd),
-           .width = operand,
-           .copies = ping_pong},
-          {.source = "training/activation.hpp",
-           .variable = "bias",
-           .depth = max_tiles,
-           .width = real_tile(f)},
-          {.source = "training/activation.hpp",
-           .variable = "best",
-           .depth = slots,
-           .width = real_tile(f)},
-          {.source = "training/activation.hpp",
-           .variable = "route",
-           .depth = slots,
-           .width = std::int64_t{8} * f.pe},
-          training_stream("WordStream", word_stream, word, 2),
-          training_stream("SquareStream", short_stream, square),
-          training_stream("TileStream", tile_stream, real_tile(f), 3),
-          training_stream("RouteStream", route_stream, std::int64_t{8} * f.pe),
-          training_stream("RealStream", real_stream, real_word(f))};
-}
-
-std::vector<Memory> quantise_memories(const TrainingFamily& family, Folding f) {
-  return {{.source = "training/train_quantise.cpp",
-           .variable = "values",
-           .depth = divide_up(max_row_channels(), f.simd),
-           .width = real_word(f)},
-          {.source = "training/train_quantise.cpp",
-           .variable = "kept_routes",
-           .depth = divide_up(max_row_channels(), f.pe),
-           .width = std::int64_t{8} * f.pe},
-          training_stream("RealStream", real_stream, real_word(f)),
-          training_stream("RouteStream", route_stream, std::int64_t{8} * f.pe),
-          training_stream("WordStream", word_stream, family.word_bits(f))};
-}
-
-std::vector<Memory> quantise_images_memories(const TrainingFamily& family, Folding f) {
-  constexpr std::int64_t pixel_burst = std::int64_t{training::burst_bytes} * 8;
-  return {{.source = "training/train_quantise_images.cpp",
-           .variable = "tables",
-           .depth = training::max_input_channels * divide_up(256, f.simd),
-           .width = real_word(f)},
-          {.source = "training/train_quantise_images.cpp",
-           .variable = "image",
-           .depth = training::max_image_bytes / training::burst_bytes,
-           .width = pixel_burst},
-          training_stream("PixelStream", pixel_stream, pixel_burst),
-          training_stream("RealStream", real_stream, real_word(f)),
-          training_stream("WordStream", word_stream, family.word_bits(f))};
 }
 
 }  // namespace dovetail::cost
