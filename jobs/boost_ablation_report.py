@@ -23,6 +23,7 @@ TITLES = {
     "selection": "Selected samples: 64 of a pool of 192, scored with the present weights",
     "staleness": "Old weights: scores and gradients up to so many steps old",
     "both": "Both boosts together",
+    "async": "Without lock step: what comes late is left out",
     "wrong": "10 % of the training labels wrong",
 }
 # Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom.
@@ -60,7 +61,7 @@ def read_run(folder, seed):
     if fpga["retired"]:
         run["retired"] = len(fpga["retired"])
     for boost, figures in fpga["boost"].items():
-        kept = ("steps", "samples", "late", "staleness", "cosine", "norm_ratio", "weight")
+        kept = ("steps", "samples", "missing", "late", "staleness", "cosine", "norm_ratio", "weight")
         run[boost] = {key: figures[key] for key in kept if figures.get(key) is not None}
     return run
 
@@ -156,6 +157,28 @@ def reached_texts(row):
                  (1, row["gpu_trained"]))
 
 
+def percent_text(parts, wholes, what):
+    """Mean and interval of the shares, run by run."""
+    shares = [100 * part / whole for part, whole in zip(parts, wholes)]
+    return f"{plus_minus(interval(shares), 0)} % of {what}"
+
+
+def lateness_texts(boost, figures):
+    """What came late or not at all, and how old the weights were, of runs that nobody waited in."""
+    late = [f.get("late", 0) for f in figures]
+    if boost == "select":
+        texts = ["late " + percent_text(late, [f["steps"] + f.get("late", 0) for f in figures], "steps")]
+    else:
+        missing = [f.get("missing", 0) for f in figures]
+        texts = [f"late {sum(late)}",
+                 "missing " + percent_text(missing, [f["samples"] + f.get("missing", 0) for f in figures], "samples")]
+    ages = [f["staleness"] for f in figures if f["steps"]]
+    if ages:
+        texts.append(f"weights {statistics.fmean(age['mean'] for age in ages):.1f} steps old, "
+                     f"{max(age['max'] for age in ages)} at most")
+    return texts
+
+
 def boost_text(row):
     parts = []
     for boost in ("gradients", "select"):
@@ -163,7 +186,9 @@ def boost_text(row):
         cosines = [f["cosine"] for f in figures if "cosine" in f]
         if cosines:
             parts.append(f"cosine {statistics.fmean(cosines):.3f}")
-        if any(f.get("late") for f in figures):
+        if figures and row["group"] == "async":
+            parts += lateness_texts(boost, figures)
+        elif any(f.get("late") for f in figures):
             parts.append(f"late {sum(f['late'] for f in figures)}")
     return ", ".join(parts)
 

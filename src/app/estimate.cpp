@@ -7,6 +7,7 @@
 
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
+#include "cost/cycles.hpp"
 #include "model/zoo.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
@@ -98,7 +99,7 @@ std::string layers_text(const cost::Estimate& estimate, const cost::Card& card) 
   for (const cost::LayerCost& layer : estimate.layers) {
     const std::string name =
         layer.name == layer.kind ? layer.name : layer.name + " (" + layer.kind + ")";
-    // The engine's units are listed at the first layer that runs on them.
+    // The engine's kernels are listed at the first layer that runs on them.
     auto cells = row({name, fmt::format("{}x{}", layer.folding.pe, layer.folding.simd),
                       thousands(layer.cycles), fmt::format("{}", layer.units),
                       fmt::format("{}", layer.interval), thousands(layer.load_cycles)},
@@ -131,10 +132,14 @@ EstimateReport make_estimates(const EstimateOptions& options) {
   question.folding = folding_of(options);
   question.batch = options.batch;
   question.units = options.units;
-  EstimateReport report{options, {}};
+  EstimateReport report{options, {}, {}};
   const bool both = options.architecture == "both";
-  if (both || options.architecture == "engine")
+  // A pipeline can be made in any width; the engine is what is built.
+  if (both && cost::has_units(question.format) && !cost::is_built(question.format)) {
+    report.not_built = cost::why_not_built(question.format);
+  } else if (both || options.architecture == "engine") {
     report.estimates.push_back(cost::estimate_engine(question));
+  }
   if (both || options.architecture == "pipeline")
     report.estimates.push_back(cost::estimate_pipeline(question));
   if (report.estimates.empty()) {
@@ -150,6 +155,7 @@ std::string estimate_text(const EstimateReport& report) {
   std::string text =
       fmt::format("{} in {} on {} ({}, {:.0f} GB/s): everything modelled, nothing measured\n",
                   options.model, options.format, card.name, card.memory, card.memory_rate / 1e9);
+  if (!report.not_built.empty()) text += fmt::format("\nengine: {}\n", report.not_built);
   std::vector<std::vector<std::string>> speeds;
   const Measured* peer = measured_by_finn(options);
   for (const cost::Estimate& estimate : report.estimates) {
@@ -167,16 +173,23 @@ std::string estimate_text(const EstimateReport& report) {
             : "a unit for each layer, all at once; a bitstream for each model");
     text += layers_text(estimate, card);
     for (const cost::Speed& speed : estimate.speeds) {
-      speeds.push_back({to_string(estimate.architecture), fmt::format("{:.0f}", speed.megahertz),
-                        thousands(static_cast<std::int64_t>(speed.images_per_second)),
-                        time_text(speed.latency_s), speed.bound});
+      speeds.push_back(
+          {to_string(estimate.architecture), fmt::format("{:.0f}", speed.megahertz),
+           thousands(static_cast<std::int64_t>(speed.images_per_second)),
+           engine ? thousands(static_cast<std::int64_t>(speed.images_per_second_with_depth)) : "-",
+           time_text(speed.latency_s), speed.bound});
       if (peer != nullptr)
         speeds.back().push_back(
             engine ? "-" : thousands(static_cast<std::int64_t>(peer->images_per_second)));
     }
   }
-  std::vector<std::string> head{"architecture", "MHz", "modelled images/s", "modelled latency",
-                                "bound"};
+  std::vector<std::string> head{
+      "architecture",
+      "MHz",
+      "modelled images/s",
+      fmt::format("with {} cycles a loop entry, assumed", cost::assumed_loop_depth),
+      "modelled latency",
+      "bound"};
   if (peer != nullptr) head.push_back("measured by others, images/s (FINN, ZC706)");
   text += '\n' + format_table(head, speeds);
   text.pop_back();  // lines are ended by the log
@@ -189,6 +202,12 @@ Json resources_json(const cost::Resources& r) {
   return {{"lut", r.lut}, {"dsp", r.dsp}, {"bram18", r.bram18}, {"uram", r.uram}};
 }
 
+/// The pipeline's units have no loops that are entered.
+template <typename T>
+Json depth_json(T value) {
+  return value > 0 ? Json(value) : Json(nullptr);
+}
+
 Json layer_json(const cost::LayerCost& layer) {
   return {{"name", layer.name},
           {"kind", layer.kind},
@@ -196,6 +215,7 @@ Json layer_json(const cost::LayerCost& layer) {
           {"pe", layer.folding.pe},
           {"simd", layer.folding.simd},
           {"cycles_per_image", layer.cycles},
+          {"cycles_per_image_with_loop_depth", depth_json(layer.cycles_with_depth)},
           {"initiation_interval", layer.interval},
           {"weight_cycles_per_launch", layer.load_cycles},
           {"bytes_per_image", layer.bytes},
@@ -209,10 +229,12 @@ Json estimate_json(const cost::Estimate& estimate) {
   Json layers = Json::array(), speeds = Json::array();
   for (const cost::LayerCost& layer : estimate.layers) layers.push_back(layer_json(layer));
   for (const cost::Speed& speed : estimate.speeds) {
-    speeds.push_back({{"megahertz", speed.megahertz},
-                      {"images_per_second", speed.images_per_second},
-                      {"latency_s", speed.latency_s},
-                      {"bound", speed.bound}});
+    speeds.push_back(
+        {{"megahertz", speed.megahertz},
+         {"images_per_second", speed.images_per_second},
+         {"images_per_second_with_loop_depth", depth_json(speed.images_per_second_with_depth)},
+         {"latency_s", speed.latency_s},
+         {"bound", speed.bound}});
   }
   return {{"architecture", to_string(estimate.architecture)},
           {"batch", estimate.batch},
@@ -232,8 +254,10 @@ Json estimate_json(const EstimateReport& report) {
   Json json{{"model", report.options.model},
             {"format", report.options.format},
             {"card", report.options.card},
+            {"assumed_loop_depth", cost::assumed_loop_depth},
             {"budget", resources_json(cost::find_card(report.options.card).budget())},
             {"estimates", estimates}};
+  if (!report.not_built.empty()) json["engine_not_built"] = report.not_built;
   if (const Measured* peer = measured_by_finn(report.options)) {
     json["measured_by_others"] = {
         {"system", "FINN"}, {"card", "ZC706"}, {"images_per_second", peer->images_per_second}};

@@ -22,6 +22,7 @@ struct EstimateOptions {
 struct EstimateReport {
   EstimateOptions options;
   std::vector<cost::Estimate> estimates;
+  std::string not_built;  // why there is no engine among them, where both were asked for
 };
 
 /// Throws UsageError for an unknown or unusable option, or what the model of cost cannot express.
@@ -31,7 +32,7 @@ EstimateReport make_estimates(const EstimateOptions& options);
 std::string estimate_text(const EstimateReport& report);
 
 /// {"model", "format", "card", "budget", "estimates": [{"architecture", "layers": […], …}]}; speeds
-/// are marked "modelled", FINN's "measured_by_others".
+/// are marked "modelled", FINN's "measured_by_others"; "engine_not_built" says why there is none.
 Json estimate_json(const EstimateReport& report);
 
 }  // namespace dovetail::app

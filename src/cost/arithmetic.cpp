@@ -19,13 +19,6 @@ bool is_integer(ElementKind kind) {
          kind == ElementKind::binary;
 }
 
-bool is_known(const numeric::Format& format) {
-  const auto [w, a] = std::pair{format.weights.kind, format.activations.kind};
-  const bool same = w == a && (w == ElementKind::fixed || w == ElementKind::block_float);
-  return ((is_integer(w) && is_integer(a)) || same) && format.weights.bits <= widest_dsp_operand &&
-         format.activations.bits <= widest_dsp_operand;
-}
-
 Multiplier multiplier_of(int weight_bits, int input_bits) {
   if (weight_bits == 1) return input_bits == 1 ? Multiplier::xnor : Multiplier::add_or_subtract;
   if (weight_bits <= 4) return Multiplier::lut;
@@ -35,9 +28,16 @@ Multiplier multiplier_of(int weight_bits, int input_bits) {
 
 }  // namespace
 
+bool has_units(const numeric::Format& format) {
+  const auto [w, a] = std::pair{format.weights.kind, format.activations.kind};
+  const bool same = w == a && (w == ElementKind::fixed || w == ElementKind::block_float);
+  return ((is_integer(w) && is_integer(a)) || same) && format.weights.bits <= widest_dsp_operand &&
+         format.activations.bits <= widest_dsp_operand;
+}
+
 Operands operands(const numeric::Format& format, const LayerWork& layer) {
-  if (!is_known(format)) {
-    throw UsageError(fmt::format("the FPGA engine has no units for {}", format.name),
+  if (!has_units(format)) {
+    throw UsageError(fmt::format("the FPGA has no units for {}", format.name),
                      "Estimate wXaY (X in 1, t, 2, 4, 8; Y in 1, 2, 4, 8), int2 to int16, fixed2 "
                      "to fixed18 or bfp2 "
                      "to bfp16");

@@ -26,9 +26,12 @@ struct Operands {
   bool operator==(const Operands&) const = default;
 };
 
+/// Whether units could be made for the format: integers, fixed point and block floating point of up
+/// to 18 bits.
+bool has_units(const numeric::Format& format);
+
 /// The operands of a convolution or dense layer, or the bits that a pool moves. The network's input
-/// is int8 in the low-bit formats. Throws UsageError for a format that the FPGA's units do not
-/// have.
+/// is int8 in the low-bit formats. Throws UsageError for a format without units.
 Operands operands(const numeric::Format& format, const LayerWork& layer);
 
 /// Accumulator bits that no sum of `columns` products overflows (Colbert et al., 2023, arXiv

@@ -1,4 +1,4 @@
-// Cycle formulas of the units, for one image; II = 1 in every inner loop.
+// Cycle formulas of the units, for one image.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,25 @@ namespace dovetail::cost {
 constexpr std::int64_t divide_up(std::int64_t value, std::int64_t divisor) {
   return (value + divisor - 1) / divisor;
 }
+
+/// From the begin of a loop's turn to its end, which a pipelined loop takes once more each time
+/// that it is entered. An assumption: no tool has said it (hls/engine/README.md expects ten to
+/// thirty).
+inline constexpr std::int64_t assumed_loop_depth = 20;
+
+/// A stage's pipelined loops: their turns, each of so many cycles as its II, and how many times one
+/// of them is entered.
+struct Loops {
+  std::int64_t cycles = 0, entries = 0;
+
+  std::int64_t with_depth() const { return cycles + entries * assumed_loop_depth; }
+  friend Loops operator+(Loops a, Loops b) { return {a.cycles + b.cycles, a.entries + b.entries}; }
+  friend Loops operator-(Loops a, Loops b) { return {a.cycles - b.cycles, a.entries - b.entries}; }
+  friend Loops operator*(std::int64_t times, Loops a) {
+    return {times * a.cycles, times * a.entries};
+  }
+  bool operator==(const Loops&) const = default;
+};
 
 /// Registers from the first word of a vector to its first accumulators: issue, product, sum,
 /// output. tests/cost/rtl_test.cpp holds this against the Verilog.

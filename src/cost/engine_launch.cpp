@@ -20,39 +20,43 @@ bool is_low_bit(const numeric::ElementFormat& element) {
          element.kind == numeric::ElementKind::binary;
 }
 
-/// Bits of a map that a stage takes each cycle: 16 bytes for 64 bit-serial lanes or 16 lanes of
-/// bytes.
-std::int64_t chunk_bits(const numeric::Format& format, Folding f) {
-  return is_bit_serial(format) ? 2 * std::int64_t{f.simd} : 8 * std::int64_t{f.simd};
-}
-
-/// Cycles between two tiles that leave the activation (hls/activation.hpp): as many as raw
-/// accumulators take.
-std::int64_t activation_interval(const numeric::Format& format, Folding f) {
-  return runs_on_engine(format) ? divide_up(std::int64_t{f.pe} * raw_bits, chunk_bits(format, f))
-                                : 1;
-}
-
-/// How a map passes the window and pool units: in bytes and chunks of hls/engine, in elements and
-/// words for other formats.
+/// How a map passes the window and pool units: in bytes and chunks.
 struct Stride {
   std::int64_t pixel, chunk;
 };
 
 Stride stride_of(const numeric::Format& format, std::int64_t channels, Folding f, int bits) {
-  if (!runs_on_engine(format)) return {channels, f.simd};
   return {divide_up(channels * bits, 8), std::max<std::int64_t>(1, chunk_bits(format, f) / 8)};
 }
 
 /// RowReader of hls/sliding_window.hpp: a line with both paddings for each row that a window needs,
 /// and the rest of the image.
-std::int64_t filling_cycles(const LayerWork& layer, const Stride& stride) {
+Loops filling_loops(const LayerWork& layer, const Stride& stride) {
   const std::int64_t rows = (layer.out.height - 1) * layer.stride + layer.kernel;  // padded
   const std::int64_t taken = std::min<std::int64_t>(rows - layer.padding, layer.in.height);
   const std::int64_t row = layer.in.width * stride.pixel;
   const std::int64_t line = divide_up(row + 2 * layer.padding * stride.pixel, stride.chunk);
-  return rows * line + divide_up(layer.in.height * row, stride.chunk) -
-         divide_up(taken * row, stride.chunk);
+  const std::int64_t rest =
+      divide_up(layer.in.height * row, stride.chunk) - divide_up(taken * row, stride.chunk);
+  return {rows * line + rest, rows + (rest > 0 ? 1 : 0)};
+}
+
+/// Bit planes of the next vector are read while this one is multiplied; bytes before it is, and its
+/// sums leave after it. There each tile's loop takes four vectors (hls/byte_product.hpp).
+Loops product_loops(const numeric::Format& format, const LayerWork& layer, const Launch& launch) {
+  const std::int64_t vectors = layer.vectors();
+  const std::int64_t turns =
+      matrix_vector_cycles(launch.tiles, launch.words * launch.passes, vectors);
+  if (is_bit_serial(format)) return {turns, vectors};
+  constexpr std::int64_t joint_vectors = 4;
+  return reading_loops(format, layer, launch) +
+         Loops{turns, divide_up(vectors * launch.tiles, joint_vectors)} +
+         Loops{vectors * launch.tiles, vectors};
+}
+
+void take(LayerCost& cost, const Loops& loops) {
+  cost.cycles = loops.cycles;
+  cost.cycles_with_depth = loops.with_depth();
 }
 
 }  // namespace
@@ -65,23 +69,33 @@ bool runs_on_engine(const numeric::Format& format) {
   return has_units(format.weights) && has_units(format.activations);
 }
 
-std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& layer, Folding f,
-                                int bits) {
+int stored_weight_bits(const numeric::Format& format) {
+  return format.weights.kind == numeric::ElementKind::ternary ? 2 : format.weights.bits;
+}
+
+std::int64_t chunk_bits(const numeric::Format& format, Folding f) {
+  return is_bit_serial(format) ? 2 * std::int64_t{f.simd} : 8 * std::int64_t{f.simd};
+}
+
+std::int64_t activation_interval(const numeric::Format& format, Folding f) {
+  return divide_up(std::int64_t{f.pe} * raw_bits, chunk_bits(format, f));
+}
+
+Loops window_loops(const numeric::Format& format, const LayerWork& layer, Folding f, int bits) {
   const Stride stride = stride_of(format, stored_channels(layer, f), f, bits);
   const std::int64_t row = layer.kernel * stride.pixel;  // of a window
   // A window whose last piece falls in two chunks takes a cycle more.
   const std::int64_t last = (row - 1) % stride.chunk + 1;
   const bool splits = (layer.kernel * row - last) % stride.chunk + last > stride.chunk;
   const std::int64_t window = layer.kernel * divide_up(row, stride.chunk) + (splits ? 1 : 0);
-  return filling_cycles(layer, stride) + layer.vectors() * window;
+  return filling_loops(layer, stride) + Loops{layer.vectors() * window, layer.out.height};
 }
 
-std::int64_t reading_cycles(const numeric::Format& format, const LayerWork& layer,
-                            const Launch& launch) {
-  if (!is_bit_serial(format)) return layer.vectors() * launch.words;
+Loops reading_loops(const numeric::Format& format, const LayerWork& layer, const Launch& launch) {
+  if (!is_bit_serial(format)) return layer.vectors() * Loops{launch.words, 1};
   // Eight words of lanes of one bit make a row, which takes four cycles.
   const std::int64_t rows = divide_up(launch.words * launch.operands.input_bits, 8);
-  return layer.vectors() * (4 * rows + launch.words);
+  return layer.vectors() * Loops{4 * rows + launch.words, 2};
 }
 
 bool is_bit_serial(const numeric::Format& format) {
@@ -89,7 +103,6 @@ bool is_bit_serial(const numeric::Format& format) {
 }
 
 int stream_lanes(const numeric::Format& format, Folding f, int bits) {
-  if (!runs_on_engine(format)) return f.simd;
   return static_cast<int>(std::max<std::int64_t>(1, chunk_bits(format, f) / bits));
 }
 
@@ -116,7 +129,6 @@ Launch launch_of(const Question& question, const LayerWork& layer, Folding f) {
       divide_up(launch.tiles * f.pe, stream_lanes(question.format, f, out_bits > 0 ? out_bits : 8));
   if (out_bits == 0)
     launch.out_words *= divide_up(raw_bits, bit_serial ? 8 : launch.operands.input_bits);
-  launch.accumulator = accumulator_bits(launch.operands, layer.columns());
   return launch;
 }
 
@@ -130,7 +142,9 @@ LayerCost input_cost(const Question& question, Folding f) {
   cost.name = "input";
   cost.kind = "input";
   cost.folding = {1, f.simd};
-  cost.cycles = words * (2 + lanes);
+  // The rest of the map's last word is cleared by a loop of its own.
+  const int tail = words * lanes > first.in.size() ? 1 : 0;
+  take(cost, {words * (2 + lanes), 2 + first.in.channels + tail});
   cost.bytes = first.in.size() + divide_up(std::int64_t{first.in.size()} * bits, 8);
   return cost;
 }
@@ -148,7 +162,7 @@ LayerCost pool_cost(const Question& question, const LayerWork& layer, Folding f)
       layer.out.height * divide_up(layer.in.width * stride.pixel, stride.chunk) * layer.kernel;
   const std::int64_t columns =
       layer.vectors() * divide_up(stride.pixel, stride.chunk) * layer.kernel;
-  cost.cycles = filling_cycles(layer, stride) + rows + columns;
+  take(cost, filling_loops(layer, stride) + Loops{rows + columns, 2 * layer.out.height});
   const std::int64_t pixels = layer.in.height * layer.in.width + layer.out.height * layer.out.width;
   cost.bytes = divide_up(pixels * channels * bits, 8);
   return cost;
@@ -161,26 +175,28 @@ LayerCost linear_cost(const Question& question, const LayerWork& layer, Folding 
   cost.name = layer.name;
   cost.kind = to_string(layer.kind);
   cost.folding = f;
-  const std::int64_t multiplying =
-      matrix_vector_cycles(launch.tiles, launch.words * launch.passes, layer.vectors());
-  const std::int64_t reading = reading_cycles(question.format, layer, launch);
-  // Bit planes of the next vector are read while this one is multiplied; bytes before it is, and
-  // its sums leave after it (hls/byte_product.hpp).
-  const bool overlaps = !runs_on_engine(question.format) || is_bit_serial(question.format);
-  const std::int64_t products =
-      overlaps ? multiplying : reading + multiplying + layer.vectors() * launch.tiles;
-  const std::int64_t windows = layer.kind == WorkKind::conv2d
-                                   ? window_unit_cycles(question.format, layer, f, o.input_bits)
-                                   : 0;
   const std::int64_t interval = activation_interval(question.format, f);
-  const std::int64_t activation = layer.vectors() * launch.tiles * interval;
-  cost.cycles =
-      std::max({products, reading, windows, activation, launch.in_words, launch.out_words});
-  cost.bound = cost.cycles == products     ? "compute"
-               : cost.cycles == reading    ? "reading"
-               : cost.cycles == windows    ? "window"
-               : cost.cycles == activation ? "activation"
-                                           : "memory";
+  const std::int64_t outputs = layer.vectors() * launch.tiles;
+  const Loops reading = reading_loops(question.format, layer, launch);
+  struct Stage {
+    const char* bound;
+    Loops loops;
+  };
+  const Stage stages[] = {{"compute", product_loops(question.format, layer, launch)},
+                          {"reading", reading},
+                          {"window", layer.kind == WorkKind::conv2d
+                                         ? window_loops(question.format, layer, f, o.input_bits)
+                                         : Loops{}},
+                          {"activation", {outputs * interval, 1}},
+                          {"memory", {launch.in_words, 1}},
+                          {"memory", {launch.out_words, 1}}};
+  for (const Stage& stage : stages) {
+    if (stage.loops.cycles > cost.cycles) {
+      cost.cycles = stage.loops.cycles;
+      cost.bound = stage.bound;
+    }
+    cost.cycles_with_depth = std::max(cost.cycles_with_depth, stage.loops.with_depth());
+  }
   if (cost.bound == "activation") cost.interval = static_cast<int>(interval);
   const std::int64_t word_bits = std::int64_t{f.pe} * f.simd * o.weight_bits;
   cost.weight_bytes = divide_up(launch.tiles * launch.words * word_bits, 8);

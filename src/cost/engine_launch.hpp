@@ -1,7 +1,8 @@
 // What a launch of the weight-streaming engine costs: a layer on the units of hls/engine, in cycles
-// and bytes.
+// and bytes. All of it is for the formats that runs_on_engine.
 #pragma once
 
+#include "cost/cycles.hpp"
 #include "cost/estimate.hpp"
 
 namespace dovetail::cost {
@@ -14,11 +15,21 @@ struct Launch {
   std::int64_t words = 0, tiles = 0;         // of weights
   std::int64_t passes = 1;                   // over the words for each vector
   std::int64_t in_words = 0, out_words = 0;  // of one image, as they travel between the stages
-  int accumulator = 0;
 };
 
-/// Whether hls/engine runs the format; the others are those of hls/training.
+/// Whether hls/engine runs the format; of the others that a kernel runs all are of hls/training.
 bool runs_on_engine(const numeric::Format& format);
+
+/// Bits that a weight takes in the engine's memories.
+int stored_weight_bits(const numeric::Format& format);
+
+/// Bits of a map that a stage takes each cycle: 16 bytes for 64 bit-serial lanes or 16 lanes of
+/// bytes.
+std::int64_t chunk_bits(const numeric::Format& format, Folding folding);
+
+/// Cycles between two tiles that leave the activation (hls/activation.hpp): as many as raw
+/// accumulators take.
+std::int64_t activation_interval(const numeric::Format& format, Folding folding);
 
 /// Weights of 1, 2 and 4 bits are multiplied one bit plane of the activations a pass
 /// (hls/bit_serial.hpp), so that layers with inputs of any width share one unit.
@@ -34,13 +45,15 @@ Launch launch_of(const Question& question, const LayerWork& layer, Folding foldi
 
 /// A convolution's windows for one image of codes of `bits` bits, as hls/sliding_window.hpp fills
 /// its lines and reads them: not at the same time; the marks of 1-bit codes beside their codes.
-std::int64_t window_unit_cycles(const numeric::Format& format, const LayerWork& layer, Folding f,
-                                int bits);
+Loops window_loops(const numeric::Format& format, const LayerWork& layer, Folding f, int bits);
 /// The vectors of one image into the product's own memory: a word of 8-bit lanes a cycle; where
 /// they are taken apart into bit planes, a chunk a cycle by rows of four, then a word a cycle
 /// (hls/byte_product.hpp, hls/bit_serial.hpp).
-std::int64_t reading_cycles(const numeric::Format& format, const LayerWork& layer,
-                            const Launch& launch);
+Loops reading_loops(const numeric::Format& format, const LayerWork& layer, const Launch& launch);
+
+/// What the kernels take that a model's layers run on, at the first layer of each: memories and
+/// accumulators as built, logic for the format's widths.
+void add_engine_units(const Question& question, Folding folding, std::vector<LayerCost>& layers);
 
 LayerCost input_cost(const Question& question, Folding folding);
 LayerCost pool_cost(const Question& question, const LayerWork& layer, Folding folding);

@@ -1,8 +1,9 @@
 // What a model would cost on an FPGA card, modelled: cycles, resources and speed of two
 // architectures.
 //
-// engine: the weight-streaming engine of hls/; layers run one after another on shared kernels, so
-// images a second = f / Σ cycles for each compute unit. A new model needs no new bitstream.
+// engine: the kernels of hls/; layers run one after another on shared kernels, so images a second =
+// f / Σ cycles for each compute unit. A new model needs no new bitstream. wXaY run on hls/engine,
+// fixed point, block floating point and other integers on the forward pass of hls/training.
 // pipeline: a unit for each layer with its weights on chip, as FINN builds it; images a second = f
 // / max cycles. A new model is a new bitstream. Nothing here was measured.
 #pragma once
@@ -22,9 +23,12 @@ const char* to_string(Architecture architecture);
 
 struct LayerCost {
   std::string name;
-  std::string kind;  // of WorkKind, or "input": the engine's table look-up of the images
+  std::string kind;  // of WorkKind, or the engine's: "input", the table look-up of the images, and
+                     // "quantise", what makes codes of a float32 map (hls/training)
   Folding folding;
-  std::int64_t cycles = 0;        // one image, weights on chip
+  std::int64_t cycles = 0;  // one image, weights on chip
+  std::int64_t cycles_with_depth =
+      0;                          // engine: with assumed_loop_depth each time a loop is entered
   int interval = 1;               // II of the loop that bounds it
   std::int64_t load_cycles = 0;   // engine: the weights of a launch, from the card's memory
   std::int64_t bytes = 0;         // one image, to and from the card's memory, without the weights
@@ -38,6 +42,7 @@ struct LayerCost {
 struct Speed {
   double megahertz = 0;
   double images_per_second = 0;
+  double images_per_second_with_depth = 0;  // engine: by LayerCost::cycles_with_depth
   double latency_s = 0;  // one image alone; pipeline: an upper bound, no two layers overlap
   std::string bound;     // "compute" or "memory", with the layer that decides
 };
@@ -61,10 +66,14 @@ struct Question {
   int units = engine::layer_units;  // engine: as Estimate::units; one of each other kernel
 };
 
-/// What the kernels that the model uses would cost if they were built for its largest layers; those
-/// of hls/engine have memories for larger ones. The units share the batch and the card's memory;
-/// images a second leave out what they wait for each other's turn on the kernels of one unit.
-/// Throws UsageError where the format has no units, or where no folding fits the card.
+/// Whether a kernel of hls/ runs the format; if not, one line that names those that are built.
+bool is_built(const numeric::Format& format);
+std::string why_not_built(const numeric::Format& format);
+
+/// What the kernels that the model uses cost, with memories as built. The units share the batch and
+/// the card's memory; images a second leave out what they wait for each other's turn on the kernels
+/// of one unit. Throws UsageError where no kernel is built for the format, where a layer is larger
+/// than the kernels' memories, or where no folding fits the card.
 Estimate estimate_engine(const Question& question);
 /// The fastest folding under the budget: each layer as small as the slowest one allows. PE divides
 /// a layer's rows, SIMD its columns (of a convolution: its input channels, as in FINN). A given

@@ -154,8 +154,10 @@ Speed speed_at(const Question& question, const Estimate& estimate, double megahe
       rate;
   std::int64_t sum = 0;
   for (const LayerCost& layer : estimate.layers) sum += layer.cycles;
-  Speed speed{megahertz, 1 / std::max(compute_s, memory_s),
-              static_cast<double>(sum) / hertz + memory_s, ""};
+  Speed speed;
+  speed.megahertz = megahertz;
+  speed.images_per_second = 1 / std::max(compute_s, memory_s);
+  speed.latency_s = static_cast<double>(sum) / hertz + memory_s;
   speed.bound = memory_s > compute_s ? "memory: the port of the network's input or output"
                                      : fmt::format("{}: {}", slowest->bound, slowest->name);
   return speed;

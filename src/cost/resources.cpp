@@ -59,20 +59,14 @@ std::int64_t scaled(std::int64_t luts, std::int64_t chunk_bits) {
   return chunk_bits > 8 ? divide_up(luts * chunk_bits, counted_bits) : 0;
 }
 
+/// Thresholds or requantisation with the memory of their parameters.
 Resources activation(const Card& card, const Operands& o, int pe, int accumulator_bits,
                      std::int64_t words, std::int64_t tiles) {
   if (o.output_bits == 0) return {};
-  if (o.thresholds) {
-    const std::int64_t count = (std::int64_t{1} << o.output_bits) - 1;
-    Resources used = memory(card, tiles, count * accumulator_bits * pe);
-    used.lut += count * accumulator_bits * pe;
-    return used;
-  }
-  // A tile leaves every `words` cycles, so a requantiser serves that many channels in turn.
-  const std::int64_t units = divide_up(pe, words);
-  Resources used = memory(card, tiles, std::int64_t{3} * 32 * pe);
-  used += {.lut = units * requantise_luts, .dsp = units * requantise_dsps};
-  return used;
+  const std::int64_t fields = o.thresholds ? ((std::int64_t{1} << o.output_bits) - 1) : 3;
+  const std::int64_t bits = o.thresholds ? accumulator_bits : 32;
+  // A tile leaves every `words` cycles.
+  return memory(card, tiles, fields * bits * pe) + activation_logic(o, pe, accumulator_bits, words);
 }
 
 }  // namespace
@@ -102,12 +96,23 @@ std::int64_t product_dsps(const Operands& o, Folding folding) {
   return 0;
 }
 
-std::int64_t bram18_of(std::int64_t depth, std::int64_t width) {
-  constexpr std::int64_t shapes[][2] = {{16384, 1}, {8192, 2},  {4096, 4},
-                                        {2048, 9},  {1024, 18}, {512, 36}};
-  std::int64_t least = divide_up(depth, 512) * divide_up(width, 36);
-  for (const auto& [deep, wide] : shapes)
-    least = std::min(least, divide_up(depth, deep) * divide_up(width, wide));
+Resources activation_logic(const Operands& o, int pe, int accumulator_bits, std::int64_t interval) {
+  if (o.output_bits == 0) return {};
+  if (o.thresholds)
+    return {.lut = ((std::int64_t{1} << o.output_bits) - 1) * accumulator_bits * pe};
+  // A requantiser serves as many channels in turn as a tile has cycles.
+  const std::int64_t units = divide_up(pe, interval);
+  return {.lut = units * requantise_luts, .dsp = units * requantise_dsps};
+}
+
+std::int64_t bram18_of(std::int64_t depth, std::int64_t width, bool two_reads) {
+  constexpr std::int64_t shapes[][2] = {{16384, 1}, {8192, 2}, {4096, 4}, {2048, 9}, {1024, 18}};
+  constexpr std::int64_t simple_dual_port[2] = {512, 36};
+  const auto blocks = [&](const std::int64_t(&shape)[2]) {
+    return divide_up(depth, shape[0]) * divide_up(width, shape[1]);
+  };
+  std::int64_t least = two_reads ? blocks(shapes[0]) : blocks(simple_dual_port);
+  for (const auto& shape : shapes) least = std::min(least, blocks(shape));
   return least;
 }
 
@@ -116,8 +121,6 @@ std::int64_t uram_of(std::int64_t depth, std::int64_t width) {
 }
 
 Resources memory(const Card& card, std::int64_t depth, std::int64_t width) {
-  // Deeper LUT RAM needs read multiplexers, and only half of the slices have it.
-  constexpr std::int64_t deepest_lut_ram = 128;
   const Resources lut_ram{.lut = divide_up(depth, 64) * width};
   const Resources bram{.bram18 = bram18_of(depth, width)};
   const Resources uram{.uram = uram_of(depth, width)};
@@ -144,14 +147,16 @@ std::int64_t shifter_luts(std::int64_t chunk_bits, int streams) {
 }
 
 Resources window_unit(const Card& card, std::int64_t row_elements, int rows, int simd, int bits) {
-  // Counters of row, column, tap and word with their comparisons; FINN uses the same constant.
-  Resources used{.lut = 300};
+  Resources used{.lut = window_control_luts};
   return used + memory(card, rows * divide_up(row_elements, simd), std::int64_t{simd} * bits);
 }
 
+std::int64_t pool_luts(std::int64_t bits) {
+  return 200 + 2 * bits;  // a comparison takes half a LUT a bit, a choice another; plus counters
+}
+
 Resources pool_unit(const Card& card, std::int64_t row_elements, int rows, int lanes, int bits) {
-  // A comparison takes half a LUT a bit, a choice another; plus counters.
-  Resources used{.lut = 200 + std::int64_t{lanes} * bits * 2};
+  Resources used{.lut = pool_luts(std::int64_t{lanes} * bits)};
   return used + memory(card, rows * divide_up(row_elements, lanes), std::int64_t{lanes} * bits);
 }
 

@@ -41,9 +41,12 @@ BoostSelection::BoostSelection(Communicator& ranks, ShardReader& reader,
   if (timing_.lookahead() == 0) return;
   prefetcher_.emplace(reader, timing_.lookahead());
   const std::uint64_t open = std::min(timing_.first_step + timing_.lookahead(), timing_.last_step);
-  for (std::uint64_t step = timing_.first_step; step < open; ++step)
-    accept(step, pack(std::nullopt, false));  // too soon for scores
-  if (lead_ && settings_.selects()) lead_->counters->late_scores += open - timing_.first_step;
+  // Too soon for scores; what needs none is the same on all ranks without a message.
+  for (std::uint64_t step = timing_.first_step; step < open; ++step) {
+    const std::optional<Choice> choice = choose_unscored(step);
+    if (lead_) count(step, choice);
+    accept(step, pack(choice, false));
+  }
 }
 
 void BoostSelection::next(std::uint64_t step, Batch& batch) {
@@ -80,25 +83,34 @@ void BoostSelection::begin_decision(std::uint64_t step) {
 
 std::vector<std::uint32_t> BoostSelection::decide(std::uint64_t step) {
   if (lead_->poll) lead_->poll();
-  std::optional<Choice> choice;
-  const StepSchedule::Step plan = schedule_.at(step);
-  if (settings_.selects()) {
-    if (settings_.select == SelectKind::random) {
-      const std::vector<float> alike(plan.pool.count, 1.0f);
-      choice = choose(SelectKind::random, alike, plan.keep, seed_of(seed_, step));
-    } else if (const auto scores = scores_for(step)) {
-      choice = choose(settings_.select, scores->losses, plan.keep, seed_of(seed_, step),
-                      rank_exponent(step, scores->version, settings_.discount));
-    }
-    if (choice) {
-      ++lead_->counters->selected_steps;
-      lead_->counters->selected_samples += plan.keep;
-    } else {
-      ++lead_->counters->late_scores;
+  std::optional<Choice> choice = choose_unscored(step);
+  if (settings_.selects() && settings_.select != SelectKind::random) {
+    if (const auto scores = scores_for(step)) {
+      choice =
+          choose(settings_.select, scores->losses, schedule_.at(step).keep, seed_of(seed_, step),
+                 rank_exponent(step, scores->version, settings_.discount));
     }
   }
+  count(step, choice);
   const bool alone = settings_.contributes() && lead_->serving() == 0;
   return pack(choice, alone);
+}
+
+std::optional<Choice> BoostSelection::choose_unscored(std::uint64_t step) const {
+  if (!settings_.selects() || settings_.select != SelectKind::random) return std::nullopt;
+  const StepSchedule::Step plan = schedule_.at(step);
+  const std::vector<float> alike(plan.pool.count, 1.0f);
+  return choose(SelectKind::random, alike, plan.keep, seed_of(seed_, step));
+}
+
+void BoostSelection::count(std::uint64_t step, const std::optional<Choice>& choice) {
+  if (!settings_.selects()) return;
+  if (choice) {
+    ++lead_->counters->selected_steps;
+    lead_->counters->selected_samples += schedule_.at(step).keep;
+  } else {
+    ++lead_->counters->late_scores;
+  }
 }
 
 std::optional<BoostArrivals::Scores> BoostSelection::scores_for(std::uint64_t step) {

@@ -76,6 +76,10 @@ class BoostSelection : public SampleFeed {
 
   void begin_decision(std::uint64_t step);
   std::vector<std::uint32_t> decide(std::uint64_t step);
+  /// By SelectKind::random; nothing where a choice needs scores, or none is made.
+  std::optional<Choice> choose_unscored(std::uint64_t step) const;
+  /// The lead's decision of a step.
+  void count(std::uint64_t step, const std::optional<Choice>& choice);
   std::optional<BoostArrivals::Scores> scores_for(std::uint64_t step);
   std::vector<float> score_pool(std::uint64_t step);
   std::vector<std::uint32_t> pack(const std::optional<Choice>& choice, bool alone) const;

@@ -46,7 +46,7 @@ struct BoostCounters {
   std::uint64_t boosted_steps = 0;     // with contributed gradients in them
   std::uint64_t boosted_samples = 0;   // whose gradients were contributed
   std::uint64_t missing_samples = 0;   // that were left out: no gradients were there in time
-  std::uint64_t selected_steps = 0;    // whose samples were chosen by their scores
+  std::uint64_t selected_steps = 0;    // whose samples were chosen
   std::uint64_t selected_samples = 0;  // that were chosen so
   std::uint64_t late_scores = 0;       // steps whose scores were not there in time
   std::uint64_t late_gradients = 0;    // contributions that came too late, and were left out

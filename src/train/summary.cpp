@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "support/text.hpp"
+#include "train/boost_advice.hpp"
 
 namespace dovetail {
 namespace {
@@ -68,9 +69,10 @@ Json or_null(const std::optional<double>& value) {
 Json boost_summary(const BoostSettings& settings, const TrainResult& result) {
   Json boost = Json::object();
   if (settings.selects()) {
+    const bool is_scored = settings.select != SelectKind::random;
     boost["select"] = {{"keep", settings.keep},
                        {"kind", to_string(settings.select)},
-                       {"format", settings.select_format},
+                       {"format", is_scored ? Json(settings.select_format) : Json(nullptr)},
                        {"steps", result.boost.selected_steps},
                        {"samples", result.boost.selected_samples},
                        {"late", result.boost.late_scores},
@@ -99,6 +101,9 @@ Json fpga_summary(const TrainSettings& settings, const TrainResult& result,
   const auto& staleness = boost.score_staleness.largest > boost.gradient_staleness.largest
                               ? boost.score_staleness
                               : boost.gradient_staleness;
+  Json warnings = Json::array();
+  for (const BoostWarning& warning : boost_warnings(settings.boost, boost, result.boost_cosine))
+    warnings.push_back({{"kind", warning.kind}, {"text", warning.text}});
   return {
       {"format", formats.front()["format"]},
       {"accuracy", formats.front()["accuracy"]},
@@ -112,6 +117,7 @@ Json fpga_summary(const TrainSettings& settings, const TrainResult& result,
       {"late", boost.late_scores + boost.late_gradients},
       {"staleness", to_json(staleness)},
       {"boost", boost_summary(settings.boost, result)},
+      {"warnings", warnings},
       {"retired", result.retired},
       {"backend", backend}};
 }

@@ -108,11 +108,14 @@ std::string boost_text(const Json& boost) {
   std::string text;
   if (boost.contains("select")) {
     const Json& select = boost["select"];
-    text += fmt::format("  selection      {} of {} steps by {} ({}), {} late; {}\n",
-                        select["steps"].get<std::uint64_t>(),
-                        select["steps"].get<std::uint64_t>() + select["late"].get<std::uint64_t>(),
-                        select["kind"].get<std::string>(), select["format"].get<std::string>(),
-                        select["late"].get<std::uint64_t>(), staleness_text(select["staleness"]));
+    const auto steps = select["steps"].get<std::uint64_t>();
+    const auto late = select["late"].get<std::uint64_t>();
+    text += fmt::format("  selection      {} of {} steps by {}", steps, steps + late,
+                        select["kind"].get<std::string>());
+    text += select["format"].is_null()
+                ? std::string(", which needs no scores\n")
+                : fmt::format(" ({}), {} late; {}\n", select["format"].get<std::string>(), late,
+                              staleness_text(select["staleness"]));
   }
   if (boost.contains("gradients")) {
     const Json& gradients = boost["gradients"];
@@ -183,6 +186,8 @@ std::string summary_text(const Json& summary, const std::filesystem::path& out) 
   const bool several = fpga["formats"].size() > 1;
   if (!several) text += one_format_text(fpga, accuracy);
   text += boost_text(fpga["boost"]);
+  for (const Json& warning : fpga["warnings"])
+    text += fmt::format("  warning        {}\n", warning["text"].get<std::string>());
   for (const Json& reason : fpga["retired"])
     text += fmt::format("  retired        {}\n", reason.get<std::string>());
   if (!summary["samples_per_second"].is_null()) {

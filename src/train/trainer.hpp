@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -174,6 +175,8 @@ class Trainer {
   /// Lead rank: sends weights and progress to the FPGA ranks, where a boost is due for them.
   void publish_for_boost();
   void log_boost(std::uint64_t epoch);
+  /// Once a run of each kind, at the end of the first epoch that gives cause.
+  void warn_of_boost();
   /// The step behind an epoch's last, which --steps may bring forward.
   std::uint64_t epoch_end(std::uint64_t epoch) const;
   /// Trains what is left of an epoch; false where it was interrupted.
@@ -294,6 +297,7 @@ class Trainer {
 
   BoostTiming timing_;
   std::optional<BoostArrivals> arrivals_;          // lead rank, where FPGA ranks boost
+  std::set<std::string> warned_of_;                // kinds of BoostWarning
   std::optional<BoostContribution> contribution_;  // lead rank, where they contribute gradients
   std::unique_ptr<SampleFeed> feed_;               // reads train_set_ from its making on
 };

@@ -10,6 +10,7 @@
 #include "support/log.hpp"
 #include "support/text.hpp"
 #include "support/timeline.hpp"
+#include "train/boost_advice.hpp"
 #include "train/boost_selection.hpp"
 #include "train/trainer.hpp"
 
@@ -149,12 +150,24 @@ void Trainer::log_boost(std::uint64_t epoch) {
                         {"late_gradients", boost.late_gradients},
                         {"score_staleness", to_json(boost.score_staleness)},
                         {"gradient_staleness", to_json(boost.gradient_staleness)}});
-  if (!contribution_) return;
-  const BoostWeight& weight = contribution_->weight();
-  result_.boost_weight = weight.weight();
-  if (weight.measurements() == 0) return;
-  result_.boost_cosine = weight.mean_cosine();
-  result_.boost_norm_ratio = weight.mean_norm_ratio();
+  if (contribution_) {
+    const BoostWeight& weight = contribution_->weight();
+    result_.boost_weight = weight.weight();
+    if (weight.measurements() > 0) {
+      result_.boost_cosine = weight.mean_cosine();
+      result_.boost_norm_ratio = weight.mean_norm_ratio();
+    }
+  }
+  warn_of_boost();
+}
+
+void Trainer::warn_of_boost() {
+  for (const BoostWarning& warning :
+       boost_warnings(settings_.boost, result_.boost, result_.boost_cosine)) {
+    if (!warned_of_.insert(warning.kind).second) continue;
+    log::warn("dovetail train: " + warning.text);
+    log_->event("warning", {{"kind", warning.kind}, {"step", step_}, {"reason", warning.text}});
+  }
 }
 
 void Trainer::poll_fpga() {

@@ -56,6 +56,30 @@ TEST(EstimateCommand, TakesAFoldingAndOneArchitecture) {
   EXPECT_EQ(report.estimates[0].layers[1].folding, (cost::Folding{32, 16}));
 }
 
+TEST(EstimateCommand, SaysThatNoEngineIsBuiltForAFormat) {
+  EstimateOptions options = options_of("mlp", "bfp12", "u280");
+  const EstimateReport report = make_estimates(options);
+  ASSERT_EQ(report.estimates.size(), 1u);
+  EXPECT_EQ(report.estimates[0].architecture, cost::Architecture::pipeline);
+  EXPECT_THAT(estimate_text(report), HasSubstr("engine: no kernel is built for bfp12; built are"));
+  EXPECT_THAT(estimate_json(report)["engine_not_built"].get<std::string>(),
+              HasSubstr("bfp2 ... bfp8"));
+  EXPECT_FALSE(estimate_json(make_estimates(options_of("mlp", "bfp8", "u280")))
+                   .contains("engine_not_built"));
+  options.architecture = "engine";
+  EXPECT_THAT([&] { make_estimates(options); },
+              ThrowsMessage<UsageError>(HasSubstr("no kernel is built for bfp12; built are")));
+}
+
+TEST(EstimateCommand, ShowsTheIntervalOfBlockFloatingPoint) {
+  EstimateOptions options = options_of("mlp", "bfp8", "u280");
+  options.fold = "32x16";
+  options.architecture = "engine";
+  const Json layers = estimate_json(make_estimates(options))["estimates"][0]["layers"];
+  EXPECT_EQ(layers[1]["initiation_interval"], 8);
+  EXPECT_EQ(layers[1]["cycles_per_image"], 8 * 8 * 49);
+}
+
 void expect_refusal(const EstimateOptions& options, const char* text) {
   EXPECT_THAT([&] { make_estimates(options); }, ThrowsMessage<UsageError>(HasSubstr(text)));
 }

@@ -35,6 +35,9 @@ void expect_no_zero(const Estimate& estimate) {
     EXPECT_FALSE(layer.name.empty());
     EXPECT_GT(layer.cycles, 0);
     EXPECT_GE(layer.interval, 1);
+    if (estimate.architecture == Architecture::engine) {
+      EXPECT_GT(layer.cycles_with_depth, layer.cycles);
+    }
     const bool is_linear = layer.kind == "dense" || layer.kind == "conv2d";
     EXPECT_EQ(layer.units, is_linear ? estimate.units : 1);
     EXPECT_GT(layer.folding.pe * layer.folding.simd, 0);
@@ -49,19 +52,38 @@ void expect_no_zero(const Estimate& estimate) {
   EXPECT_LE(estimate.speeds[0].images_per_second, estimate.speeds[1].images_per_second);
   for (const Speed& speed : estimate.speeds) {
     EXPECT_GT(speed.images_per_second, 0);
+    EXPECT_LT(speed.images_per_second_with_depth, speed.images_per_second);
+    EXPECT_EQ(speed.images_per_second_with_depth > 0,
+              estimate.architecture == Architecture::engine);
     EXPECT_GT(speed.latency_s, 0);
     EXPECT_FALSE(speed.bound.empty());
   }
 }
 
 std::vector<std::string> known_formats() {
-  std::vector<std::string> formats{"fixed16", "fixed8", "bfp4", "bfp5", "bfp8",
-                                   "bfp16",   "int8",   "int6", "int16"};
+  std::vector<std::string> formats{"fixed2", "fixed8", "fixed16", "bfp2", "bfp5",
+                                   "bfp8",   "int8",   "int6",    "int16"};
   for (const char* weights : {"1", "t", "2", "4", "8"}) {
     for (const char* activations : {"1", "2", "4", "8"})
       formats.push_back(fmt::format("w{}a{}", weights, activations));
   }
   return formats;
+}
+
+/// The engine's kernels keep weights and lines in UltraRAM, and vectors and streams in block RAM.
+void expect_memories(const Estimate& estimate) {
+  ASSERT_EQ(estimate.architecture, Architecture::engine);
+  std::vector<std::string> kinds;
+  for (const LayerCost& layer : estimate.layers) {
+    SCOPED_TRACE(layer.name);
+    const bool is_linear = layer.kind == "dense" || layer.kind == "conv2d";
+    if (std::ranges::find(kinds, layer.kind) != kinds.end() || layer.used == Resources{}) continue;
+    kinds.push_back(layer.kind);
+    EXPECT_GT(layer.used.lut, 0);
+    EXPECT_GT(layer.used.bram18, 0);
+    EXPECT_EQ(layer.used.uram > 0, is_linear || layer.kind == "max_pool");
+  }
+  EXPECT_GE(kinds.size(), 2u);
 }
 
 TEST(Estimate, EveryModelFormatAndCardHasOneWithoutAZero) {
@@ -70,7 +92,9 @@ TEST(Estimate, EveryModelFormatAndCardHasOneWithoutAZero) {
       for (const std::string& card : card_names()) {
         SCOPED_TRACE(model + " " + format + " " + card);
         const Question question = ask(model, format, card);
-        expect_no_zero(estimate_engine(question));
+        const Estimate engine = estimate_engine(question);
+        expect_no_zero(engine);
+        expect_memories(engine);
         expect_no_zero(estimate_pipeline(question));
       }
     }
@@ -83,6 +107,40 @@ TEST(Estimate, FormatsWithoutUnitsAreRefused) {
     EXPECT_THROW(estimate_engine(question), UsageError) << format;
     EXPECT_THROW(estimate_pipeline(question), UsageError) << format;
   }
+}
+
+TEST(Estimate, FormatsThatNoKernelIsBuiltForHaveAPipelineAlone) {
+  for (const char* format : {"bfp9", "bfp16", "fixed17", "fixed18", "fixed8.3"}) {
+    SCOPED_TRACE(format);
+    const Question question = ask("mlp", format, "u280");
+    EXPECT_FALSE(is_built(question.format));
+    EXPECT_THROW(estimate_engine(question), UsageError);
+    expect_no_zero(estimate_pipeline(question));
+  }
+  for (const std::string& format : known_formats())
+    EXPECT_TRUE(is_built(numeric::parse_format(format))) << format;
+}
+
+TEST(Estimate, LayersLargerThanTheKernelsMemoriesAreRefused) {
+  const auto refuses = [](const char* format, const FeatureShape& input,
+                          std::vector<Layer> layers) {
+    Question question;
+    question.card = &find_card("u280");
+    question.format = numeric::parse_format(format);
+    question.work = work_of(Model("large", input, std::move(layers)));
+    EXPECT_THROW(estimate_engine(question), UsageError) << format;
+  };
+  using namespace layer;
+  for (const char* format : {"w1a1", "w8a8", "fixed8", "bfp8"}) {
+    refuses(format, {1, 300, 300}, {Dense{.out = 10}});  // an image of 90,000 bytes
+    refuses(format, {5, 8, 8}, {Dense{.out = 10}});
+    refuses(format, {1, 28, 28}, {Dense{.out = 2049}, Relu{}, Dense{.out = 10}});
+    refuses(format, {1, 20, 20}, {Conv2d{.out = 4, .kernel = 9}, Relu{}, Dense{.out = 10}});
+  }
+  // 16 MiB of 8-bit weights, and 64 Mbit of 1-bit ones.
+  refuses("w8a8", {4, 90, 90}, {Dense{.out = 512}, Relu{}, Dense{.out = 10}});
+  refuses("fixed16", {4, 90, 90}, {Dense{.out = 512}, Relu{}, Dense{.out = 10}});
+  refuses("w1a1", {4, 120, 120}, {Dense{.out = 1024}, Relu{}, Dense{.out = 10}});
 }
 
 /// A card with so little of everything that foldings matter for a tiny model.
@@ -235,6 +293,51 @@ TEST(Engine, AsBuiltForBinaryConvolutionsTakesTheSlowestStage) {
   // each.
   question.work = ask("cnv", "w1a1", "u280").work;
   EXPECT_EQ(linear_cost(question, question.work[1], *question.folding).cycles, 28 * 28 * 2 * 9);
+}
+
+TEST(Engine, OfFixedAndBlockFloatingPointIsTheForwardPassOfTheTrainingKernels) {
+  for (const auto& [format, interval] : {std::pair{"fixed8", 1}, {"int12", 1}, {"bfp8", 8}}) {
+    SCOPED_TRACE(format);
+    Question question = ask("mlp", format, "u280");
+    question.folding = Folding{32, 16};
+    const Estimate estimate = estimate_engine(question);
+    ASSERT_EQ(estimate.layers.size(), 6u);  // three layers, and two maps to quantise
+    EXPECT_EQ(estimate.layers[0].cycles, 784 + 13);
+    // dense 784 → 256: 49 words, 8 tiles; each addition of bfp to a sum waits for the one before.
+    EXPECT_EQ(estimate.layers[1].cycles, 49 * 8 * interval);
+    EXPECT_EQ(estimate.layers[1].interval, interval);
+    EXPECT_EQ(estimate.layers[1].bound, "compute");
+    EXPECT_EQ(estimate.layers[2].kind, "quantise");
+    EXPECT_EQ(estimate.layers[2].units, 1);
+    EXPECT_EQ(estimate.layers[2].cycles, 2 * 256 / 16);
+    EXPECT_EQ(estimate.layers[3].used, Resources{}) << "shares the first layer's kernel";
+  }
+  // By hand: launches one after another, whose images the two units share.
+  Question question = ask("cnn", "fixed8", "u280");
+  question.folding = Folding{32, 16};
+  const Estimate estimate = estimate_engine(question);
+  double s = 0;
+  for (const LayerCost& layer : estimate.layers) {
+    const double rate = question.card->port_rate / layer.units, images = 64.0 / layer.units;
+    s += std::max(static_cast<double>(layer.load_cycles) / 300e6,
+                  static_cast<double>(layer.weight_bytes) / std::min(64 * 300e6, rate)) +
+         images * std::max(static_cast<double>(layer.cycles) / 300e6,
+                           static_cast<double>(layer.bytes) / rate);
+  }
+  EXPECT_NEAR(estimate.speeds[1].images_per_second, 64 / s, 1);
+}
+
+TEST(Engine, HasNoForwardPassForPoolsThatOverlap) {
+  using namespace layer;
+  Question question;
+  question.card = &find_card("u280");
+  question.format = numeric::parse_format("fixed8");
+  question.work = work_of(
+      Model("overlap", {1, 12, 12},
+            {Conv2d{.out = 4}, Relu{}, MaxPool{.kernel = 3, .stride = 2}, Dense{.out = 10}}));
+  EXPECT_THROW(estimate_engine(question), UsageError);
+  question.format = numeric::parse_format("w8a8");
+  expect_no_zero(estimate_engine(question));
 }
 
 /// Times `word` in one of the files that make an xclbin of hls/engine.

@@ -34,7 +34,9 @@ TEST(CostMemory, BlocksAreCountedInTheirCheapestShape) {
   EXPECT_EQ(bram18_of(512, 36), 1);
   EXPECT_EQ(bram18_of(513, 36), 2);  // 1024 × 18 twice
   EXPECT_EQ(bram18_of(16384, 1), 1);
-  EXPECT_EQ(bram18_of(2048, 10), 2);  // 2048 × 9 twice
+  EXPECT_EQ(bram18_of(2048, 10), 2);       // 2048 × 9 twice
+  EXPECT_EQ(bram18_of(512, 36, true), 2);  // as 1024 × 18: both ports read
+  EXPECT_EQ(bram18_of(1024, 36, true), bram18_of(1024, 36));
   EXPECT_EQ(uram_of(4096, 72), 1);
   EXPECT_EQ(uram_of(4097, 73), 4);
 }

@@ -42,6 +42,26 @@ def check_table():
     assert "| 64 + 192 scored | 1 | 10.00 | -80.00 over gpu-64 |" in lines["collapsed"], lines["collapsed"]
 
 
+def check_lateness():
+    """Runs that nobody waited in show what was late or missing, and the age of the weights."""
+    figures = [{"steps": 700, "samples": 40000, "missing": 10000, "late": 3, "cosine": 0.99,
+                "staleness": {"mean": 0.5, "max": 4}},
+               {"steps": 600, "samples": 30000, "missing": 20000, "late": 5, "cosine": 0.97,
+                "staleness": {"mean": 1.5, "max": 9}}]
+    grad = row("async-grad-int8", None, (0.90, 0.91), group="async")
+    for run, boost in zip(grad["runs"], figures):
+        run["gradients"] = boost
+    # 20 and 40 %: deviation 14.14, 12.706 · 14.14 / √2 = 127.
+    assert report.boost_text(grad) == ("cosine 0.980, late 8, missing 30 ± 127 % of samples, "
+                                       "weights 1.0 steps old, 9 at most"), report.boost_text(grad)
+    rank = row("async-rank-int8", None, (0.90,), group="async")
+    rank["runs"][0]["select"] = {"steps": 300, "samples": 19200, "late": 100, "staleness": {"mean": 12.25, "max": 30}}
+    assert report.boost_text(rank) == "late 25 % of steps, weights 12.2 steps old, 30 at most", report.boost_text(rank)
+    rank["runs"][0]["select"] = {"steps": 0, "samples": 0, "late": 400, "staleness": {"mean": 0, "max": 0}}
+    assert report.boost_text(rank) == "late 100 % of steps", report.boost_text(rank)
+    assert set(report.TITLES) >= {"async"}
+
+
 def check_plot():
     svg = report.Plot(RESULTS).svg()
     xml.dom.minidom.parseString(svg)
@@ -52,4 +72,5 @@ def check_plot():
 
 check_interval()
 check_table()
+check_lateness()
 check_plot()

@@ -27,6 +27,11 @@ ablation() {
     --parallel 1 --data "$scratch/data" --out "$scratch/runs" "$@"
 }
 
+# Rows that nobody waits in stand beside those in lock step.
+for row in async-grad-int8 async-rank-int8 grad-int8; do
+  [[ "$("$repository/jobs/boost-ablation.sh" --list --seeds 1 --rows "$row" --out "$scratch/listed")" == *" $row 1 clean 1 "* ]]
+done
+
 ablation
 grep -q '"samples": 60,' "$scratch/data-wrong/manifest.json" # 10 % of the labels
 before=$(cat "$scratch/runs/results.json")

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 
 #include "infer/fpga_rank.hpp"
 #include "infer/reference_engine.hpp"
@@ -306,6 +307,42 @@ TEST_F(BoostTest, LateScoresLeaveTheUnscoredOrder) {
   if (!world().is_lead()) return;
   EXPECT_EQ(result.boost.selected_steps + result.boost.late_scores, result.steps);
   EXPECT_GE(result.boost.late_scores, 3u) << "the first steps have no scores";
+}
+
+TEST_F(BoostTest, RandomSelectionNeedsNoScoresFromTheFirstStepOn) {
+  for (const bool wait : {true, false}) {
+    TrainSettings select = settings(2, "random"), again = settings(2, "again");
+    for (TrainSettings* each : {&select, &again}) {
+      each->boost.keep = 0.5;
+      each->boost.select = SelectKind::random;
+      each->boost.wait = wait;
+    }
+    const TrainResult result = train(select), repeated = train(again);
+    EXPECT_EQ(result.weights_sha256, repeated.weights_sha256);
+    if (!world().is_lead()) continue;
+    EXPECT_EQ(result.boost.selected_steps, result.steps);
+    EXPECT_EQ(result.boost.selected_samples, result.trained_samples);
+    EXPECT_EQ(result.boost.late_scores, 0u);
+  }
+}
+
+TEST_F(BoostTest, WarnsOnceWhereMostScoresAreLate) {
+  // Of five steps the first three never have scores.
+  TrainSettings free = settings(1, "warned");
+  free.boost.keep = 0.5;
+  const TrainResult result = train(free);
+  if (!world().is_lead()) return;
+  ASSERT_EQ(result.steps, 5u);
+  ASSERT_GE(result.boost.late_scores, 3u);
+  std::ifstream log(free.out / "run.jsonl");
+  int warnings = 0;
+  for (std::string line; std::getline(log, line);) {
+    const Json event = Json::parse(line);
+    if (event["event"] != "warning") continue;
+    EXPECT_EQ(event["kind"], "late_scores");
+    ++warnings;
+  }
+  EXPECT_EQ(warnings, 1);
 }
 
 TEST_F(BoostTest, EveryKindOfSelectionTrains) {
