@@ -20,8 +20,19 @@ inline std::int64_t code_of(double value, double step) {
   return step > 0 ? std::llround(value / step) : 0;
 }
 
-/// The input through tables of int8 codes.
-inline IntegerMap integer_input(const quant::Network& network, const std::uint8_t* image) {
+/// Steps between a value, itself in steps, and the nearest border of two codes.
+inline double steps_to_border(double value, double lowest, double highest) {
+  return std::abs(value - std::clamp(std::floor(value) + 0.5, lowest + 0.5, highest - 0.5));
+}
+
+struct IntegerResult {
+  std::vector<double> logits;
+  double nearest_border = 1;  // of the values that became codes: steps
+};
+
+/// The input through tables of int8 codes. `nearest_border`: as IntegerResult has it.
+inline IntegerMap integer_input(const quant::Network& network, const std::uint8_t* image,
+                                double& nearest_border) {
   IntegerMap map{{}, static_cast<double>(network.input_range) / 127};
   const int pixels = network.height * network.width;
   for (int i = 0; i < network.channels * pixels; ++i) {
@@ -29,6 +40,7 @@ inline IntegerMap integer_input(const quant::Network& network, const std::uint8_
     const double value = (image[i] / 255.0 - static_cast<double>(network.input_mean[c])) /
                          static_cast<double>(network.input_deviation[c]);
     map.codes.push_back(std::clamp<std::int64_t>(code_of(value, map.step), -127, 127));
+    nearest_border = std::min(nearest_border, steps_to_border(value / map.step, -127, 127));
   }
   return map;
 }
@@ -64,11 +76,11 @@ inline std::int64_t accumulate(const quant::Layer& layer, const IntegerMap& in, 
   return result;
 }
 
-/// Logits of one image. @param highest code of a ReLU's output: 3, 15 or 127.
-inline std::vector<double> run_integers(const quant::Network& network, const std::uint8_t* image,
-                                        int highest) {
-  IntegerMap map = integer_input(network, image);
-  std::vector<double> logits;
+/// One image. @param highest code of a ReLU's output: 3, 15 or 127.
+inline IntegerResult run_integers(const quant::Network& network, const std::uint8_t* image,
+                                  int highest) {
+  IntegerResult result;
+  IntegerMap map = integer_input(network, image, result.nearest_border);
   for (const quant::Layer& layer : network.layers) {
     IntegerMap next{{},
                     layer.kind == quant::LayerKind::max_pool
@@ -89,17 +101,23 @@ inline std::vector<double> run_integers(const quant::Network& network, const std
           if (!layer.gain.empty()) {
             real = real * static_cast<double>(layer.gain[o]) + static_cast<double>(layer.offset[o]);
           }
-          if (layer.activation == quant::Activation::none) logits.push_back(real);
+          if (layer.activation == quant::Activation::none) {
+            result.logits.push_back(real);
+            continue;
+          }
+          const bool sign = layer.activation == quant::Activation::sign;
           next.codes.push_back(
-              layer.activation == quant::Activation::sign
-                  ? (real < 0 ? -1 : 1)
-                  : std::clamp<std::int64_t>(code_of(real, next.step), 0, highest));
+              sign ? (real < 0 ? -1 : 1)
+                   : std::clamp<std::int64_t>(code_of(real, next.step), 0, highest));
+          result.nearest_border =
+              std::min(result.nearest_border,
+                       sign ? std::abs(real) : steps_to_border(real / next.step, 0, highest));
         }
       }
     }
     map = std::move(next);
   }
-  return logits;
+  return result;
 }
 
 }  // namespace dovetail::testing

@@ -141,47 +141,49 @@ void train(Plan& plan, std::uint64_t start) {
   }
 }
 
-std::size_t largest_at(const auto& logits, std::size_t first, std::size_t classes) {
-  const auto begin = logits.begin() + static_cast<std::ptrdiff_t>(first);
-  return static_cast<std::size_t>(
-      std::max_element(begin, begin + static_cast<std::ptrdiff_t>(classes)) - begin);
-}
-
-TEST_P(QuantisedPlan, TheIntegerNetworkPredictsWhatTrainingSaw) {
-  SCOPED_TRACE(seed());
-  const Model model = card_model().quantised({GetParam().format, GetParam().steps});
+/// Trains a network and compares what its plan and its integers say of 200 images. Returns of how
+/// many images all codes are beyond doubt: only those can be compared.
+std::size_t compare_decided_images(const Case& which, std::uint64_t start) {
+  const Model model = card_model().quantised({which.format, which.steps});
   const InputStatistics input = statistics_for(model);
   Plan plan(test_device(), model, input,
             {.batch = 16,
              .training = true,
              .optimizer = {.kind = OptimizerKind::adam},
-             .variant = GetParam().variant});
-  plan.load_parameters(model.initial_parameters(seed()));
-  plan.initialise_steps(random_batch(model, 16, seed()).images, 16);
-  train(plan, seed());
+             .variant = which.variant});
+  plan.load_parameters(model.initial_parameters(start));
+  plan.initialise_steps(random_batch(model, 16, start).images, 16);
+  train(plan, start);
 
   const std::size_t samples = 200, classes = 6;
-  const RandomBatch batch = random_batch(model, samples, seed() + 99);
+  const RandomBatch batch = random_batch(model, samples, start + 99);
   const quant::Network network =
       plan::fpga_network(model, plan.parameters(), plan.statistics(), input,
                          plan.output_ranges(batch.images, samples));
   const std::vector<float> logits = plan.infer(batch.images, samples);
-  const int highest = std::max(1, numeric::parse_format(GetParam().format).activations.highest);
-  std::size_t unlike = 0, apart = 0;
+  const int highest = std::max(1, numeric::parse_format(which.format).activations.highest);
+  // An image parts where one of its values is so near a border of two codes that float32 and exact
+  // arithmetic fall on two sides of it; sums of codes are few, so many images may share that value.
+  const double margin = 5e-5;
+  std::size_t decided = 0;
   for (std::size_t n = 0; n < samples; ++n) {
-    const std::vector<double> exact = run_integers(
+    const IntegerResult exact = run_integers(
         network, &batch.images[n * static_cast<std::size_t>(model.input().size())], highest);
-    unlike += largest_at(exact, 0, classes) != largest_at(logits, n * classes, classes) ? 1 : 0;
-    double furthest = 0;
+    if (exact.nearest_border < margin) continue;
+    ++decided;
     for (std::size_t c = 0; c < classes; ++c)
-      furthest =
-          std::max(furthest, std::abs(exact[c] - static_cast<double>(logits[n * classes + c])));
-    apart += furthest > 1e-4 ? 1 : 0;
+      EXPECT_NEAR(exact.logits[c], static_cast<double>(logits[n * classes + c]), 1e-4)
+          << "image " << n << ", class " << c;
   }
-  // Where float32 and exact arithmetic fall on two sides of a threshold, one code differs, and
-  // what follows from it. That is rare: of 12,000 images none did. One percent is allowed.
-  EXPECT_LE(unlike, samples / 100);
-  EXPECT_LE(apart, samples / 100);
+  return decided;
+}
+
+TEST_P(QuantisedPlan, TheIntegerNetworkPredictsWhatTrainingSaw) {
+  SCOPED_TRACE(seed());
+  std::size_t decided = 0;
+  for (std::uint64_t attempt = 0; decided < 100 && attempt < 20; ++attempt)
+    decided += compare_decided_images(GetParam(), seed() + 1000 * attempt);
+  EXPECT_GE(decided, 100u);
 }
 
 TEST(QuantisedPlanSteps, LearnedStepsMoveAndFixedOnesStay) {
