@@ -1,10 +1,31 @@
 """The peers of single operations and of inference, each with its own operands and its own way to wait for the end."""
+import os
 import pathlib
+import re
+import subprocess
 import sys
 
 from timing import median_s, nothing
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+def openblas_core():
+    """The CPU whose kernels OpenBLAS takes, as it names them; None where it does not say."""
+    done = subprocess.run([sys.executable, "-c", "import numpy"], env=dict(os.environ, OPENBLAS_VERBOSE="2"),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    found = re.search(r"^Core: (\S+)", done.stdout, re.MULTILINE)
+    return found[1] if found else None
+
+
+def better_openblas_core(core, flags):
+    """OpenBLAS takes kernels of 2004 (Prescott) for CPUs that are newer than it. The core type to give it then, after the CPU's `flags`
+    as /proc/cpuinfo has them; None where its own choice stands."""
+    if core is None or core.lower() not in ("prescott", "core2", "generic"):
+        return None
+    if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
+        return "SkylakeX"
+    return "Haswell" if {"avx2", "fma"} <= flags else None
 
 
 class OpenBlas:

@@ -6,7 +6,8 @@ DistributedDataParallel. --compile: torch.compile; --graph (one GPU): a whole st
 do once, and with --each-epoch the evaluations, is not in the time.
 
 Be fair to it: install OpenBLAS (Debian's reference BLAS is slow), and unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE
-where a site sets them, since they choose kernels in place of those for the CPU at hand. Try --channels-last, too.
+where a site sets them, since they choose kernels in place of those for the CPU at hand; but an OpenBLAS older than the CPU needs
+OPENBLAS_CORETYPE (report.py sets it). Try --channels-last, too.
 """
 import argparse
 import json

@@ -23,6 +23,7 @@ import sys
 import time
 
 import ours
+import peers
 import table
 from roofline import roofline
 
@@ -59,6 +60,14 @@ def cpu_name():
         return platform.processor() or platform.machine()
 
 
+def cpu_flags():
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        return set(next(line.split(":", 1)[1].split() for line in lines if line.startswith("flags")))
+    except (OSError, StopIteration):
+        return set()
+
+
 def load():
     return round(os.getloadavg()[0], 2)
 
@@ -81,6 +90,15 @@ def commands(options, kind):
             for section in sections for model in models.get(section, [None])]
 
 
+def fair_openblas():
+    """The CPU whose kernels OpenBLAS takes in what follows (PyTorch of Debian takes its products from it, too)."""
+    if "OPENBLAS_CORETYPE" not in os.environ:
+        better = peers.better_openblas_core(peers.openblas_core(), cpu_flags())
+        if better:
+            os.environ["OPENBLAS_CORETYPE"] = better
+    return peers.openblas_core()
+
+
 def measure(options, device, save):
     results = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"), "cpu": cpu_name(),
                "device": {"kind": device.kind, "name": device.name, "driver": device.driver},
@@ -89,6 +107,8 @@ def measure(options, device, save):
         # Threads that spin for one that other work keeps from its core wait whole time slices: that would be no measure of PyTorch.
         os.environ["OMP_WAIT_POLICY"] = "passive"
     results["omp_wait_policy"] = os.environ.get("OMP_WAIT_POLICY")
+    if device.kind == "cpu":
+        results["openblas_core"] = fair_openblas()
     until = time.time() + 60 * options.minutes if options.minutes else None
     for section, words in commands(options, device.kind):
         if section == "accuracy" and not options.data:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(HERE))
 import clblast  # noqa: E402
 import nets  # noqa: E402
 import ours  # noqa: E402
+import peers  # noqa: E402
 import report  # noqa: E402
 import table  # noqa: E402
 import turns  # noqa: E402
@@ -165,6 +166,15 @@ class Devices(unittest.TestCase):
         self.assertEqual(ours.find_device([cpu, gpu], "1"), gpu)
         with self.assertRaises(SystemExit):
             ours.find_device([cpu], "gpu")
+
+    def test_an_openblas_older_than_the_cpu_gets_kernels_that_use_it(self):
+        avx2 = {"avx2", "fma"}
+        avx512 = avx2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+        self.assertEqual(peers.better_openblas_core("Prescott", avx512), "SkylakeX")
+        self.assertEqual(peers.better_openblas_core("Prescott", avx2 | {"avx512f"}), "Haswell")
+        self.assertIsNone(peers.better_openblas_core("Prescott", {"sse3"}))
+        self.assertIsNone(peers.better_openblas_core("Zen", avx512))
+        self.assertIsNone(peers.better_openblas_core(None, avx512))
 
     def test_both_sides_are_told_the_device(self):
         options = argparse.Namespace(dovetail="d", target=ours.Device("gpu", 3, "a GPU"))

@@ -84,6 +84,8 @@ def markdown(results):
              f"least and the largest. Load of the machine: {results['load_before']} when it began, {results.get('load_after')} when it ended.", ""]
     if not on_gpu and is_busy(results):
         lines += ["**The machine was busy with other work: the figures say little, their ratios a little more.**", ""]
+    if results.get("openblas_core"):
+        lines += [f"OpenBLAS took its kernels for {results['openblas_core']}.", ""]
     if results.get("omp_wait_policy"):
         lines += [f"PyTorch's threads waited with OMP_WAIT_POLICY={results['omp_wait_policy']}.", ""]
     lines += [f"Measured ceilings: {ceilings['float32_flops'] / 1e9:.1f} GFLOP/s of float32 multiply-adds, "
