@@ -30,6 +30,7 @@ enum {
 // The first `count` elements, which may be none or more than 16, at p; zeros after them.
 INLINE float16 load_part(__global const float* p, int count) {
   if (count >= lanes) return vload16(0, p);
+  if (count <= 0) return 0.0f;
   float part[lanes];
   for (int i = 0; i < lanes; ++i) part[i] = i < count ? p[i] : 0.0f;
   return vload16(0, part);
@@ -40,6 +41,7 @@ INLINE void store_part(float16 value, __global float* p, int count) {
     vstore16(value, 0, p);
     return;
   }
+  if (count <= 0) return;
   float part[lanes];
   vstore16(value, 0, part);
   for (int i = 0; i < count; ++i) p[i] = part[i];
