@@ -105,7 +105,7 @@ set_training() {
 # none, but its children do: ranks of this node, and the srun that started its daemons, which tell their ranks. One rank
 # that gets it is enough.
 pass_on_notice() {
-  again=true
+  again=true noticed=true
   echo "SIGUSR1: the ranks are asked for a checkpoint"
   pkill -USR1 --parent "$job" || true
   kill -USR1 "$job" || true
@@ -139,7 +139,7 @@ ranks_here=false
 # run_job COMMAND...: runs a launcher and waits for it; SIGUSR1, SIGTERM and SIGINT reach it. Its exit code is the launcher's.
 run_job() {
   local code=0 watcher
-  again=false
+  again=false noticed=false
   "$@" &
   job=$!
   trap pass_on_notice USR1
@@ -153,5 +153,21 @@ run_job() {
     wait "$job" || code=$?
   done
   kill "$watcher" 2>/dev/null || true
+  return "$code"
+}
+
+# run_and_requeue COMMAND...: the same in a batch job of Slurm. Where the ranks have stopped for its notice, which their exit
+# code 75 says, the job is queued again; Slurm then ends this script. Not left to the ranks: a container may lack scontrol.
+run_and_requeue() {
+  local code=0
+  run_job "$@" || code=$?
+  if $noticed && ((code == 75)); then
+    trap '' TERM
+    if scontrol requeue "$SLURM_JOB_ID"; then
+      echo "job $SLURM_JOB_ID is queued again"
+    else
+      echo "scontrol requeue $SLURM_JOB_ID failed: queue the job again by hand; it resumes" >&2
+    fi
+  fi
   return "$code"
 }

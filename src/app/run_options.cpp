@@ -33,6 +33,8 @@ void RunOptions::add_to(CommandLine& line) {
   line.add_flag("requeue", requeue,
                 "under Slurm: when interrupted by SIGTERM or SIGUSR1, have the job queued again; "
                 "started again, it resumes");
+  line.add_flag("resume-restarted", resume_restarted,
+                "under Slurm: a job that was queued again resumes, where there is a checkpoint");
 }
 
 void RunOptions::apply(TrainSettings& settings) {
@@ -43,7 +45,7 @@ void RunOptions::apply(TrainSettings& settings) {
          "Give 1 or more");
   expect(stall_timeout_s > 0, fmt::format("--stall-timeout {} is not positive", stall_timeout_s),
          "Give seconds, such as 300");
-  if (requeue && is_restarted()) {
+  if ((requeue || resume_restarted) && is_restarted()) {
     resume = CheckpointKeeper::any_in(settings.out);
     overwrite = false;
   }

@@ -13,6 +13,7 @@ struct RunOptions {
   bool resume = false;
   bool overwrite = false;
   bool requeue = false;
+  bool resume_restarted = false;
   double stall_timeout_s = 300;
   std::uint64_t checkpoint_steps = 0;
   double checkpoint_minutes = 0;
@@ -20,8 +21,8 @@ struct RunOptions {
 
   void add_to(CommandLine& line);
   /// Throws UsageError for what cannot work; fills in what the trainer needs to know. A job that
-  /// Slurm has started again (SLURM_RESTART_COUNT) resumes, with --requeue, where there is a
-  /// checkpoint.
+  /// Slurm has started again (SLURM_RESTART_COUNT) resumes, with --requeue or --resume-restarted,
+  /// where there is a checkpoint.
   void apply(TrainSettings& settings);
   RunFolder::Use use() const { return {.resume = resume, .overwrite = overwrite}; }
 };

@@ -15,7 +15,8 @@ struct IdxFile {
 };
 
 IdxFile read_idx_file(const fs::path& path) {
-  std::vector<std::uint8_t> bytes = source::read_bytes(path);
+  constexpr std::size_t most_rank = 4, most_header = 4 + 4 * most_rank;
+  const std::vector<std::uint8_t> bytes = source::read_bytes(path, most_header);
   if (bytes.size() < 4 || bytes[0] != 0 || bytes[1] != 0) {
     throw Error(fmt::format("{} is no IDX file: its first bytes are not 00 00", path.string()));
   }
@@ -24,6 +25,10 @@ IdxFile read_idx_file(const fs::path& path) {
                             path.string(), bytes[2]));
   }
   const std::size_t rank = bytes[3];
+  if (rank > most_rank) {
+    throw Error(
+        fmt::format("{} has {} extents; images have 3 or 4, labels have 1", path.string(), rank));
+  }
   const std::size_t header = 4 + 4 * rank;
   if (bytes.size() < header) throw Error(fmt::format("{} ends within its header", path.string()));
   IdxFile file;
@@ -31,9 +36,7 @@ IdxFile read_idx_file(const fs::path& path) {
     file.extents.push_back(std::size_t{bytes[at]} << 24 | std::size_t{bytes[at + 1]} << 16 |
                            std::size_t{bytes[at + 2]} << 8 | bytes[at + 3]);
   }
-  source::check_payload(file.extents, 1, bytes.size() - header, path);
-  bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(header));
-  file.values = std::move(bytes);
+  file.values = source::read_values(path, header, file.extents, 1);
   return file;
 }
 

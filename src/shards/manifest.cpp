@@ -176,7 +176,9 @@ void Manifest::save(const fs::path& folder) const {
                                {"seed", split.wrong_labels->seed}};
     }
   }
-  replace_file_text(folder / file_name, json.dump(2) + "\n");
+  // Names come from files and folders, which need not be UTF-8.
+  replace_file_text(folder / file_name,
+                    json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 const Split& Manifest::split(const std::string& split_name, const fs::path& folder) const {

@@ -12,6 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t most_header = 12 + (1 << 16);  // NumPy itself reads 10,000 bytes of one
+constexpr std::size_t most_extents = 64;             // as NumPy
+
 struct NpyFile {
   std::string type;  // as NumPy writes it: "|u1", "<i4" …
   std::vector<std::size_t> extents;
@@ -33,6 +36,18 @@ std::string_view value_of(std::string_view header, std::string_view key, const f
   return header;
 }
 
+// "|u1" of "'|u1', …"; nothing where there is no short word in quotes.
+std::string_view type_in(std::string_view text) {
+  constexpr std::size_t longest = 16;
+  if (text.empty() || text.front() != '\'') return {};
+  text = text.substr(1, longest + 1);
+  const std::size_t end = text.find('\'');
+  if (end == std::string_view::npos) return {};
+  text = text.substr(0, end);
+  const bool plain = std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+  return plain ? text : std::string_view{};
+}
+
 std::vector<std::size_t> parse_extents(std::string_view text, const fs::path& path) {
   const std::size_t end = text.find(')');
   if (text.empty() || text.front() != '(' || end == std::string_view::npos) {
@@ -47,6 +62,7 @@ std::vector<std::size_t> parse_extents(std::string_view text, const fs::path& pa
     const auto [rest, failure] = std::from_chars(text.data(), text.data() + text.size(), extent);
     if (failure != std::errc{}) bad_header(path, "the shape is not made of numbers");
     extents.push_back(extent);
+    if (extents.size() > most_extents) bad_header(path, "its shape is too long");
     text.remove_prefix(static_cast<std::size_t>(rest - text.data()));
   }
 }
@@ -65,18 +81,19 @@ std::pair<std::string_view, std::size_t> find_header(const std::vector<std::uint
   const std::size_t start = version == 1 ? 10 : 12;
   std::size_t length = bytes[8] | std::size_t{bytes[9]} << 8;
   if (version > 1) length |= std::size_t{bytes[10]} << 16 | std::size_t{bytes[11]} << 24;
+  if (start + length > most_header) bad_header(path, "it is too long");
   if (length > bytes.size() - start)
     throw Error(fmt::format("{} ends within its header", path.string()));
   return {{reinterpret_cast<const char*>(bytes.data()) + start, length}, start + length};
 }
 
 NpyFile read_npy_file(const fs::path& path, std::span<const std::string_view> types) {
-  std::vector<std::uint8_t> bytes = source::read_bytes(path);
+  const std::vector<std::uint8_t> bytes = source::read_bytes(path, most_header);
   const auto [header, values_at] = find_header(bytes, path);
   NpyFile file;
   const std::string_view descr = value_of(header, "descr", path);
-  if (descr.size() < 5 || descr[0] != '\'') bad_header(path, "descr is no plain type");
-  file.type = descr.substr(1, descr.find('\'', 1) - 1);
+  file.type = type_in(descr);
+  if (file.type.empty()) bad_header(path, "descr is no plain type");
   if (std::ranges::find(types, file.type) == types.end()) {
     throw Error(fmt::format("{} holds NumPy type {}; expected is {}", path.string(), file.type,
                             fmt::join(types, " or ")),
@@ -87,9 +104,7 @@ NpyFile read_npy_file(const fs::path& path, std::span<const std::string_view> ty
                 "Save numpy.ascontiguousarray of it");
   }
   file.extents = parse_extents(value_of(header, "shape", path), path);
-  source::check_payload(file.extents, file.element_bytes(), bytes.size() - values_at, path);
-  bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(values_at));
-  file.values = std::move(bytes);
+  file.values = source::read_values(path, values_at, file.extents, file.element_bytes());
   return file;
 }
 

@@ -6,8 +6,10 @@
 // CIFAR, whose classes are known.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -32,17 +34,20 @@ Samples read_cifar(std::span<const std::filesystem::path> files, std::size_t cla
 
 namespace source {
 
-/// All bytes of a plain or gzip-compressed file.
-std::vector<std::uint8_t> read_bytes(const std::filesystem::path& path);
+/// The bytes of a plain or gzip-compressed file, the first `most` of them.
+std::vector<std::uint8_t> read_bytes(const std::filesystem::path& path,
+                                     std::size_t most = std::numeric_limits<std::size_t>::max());
+
+/// The values behind a header of `header_bytes`. Throws Error unless they are exactly the product
+/// of the extents times the bytes of an element. Memory follows neither a header that says more
+/// than there is nor a compressed file that holds more than its header says.
+std::vector<std::uint8_t> read_values(const std::filesystem::path& path, std::size_t header_bytes,
+                                      const std::vector<std::size_t>& extents,
+                                      std::size_t element_bytes);
 
 /// Throws Error unless the two have the same number of samples, and at least one.
 void check_counts(std::size_t images, std::size_t labels, const std::filesystem::path& images_file,
                   const std::filesystem::path& labels_file);
-
-/// Throws Error unless `payload` is exactly the product of the extents times the bytes of an
-/// element: a header is not to be trusted with an allocation.
-void check_payload(const std::vector<std::size_t>& extents, std::size_t element_bytes,
-                   std::size_t payload, const std::filesystem::path& file);
 
 }  // namespace source
 }  // namespace dovetail

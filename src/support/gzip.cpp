@@ -15,20 +15,21 @@
 namespace dovetail {
 namespace {
 
-constexpr unsigned piece = 1 << 20;
+constexpr unsigned piece = 1 << 17;  // the larger of the sizes that zlib.h suggests for speed
 
 }  // namespace
 
-std::vector<std::uint8_t> read_unzipped(const std::filesystem::path& path) {
+std::vector<std::uint8_t> read_unzipped(const std::filesystem::path& path, std::size_t most) {
   errno = 0;
   const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
   if (!file) throw Error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
   gzbuffer(file.get(), piece);
   std::vector<std::uint8_t> bytes;
-  for (;;) {
+  while (bytes.size() < most) {
     const std::size_t before = bytes.size();
-    bytes.resize(before + piece);
-    const int count = gzread(file.get(), bytes.data() + before, piece);
+    const auto now = static_cast<unsigned>(std::min<std::size_t>(piece, most - before));
+    bytes.resize(before + now);
+    const int count = gzread(file.get(), bytes.data() + before, now);
     bytes.resize(before + static_cast<std::size_t>(std::max(count, 0)));
     if (count <= 0) break;
   }

@@ -27,6 +27,15 @@ spdlog::logger& err() {
   return *logger;
 }
 
+/// Lines quote files and arguments, which may hold what a terminal would obey.
+std::string shown(std::string text) {
+  for (char& c : text) {
+    const auto code = static_cast<unsigned char>(c);
+    if ((code < ' ' && c != '\n' && c != '\t') || code == 0x7f) c = '?';
+  }
+  return text;
+}
+
 bool quiet = false;
 bool notes_to_error = false;
 
@@ -48,15 +57,15 @@ void document(const std::string& text) {
 }
 
 void note(const std::string& line) {
-  if (!quiet) (notes_to_error ? err() : out()).info(line);
+  if (!quiet) (notes_to_error ? err() : out()).info(shown(line));
 }
 
 void warn(const std::string& line) {
-  if (!quiet) err().warn("warning: " + line);
+  if (!quiet) err().warn("warning: " + shown(line));
 }
 
 void error(const std::string& line) {
-  err().error(line);
+  err().error(shown(line));
 }
 
 }  // namespace dovetail::log

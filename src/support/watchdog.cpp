@@ -1,4 +1,5 @@
-// Looks five times a second, writes and compares signs of life more seldom.
+// Looks five times a second; writes a sign of life once a second while something changes, else more
+// seldom, and compares the others' as seldom.
 #include "support/watchdog.hpp"
 
 #include <algorithm>
@@ -19,6 +20,7 @@ constexpr std::chrono::milliseconds look{200};
 // by one, none of them shall miss the others.
 constexpr duration<double> gone_for{0.35};
 constexpr duration<double> turn{1.5};  // of one survivor after the other to speak
+constexpr double news_s = 1;           // between two signs, where phase, step or bucket has changed
 constexpr double pause_s = 1.5;        // more than a loaded host lets this thread wait
 constexpr double hurry_s = 10;         // that a wait may take once SIGTERM has come
 constexpr double farewell_s = 10;      // for the launcher to end this rank once another has spoken
@@ -52,7 +54,7 @@ Watchdog::Watchdog(WatchdogSettings settings)
         rank != mine && other.host == settings_.ranks[mine].host && is_alive(other.process);
     peers_[rank].beat_seen = last_progress_;
   }
-  writer_.write(mine_);
+  write_sign();
   thread_ = std::thread([this] { watch(); });
 }
 
@@ -75,9 +77,10 @@ void Watchdog::watch() {
     look_for_the_gone();
     if (seconds_since(last_beat_) >= beat_s_.count()) {
       last_beat_ = Clock::now();
-      ++mine_.beat;
-      writer_.write(mine_);
+      write_sign();
       look_at_signs();
+    } else if (count_ != written_count_ && seconds_since(last_written_) >= news_s) {
+      write_sign();
     }
     judge_myself();
   }
@@ -101,6 +104,13 @@ void Watchdog::look_at_myself() {
   mine_.kind = state.kind;
   mine_.bucket = state.bucket;
   mine_.seconds = seconds_since(last_progress_);
+}
+
+void Watchdog::write_sign() {
+  ++mine_.beat;
+  writer_.write(mine_);
+  written_count_ = count_;
+  last_written_ = Clock::now();
 }
 
 void Watchdog::look_for_the_gone() {

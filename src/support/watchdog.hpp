@@ -59,6 +59,7 @@ class Watchdog {
   void watch();
   void forget_own_pause();
   void look_at_myself();
+  void write_sign();
   void look_for_the_gone();
   void look_at_signs();
   void judge_myself();
@@ -78,8 +79,8 @@ class Watchdog {
   std::vector<Peer> peers_;
   std::chrono::duration<double> beat_s_;
   SignOfLife mine_;
-  std::uint64_t count_ = 0;
-  Clock::time_point last_progress_, last_beat_, last_look_;
+  std::uint64_t count_ = 0, written_count_ = 0;
+  Clock::time_point last_progress_, last_beat_, last_look_, last_written_;
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -10,7 +10,7 @@ Build first: cmake --preset fuzz && cmake --build --preset fuzz
 
   FOLDER     where the programs are: build/fuzz/tests
   BOUND      inputs a target, such as 1000000, or seconds, such as 5s
-  TARGETS    manifest shard checkpoint configuration weight_pack xclbin (default: all that are built)
+  TARGETS    manifest shard idx npy cifar cache checkpoint configuration weight_pack xclbin (default: all that are built)
 
 What fails stays in FOLDER/fuzz/TARGET as crash-…, leak-… or timeout-…; FOLDER/fuzz_TARGET FILE shows it again.
 END

@@ -46,6 +46,8 @@ SlurmctldPidFile=$cluster/slurmctld.pid
 SlurmdPidFile=$cluster/slurmd.%n.pid
 SlurmctldLogFile=$cluster/slurmctld.log
 SlurmdLogFile=$cluster/slurmd.%n.log
+SlurmctldDebug=verbose
+SlurmdDebug=debug
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
@@ -74,6 +76,24 @@ END
   done
   tail -n 20 "$cluster"/*.log >&2
   return 1
+}
+
+# show_cluster JOB: what the daemons and processes of a job have come to, for whoever must find out why it hangs.
+show_cluster() {
+  local pid
+  echo "== scontrol show job $1"
+  scontrol show job "$1"
+  echo "== scontrol show step $1"
+  scontrol show step "$1"
+  echo "== sinfo"
+  sinfo --Node --long
+  echo "== processes of the nodes, and what their threads wait in"
+  for pid in $(pgrep -f "slurmd -N (gpu1|fpga1) -f $SLURM_CONF|slurmstepd: \\[|^srun |slurm_script"); do
+    ps -o pid,ppid,stat,etime,args --no-headers -p "$pid"
+    ps -o pid,ppid,stat,etime,args --no-headers --ppid "$pid" | sed 's/^/    /'
+    sort "/proc/$pid"/task/*/wchan 2>/dev/null | uniq -c | sed 's/^/        /; s/$/ /'
+  done
+  tail -n 200 "$cluster"/slurmctld.log "$cluster"/slurmd.*.log
 }
 
 # stop_cluster: ends the jobs, then the daemons, and waits for them.

@@ -25,7 +25,8 @@ trap end EXIT
 job=none
 fail() {
   printf 'FAILED: %s\n' "$*" >&2
-  tail -n 40 "dovetail-$job.log" "$scratch"/cluster/*.log >&2 || true
+  tail -n 40 "dovetail-$job.log" >&2 || true
+  show_cluster "$job" >&2 || true
   exit 1
 }
 
@@ -97,6 +98,15 @@ interrupt
 finished
 requeued
 [[ $weights == "$expected" ]] || fail "the interrupted job ended with other weights"
+
+echo "The same, cancelled: it is not queued again"
+submit train
+until_true 30 has_epoch
+scancel "$job"
+until_true 30 is_over
+sleep 1
+[[ $(state) == CANCELLED ]] || fail "the cancelled job is $(state)"
+grep -q "queued again" "dovetail-$job.log" && fail "the cancelled job was queued again"
 
 echo "The same with srun in place of mpirun, interrupted and queued again"
 site gpu_nodes=2 gpu_feature= launcher=srun

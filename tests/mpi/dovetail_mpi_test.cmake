@@ -32,6 +32,13 @@ function(dovetail_mpi_run name)
   endforeach()
 endfunction()
 
+# dovetail_sanitizer_run(NAME FILTER): in the sanitizers' presets, some of its tests on two ranks as NAME.quick, for CI.
+function(dovetail_sanitizer_run name filter)
+  if(DOVETAIL_SANITIZE)
+    dovetail_mpi_run(${name} RANKS 2 SUFFIX .quick ENVIRONMENT GTEST_FILTER=${filter} TIMEOUT 60)
+  endif()
+endfunction()
+
 function(dovetail_mpi_test name)
   cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;LINKS;RANKS;LABELS" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})

@@ -57,6 +57,17 @@ TEST_F(ManifestTest, NamesWhatIsBadAboutWrongLabels) {
   EXPECT_THAT(error_with("many"), HasSubstr("field seed is missing"));
 }
 
+TEST_F(ManifestTest, NamesThatAreNotUtf8CanBeSaved) {
+  Manifest manifest = example();
+  manifest.name =
+      "donn\xe9"
+      "es";
+  manifest.class_names = {"\xe9t\xe9", "dog"};
+  manifest.save(folder_.path());
+  EXPECT_THAT(Manifest::load(folder_.path()).class_names,
+              testing::ElementsAre("\xef\xbf\xbdt\xef\xbf\xbd", "dog"));
+}
+
 TEST_F(ManifestTest, RoundTrips) {
   const Manifest saved = example();
   saved.save(folder_.path());

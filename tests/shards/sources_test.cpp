@@ -40,7 +40,8 @@ Bytes npy_bytes(int version, const std::string& type, const std::string& shape, 
   Bytes bytes = {0x93, 'N', 'U', 'M', 'P', 'Y', static_cast<std::uint8_t>(version), 0};
   bytes.push_back(static_cast<std::uint8_t>(header.size()));
   bytes.push_back(static_cast<std::uint8_t>(header.size() >> 8));
-  if (version > 1) bytes.insert(bytes.end(), {0, 0});
+  if (version > 1)
+    bytes.insert(bytes.end(), {static_cast<std::uint8_t>(header.size() >> 16), std::uint8_t{0}});
   append(bytes, header);
   bytes.insert(bytes.end(), values.begin(), values.end());
   return bytes;
@@ -113,12 +114,14 @@ TEST_F(SourcesTest, BadIdxIsRefused) {
   // Extents whose product is 2^64 + 8: not to be believed.
   EXPECT_THAT(
       idx_error(idx_bytes({0x80000000u, 0x80000000u, 4}, Bytes(8)), labels),
-      HasSubstr("has 8 bytes of data, which doesn't fit the extents [2147483648, 2147483648, 4]"));
+      HasSubstr("no file is as large as the extents [2147483648, 2147483648, 4] in its header"));
   for (const int change : {-1, 1}) {
     EXPECT_THAT(
         idx_error(idx_bytes({2, 2, 2}, Bytes(static_cast<std::size_t>(8 + change))), labels),
-        HasSubstr("truncated or damaged"));
+        AllOf(HasSubstr(change < 0 ? " has 7 bytes" : " has more than 8 bytes"),
+              HasSubstr("truncated or damaged")));
   }
+  EXPECT_THAT(idx_error(idx_bytes({1, 1, 1, 1, 1}, {7}), labels), HasSubstr("has 5 extents"));
 }
 
 TEST_F(SourcesTest, DamagedGzipIsRefused) {
@@ -129,6 +132,14 @@ TEST_F(SourcesTest, DamagedGzipIsRefused) {
               HasSubstr("images: the compressed file is truncated"));
   packed[packed.size() - 6] ^= 1;  // in the stream's CRC
   EXPECT_THAT(idx_error(packed, labels), HasSubstr("cannot read "));
+}
+
+TEST_F(SourcesTest, OfCompressedFilesNoMoreIsReadThanTheirHeadersSay) {
+  write_gzip(folder_ / "images.gz", idx_bytes({2, 2, 2}, Bytes(std::size_t{1} << 24)));
+  EXPECT_EQ(source::read_bytes(folder_ / "images.gz", 100).size(), 100u);
+  write_gzip(folder_ / "labels.gz", idx_bytes({2}, {0, 1}));
+  EXPECT_THAT(error_of([&] { read_idx(folder_ / "images.gz", folder_ / "labels.gz"); }),
+              HasSubstr("has more than 8 bytes of data"));
 }
 
 TEST_F(SourcesTest, CifarOfBothKindsInSeveralFiles) {
@@ -228,6 +239,17 @@ TEST_F(SourcesTest, BadNpyIsRefused) {
               HasSubstr("labels have 1"));
   EXPECT_THAT(npy_error(images, npy_bytes(1, "<i8", "(2,)", Bytes(16, 0x7f))),
               HasSubstr("label 9187201950435737471 of sample 0 is out of range"));
+  EXPECT_THAT(npy_error(npy_bytes(1, "|u1\n", "(2, 2, 2)", Bytes(8)), labels),
+              HasSubstr("descr is no plain type"));
+  EXPECT_THAT(npy_error(npy_bytes(1, std::string(200, 'u'), "(2, 2, 2)", Bytes(8)), labels),
+              HasSubstr("descr is no plain type"));
+  std::string shape = "(1";
+  for (int i = 0; i < 64; ++i) shape += ", 1";
+  EXPECT_THAT(npy_error(npy_bytes(1, "|u1", shape + ")", Bytes(1)), labels),
+              HasSubstr("its shape is too long"));
+  EXPECT_THAT(
+      npy_error(npy_bytes(2, "|u1", "(2, 2, 2)" + std::string(1 << 16, ' '), Bytes(8)), labels),
+      HasSubstr("damaged .npy header: it"));
   Bytes headless = images;
   headless[10] = 'x';
   headless[13] = 'X';  // spoils the key descr

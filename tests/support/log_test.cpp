@@ -28,6 +28,15 @@ TEST(Log, NotesGoOutAndTroubleGoesToTheErrors) {
   EXPECT_EQ(said.err, "warning: a warning\nan error\n");
 }
 
+TEST(Log, WhatATerminalWouldObeyIsShownAsQuestionMarks) {
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  log::note(std::string("caf\xc3\xa9\t1\n2\x1b[2J") + '\0');
+  log::error("a\r\x7f");
+  EXPECT_EQ(::testing::internal::GetCapturedStdout(), "caf\xc3\xa9\t1\n2?[2J?\n");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "a??\n");
+}
+
 TEST(Log, AQuietProcessStillReportsErrors) {
   const Streams said = say_everything(true);
   EXPECT_EQ(said.out, "");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <functional>
 
 #include "support/clock.hpp"
 #include "support/scratch_folder.hpp"
@@ -56,9 +57,9 @@ class WatchdogTest : public ::testing::Test {
 /// Lives until it is told otherwise.
 class Child {
  public:
-  Child() : pid_(::fork()) {
+  explicit Child(const std::function<void()>& life = [] { ::pause(); }) : pid_(::fork()) {
     if (pid_ == 0) {
-      ::pause();
+      life();
       ::_exit(0);
     }
   }
@@ -114,6 +115,37 @@ TEST_F(WatchdogTest, AProcessThatIsGoneIsNamed) {
   child.kill();
   EXPECT_THAT(said(5), HasSubstr("rank 1 on a (card 0) is gone"));
   EXPECT_THAT(line(), HasSubstr("compute of step 9"));
+}
+
+TEST_F(WatchdogTest, OfARankKilledSoonAfterItChangedPhaseTheNewPhaseIsNamed) {
+  // Says "compute" in its first sign; without news the next one would come 5 s later.
+  const WatchdogSettings defaults;
+  const auto says = [&](const char* phase) {
+    const auto sign = read_sign(folder_.path(), 1);
+    return sign && sign->phase == phase;
+  };
+  const auto await = [&](const char* phase, double limit_s) {
+    for (const Stopwatch watch; watch.seconds() < limit_s && !says(phase);) ::usleep(10'000);
+  };
+  Child child([&] {
+    WatchdogSettings of_rank_1 = settings({});
+    of_rank_1.rank = 1;
+    of_rank_1.ranks[1].process = this_process();
+    of_rank_1.timeout_s = defaults.timeout_s;
+    activity::enter("compute", 8);
+    const Watchdog watchdog(of_rank_1);
+    await("compute", 60);
+    activity::enter("checkpoint", 9);
+    ::pause();
+  });
+  WatchdogSettings of_rank_0 = settings(child.id());
+  of_rank_0.timeout_s = defaults.timeout_s;
+  const Watchdog watchdog(of_rank_0);
+  activity::enter("idle", 0, Kind::idle);
+  await("compute", 60);
+  await("checkpoint", 4);
+  child.kill();
+  EXPECT_THAT(said(5), HasSubstr("was killed, last in checkpoint of step 9"));
 }
 
 TEST_F(WatchdogTest, AProcessThatLeftInGoodOrderIsNotMissed) {
