@@ -32,5 +32,12 @@ T from_code(const Int<T::width>& code) {
   return T::from_code(code.value());
 }
 
+/// `value`, a fixed-point number, as a T: rounded stochastically, with 32 uniform bits as
+/// numeric::random_bits gives them; fitted by T's overflow mode.
+template <typename T, typename V>
+T stochastic(const V& value, std::uint32_t random) {
+  return T::stochastic(value, random);
+}
+
 }  // namespace hls
 }  // namespace dovetail

@@ -49,5 +49,22 @@ T from_code(const Int<T::width>& code) {
   return number;
 }
 
+template <typename T, typename V>
+T stochastic(const V& value, std::uint32_t random) {
+  // Up where the dropped fraction's first 32 bits are above `random`: where the fraction and the
+  // complement of the random bits, one behind T's last place, add up to a step.
+  constexpr int places = T::width - T::iwidth;
+  constexpr int integer = numeric::larger(V::iwidth + 1, 1 - places) + 1;
+  ap_ufixed<32, -places> chance;
+  chance.range(31, 0) = ap_uint<32>(~random);
+  const bool negative = value < 0;
+  ap_ufixed<V::width + 1, V::iwidth + 1> magnitude = value;
+  if (negative) magnitude = -value;
+  const ap_ufixed<integer + places, integer> steps = magnitude + chance;
+  ap_fixed<integer + places + 1, integer + 1> rounded = steps;
+  if (negative) rounded = -rounded;
+  return T(rounded);
+}
+
 }  // namespace hls
 }  // namespace dovetail

@@ -37,7 +37,7 @@ CardReport bench_card(const Model& model, const CardBenchmark& benchmark,
                       const RankPlacement& placement, const PlacementOptions& options) {
   quant::check_inference_format(benchmark.format);
   const quant::WeightPack pack = random_pack(model, benchmark.format);
-  CardEngines engines(placement, options, benchmark.format);
+  CardEngines engines(placement, options, {benchmark.format});
   const std::unique_ptr<infer::Inference> engine = engines.open(benchmark.format);
   engine->load(pack);
   const auto count = static_cast<std::size_t>(benchmark.batch);

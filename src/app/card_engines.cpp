@@ -94,11 +94,13 @@ class CardEngines::GradientTenant final : public Tenant, public infer::GradientS
 };
 
 CardEngines::CardEngines(const RankPlacement& placement, const PlacementOptions& options,
-                         const std::string& format)
+                         const std::vector<std::string>& formats)
     : backend_(placement.emulated ? fpga::Backend::emulated : fpga::Backend::card),
       index_(placement.device.index),
       timeout_s_(options.card_timeout_s) {
-  const std::string family = quant::kernel_family(format);
+  for (const std::string& format : formats)
+    fpga::find_xclbin(quant::kernel_family(format), backend_);
+  const std::string family = quant::kernel_family(formats.front());
   make_engine(card_with(family), family);  // before training: does the xclbin have its kernels?
 }
 
@@ -124,6 +126,7 @@ std::unique_ptr<infer::Inference> CardEngines::open(const std::string& format) {
 std::unique_ptr<infer::GradientSource> CardEngines::open_gradients(
     const infer::GradientOptions& options) {
   infer::checked_format(options);
+  fpga::find_xclbin(infer::gradient_kernels(options.format), backend_);
   return std::make_unique<GradientTenant>(*this, options);
 }
 

@@ -17,16 +17,16 @@ namespace dovetail::app {
 /// so ranks are best given formats of one family. The engines must not outlive this.
 class CardEngines {
  public:
-  /// Opens the card with the family of a format (of quant::inference_formats()). Throws Error where
-  /// the card or the xclbin is of no use.
+  /// Opens the card with the family of the first format (of quant::inference_formats()). Throws
+  /// Error where the card or that xclbin is of no use, or another format's is missing.
   CardEngines(const RankPlacement& placement, const PlacementOptions& options,
-              const std::string& format);
+              const std::vector<std::string>& formats);
   ~CardEngines();
   CardEngines(const CardEngines&) = delete;
   CardEngines& operator=(const CardEngines&) = delete;
 
   std::unique_ptr<infer::Inference> open(const std::string& format);
-  /// Throws UsageError for options that cannot work.
+  /// Throws UsageError for options that cannot work, and Error where the xclbin is missing.
   std::unique_ptr<infer::GradientSource> open_gradients(const infer::GradientOptions& options);
 
  private:

@@ -229,7 +229,7 @@ int infer(Communicator& world, const Arguments& arguments) {
   std::unique_ptr<infer::Inference> engine;
   Predict predict;
   if (on_fpga) {
-    card.emplace(placement.mine(), options.placement, options.format);
+    card.emplace(placement.mine(), options.placement, std::vector{options.format});
     engine = card->open(options.format);
     predict = predict_on_fpga(checkpoint, model, *engine, options);
   } else {

@@ -162,7 +162,9 @@ int train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>&
 
 int serve_on_fpga(Job& job, Communicator& link) {
   const TrainSettings& settings = job.options.settings;
-  CardEngines engines(job.placement.mine(), job.options.placement, settings.fpga_formats.front());
+  std::vector<std::string> formats = settings.fpga_formats;
+  if (settings.boost.needs_scores()) formats.push_back(settings.boost.select_format);
+  CardEngines engines(job.placement.mine(), job.options.placement, formats);
   FpgaDuties duties;
   duties.name = settings.rank_name;
   duties.formats = settings.fpga_formats;

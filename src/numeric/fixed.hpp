@@ -6,12 +6,13 @@
 // as they must be; rounding and overflow happen where a value is stored: an accumulator is a
 // variable of its own width and modes. Source: AMD UG1399, "Arbitrary Precision Fixed-Point Data
 // Types"; IEEE 1666 (SystemC) has the same modes. Left out: division, shifts, AP_WRAP_SM, saturated
-// bits, more than 64 bits stored.
+// bits, more than 64 bits stored. Beyond them: stochastic rounding, by numeric/rounding.hpp's law.
 #pragma once
 
 #include <cstring>
 
 #include "numeric/integer.hpp"
+#include "numeric/rounding.hpp"
 
 namespace dovetail {
 namespace numeric {
@@ -51,6 +52,31 @@ constexpr V shift_right(V value, int drop) {
                                                      : above || (tie && (quotient & 1) != 0);
   return static_cast<V>(quotient + (up ? 1 : 0));
 }
+
+/// The law of Q, for FixedPoint.
+template <Quantisation Q>
+struct RoundByMode {
+  template <typename V>
+  constexpr V operator()(V value, int drop) const {
+    return shift_right<Q>(value, drop);
+  }
+};
+
+/// round_places' stochastic law, for FixedPoint: the magnitude of value / 2^drop rounded down, one
+/// more where the dropped fraction's first 32 bits, as an integer, are above `random`.
+struct RoundByChance {
+  std::uint32_t random;
+  template <typename V>
+  constexpr V operator()(V value, int drop) const {
+    const V magnitude = static_cast<V>(value < 0 ? -value : value);
+    const V quotient = static_cast<V>(magnitude >> drop);
+    const V rest = static_cast<V>(magnitude - static_cast<V>(quotient * (V{1} << drop)));
+    const std::uint32_t fraction = drop <= 32 ? static_cast<std::uint32_t>(rest) << (32 - drop)
+                                              : static_cast<std::uint32_t>(rest >> (drop - 32));
+    const V rounded = static_cast<V>(quotient + (fraction > random ? 1 : 0));
+    return static_cast<V>(value < 0 ? -rounded : rounded);
+  }
+};
 
 /// W bits from an integer by the law of O.
 template <int W, bool Signed, Overflow O, typename V>
@@ -148,10 +174,25 @@ class FixedPoint {
   template <typename T, typename = std::enable_if_t<FixedTraits<T>::known>>
   constexpr FixedPoint(const T& value)
       : code_(stored<FixedTraits<T>::integer_bits, FixedTraits<T>::fraction_bits>(
-            FixedTraits<T>::code(value))) {}
+            FixedTraits<T>::code(value), RoundByMode<Q>())) {}
   /// From a finite number.
-  FixedPoint(double value) : code_(stored(value)) {}
-  FixedPoint(float value) : code_(stored(static_cast<double>(value))) {}
+  FixedPoint(double value) : code_(stored(value, RoundByMode<Q>())) {}
+  FixedPoint(float value) : FixedPoint(static_cast<double>(value)) {}
+
+  /// As the constructors, but rounded stochastically instead of by Q: to one of the two neighbours,
+  /// away from zero with the probability of the dropped fraction. `random` holds 32 uniform bits,
+  /// as random_bits gives them; what a fraction has below 2^−32 is lost.
+  template <typename T, typename = std::enable_if_t<FixedTraits<T>::known>>
+  static constexpr FixedPoint stochastic(const T& value, std::uint32_t random) {
+    return from_code(stored<FixedTraits<T>::integer_bits, FixedTraits<T>::fraction_bits>(
+        FixedTraits<T>::code(value), RoundByChance{random}));
+  }
+  static FixedPoint stochastic(double value, std::uint32_t random) {
+    return from_code(stored(value, RoundByChance{random}));
+  }
+  static FixedPoint stochastic(float value, std::uint32_t random) {
+    return stochastic(static_cast<double>(value), random);
+  }
 
   /// The number code · 2^(I − W), from the low W bits of `code`.
   template <typename T>
@@ -189,18 +230,19 @@ class FixedPoint {
 
  private:
   /// From a code with its point before the last FromFraction bits.
-  template <int FromInteger, int FromFraction, typename T>
-  static constexpr Code stored(T code) {
+  template <int FromInteger, int FromFraction, typename T, typename Law>
+  static constexpr Code stored(T code, Law law) {
     constexpr int drop = FromFraction - (W - I);
     // Two bits to spare for rounding and for the sign; as narrow as can be.
-    using Wide = StorageOf<larger(FromInteger + FromFraction + larger(-drop, 0), W) + 2, true>;
-    static_assert(drop < 8 * static_cast<int>(sizeof(Wide)) - 1, "nothing would be left");
-    return drop > 0 ? fit<W, Signed, O>(shift_right<Q, Wide>(code, larger(drop, 1)))
+    constexpr int bits = larger(FromInteger + FromFraction + larger(-drop, 0), W);
+    using Wide = StorageOf<larger(bits, drop) + 2, true>;
+    return drop > 0 ? fit<W, Signed, O>(law(static_cast<Wide>(code), larger(drop, 1)))
                     : fit<W, Signed, O>(static_cast<Wide>(static_cast<Wide>(code) *
                                                           (Wide{1} << larger(-drop, 0))));
   }
 
-  static Code stored(double value) {
+  template <typename Law>
+  static Code stored(double value, Law law) {
     std::uint64_t bits = 0;
     std::memcpy(&bits, &value, sizeof(bits));
     const int field = static_cast<int>(bits >> 52 & 0x7ff);
@@ -208,10 +250,10 @@ class FixedPoint {
     const Int128 magnitude = field == 0 ? fraction : fraction | std::uint64_t{1} << 52;
     const Int128 mantissa = bits >> 63 != 0 ? -magnitude : magnitude;
     const int places = larger(field, 1) - 1075 + (W - I);  // value = mantissa · 2^places steps
-    // Beyond 72 places to the left nothing is in range any more, beyond 60 to the right all is
-    // below half a step: there the result no longer depends on how far.
+    // Beyond 72 places to the left nothing is in range any more, beyond 86 to the right all is
+    // below 2^−33 of a step: there the result no longer depends on how far.
     if (places >= 0) return fit<W, Signed, O>(mantissa * (Int128{1} << smaller(places, 72)));
-    return fit<W, Signed, O>(shift_right<Q, Int128>(mantissa, smaller(-places, 60)));
+    return fit<W, Signed, O>(law(mantissa, smaller(-places, 86)));
   }
 
   Code code_;

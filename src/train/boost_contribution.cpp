@@ -64,7 +64,7 @@ void BoostContribution::take() {
     parts_.push_back({std::move(part), std::move(in_order)});
   }
   lead_.counters->late_gradients = lead_.arrivals->late_gradients();
-  if (lead_.serving() > 0)  // else the GPU ranks have trained on them
+  if (!lead_.alone())
     lead_.counters->missing_samples += schedule_.at(step_).contributed.count - arrived;
   if (!parts_.empty()) ++lead_.counters->boosted_steps;
 }

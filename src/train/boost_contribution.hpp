@@ -34,6 +34,7 @@ class BoostContribution : public Summand {
     RunLog* log = nullptr;
     std::function<void()> poll;            // takes in what has arrived
     std::function<std::size_t()> serving;  // FPGA ranks
+    std::function<bool()> alone;           // the GPU ranks train on this step's samples themselves
   };
 
   /// @param samples a reader of the train split of its own: what is measured is read again.

@@ -68,6 +68,7 @@ void BoostSelection::next(std::uint64_t step, Batch& batch) {
   }
   weights_ = std::move(parts_.front().weights);
   first_sample_ = parts_.front().first_sample;
+  alone_ = parts_.front().alone;
   parts_.pop_front();
 }
 
@@ -183,7 +184,8 @@ BoostSelection::MyPart BoostSelection::my_part(std::uint64_t step,
                         .picks = cut(picks),
                         .images = images_},
               .weights = cut(weights),
-              .first_sample = plan.epoch * schedule_.samples + plan.pool.begin + mine.begin};
+              .first_sample = plan.epoch * schedule_.samples + plan.pool.begin + mine.begin,
+              .alone = words[alone_flag] != 0};
   if (settings_.select != SelectKind::importance) part.weights.clear();
   return part;
 }

@@ -55,6 +55,7 @@ class BoostSelection : public SampleFeed {
   /// Collective over the GPU ranks.
   void next(std::uint64_t step, Batch& batch) override;
   std::span<const float> weights() const override { return weights_; }
+  bool includes_contributed() const override { return alone_; }
   std::uint64_t first_sample() const override { return first_sample_; }
   /// Of steps that are decided from now on: all ranks take in a decision at the start of the same
   /// step.
@@ -72,6 +73,7 @@ class BoostSelection : public SampleFeed {
     Range range;
     std::vector<float> weights;
     std::uint64_t first_sample = 0;
+    bool alone = false;  // with the samples that nobody contributes
   };
 
   void begin_decision(std::uint64_t step);
@@ -102,6 +104,7 @@ class BoostSelection : public SampleFeed {
   std::deque<MyPart> parts_;        // decided and requested, oldest first
   std::vector<float> weights_;
   std::uint64_t first_sample_ = 0;
+  bool alone_ = false;
   std::optional<Prefetcher> prefetcher_;  // last; none where nothing can be read ahead
 };
 

@@ -127,6 +127,7 @@ void Publisher::retire(ReportInbox::Arrival arrival) {
   roster_[static_cast<std::size_t>(arrival.rank - 1)] = 0;
   ++rosters_;
   retired_.push_back(std::move(arrival));
+  if (over_) return;  // the FPGA ranks listen no more
   announce({.kind = Announcement::Kind::roster}, shared(roster_));
   if (serving() == 0) pending_.clear();
   for (Pending& pending : pending_) {
@@ -173,6 +174,7 @@ std::vector<quant::Evaluation> Publisher::finish(bool at_once) {
   if (at_once) pending_.clear();
   wait_until([this] { return pending_.empty(); });  // a rank that retires now still has successors
   announce({.kind = at_once ? Announcement::Kind::stop : Announcement::Kind::end});
+  over_ = true;
   wait_until([this] { return outgoing_.empty() && inbox_.all_done(); });
   return complete;
 }

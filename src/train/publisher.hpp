@@ -92,6 +92,7 @@ class Publisher {
   std::uint64_t round_ = 0;
   std::uint64_t rosters_ = 0;
   bool stop_asked_ = false;
+  bool over_ = false;      // the FPGA ranks know that nothing more comes
   Stopwatch since_look_;   // for reports, where none are due
   bool boosting_ = false;  // weights for a boost have gone out: reports may come at any time
   std::vector<ReportInbox::Arrival> boosts_, retired_;

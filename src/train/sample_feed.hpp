@@ -24,6 +24,8 @@ class SampleFeed {
   virtual std::span<const float> weights() const { return {}; }
   /// Samples of the latest batch that are computed together, one number a pass.
   virtual std::vector<std::size_t> passes(const Batch& batch) const { return {batch.size()}; }
+  /// Whether the latest batch has the samples that FPGA ranks should have contributed.
+  virtual bool includes_contributed() const { return false; }
   /// Numbers the latest batch's first sample within the training: it picks dropout masks.
   virtual std::uint64_t first_sample() const = 0;
   /// Other shares from now on, where `step` is the next one to be asked for; on all GPU ranks

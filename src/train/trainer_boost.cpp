@@ -84,6 +84,7 @@ void Trainer::make_feed() {
   }
   const auto poll = [this] { take_from_fpga(); };
   const auto serving = [this] { return publisher_ ? publisher_->serving() : 0; };
+  const auto alone = [this] { return feed_->includes_contributed(); };
   if (publisher_ && boost.needs_fpga()) {
     std::size_t parameters = 0;
     for (const Parameter& parameter : plan_.parameters()) parameters += parameter.value.size();
@@ -91,7 +92,7 @@ void Trainer::make_feed() {
     if (boost.contributes()) {
       contribution_.emplace(
           plan_, ShardReader(settings_.data, "train", {.seed = settings_.seed}), schedule_, timing_,
-          boost, BoostContribution::Lead{&*arrivals_, &result_.boost, log_, poll, serving});
+          boost, BoostContribution::Lead{&*arrivals_, &result_.boost, log_, poll, serving, alone});
     }
   }
   std::optional<BoostSelection::Lead> lead;
@@ -188,9 +189,11 @@ void Trainer::take_from_fpga() {
 }
 
 void Trainer::note_retired() {
-  for (const ReportInbox::Arrival& arrival : publisher_->take_retired()) {
+  const std::vector<ReportInbox::Arrival> retired = publisher_->take_retired();
+  std::size_t left = publisher_->serving() + retired.size();  // before the first of them
+  for (const ReportInbox::Arrival& arrival : retired) {
     const std::string reason(arrival.payload.begin(), arrival.payload.end());
-    const std::size_t left = publisher_->serving();
+    --left;
     log::warn(
         fmt::format("dovetail train: an FPGA rank retires, training goes on with {} of them: {}",
                     left, reason));

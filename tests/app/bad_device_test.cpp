@@ -14,7 +14,7 @@ TEST_F(BadDevice, NoOpenClPlatform) {
           {"no OpenCL platform", "pocl-opencl-icd"});
 }
 
-/// Faults of the FPGA side. The GPU ranks may finish an epoch first and replace the checkpoint.
+/// The FPGA side. Cards that fail at work: card_failure_test.
 class BadCard : public BadDevice {
  protected:
   void SetUp() override {
@@ -31,74 +31,7 @@ class BadCard : public BadDevice {
     return folder;
   }
   static fs::path real_folder() { return DOVETAIL_EMULATED_CARD_FOLDER; }
-
-  void fault_ends_the_job(const std::string& fault, const Words& words) const {
-    SCOPED_TRACE(fault);
-    const Outcome outcome =
-        dovetail_job(3, train({"--fpga-timeout", "1", "--fpga-failure", "abort"}))
-            .with("DOVETAIL_CARD_FAULT", fault)
-            .run(patiently_s);
-    Words expected{"rank 2", "emulated FPGA", "card 0"};
-    expected.insert(expected.end(), words.begin(), words.end());
-    expect_one_line(outcome, failure, expected);
-    EXPECT_NO_THROW(load_checkpoint(checkpoint()));
-  }
-
-  /// The default: one warning, and training goes on without the rank.
-  void fault_retires_the_rank(const std::string& fault, const std::string& words,
-                              const Words& boost = {}) const {
-    SCOPED_TRACE(fault);
-    Words options{"--fpga-timeout", "1"};
-    options.insert(options.end(), boost.begin(), boost.end());
-    const Outcome outcome =
-        dovetail_job(3, train(options)).with("DOVETAIL_CARD_FAULT", fault).run(patiently_s);
-    ASSERT_EQ(outcome.exit_code, 0) << outcome.text();
-    EXPECT_LT(outcome.seconds, promptly_s) << outcome.text();
-    EXPECT_FALSE(outcome.timed_out || outcome.left_behind) << outcome.text();
-    const std::vector<std::string> lines = errors_beginning(outcome, "warning: dovetail train");
-    ASSERT_EQ(lines.size(), 1u) << outcome.text();
-    for (const std::string& word : {std::string("retires"), std::string("rank 2"), words})
-      EXPECT_THAT(lines.front(), HasSubstr(word));
-    const Json summary = Json::parse(read_file(run() / "summary.json"));
-    EXPECT_EQ(summary.at("fpga").at("retired").size(), 1u);
-    EXPECT_EQ(summary.at("epochs"), 2);
-    EXPECT_NO_THROW(load_checkpoint(checkpoint()));
-  }
 };
-
-TEST_F(BadCard, AFailedLaunchRetiresTheRank) {
-  fault_retires_the_rank("fail:1", "the card reports an error");
-}
-
-TEST_F(BadCard, AHungKernelRetiresTheRankWithinItsTimeout) {
-  fault_retires_the_rank("hang:2", "has not returned within 1 s");
-}
-
-TEST_F(BadCard, AFullCardRetiresTheRank) {
-  fault_retires_the_rank("alloc:2", "no room");
-}
-
-TEST_F(BadCard, ACorruptReadbackRetiresTheRank) {
-  fault_retires_the_rank("corrupt:1", "corrupt readback");
-}
-
-TEST_F(BadCard, ALostCardRetiresTheRank) {
-  fault_retires_the_rank("gone:3", "No such device");
-}
-
-TEST_F(BadCard, GpuRanksThatWaitForScoresGoOnWithoutThem) {
-  const Words lock_step{"--boost-select", "1/2", "--boost-wait", "--boost-staleness", "0"};
-  for (const char* fault : {"hang:9", "corrupt:2", "gone:12"})
-    fault_retires_the_rank(fault, "card 0", lock_step);
-}
-
-/// Wherever in a step it strikes: step sizes, weight sums, bias sums.
-TEST_F(BadCard, CorruptReadbacksOfAContributionRetireTheRank) {
-  for (const char* fault : {"corrupt:1", "corrupt:7", "corrupt:9"}) {
-    fault_retires_the_rank(fault, "corrupt readback",
-                           {"--boost", "1/2", "--boost-wait", "--boost-staleness", "0"});
-  }
-}
 
 /// No card has failed: the line names what was contributed and says what to change about that.
 TEST_F(BadCard, ABoostThatDivergesEndsTheJobAndIsNamed) {
@@ -121,26 +54,6 @@ TEST_F(BadCard, WeightsThatNoFormatHoldsEndTheJob) {
                   {"the weights of step 1 cannot be published in int8", "range", "Lower --lr"});
 }
 
-TEST_F(BadCard, AFailedLaunchEndsTheJob) {
-  fault_ends_the_job("fail:1", {"quantise_input", "the card reports an error"});
-}
-
-TEST_F(BadCard, AHungKernelEndsTheJob) {
-  fault_ends_the_job("hang:2", {"has not returned within 1 s", "Restart"});
-}
-
-TEST_F(BadCard, ACorruptReadbackEndsTheJob) {
-  fault_ends_the_job("corrupt:1", {"corrupt readback", "xbutil validate"});
-}
-
-TEST_F(BadCard, AFullCardEndsTheJob) {
-  fault_ends_the_job("alloc:2", {"allocating", "HBM", "no room"});
-}
-
-TEST_F(BadCard, ALostCardEndsTheJob) {
-  fault_ends_the_job("gone:3", {"No such device"});
-}
-
 TEST_F(BadCard, CardsThatAreNotThere) {
   refused(3, train({"--fpga-backend", "card"}), failure, {"0 cards", "--fpga-backend emulated"});
   refused(dovetail_job(3, train({"--fpga-ranks", "2"})).with("XILINX_XRT", real_folder()), failure,
@@ -153,6 +66,21 @@ TEST_F(BadCard, MissingXclbin) {
   const fs::path folder = card_folder_with(std::nullopt);
   refused(dovetail_job(3, train()).with("DOVETAIL_CARD_FOLDER", folder), failure,
           {"rank 2", folder / "xclbin" / "w8.emulated.xclbin", "Build the project"});
+}
+
+/// Known before training, though it is needed much later: no card has failed.
+TEST_F(BadCard, MissingXclbinOfAnotherFamily) {
+  const fs::path folder = card_folder_with(real_folder() / "xclbin" / "w8.emulated.xclbin");
+  for (const auto& [options, family] :
+       {std::pair{Words{"--fpga-format", "int8,fixed8"}, "training_int8"},
+        {Words{"--fpga-format", "int8,w1a1"}, "w1"},
+        {Words{"--boost-select", "1/2", "--select-format", "int4"}, "w4"},
+        {Words{"--boost", "1/2", "--boost-format", "bfp8"}, "training_bfp"}}) {
+    SCOPED_TRACE(family);
+    const fs::path missing = folder / "xclbin" / (std::string(family) + ".emulated.xclbin");
+    refused(dovetail_job(3, train(options)).with("DOVETAIL_CARD_FOLDER", folder), failure,
+            {"rank 2", missing, "Build the project"});
+  }
 }
 
 TEST_F(BadCard, TruncatedXclbin) {

@@ -87,6 +87,16 @@ TEST(CardFault, TimesOutOnALaunchThatHangs) {
               says("has not returned within 0.2 s, so kernel vadd is not started"));
 }
 
+/// A clock's nanoseconds would overflow.
+TEST(CardFault, TheLongestTimeoutsAreLong) {
+  for (const double timeout_s : {1e10, 1e17, 1e300}) {
+    Card card(0, fixture_xclbin(), timeout_s);
+    Kernel misbehave = card.kernel("misbehave");
+    Buffer memory = card.allocate(4, misbehave, 0);
+    EXPECT_NO_THROW(misbehave.run(memory, 3, std::int64_t{50})) << timeout_s;
+  }
+}
+
 TEST(CardFault, SurvivesAKernelThatReturnsTooLate) {
   Card card(0, fixture_xclbin(), 0.05);
   {

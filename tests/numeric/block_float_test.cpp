@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "numeric/dot.hpp"
@@ -51,6 +52,9 @@ void check_block(const std::vector<float>& numbers, Rounding rounding, std::uint
   }
 }
 
+constexpr Rounding roundings[] = {Rounding::toward_zero, Rounding::nearest_even,
+                                  Rounding::nearest_away, Rounding::stochastic};
+
 template <int K>
 void check_width() {
   const auto seed = std::random_device{}();
@@ -60,21 +64,72 @@ void check_width() {
     auto numbers = random_block(random, static_cast<int>(random() % 276) - 148);
     if (round == 0) numbers.assign(bfp_block, 0);
     if (round == 1) numbers[5] = -std::numeric_limits<float>::max();
-    for (const auto rounding : {Rounding::toward_zero, Rounding::nearest_even,
-                                Rounding::nearest_away, Rounding::stochastic}) {
+    for (const auto rounding : roundings) {
       ASSERT_NO_FATAL_FAILURE(check_block<K>(numbers, rounding, stream_key(seed, 1)));
     }
   }
 }
 
+template <int... K>
+void check_widths(std::integer_sequence<int, K...>) {
+  (check_width<K + 2>(), ...);
+}
+
 TEST(BlockFloat, FollowsTheDefinitionInEveryWidthAndRounding) {
-  check_width<2>();
-  check_width<3>();
-  check_width<4>();
-  check_width<5>();
-  check_width<8>();
-  check_width<12>();
-  check_width<16>();
+  check_widths(std::make_integer_sequence<int, 15>{});  // 2 … 16 bits
+}
+
+/// Every multiple of an eighth of a step below the exponent's end, 15 of them a block: all codes,
+/// all ties, and what lies between.
+template <int K>
+void check_every_number(int exponent) {
+  SCOPED_TRACE(testing::Message() << K << " bits, exponent " << exponent);
+  const int end = 8 << (K - 1);
+  const auto key = static_cast<std::uint32_t>(exponent * 32 + K);
+  for (int eighths = 1 - end; eighths < end;) {
+    std::vector<float> numbers{std::ldexp(1.0f, exponent)};
+    for (; numbers.size() < bfp_block; ++eighths) {
+      const int inside = std::min(eighths, end - 1);
+      numbers.push_back(std::ldexp(static_cast<float>(inside), exponent - (K - 2) - 3));
+    }
+    for (const auto rounding : roundings)
+      ASSERT_NO_FATAL_FAILURE(check_block<K>(numbers, rounding, key));
+  }
+}
+
+/// Each code, at each place of a block, under each exponent, is its own number.
+template <int K>
+void check_every_code() {
+  SCOPED_TRACE(testing::Message() << K << " bits");
+  const int high = (1 << (K - 1)) - 1;
+  for (int exponent = 1; exponent < 255; ++exponent) {
+    for (int code = -high; code <= high; ++code) {
+      BfpBlock<K> block{static_cast<std::uint8_t>(exponent), {}};
+      // One mantissa that uses all bits keeps the exponent, but for the subnormal one.
+      const int place = (code + high) % (bfp_block - 1);
+      block.mantissa[place] = code;
+      block.mantissa[bfp_block - 1] = high;
+      float numbers[bfp_block];
+      for (int i = 0; i < bfp_block; ++i) numbers[i] = bfp_value(block, i);
+      ASSERT_EQ(static_cast<double>(numbers[place]), std::ldexp(code, exponent - 127 - (K - 2)));
+      for (const auto rounding : roundings) {
+        const auto again = bfp_encode<K>(numbers, rounding, 7);
+        ASSERT_EQ(again.exponent, block.exponent);
+        for (int i = 0; i < bfp_block; ++i) ASSERT_EQ(again.mantissa[i], block.mantissa[i]);
+      }
+    }
+  }
+}
+
+template <int... K>
+void check_narrow(std::integer_sequence<int, K...>) {
+  for (const int exponent : {-126, -125, -64, -1, 0, 1, 63, 126, 127})
+    (check_every_number<K + 2>(exponent), ...);
+  (check_every_code<K + 2>(), ...);
+}
+
+TEST(BlockFloat, EveryNumberAndCodeOfEightBitsAndLess) {
+  check_narrow(std::make_integer_sequence<int, 7>{});  // 2 … 8 bits
 }
 
 TEST(BlockFloat, DotProductsAreExact) {

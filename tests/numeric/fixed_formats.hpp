@@ -27,25 +27,16 @@ std::string describe() {
          std::to_string(static_cast<int>(Modes<T>::overflow)) + ">";
 }
 
-/// Calls check.check<From, To>() for targets that cut above, below, at both ends or nowhere.
+/// Calls check.check<From, To>() for targets that cut above, below, at both ends or nowhere. Those
+/// of 8 bits and less: fixed_conversions.hpp.
 template <Quantisation Q, Overflow O>
 struct FormatsOf {
   template <typename Check>
   static void visit(Check& check) {
-    using Wide = Fixed<9, 4>;
-    using Unsigned = Ufixed<8, 5>;
-    check.template check<Wide, Fixed<8, 4, Q, O>>();
-    check.template check<Wide, Fixed<5, 3, Q, O>>();
-    check.template check<Wide, Fixed<3, 3, Q, O>>();
-    check.template check<Wide, Fixed<4, 5, Q, O>>();
-    check.template check<Wide, Fixed<4, 0, Q, O>>();
-    check.template check<Wide, Fixed<12, 5, Q, O>>();
-    check.template check<Wide, Ufixed<6, 3, Q, O>>();
-    check.template check<Wide, Ufixed<4, 5, Q, O>>();
-    check.template check<Unsigned, Fixed<7, 5, Q, O>>();
-    check.template check<Unsigned, Fixed<2, 2, Q, O>>();
-    check.template check<Unsigned, Ufixed<5, 3, Q, O>>();
-    check.template check<Unsigned, Ufixed<6, 5, Q, O>>();
+    check.template check<Fixed<9, 4>, Fixed<12, 5, Q, O>>();
+    check.template check<Fixed<14, 7>, Fixed<9, 5, Q, O>>();
+    check.template check<Ufixed<13, 8>, Fixed<10, 8, Q, O>>();
+    check.template check<Fixed<14, 4>, Ufixed<9, 3, Q, O>>();
   }
 };
 

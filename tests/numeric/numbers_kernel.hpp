@@ -4,7 +4,8 @@
 #include <cstdint>
 
 constexpr int numbers_kernel_max = 64;
-constexpr int numbers_kernel_outputs = 7;
+constexpr int numbers_kernel_outputs = 8;
+constexpr std::uint32_t numbers_kernel_seed = 11;
 
 extern "C" {
 /// count ≤ numbers_kernel_max products of int8 x and int4 w; numbers_kernel_outputs results.

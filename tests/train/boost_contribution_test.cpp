@@ -126,10 +126,10 @@ class ContributionOfALead : public ::testing::Test {
     plan_.enqueue_gradients({}, {}, 0);
     parameters_ = plan_.gradients(plan_.map_reduction().as<float>()).size();
     arrivals_.emplace(schedule_, 0, parameters_);
-    contribution_.emplace(plan_, ShardReader(scratch_.path(), "train"), schedule_, BoostTiming{},
-                          settings(),
-                          BoostContribution::Lead{&*arrivals_, &counters_, &log_, [] {},
-                                                  [this] { return serving_; }});
+    contribution_.emplace(
+        plan_, ShardReader(scratch_.path(), "train"), schedule_, BoostTiming{}, settings(),
+        BoostContribution::Lead{&*arrivals_, &counters_, &log_, [] {}, [this] { return serving_; },
+                                [this] { return alone_; }});
   }
 
   static BoostSettings settings() {
@@ -160,6 +160,7 @@ class ContributionOfALead : public ::testing::Test {
   RunLog log_{scratch_ / "run.jsonl", false};
   BoostCounters counters_;
   std::size_t serving_ = 1, parameters_ = 0;
+  bool alone_ = false;
   std::optional<BoostArrivals> arrivals_;
   std::optional<BoostContribution> contribution_;
 };
@@ -190,6 +191,21 @@ TEST_F(ContributionOfALead, SaysWhatItHasTaken) {
   EXPECT_EQ(contribution_->so_far(),
             "FPGA ranks contributed gradients to 1 step (in bfp5, weight 0.5, by weights up to 2 "
             "steps old)");
+}
+
+TEST_F(ContributionOfALead, WhatNobodyTrainsOnIsMissing) {
+  const auto missing_of = [&](std::uint64_t step) {
+    const std::uint64_t before = counters_.missing_samples;
+    contribution_->of(step).take();
+    return counters_.missing_samples - before;
+  };
+  arrives(0, std::vector<float>(parameters_, 1.0f), 4);
+  EXPECT_EQ(missing_of(0), 0u);
+  EXPECT_EQ(missing_of(1), 4u);
+  serving_ = 0;  // retired after the GPU ranks had agreed on their samples of this step
+  EXPECT_EQ(missing_of(2), 4u);
+  alone_ = true;
+  EXPECT_EQ(missing_of(3), 0u);
 }
 
 TEST_F(ContributionOfALead, MeasuresWhileThereAreFpgaRanksAlone) {

@@ -126,6 +126,29 @@ TEST(Publisher, ARankThatRetiresLeavesItsShareToTheOthers) {
   }
 }
 
+/// As where a card fails at work that nobody needs any more.
+TEST(Publisher, ARankThatRetiresBehindTheEndHearsNothingMore) {
+  if (world().rank() > 0) {
+    Announcement announcement;
+    world().ibroadcast(std::span(&announcement, 1), 0).wait_idle();
+    EXPECT_EQ(announcement.kind, Announcement::Kind::end);
+    const Report retired{.kind = Report::Kind::retired, .bytes = 6};
+    world().send(std::span(&retired, 1), 0, quant::report_tag);
+    world().send(std::string("broken"), 0, quant::payload_tag);
+    const Report done{.kind = Report::Kind::done};
+    world().send(std::span(&done, 1), 0, quant::report_tag);
+  } else {
+    Publisher publisher(world());
+    EXPECT_TRUE(publisher.finish().empty());
+    EXPECT_EQ(publisher.take_retired().size(), static_cast<std::size_t>(world().size() - 1));
+    EXPECT_EQ(publisher.serving(), 0u);
+  }
+  // An announcement that nobody heard would come in place of this.
+  std::uint64_t word = world().is_lead() ? 0x0123456789abcdefu : 0;
+  world().ibroadcast(std::span(&word, 1), 0).wait_idle();
+  EXPECT_EQ(word, 0x0123456789abcdefu);
+}
+
 TEST(Publisher, FinishesWithoutHavingPublished) {
   if (world().rank() > 0) {
     EXPECT_TRUE(answer_packs().empty());

@@ -1,6 +1,7 @@
 // Opens cards, loads their xclbins, and allocates, fills and reads their buffers.
 #include "device/xrt/card.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -12,6 +13,7 @@ namespace dovetail::fpga {
 namespace {
 
 constexpr std::size_t page_bytes = 4096;
+constexpr double longest_timeout_s = 1e8;  // three years: a clock's nanoseconds hold hundreds
 
 std::string kernel_names(const xrt::xclbin& xclbin) {
   std::vector<std::string> names;
@@ -69,7 +71,7 @@ void CardState::expect_responsive(const std::string& and_so) {
 Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
     : state_(std::make_shared<CardState>()) {
   expect_whole_xclbin(xclbin);
-  state_->timeout_s = timeout_s;
+  state_->timeout_s = std::min(timeout_s, longest_timeout_s);
   state_->label = fmt::format("card {}", index);
   note_that_xrt_is_used();
   if (index < 0)
