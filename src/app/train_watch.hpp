@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "comm/communicator.hpp"
+#include "comm/mpi_session.hpp"
 #include "comm/placement.hpp"
 #include "support/stop_signal.hpp"
 #include "support/watchdog.hpp"
@@ -19,13 +20,18 @@ class TrainWatch {
   TrainWatch(Communicator& world, const Placement& placement, std::filesystem::path run_folder,
              double stall_timeout_s);
 
-  /// Runs `body`; what it throws is written into summary.json, and thrown on.
+  /// Runs `body`; what it throws is written into summary.json where no other rank has failed
+  /// before, and thrown on.
   template <typename Body>
   auto guard(const Body& body) {
     try {
       return body();
     } catch (const std::exception& failure) {
-      mark_failed(run_folder_, failure.what());
+      if (is_first_to_fail(run_folder_)) {
+        mark_failed(run_folder_, failure.what());
+      } else {
+        leave_the_word_to_another();
+      }
       watchdog_.reset();  // leaves its last word before the job ends
       throw;
     }

@@ -16,6 +16,8 @@
 namespace dovetail {
 namespace {
 
+bool another_has_failed = false;
+
 bool mpi_running() {
   int started = 0;
   int stopped = 0;
@@ -70,14 +72,19 @@ void abort_job(int exit_code) {
   std::_Exit(exit_code);
 }
 
+void leave_the_word_to_another() {
+  another_has_failed = true;
+}
+
 void fail_job(const std::string& line, int exit_code) {
   std::signal(SIGTERM, SIG_DFL);  // of the launcher, once another rank has spoken
   int rank = launched_rank();
   std::chrono::milliseconds head_start{rank > 0 ? 5000 : 0};  // the launcher ends the others slowly
   if (mpi_running()) {
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    // Rank 0's abort takes up to a second to reach the others on a loaded host.
-    if (rank > 0) head_start = std::chrono::milliseconds(1200 + 300 * std::min(rank - 1, 5));
+    // A rank's abort takes up to a second to reach the others on a loaded host.
+    if (rank > 0) head_start = std::chrono::milliseconds(1200 + 1000 * std::min(rank - 1, 4));
+    if (rank > 0 && another_has_failed) head_start += std::chrono::seconds(10);
   }
   std::this_thread::sleep_for(head_start);
   log::error(line);

@@ -32,6 +32,10 @@ class MpiSession {
 /// for the same reason the line appears once: the first rank speaks at once and ends the others,
 /// which hold their tongue for a moment.
 [[noreturn]] void fail_job(const std::string& line, int exit_code);
+/// Where this rank knows that another one has failed before it: unless it is rank 0, fail_job then
+/// waits ten seconds more for the launcher to end it: on loaded hosts an abort may take longer to
+/// reach the others than they hold their tongue.
+void leave_the_word_to_another();
 
 /// How many ranks of this job the launcher says are on this host; 1 without a launcher. Known
 /// before MPI starts.

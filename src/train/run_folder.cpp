@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 
 #include "support/clock.hpp"
@@ -73,6 +75,16 @@ RunFolder::RunFolder(fs::path path, const Use& use, const Json& run)
 void RunFolder::tidy() {
   std::error_code ignored;
   fs::remove_all(signs(), ignored);
+}
+
+bool is_first_to_fail(const fs::path& folder) noexcept {
+  try {
+    std::FILE* file = std::fopen((folder / ".ranks" / "failure").c_str(), "wx");
+    if (file == nullptr) return errno != EEXIST;
+    std::fclose(file);
+  } catch (...) {  // out of memory: both speak
+  }
+  return true;
 }
 
 void mark_failed(const fs::path& folder, const std::string& why) noexcept {

@@ -32,6 +32,10 @@ class RunFolder {
   FileLock lock_;
 };
 
+/// Whether this rank is the first one of the running job to ask: the one to say why it fails. True
+/// too where the folder cannot tell; never throws.
+bool is_first_to_fail(const std::filesystem::path& folder) noexcept;
+
 /// Writes that the run in this folder has failed and why, where it says that it is running. Any
 /// rank may call it; never throws.
 void mark_failed(const std::filesystem::path& folder, const std::string& why) noexcept;

@@ -123,8 +123,7 @@ class CardFailure : public Refusal {
   /// Those that are left take over the whole test set.
   static void expect_all_evaluated(const Json& fpga) {
     ASSERT_EQ(fpga.at("evaluations").size(), 2u);
-    for (const Json& each : fpga.at("evaluations"))
-      EXPECT_EQ(each.at("samples"), 40) << each;
+    for (const Json& each : fpga.at("evaluations")) EXPECT_EQ(each.at("samples"), 40) << each;
   }
 
   /// Every sample of an epoch is trained on by a GPU rank, or contributed, or counted as missing.
@@ -211,6 +210,17 @@ INSTANTIATE_TEST_SUITE_P(Has, CardWithoutSpare,
                          ::testing::Combine(::testing::ValuesIn(faults),
                                             ::testing::Values(evaluation, gradients, selection)),
                          name_of);
+
+/// Cards that fail alike, as in a host whose driver is gone, end the job in the words of one rank.
+TEST_F(CardFailure, OfAllCardsEndsTheJobInOneLine) {
+  const Fault& gone = faults[4];
+  const Outcome outcome =
+      train_with({1, 3, {1, 2, 3}}, gone, {"--fpga-failure", "abort", "--fpga-format", "int8"});
+  expect_one_line(outcome, failure, {"dovetail train: rank ", "emulated FPGA", gone.what});
+  const Words words = infer({"--format", "int8"});
+  expect_one_line(dovetail_job(3, words, launcher({1, 2}, gone)).run(patiently_s), failure,
+                  {"dovetail infer: rank ", "emulated FPGA", gone.what});
+}
 
 /// Within a step, later ones too: at scores, step sizes, weight sums, bias sums.
 TEST_F(CardFailure, StrikesWhereverInAStep) {
