@@ -74,7 +74,14 @@ interrupt() {
   until_true 30 has_epoch
   scancel --batch --signal=USR1 "$job"
 }
-eligible_again() { [[ $(squeue --noheader --jobs="$job" --format='%T %r' | sort -u) == "PENDING None" ]]; }
+queued_again() { [[ $(scontrol show job "$job") == *Restarts=1* ]]; }
+# started: whether the job has; if not, Slurm is given a reason to look at it.
+started() {
+  [[ $(state) =~ ^(RUNNING|COMPLETED|FAILED)$ ]] && return
+  scontrol reconfigure
+  sleep 1
+  return 1
+}
 requeued() {
   grep -q "SIGUSR1: the ranks" "dovetail-$job.log" || fail "the notice has not come"
   grep -q "stopping after step" "dovetail-$job.log" || fail "no rank has stopped for the notice"
@@ -130,9 +137,9 @@ echo "A heterogeneous job of two partitions, interrupted and queued again"
 submit hetjob
 interrupt
 # Slurm's backfill scheduler, which alone starts heterogeneous jobs, looks at them again when something has changed; on
-# this quiet cluster nothing does.
-until_true 30 eligible_again
-scontrol reconfigure
+# this quiet cluster nothing does once the job may start again.
+until_true 30 queued_again
+until_true 6 started
 finished
 requeued
 [[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
