@@ -114,6 +114,15 @@ INLINE void load_sums(float16 sums[ROW_TILE][vectors], Tile tile) {
   }
 }
 
+// Zeros, or what the slices before have left.
+INLINE void begin_sums(float16 sums[ROW_TILE][vectors], bool fresh, Tile tile) {
+  if (fresh) {
+    clear(sums);
+  } else {
+    load_sums(sums, tile);
+  }
+}
+
 INLINE void store_sums(float16 sums[ROW_TILE][vectors], Tile tile) {
 #pragma unroll
   for (int p = 0; p < ROW_TILE; ++p) {
@@ -260,11 +269,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void input_gradient(
         const size_t at = (size_t)(rows.x + row) * IN + column;
         const Tile tile = {dx + at, IN, rows.y - row, columns};
         float16 sums[ROW_TILE][vectors];
-        if (k0 == 0) {
-          clear(sums);
-        } else {
-          load_sums(sums, tile);
-        }
+        begin_sums(sums, k0 == 0, tile);
         want_below(tile);
         multiply_tile(block + row * block_step, block_step, 1, panel, depth, sums);
         if (mask && k0 + depth == OUT) {
@@ -304,11 +309,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
         const Tile tile = {dweight + (size_t)(rows.x + row) * OUT + column, OUT, rows.y - row,
                            columns};
         float16 sums[ROW_TILE][vectors];
-        if (k0 == 0) {
-          clear(sums);
-        } else {
-          load_sums(sums, tile);
-        }
+        begin_sums(sums, k0 == 0, tile);
         want_below(tile);
         if (copies) {
           multiply_tile(block + row * panel_depth, 1, ROW_TILE, panel, depth, sums);

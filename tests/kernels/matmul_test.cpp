@@ -294,6 +294,7 @@ TEST_P(MatmulTest, MatchesTheTwinPastItsTiles) {
   expect_twin(
       {300, 521, 272});  // several tiles and parts of the depth, and an odd number of columns
   expect_twin({1000, 64, 528});
+  expect_twin({600, 40, 48});  // few columns over several parts of the depth
 }
 
 // A driver that refuses the instructions still trains.
