@@ -161,7 +161,8 @@ TEST(Verify, ClaimsOnlyTheSidesThatItCompared) {
 TEST(Verify, RefusesWhatItCannotProve) {
   for (const Words& options :
        {Words{"--formats", "w3a1"}, Words{"--formats", "float32"}, Words{"--formats", ""},
-        Words{"--outputs", "0"}, Words{"--device", "99"}})
+        Words{"--outputs", "0"}, Words{"--device", "99"}, Words{"--card-timeout", "0"},
+        Words{"--card-timeout", "nan"}})
     expect_error(verify(options), unusable_arguments, {});
   expect_error(verify({"--formats", "w1a1", "--data", "/no/such/folder"}), failure,
                {"/no/such/folder"});
