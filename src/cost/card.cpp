@@ -9,6 +9,7 @@
 namespace dovetail::cost {
 namespace {
 
+// What Vivado counts on each card, summed over its SLRs, by FINN's tables (finn/util/platforms.py).
 constexpr Resources xcu280{.lut = 1'163'520, .dsp = 8'496, .bram18 = 3'504, .uram = 960};
 constexpr Resources xcu250{.lut = 1'500'000, .dsp = 11'520, .bram18 = 4'608, .uram = 1'280};
 constexpr double hbm_rate = 460e9, hbm_channels = 32;
