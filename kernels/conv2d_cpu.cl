@@ -8,7 +8,9 @@
 //   X_ORIGIN                 where the window of output pixel (0, 0) begins.
 // The stride-1 input gradient is the forward convolution of dy with the turned weights, so it is
 // `correlate_masked` of this file built with the geometry of dy as X and that of dx as Y.
+#include "passes.clh"
 #include "conv2d_cpu_tile.clh"
+#include "conv2d_cpu_chunks.clh"
 
 // The same for the input gradient, from weight[tap][Y_CHANNELS][X_PIXEL]: turned by 180 degrees and
 // transposed.
@@ -178,21 +180,20 @@ INLINE void add_pixels(__global const float* dy, __global float* sums, int rows,
 
 // partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the
 // bias, over one chunk of images. The bias's is summed from exact_dy, which dy may be a rounded
-// copy of. Work-items: (1, tile of channels, chunk).
+// copy of. Work-items: (1, tile of channels, chunk), over the chunks of all passes.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
-    __global const float* restrict exact_dy, __global float* restrict partial, int batch,
-    int images_per_chunk) {
+    __global const float* restrict exact_dy, __global float* restrict partial, int each,
+    int images_per_chunk, int chunks) {
   const int channel = get_global_id(1) * tile_channels;
-  const int first = get_global_id(2) * images_per_chunk;
-  const int last = min(batch, first + images_per_chunk);
+  const int2 images = images_of_chunk(get_global_id(2), each, images_per_chunk, chunks);
   partial += get_global_id(2) * (size_t)((depth + 1) * Y_PIXEL) + channel;
-  for (int image = first; image < last; ++image) {
+  for (int image = images.x; image < images.y; ++image) {
     for (int row = 0; row < Y_HEIGHT; row += GRADIENT_ROWS) {
       // So few rows that their part of dy stays in the first-level cache while all weight rows pass
       // by.
       const int rows = min(GRADIENT_ROWS, Y_HEIGHT - row);
-      const int fresh = image == first && row == 0;
+      const int fresh = image == images.x && row == 0;
       const size_t pixels = (size_t)image * Y_IMAGE + Y_INTERIOR + row * Y_ROW + channel;
       __global const float* d = dy + pixels;
       __global const float* windows = x + (size_t)image * X_IMAGE + X_ORIGIN + row * STRIDE * X_ROW;
@@ -208,21 +209,9 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
   }
 }
 
-// dweight[depth][Y_PIXEL] and dbias[Y_PIXEL]: the sum over the chunks, in their order. Work-items:
-// taps, then the bias.
+// dweight and dbias from what weight_gradient left. Work-items: taps, then the bias.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void sum_chunks(
     __global const float* restrict partial, __global float* restrict dweight,
-    __global float* restrict dbias, int chunks) {
-  const int tap = get_global_id(0);
-  const int last = tap < KERNEL * KERNEL ? (tap + 1) * X_CHANNELS : depth + 1;
-  for (int row = tap * X_CHANNELS; row < last; ++row) {
-    __global float* target = row < depth ? dweight + row * Y_PIXEL : dbias;
-    for (int v = 0; v < Y_PIXEL / lanes; ++v) {
-      float16 sum = 0.0f;
-      for (int chunk = 0; chunk < chunks; ++chunk) {
-        sum += vload16(v, partial + (chunk * (size_t)(depth + 1) + row) * Y_PIXEL);
-      }
-      vstore16(sum, v, target);
-    }
-  }
+    __global float* restrict dbias, int chunks, int passes) {
+  sum_tap(partial, dweight, dbias, get_global_id(0), chunks, passes);
 }

@@ -3,7 +3,9 @@
 // The pool's gradient is zero but for one pixel of POOL * POOL. So nothing here multiplies with the
 // zeros where it can be helped: the kernels walk the pooled gradient and go, element by element, to
 // the window of the input whose output pixel won.
+#include "passes.clh"
 #include "conv2d_cpu_tile.clh"
+#include "conv2d_cpu_chunks.clh"
 #include "conv2d_pool_cpu.clh"
 
 #if !defined(BLOCK_VECTORS) || !defined(BAND) || !defined(SUMS_BAND) || !defined(PATCH)
@@ -61,17 +63,16 @@ INLINE void masked_products(__global const float* x, __global const float* dy,
 
 // partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the
 // bias, over one chunk of images. The bias's is summed from exact_dy, which dy may be a rounded
-// copy of. Work-items: (tile of channels, chunk).
+// copy of. Work-items: (tile of channels, chunk), over the chunks of all passes.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void masked_weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const float* restrict exact_dy, __global const uchar* restrict places_of,
-    __global float* restrict partial, int batch, int images_per_chunk) {
+    __global float* restrict partial, int each, int images_per_chunk, int chunks) {
   const int channel = get_global_id(0) * tile_channels;
-  const int first = get_global_id(1) * images_per_chunk;
-  const int last = min(batch, first + images_per_chunk);
+  const int2 images = images_of_chunk(get_global_id(1), each, images_per_chunk, chunks);
   partial += get_global_id(1) * (size_t)((depth + 1) * Y_PIXEL) + channel;
-  for (int image = first; image < last; ++image) {
-    const int fresh = image == first;
+  for (int image = images.x; image < images.y; ++image) {
+    const int fresh = image == images.x;
     const size_t interior = (size_t)image * Y_IMAGE + Y_INTERIOR + channel;
     __global const float* windows = x + (size_t)image * X_IMAGE + X_ORIGIN;
     add_bias_gradient(exact_dy + interior, partial + depth * Y_PIXEL, fresh);
@@ -86,22 +87,11 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void masked_weight_gradi
   }
 }
 
-// dweight[depth][Y_PIXEL] and dbias[Y_PIXEL]: the sum over the chunks, in their order. Work-items:
-// taps, then the bias.
+// dweight and dbias from what masked_weight_gradient left. Work-items: taps, then the bias.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void sum_masked_chunks(
     __global const float* restrict partial, __global float* restrict dweight,
-    __global float* restrict dbias, int chunks) {
-  const int tap = get_global_id(0);
-  const int last = tap < taps ? (tap + 1) * X_CHANNELS : depth + 1;
-  for (int row = tap * X_CHANNELS; row < last; ++row) {
-    __global float* target = row < depth ? dweight + row * Y_PIXEL : dbias;
-    for (int v = 0; v < Y_PIXEL / lanes; ++v) {
-      float16 sum = 0.0f;
-      for (int chunk = 0; chunk < chunks; ++chunk)
-        sum += vload16(v, partial + (chunk * (size_t)(depth + 1) + row) * Y_PIXEL);
-      vstore16(sum, v, target);
-    }
-  }
+    __global float* restrict dbias, int chunks, int passes) {
+  sum_tap(partial, dweight, dbias, get_global_id(0), chunks, passes);
 }
 
 // ---- A feature map, with padded channels
@@ -152,22 +142,21 @@ INLINE void window_products(__global const float* x, __global const float* dy,
 
 // partial[chunk]: [Y_PIXEL][taps][X_PIXEL], the gradients of the weight over one chunk of images;
 // behind them [Y_PIXEL], the bias's, summed from exact_dy, which dy may be a rounded copy of.
-// Work-items: (block of input channels, chunk).
+// Work-items: (block of input channels, chunk), over the chunks of all passes.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pooled_weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const float* restrict exact_dy, __global const uchar* restrict places_of,
-    __global float* restrict partial, int batch, int images_per_chunk) {
+    __global float* restrict partial, int each, int images_per_chunk, int chunks) {
   const int block = get_global_id(0);
-  const int first = get_global_id(1) * images_per_chunk;
-  const int last = min(batch, first + images_per_chunk);
+  const int2 images = images_of_chunk(get_global_id(1), each, images_per_chunk, chunks);
   int offsets[places];
   for (int k = 0; k < places; ++k) offsets[k] = (k / POOL * X_ROW + k % POOL * X_PIXEL) * STRIDE;
   partial += get_global_id(1) * (size_t)partial_chunk;
-  for (int image = first; image < last; ++image) {
+  for (int image = images.x; image < images.y; ++image) {
     const size_t interior = (size_t)image * Y_IMAGE + Y_INTERIOR;
     for (int channel = 0; block == 0 && channel < Y_PIXEL; channel += tile_channels) {
       add_bias_gradient(exact_dy + interior + channel, partial + channel_weights * Y_PIXEL + channel,
-                        image == first);
+                        image == images.x);
     }
     // So few rows that their part of x stays in the first-level cache while all channels pass by.
     for (int row = 0; row < Y_HEIGHT; row += SUMS_BAND) {
@@ -177,34 +166,29 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pooled_weight_gradi
         window_products(windows, dy + interior + row * Y_ROW + channel,
                         places_of + (size_t)image * place_image + row * place_row + channel, offsets,
                         partial + channel * channel_weights + block * BLOCK_VECTORS * lanes,
-                        min(SUMS_BAND, Y_HEIGHT - row), image == first && row == 0);
+                        min(SUMS_BAND, Y_HEIGHT - row), image == images.x && row == 0);
       }
     }
   }
 }
 
-// dweight[tap][X_CHANNELS][Y_PIXEL] and dbias[Y_PIXEL]: the sum over the chunks, in their order,
-// turned. Work-items: (taps, then the bias; 16 output channels).
+// dweight[tap][X_CHANNELS][Y_PIXEL] and dbias[Y_PIXEL] from what pooled_weight_gradient left, turned.
+// Work-items: (taps, then the bias; 16 output channels).
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void sum_pooled_chunks(
     __global const float* restrict partial, __global float* restrict dweight,
-    __global float* restrict dbias, int chunks) {
+    __global float* restrict dbias, int chunks, int passes) {
   const int tap = get_global_id(0);
   const int out = get_global_id(1) * lanes;
   if (tap == taps) {
-    float16 sum = 0.0f;
-    for (int chunk = 0; chunk < chunks; ++chunk)
-      sum += vload16(0, partial + chunk * (size_t)partial_chunk + channel_weights * Y_PIXEL + out);
-    vstore16(sum, 0, dbias + out);
+    __global const float* from = partial + channel_weights * Y_PIXEL + out;
+    vstore16(sum_of_chunks(from, partial_chunk, chunks, passes), 0, dbias + out);
     return;
   }
   for (int in = 0; in < X_PIXEL; in += lanes) {
     float square[lanes * lanes];  // [out][in]
     for (int o = 0; o < lanes; ++o) {
-      float16 sum = 0.0f;
       __global const float* from = partial + (out + o) * channel_weights + tap * X_PIXEL + in;
-      for (int chunk = 0; chunk < chunks; ++chunk)
-        sum += vload16(0, from + chunk * (size_t)partial_chunk);
-      vstore16(sum, o, square);
+      vstore16(sum_of_chunks(from, partial_chunk, chunks, passes), o, square);
     }
     for (int i = 0; i < min((int)lanes, X_CHANNELS - in); ++i) {
       for (int o = 0; o < lanes; ++o)

@@ -12,13 +12,15 @@
 #error "built by ops/matmul.cpp with the shape of one layer"
 #endif
 
+#include "passes.clh"
+
 #define INLINE inline __attribute__((always_inline))
 
 enum {
   lanes = 16,
   vectors = 2,
   tile_columns = vectors * lanes,
-  panel_depth = 256,  // 32 KiB: the first-level cache
+  panel_depth = PANEL_DEPTH,  // 32 KiB: the first-level cache
   // Rows at a distance of 4 KiB would drive each other out of that cache.
   block_step = panel_depth + lanes,
   block_rows = (ROW_BLOCK + 2 * ROW_TILE - 1) / (2 * ROW_TILE) * (2 * ROW_TILE),
@@ -114,6 +116,16 @@ INLINE void load_sums(float16 sums[ROW_TILE][vectors], Tile tile) {
   }
 }
 
+// sums = tile + sums.
+INLINE void add_sums(float16 sums[ROW_TILE][vectors], Tile tile) {
+  float16 more[ROW_TILE][vectors];
+  load_sums(more, tile);
+#pragma unroll
+  for (int p = 0; p < ROW_TILE; ++p)
+#pragma unroll
+    for (int v = 0; v < vectors; ++v) sums[p][v] = more[p][v] + sums[p][v];
+}
+
 // Zeros, or what the slices before have left.
 INLINE void begin_sums(float16 sums[ROW_TILE][vectors], bool fresh, Tile tile) {
   if (fresh) {
@@ -121,6 +133,22 @@ INLINE void begin_sums(float16 sums[ROW_TILE][vectors], bool fresh, Tile tile) {
   } else {
     load_sums(sums, tile);
   }
+}
+
+// As ADD_PASS of passes.clh, for a tile.
+INLINE void add_pass(float16 sums[ROW_TILE][vectors], int pass,
+                     float16 kept[pass_levels][ROW_TILE][vectors]) {
+  int level = 0;
+  for (; (pass >> level & 1) != 0; ++level) {
+#pragma unroll
+    for (int p = 0; p < ROW_TILE; ++p)
+#pragma unroll
+      for (int v = 0; v < vectors; ++v) sums[p][v] = kept[level][p][v] + sums[p][v];
+  }
+#pragma unroll
+  for (int p = 0; p < ROW_TILE; ++p)
+#pragma unroll
+    for (int v = 0; v < vectors; ++v) kept[level][p][v] = sums[p][v];
 }
 
 INLINE void store_sums(float16 sums[ROW_TILE][vectors], Tile tile) {
@@ -287,43 +315,77 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void input_gradient(
   }
 }
 
-// dweight = x^T * dy; the first work-item also sums dbias from exact_dy, which dy may be a rounded
-// copy of. Work-items: (block of the weight's rows, tiles of columns).
+// The sums of the passes that `tile` holds, over its part of the depth: each by itself, then by pairs.
+INLINE void multiply_passes(const float* a, int row_step, int depth_step,
+                            const float16 (*panel)[vectors], int each, int passes,
+                            float16 sums[ROW_TILE][vectors]) {
+  float16 kept[pass_levels][ROW_TILE][vectors];
+  for (int pass = 0; pass < passes; ++pass) {
+    clear(sums);
+    multiply_tile(a + pass * each * depth_step, row_step, depth_step, panel + pass * each, each,
+                  sums);
+    add_pass(sums, pass, kept);
+  }
+}
+
+// dweight = x^T * dy over `passes` times `each` samples. Passes that fit a slice of the depth
+// together are its `group`, a power of two; longer passes are groups of one. What is kept of groups
+// until their neighbours are there lies in kept[levels][IN][OUT]. The first work-item also sums
+// dbias from exact_dy, which dy may be a rounded copy of. Work-items: (block of the weight's rows,
+// tiles of columns).
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
-    __global const float* restrict exact_dy, __global float* restrict dweight,
-    __global float* restrict dbias, int samples) {
+    __global const float* restrict exact_dy, __global float* dweight, __global float* dbias,
+    __global float* kept, int each, int passes, int group) {
   const int2 rows = share(IN, get_global_id(0), get_global_size(0));
   const int2 tiles = share(tiles_of(OUT), get_global_id(1), get_global_size(1));
+  const int groups = passes / group, samples = group * each;
   float block[block_rows * block_step];
   float16 panel[panel_depth][vectors];
-  for (int k0 = 0; k0 < samples; k0 += panel_depth) {
-    const int depth = min((int)panel_depth, samples - k0);
-    const bool copies = tiles.y > few_tiles || rows.y % ROW_TILE != 0;
-    __global const float* slice = x + (size_t)k0 * IN + rows.x;
-    if (copies) copy_columns(slice, IN, IN - rows.x, rows.y, depth, block);
-    for (int t = 0; t < tiles.y; ++t) {
-      const int column = (tiles.x + t) * tile_columns, columns = OUT - column;
-      copy_panel(dy + (size_t)k0 * OUT + column, OUT, columns, depth, panel);
-      for (int row = 0; row < rows.y; row += ROW_TILE) {
-        const Tile tile = {dweight + (size_t)(rows.x + row) * OUT + column, OUT, rows.y - row,
-                           columns};
-        float16 sums[ROW_TILE][vectors];
-        begin_sums(sums, k0 == 0, tile);
-        want_below(tile);
-        if (copies) {
-          multiply_tile(block + row * panel_depth, 1, ROW_TILE, panel, depth, sums);
-        } else {
+  for (int g = 0; g < groups; ++g) {
+    for (int slice = 0; slice < samples; slice += panel_depth) {
+      const int depth = min((int)panel_depth, samples - slice);
+      const size_t sample = (size_t)g * samples + slice;
+      const bool copies = tiles.y > few_tiles || rows.y % ROW_TILE != 0;
+      __global const float* stretch = x + sample * IN + rows.x;
+      if (copies) copy_columns(stretch, IN, IN - rows.x, rows.y, depth, block);
+      for (int t = 0; t < tiles.y; ++t) {
+        const int column = (tiles.x + t) * tile_columns, columns = OUT - column;
+        copy_panel(dy + sample * OUT + column, OUT, columns, depth, panel);
+        for (int row = 0; row < rows.y; row += ROW_TILE) {
           // One address space on a CPU.
-          multiply_tile((const float*)(size_t)(slice + row), 1, IN, panel, depth, sums);
+          const float* from =
+              copies ? block + row * panel_depth : (const float*)(size_t)(stretch + row);
+          const int step = copies ? ROW_TILE : IN;
+          const size_t at = (size_t)(rows.x + row) * OUT + column;
+          Tile tile = {dweight + at, OUT, rows.y - row, columns};
+          float16 sums[ROW_TILE][vectors];
+          want_below(tile);
+          if (group > 1) {
+            multiply_passes(from, 1, step, panel, each, group, sums);
+          } else {
+            begin_sums(sums, slice == 0, tile);
+            multiply_tile(from, 1, step, panel, depth, sums);
+          }
+          if (slice + depth == samples && groups > 1) {
+            tile.at = kept + at;
+            for (int bits = g; (bits & 1) != 0; bits >>= 1, tile.at += IN * OUT)
+              add_sums(sums, tile);
+            if (g + 1 == groups) tile.at = dweight + at;
+          }
+          store_sums(sums, tile);
         }
-        store_sums(sums, tile);
       }
     }
   }
   for (int v = 0; get_global_id(0) == 0 && get_global_id(1) == 0 && v < OUT / lanes; ++v) {
-    float16 sum = 0.0f;
-    for (int row = 0; row < samples; ++row) sum += vload16(v, exact_dy + (size_t)row * OUT);
+    float16 sum, of_passes[pass_levels];
+    for (int pass = 0; pass < passes; ++pass) {
+      sum = 0.0f;
+      for (int row = pass * each; row < (pass + 1) * each; ++row)
+        sum += vload16(v, exact_dy + (size_t)row * OUT);
+      ADD_PASS(sum, pass, of_passes);
+    }
     vstore16(sum, v, dbias);
   }
 }

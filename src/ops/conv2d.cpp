@@ -19,7 +19,7 @@ opencl::Range Conv2d::Grid::over(int batch) const {
 }
 
 Conv2d::Conv2d(opencl::Device& device, const ConvKernels& kernels, const Conv2dShape& shape,
-               ComputeFormat format)
+               ComputeFormat format, int step_passes)
     : device_(device),
       kernels_(kernels),
       variant_(kernels.variant == Variant::cpu ? Variant::cpu : Variant::gpu),
@@ -27,7 +27,7 @@ Conv2d::Conv2d(opencl::Device& device, const ConvKernels& kernels, const Conv2dS
   validate(shape);
   if (format != ComputeFormat::float32) rounding_.emplace(device, variant_, format);
   if (variant_ == Variant::cpu) {
-    build_cpu();
+    build_cpu(step_passes);
   } else {
     build_gpu();
   }
@@ -45,7 +45,7 @@ const opencl::Buffer& Conv2d::operand(const opencl::Buffer& weight) {
                           RoundOperand::Side::right);
 }
 
-void Conv2d::build_cpu() {
+void Conv2d::build_cpu(int step_passes) {
   namespace entries = kernels::conv2d_cpu_;
   const auto build = [&](const Conv2dShape& shape, const CpuTile& tile) {
     Definitions all = geometry(shape);
@@ -82,7 +82,7 @@ void Conv2d::build_cpu() {
     input_gradient_ = program.kernel(entries::gather_input_gradient);
   }
   panels_ = device_.allocate(panel_floats * sizeof(float));
-  allocate_partial(16);
+  allocate_partial(cpu_gradient_groups(step_passes));
 }
 
 void Conv2d::build_gpu() {
@@ -182,17 +182,10 @@ void Conv2d::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
   const opencl::Buffer& left = operand(x, shape_.input, samples, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(dy, shape_.output, samples, RoundOperand::Side::right);
   reserve_partial(batch.passes * chunks);
-  if (variant_ == Variant::cpu) {
-    if (!joins(batch)) throw Error("convolution: the CPU's kernels take one pass at a time");
-    device_.launch(weight_gradient_, range, left, right, dy, partial_, std::int32_t{samples},
-                   images);
-    device_.launch(sum_chunks_, sum_range_, partial_, dweight, dbias, chunks);
-  } else {
-    device_.launch(weight_gradient_, range, left, right, dy, partial_, std::int32_t{batch.each},
-                   images, chunks);
-    device_.launch(sum_chunks_, sum_range_, partial_, dweight, dbias, chunks,
-                   std::int32_t{batch.passes});
-  }
+  device_.launch(weight_gradient_, range, left, right, dy, partial_, std::int32_t{batch.each},
+                 images, chunks);
+  device_.launch(sum_chunks_, sum_range_, partial_, dweight, dbias, chunks,
+                 std::int32_t{batch.passes});
 }
 
 }  // namespace dovetail

@@ -62,17 +62,14 @@ class Conv2d {
  public:
   /// Builds the kernels. Throws Error with the compiler's log, or where the shape breaks what is
   /// said above. Formats other than float32: operands are rounded in passes of their own.
+  /// `step_passes`: of a step on all ranks; on CPUs a pass is cut into so many fewer chunks.
   Conv2d(opencl::Device& device, const ConvKernels& kernels, const Conv2dShape& shape,
-         ComputeFormat format = ComputeFormat::float32);
+         ComputeFormat format = ComputeFormat::float32, int step_passes = 1);
   Conv2d(opencl::Device& device, Variant variant, const Conv2dShape& shape,
          ComputeFormat format = ComputeFormat::float32)
       : Conv2d(device, ConvKernels{.variant = variant}, shape, format) {}
 
   bool emulates_format() const { return rounding_.has_value(); }
-  /// Whether weight_gradient takes such a batch; the CPU's kernels have one pass.
-  bool joins(const JoinedBatch& batch) const {
-    return variant_ != Variant::cpu || batch.passes == 1;
-  }
 
   /// y = x ⋆ weight + bias, then max(0, ·) when `relu`; writes the interior of y for `batch`
   /// images, never the halo.
@@ -86,7 +83,7 @@ class Conv2d {
 
   /// dweight and dbias, overwriting both. The sums run in an order that depends on shape and batch
   /// alone, so the same input gives the same bits. Memory for the sums of several passes comes when
-  /// they first do. Throws Error unless joins(batch).
+  /// they first do.
   void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
                        const opencl::Buffer& dweight, const opencl::Buffer& dbias,
                        const JoinedBatch& batch);
@@ -101,7 +98,7 @@ class Conv2d {
     opencl::Range over(int batch) const;
   };
 
-  void build_cpu();
+  void build_cpu(int step_passes);
   void build_gpu();
   void allocate_partial(int wanted_groups);
   void reserve_partial(int chunks);

@@ -46,7 +46,6 @@ class Conv2dMma {
 
   bool emulates_format() const { return false; }
   /// Whether weight_gradient takes such a batch.
-  bool joins(const JoinedBatch&) const { return true; }
 
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.

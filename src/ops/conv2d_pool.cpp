@@ -98,14 +98,14 @@ bool Conv2dPool::fits(const Conv2dPoolShape& shape) {
 }
 
 Conv2dPool::Conv2dPool(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
-                       ComputeFormat format, const ConvPoolKernels& kernels)
+                       ComputeFormat format, const ConvPoolKernels& kernels, int step_passes)
     : device_(device), shape_(shape), training_(training), kernels_(kernels) {
   expect_fit(shape);
   if (format != ComputeFormat::float32) rounding_.emplace(device, Variant::cpu, format);
-  build();
+  build(step_passes);
 }
 
-void Conv2dPool::build() {
+void Conv2dPool::build(int step_passes) {
   const Layout& y = shape_.output;
   const CpuTile tile = cpu_tile(
       convolution(shape_), kernels_.rows > 0 ? ConvKernels::Tile{kernels_.rows, kernels_.columns}
@@ -123,11 +123,13 @@ void Conv2dPool::build() {
   std::size_t panel_floats = size(depth(stored(shape_)) * y.channel_stride);
   places_ = device_.allocate(training_ ? size(y.batch * y.height) * size(y.width * y.channel_stride)
                                        : 64);
-  if (training_) panel_floats = std::max(panel_floats, build_gradients(all, tile.vectors));
+  if (training_)
+    panel_floats = std::max(panel_floats, build_gradients(all, tile.vectors, step_passes));
   panels_ = device_.allocate(panel_floats * sizeof(float));
 }
 
-std::size_t Conv2dPool::build_gradients(std::vector<std::string> definitions, int tile_vectors) {
+std::size_t Conv2dPool::build_gradients(std::vector<std::string> definitions, int tile_vectors,
+                                        int step_passes) {
   namespace entries = kernels::conv2d_pool_gradient_cpu_;
   const Layout &x = shape_.input, &y = shape_.output;
   const bool padded = is_padded(x);
@@ -143,16 +145,19 @@ std::size_t Conv2dPool::build_gradients(std::vector<std::string> definitions, in
       program.kernel(padded ? entries::pooled_weight_gradient : entries::masked_weight_gradient);
   sum_chunks_ = program.kernel(padded ? entries::sum_pooled_chunks : entries::sum_masked_chunks);
   gradient_tiles_ = padded ? x.channel_stride / (vectors * channel_lanes) : channel_tiles_;
-  constexpr int wanted_groups = 16;
-  max_chunks_ = std::clamp(wanted_groups / gradient_tiles_, 1, x.batch);
-  const std::size_t taps = size(shape_.kernel * shape_.kernel);
-  const std::size_t rows = taps * size(padded ? x.channel_stride : x.channels);
-  partial_ =
-      device_.allocate(size(max_chunks_) * (rows + 1) * size(y.channel_stride) * sizeof(float));
+  max_chunks_ = std::clamp(cpu_gradient_groups(step_passes) / gradient_tiles_, 1, x.batch);
+  reserve_partial(max_chunks_);
   if (!padded) return 0;
   pack_by_channel_ = program.kernel(entries::pack_by_channel);
   input_gradient_ = program.kernel(entries::pooled_input_gradient);
-  return rows * size(y.channels);
+  return size(shape_.kernel * shape_.kernel) * size(x.channel_stride) * size(y.channels);
+}
+
+void Conv2dPool::reserve_partial(int chunks) {
+  const Layout& x = shape_.input;
+  const int rows = shape_.kernel * shape_.kernel * (is_padded(x) ? x.channel_stride : x.channels);
+  device_.reserve(
+      partial_, size(chunks) * size(rows + 1) * size(shape_.output.channel_stride) * sizeof(float));
 }
 
 const opencl::Buffer& Conv2dPool::operand(const opencl::Buffer& source, const Layout& layout,
@@ -200,20 +205,21 @@ void Conv2dPool::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& 
 
 void Conv2dPool::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
                                  const opencl::Buffer& dweight, const opencl::Buffer& dbias,
-                                 const JoinedBatch& joined) {
-  if (!joins(joined)) throw Error("convolution: the CPU's kernels take one pass at a time");
-  const int batch = joined.samples();
-  expect_gradients(batch);
-  const std::int32_t images = quotient_up(batch, max_chunks_);
-  const std::int32_t chunks = quotient_up(batch, images);
-  const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
-  const opencl::Buffer& right = operand(dy, shape_.output, batch, RoundOperand::Side::right);
-  device_.launch(weight_gradient_, {{size(gradient_tiles_), size(chunks), 1}}, left, right, dy,
-                 places_, partial_, std::int32_t{batch}, images);
+                                 const JoinedBatch& batch) {
+  const int samples = batch.samples();
+  expect_gradients(samples);
+  const std::int32_t images = quotient_up(batch.each, max_chunks_);
+  const std::int32_t chunks = quotient_up(batch.each, images);
+  const opencl::Buffer& left = operand(x, shape_.input, samples, RoundOperand::Side::left);
+  const opencl::Buffer& right = operand(dy, shape_.output, samples, RoundOperand::Side::right);
+  reserve_partial(batch.passes * chunks);
+  device_.launch(weight_gradient_, {{size(gradient_tiles_), size(batch.passes * chunks), 1}}, left,
+                 right, dy, places_, partial_, std::int32_t{batch.each}, images, chunks);
   const std::size_t units = size(shape_.kernel * shape_.kernel + 1);
   const std::size_t outs =
       is_padded(shape_.input) ? size(shape_.output.channel_stride / channel_lanes) : 1;
-  device_.launch(sum_chunks_, {{units, outs, 1}}, partial_, dweight, dbias, chunks);
+  device_.launch(sum_chunks_, {{units, outs, 1}}, partial_, dweight, dbias, chunks,
+                 std::int32_t{batch.passes});
 }
 
 }  // namespace dovetail

@@ -50,13 +50,12 @@ class Conv2dPool {
 
   /// Builds the kernels. Throws Error with the compiler's log, or where the shape breaks what is
   /// said above or does not fit. Formats other than float32: operands are rounded in passes of
-  /// their own. Without `training` there are no gradients.
+  /// their own. Without `training` there are no gradients. `step_passes` as Conv2d's.
   Conv2dPool(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
-             ComputeFormat format = ComputeFormat::float32, const ConvPoolKernels& kernels = {});
+             ComputeFormat format = ComputeFormat::float32, const ConvPoolKernels& kernels = {},
+             int step_passes = 1);
 
   bool emulates_format() const { return rounding_.has_value(); }
-  /// Whether weight_gradient takes such a batch: of one pass.
-  bool joins(const JoinedBatch& batch) const { return batch.passes == 1; }
 
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
@@ -72,15 +71,18 @@ class Conv2dPool {
   void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
                       const opencl::Buffer& x, const opencl::Buffer& dx, int batch, bool mask);
 
-  /// dweight and dbias, overwriting both, as Conv2d's. Throws Error unless joins(batch).
+  /// dweight and dbias, overwriting both, as Conv2d's.
   void weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
                        const opencl::Buffer& dweight, const opencl::Buffer& dbias,
                        const JoinedBatch& batch);
 
  private:
-  void build();
+  void build(int step_passes);
   /// Floats that the turned weights take.
-  std::size_t build_gradients(std::vector<std::string> definitions, int tile_vectors);
+  std::size_t build_gradients(std::vector<std::string> definitions, int tile_vectors,
+                              int step_passes);
+  /// Memory for the gradients of so many chunks.
+  void reserve_partial(int chunks);
   void expect_gradients(int batch) const;
   const opencl::Buffer& operand(const opencl::Buffer& source, const Layout& layout, int batch,
                                 RoundOperand::Side side);

@@ -1,6 +1,7 @@
 // How a convolution is cut into tiles: by an estimate of their time, or as a candidate asks.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -52,6 +53,13 @@ CpuTile cpu_tile(const Conv2dShape& shape, const ConvKernels::Tile& wanted);
 /// The part of a window whose weight gradient one tile holds: PATCH floats of each of PATCH_RUNS
 /// stretches.
 Definitions weight_tile(const Conv2dShape& shape, int vectors);
+
+/// Work-groups of the weight gradient, which cut a pass into chunks. They depend on nothing of the
+/// device: the order of the sums is part of the result. `step_passes`: of a step on all ranks.
+inline int cpu_gradient_groups(int step_passes) {
+  constexpr int groups = 16;
+  return std::max(1, groups / std::max(1, step_passes / 2));
+}
 
 /// GPU: what a work-group computes, 4 × 4 results a work-item.
 struct GpuTile {

@@ -2,6 +2,7 @@
 #include "ops/matmul.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 
 #include "dovetail_kernels.hpp"
@@ -18,6 +19,7 @@ constexpr int row_block = 512;
 constexpr int row_tile = 8;
 constexpr int column_tile = 2 * channel_lanes;
 constexpr int column_tiles = 32;  // of a work-item, at most
+constexpr int panel_depth = 256;  // of the weight gradient's samples in a slice
 // Multiply-adds; larger products have two work-items a core, so that an interrupted one is no
 // delay.
 constexpr std::int64_t small_product = 1 << 26;
@@ -129,7 +131,8 @@ void Matmul::build_cpu() {
   const opencl::Program program =
       device_.build(kernels::matmul_cpu,
                     {fmt::format("IN={}", shape_.in), fmt::format("OUT={}", shape_.out),
-                     fmt::format("ROW_BLOCK={}", row_block), fmt::format("ROW_TILE={}", row_tile)});
+                     fmt::format("ROW_BLOCK={}", row_block), fmt::format("ROW_TILE={}", row_tile),
+                     fmt::format("PANEL_DEPTH={}", panel_depth)});
   forward_ = program.kernel(entries::forward);
   input_gradient_ = program.kernel(entries::input_gradient);
   weight_gradient_ = program.kernel(entries::weight_gradient);
@@ -176,8 +179,7 @@ const opencl::Buffer& Matmul::operand(const opencl::Buffer& source, int rows, in
 }
 
 bool Matmul::joins(const JoinedBatch& rows) const {
-  if (rows.passes == 1) return true;
-  return variant_ != Variant::cpu && (!products_ || products_->joins(rows));
+  return !products_ || products_->joins(rows);
 }
 
 void Matmul::expect_rows(const JoinedBatch& rows) const {
@@ -265,8 +267,13 @@ void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
   const opencl::Buffer& left = operand(x, rows, shape_.in, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(dy, rows, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
+    const int group = std::clamp(static_cast<int>(std::bit_floor(size(panel_depth / batch.each))),
+                                 1, batch.passes);
+    const int levels = std::countr_zero(size(batch.passes / group));
+    device_.reserve(partial_, size(levels) * size(shape_.in) * size(shape_.out) * sizeof(float));
     device_.launch(weight_gradient_, cpu_range(shape_.in, shape_.out, rows), left, right, dy,
-                   dweight, dbias, std::int32_t{rows});
+                   dweight, dbias, levels > 0 ? partial_ : dweight, std::int32_t{batch.each},
+                   std::int32_t{batch.passes}, std::int32_t{group});
     return;
   }
   int splits = 0;  // of each pass

@@ -45,7 +45,7 @@ Kernels choose(Tuner& tuner, opencl::Device& device, const Conv2dPoolShape& shap
 
 std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const Conv2dShape& room,
                                    int batch, ComputeFormat format,
-                                   const std::vector<Direction>& directions) {
+                                   const std::vector<Direction>& directions, int step_passes) {
   const Conv2dPoolShape measured =
       measured_shape({room.input, room.output, room.kernel, room.stride, room.padding, 1}, batch);
   const Conv2dShape shape{measured.input, measured.output, room.kernel, room.stride, room.padding};
@@ -75,13 +75,14 @@ std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const C
         break;
     }
   }
-  return std::make_unique<Conv2d>(device, chosen, room, format);
+  return std::make_unique<Conv2d>(device, chosen, room, format, step_passes);
 }
 
 std::unique_ptr<Conv2dPool> tuned_conv_pool(Tuner& tuner, opencl::Device& device,
                                             const Conv2dPoolShape& room, int batch, bool training,
                                             ComputeFormat format,
-                                            const std::vector<Direction>& directions) {
+                                            const std::vector<Direction>& directions,
+                                            int step_passes) {
   const Conv2dPoolShape shape = measured_shape(room, batch);
   ConvPoolKernels chosen;
   for (const Direction direction : directions) {
@@ -94,7 +95,7 @@ std::unique_ptr<Conv2dPool> tuned_conv_pool(Tuner& tuner, opencl::Device& device
         });
     if (direction == Direction::forward) chosen = choice;
   }
-  return std::make_unique<Conv2dPool>(device, room, training, format, chosen);
+  return std::make_unique<Conv2dPool>(device, room, training, format, chosen, step_passes);
 }
 
 std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,

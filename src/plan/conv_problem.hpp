@@ -21,11 +21,12 @@ namespace dovetail::plan {
 /// first's.
 std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const Conv2dShape& room,
                                    int batch, ComputeFormat format,
-                                   const std::vector<Direction>& directions);
+                                   const std::vector<Direction>& directions, int step_passes = 1);
 std::unique_ptr<Conv2dPool> tuned_conv_pool(Tuner& tuner, opencl::Device& device,
                                             const Conv2dPoolShape& room, int batch, bool training,
                                             ComputeFormat format,
-                                            const std::vector<Direction>& directions);
+                                            const std::vector<Direction>& directions,
+                                            int step_passes = 1);
 std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
                                           const Conv2dPoolShape& room, int batch, bool training,
                                           ComputeFormat format,

@@ -109,7 +109,7 @@ class ConvolutionOperation : public Operation {
   void backward(const Pass& pass, bool propagate) override;
   bool emulates_format() const override { return conv_->emulates_format(); }
   bool joins(const JoinedBatch& batch) const override {
-    return !weight_.is_quantised() && conv_->joins(batch);
+    return batch.passes == 1 || !weight_.is_quantised();
   }
 
  private:
@@ -131,7 +131,7 @@ class DenseOperation : public Operation {
   void backward(const Pass& pass, bool propagate) override;
   bool emulates_format() const override { return products_.emulates_format(); }
   bool joins(const JoinedBatch& batch) const override {
-    return !weight_.is_quantised() && products_.joins(batch);
+    return batch.passes == 1 || (!weight_.is_quantised() && products_.joins(batch));
   }
 
  private:

@@ -286,7 +286,7 @@ class Plan {
   /// Whether convolutions take the kernels of Conv2dMma, where they fit.
   static bool on_tensor_cores(const opencl::Device& device, const PlanOptions& options);
   /// Samples that there is room for at once: those of all passes where they may be joined.
-  static int room_of(const opencl::Device& device, const Model& model, const PlanOptions& options);
+  static int room_of(const Model& model, const PlanOptions& options);
   int room() const { return edges_.front().layout.batch; }
   void make_edges(const plan::Lowered& lowered);
   static plan::Arena arena_of(std::size_t alignment, const Model& model,

@@ -25,13 +25,11 @@ plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
   plan::Fusion fusion{.norm_pools = options.fuse_pools};
   if (options.fuse_pools && variant == Variant::cpu) fusion.fits_pool = Conv2dPool::fits;
   if (options.fuse_pools && on_tensor_cores(device, options)) fusion.fits_pool = Conv2dMma::fits;
-  return plan::lower(model, room_of(device, model, options), fusion);
+  return plan::lower(model, room_of(model, options), fusion);
 }
 
-int Plan::room_of(const opencl::Device& device, const Model& model, const PlanOptions& options) {
-  // Each pass alone fills a CPU.
-  const bool may_join = options.training && options.join_passes && !model.quantisation() &&
-                        options.variant.value_or(variant_for(device)) != Variant::cpu;
+int Plan::room_of(const Model& model, const PlanOptions& options) {
+  const bool may_join = options.training && options.join_passes && !model.quantisation();
   return may_join ? options.batch * options.passes : options.batch;
 }
 
@@ -205,13 +203,17 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   if (step.pool) {
     return operation(free_tuner()
                          ? plan::tuned_conv_pool(*free_tuner(), device_, pooled, tuned_batch(),
-                                                 training, format, directions_of(in))
-                         : std::make_unique<Conv2dPool>(device_, pooled, training, format));
+                                                 training, format, directions_of(in),
+                                                 options_.step_passes)
+                         : std::make_unique<Conv2dPool>(device_, pooled, training, format,
+                                                        ConvPoolKernels{}, options_.step_passes));
   }
   const Conv2dShape shape{in.layout, out.layout, conv.kernel, conv.stride, conv.padding};
-  return operation(free_tuner() ? plan::tuned_conv(*free_tuner(), device_, shape, tuned_batch(),
-                                                   format, directions_of(in))
-                                : std::make_unique<Conv2d>(device_, variant_, shape, format));
+  return operation(free_tuner()
+                       ? plan::tuned_conv(*free_tuner(), device_, shape, tuned_batch(), format,
+                                          directions_of(in), options_.step_passes)
+                       : std::make_unique<Conv2d>(device_, ConvKernels{.variant = variant_}, shape,
+                                                  format, options_.step_passes));
 }
 
 std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Edge& out) {

@@ -124,7 +124,7 @@ TEST_F(Interruption, AKilledRankEndsTheJobWithOneLineThatNamesIt) {
 TEST_F(Interruption, AStoppedRankIsNamedByThoseThatWaitForIt) {
   const std::string out = "stalled";
   Words options = long_run();
-  options.insert(options.end(), {"--stall-timeout", "1.5"});
+  options.insert(options.end(), {"--stall-timeout", "5"});
   const FinishedRun run = train(out, options, once(out, "checkpoint", 1, "kill -STOP $$"));
   EXPECT_EQ(run.outcome.exit_code, 1) << run.outcome.text();
   const std::vector<std::string> lines = errors_beginning(run.outcome, "dovetail");
