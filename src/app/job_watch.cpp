@@ -23,10 +23,10 @@ std::string called(int rank, const std::string& host, const std::string& device)
 }  // namespace
 
 void StallOptions::add_to(CommandLine& line) {
-  line.add("start-timeout", start_s,
-           "the same while the job starts: devices, shards, kernels, xclbins");
   line.add("stall-timeout", stall_s,
            "seconds without progress after which the job ends, naming the rank that stalls");
+  line.add("start-timeout", start_s,
+           "the same while the job starts: devices, shards, kernels, xclbins");
 }
 
 void StallOptions::check() const {
