@@ -10,6 +10,9 @@ namespace engine {
 
 static_assert(max_levels + 1 <= 16, "two ports read the fields of a tile in eight cycles");
 static_assert(max_levels + 1 >= 3, "the fields of a tile hold thresholds, or bias and factor");
+static_assert(code_bytes(pe, 4) <= chunk_bytes, "a tile's 4-bit codes leave as one chunk at most");
+static_assert(pe % chunk_bytes == 0, "a tile's 8-bit codes are whole chunks");
+static_assert(pe * 4 / chunk_bytes <= 8, "a tile's raw accumulators leave in eight cycles");
 
 /// The parameters of one tile: its fields.
 using TileParameters = ParameterField[max_levels + 1];

@@ -22,6 +22,8 @@ struct Burst {
   Chunk chunk[burst_bytes / chunk_bytes];
 };
 
+static_assert(sizeof(Burst) == burst_bytes && burst_bytes * 8 == 512, "a burst has 512 bits");
+
 /// pe accumulators, one an output channel.
 struct Accumulators {
   std::int32_t value[pe];

@@ -27,11 +27,9 @@ struct Measured {
 };
 constexpr Measured finn[] = {{"sfc", "w1a1", 12.3e6}, {"cnv", "w1a1", 21.906e3}};
 
-const Measured* measured_by_finn(const EstimateOptions& options) {
-  const auto* found = std::find_if(std::begin(finn), std::end(finn), [&](const Measured& row) {
-    return options.model == row.model && options.format == row.format;
-  });
-  return found == std::end(finn) ? nullptr : found;
+FeatureShape usual_input(const std::string& model) {
+  const bool cifar = model == "cnv" || model == "vgg-small";
+  return cifar ? FeatureShape{3, 32, 32} : FeatureShape{1, 28, 28};
 }
 
 /// "32x16" as two numbers, "1x28x28" as three; nothing where it isn't that.
@@ -52,16 +50,24 @@ std::optional<std::vector<int>> parse_extents(const std::string& text, std::size
 }
 
 FeatureShape input_of(const EstimateOptions& options) {
-  if (options.input.empty()) {
-    const bool cifar = options.model == "cnv" || options.model == "vgg-small";
-    return cifar ? FeatureShape{3, 32, 32} : FeatureShape{1, 28, 28};
-  }
+  if (options.input.empty()) return usual_input(options.model);
   const auto extents = parse_extents(options.input, 3);
   if (!extents) {
     throw UsageError(fmt::format("--input {} is no image size", options.input),
                      "Give channels, height and width, such as 3x32x32");
   }
   return {(*extents)[0], (*extents)[1], (*extents)[2]};
+}
+
+/// Nothing for other images or classes than FINN's: that would be another network.
+const Measured* measured_by_finn(const EstimateOptions& options) {
+  if (input_of(options) != usual_input(options.model) ||
+      options.classes != EstimateOptions{}.classes)
+    return nullptr;
+  const auto* found = std::find_if(std::begin(finn), std::end(finn), [&](const Measured& row) {
+    return options.model == row.model && options.format == row.format;
+  });
+  return found == std::end(finn) ? nullptr : found;
 }
 
 std::optional<cost::Folding> folding_of(const EstimateOptions& options) {

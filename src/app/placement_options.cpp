@@ -2,8 +2,8 @@
 #include "app/placement_options.hpp"
 
 #include <algorithm>
-#include <cmath>
 
+#include "app/expect.hpp"
 #include "app/job.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
@@ -51,11 +51,7 @@ void PlacementOptions::add_to(CommandLine& line, const std::string& gpu_help,
 }
 
 Placement place_job(Communicator& world, const PlacementOptions& options) {
-  if (!(options.card_timeout_s > 0) || std::isinf(options.card_timeout_s)) {
-    throw UsageError(
-        fmt::format("--fpga-timeout {} is not a positive time", options.card_timeout_s),
-        "Give seconds, such as 30");
-  }
+  expect_timeout("fpga-timeout", options.card_timeout_s);
   Placement placement =
       place(world, {options.gpu_ranks, options.fpga_ranks, parse_backend(options.backend),
                     parse_devices(options.devices)});

@@ -1,7 +1,9 @@
 // Reads --qat and --qat-scale.
 #include "app/qat_options.hpp"
 
+#include "app/expect.hpp"
 #include "numeric/quantisation_law.hpp"
+#include "support/text.hpp"
 
 namespace dovetail::app {
 
@@ -14,7 +16,12 @@ void QatOptions::add_to(CommandLine& line) {
 
 std::optional<Quantisation> QatOptions::parsed() const {
   const StepKind steps = parse_step_kind(scale_);
-  if (format_ == "none") return std::nullopt;
+  if (format_ == "none") {
+    expect(scale_ == QatOptions{}.scale_,
+           fmt::format("--qat-scale {} has no effect without --qat", scale_),
+           "Leave it out, or give --qat wXaY");
+    return std::nullopt;
+  }
   const numeric::Format format = numeric::parse_format(format_);
   weight_law(format.weights);
   activation_law(format.activations);

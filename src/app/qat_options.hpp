@@ -12,7 +12,8 @@ namespace dovetail::app {
 class QatOptions {
  public:
   void add_to(CommandLine& line);
-  /// Nothing where --qat was not given. Throws UsageError for what training cannot round to.
+  /// Nothing where --qat was not given. Throws UsageError for what training cannot round to, and
+  /// for --qat-scale without it.
   std::optional<Quantisation> parsed() const;
 
  private:

@@ -58,6 +58,12 @@ std::vector<std::string> parse_list(const std::string& text) {
   return items;
 }
 
+/// Whether --select hard would judge by scores of weights that may have moved on.
+bool is_hard_by_old_scores(const BoostSettings& boost) {
+  const bool fresh = boost.scores_on_gpu() || (boost.wait && boost.staleness == 0);
+  return boost.selects() && boost.select == SelectKind::hard && !fresh;
+}
+
 /// Turns what was typed about boosts into settings.
 BoostSettings boost_settings(const TypedOptions& typed, const std::string& first_format) {
   BoostSettings boost = typed.boost;
@@ -99,9 +105,7 @@ void check_boost(const BoostSettings& boost, const TypedOptions& typed, int batc
          "Give 0 to ignore the age of scores, or more");
   if (boost.contributes()) quant::training_format(boost.gradient_format);
   if (boost.needs_scores()) quant::check_inference_format(boost.select_format);
-  if (!boost.selects() || boost.select != SelectKind::hard || boost.scores_on_gpu()) return;
-  const bool fresh = boost.wait && boost.staleness == 0;
-  expect(fresh || typed.insist,
+  expect(!is_hard_by_old_scores(boost) || typed.insist,
          "--select hard trains on what old scores misjudged, and was seen to collapse with weights "
          "20 steps old",
          "Use --select rank, or --boost-wait --boost-staleness 0, or insist with --select-insist");
@@ -129,6 +133,15 @@ void expect_boost_effects(const BoostSettings& boost, const TypedOptions& typed)
     expect_usual(typed.boost.discount == usual.boost.discount, "select-discount", boosts);
     expect_usual(typed.boost.select_format.empty(), "select-format", boosts);
     expect_usual(!typed.insist, "select-insist", boosts);
+  } else {
+    const bool by_rank = boost.select == SelectKind::rank, hard = boost.select == SelectKind::hard;
+    const bool scored = boost.select != SelectKind::random;
+    expect_usual(by_rank || typed.boost.discount == usual.boost.discount, "select-discount",
+                 "--select rank");
+    expect_usual(hard || !typed.insist, "select-insist", "--select hard");
+    expect(scored || typed.boost.select_format.empty(),
+           "--select-format has no effect with --select random, which needs no scores",
+           "Leave one of them out");
   }
   if (!boost.any()) {
     const char* boosts = "--boost SHARE or --boost-select KEEP";
@@ -325,7 +338,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   options.error_feedback = typed.feedback;
   options.retire = typed.failure == "retire";
   check(settings, typed);
-  if (typed.insist && settings.boost.selects() && settings.boost.select == SelectKind::hard)
+  if (is_hard_by_old_scores(settings.boost))
     log::warn("dovetail train: --select hard with old scores may collapse; rank bears them");
   return true;
 }

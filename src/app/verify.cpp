@@ -4,6 +4,7 @@
 
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
+#include "app/expect.hpp"
 #include "quant/training_format.hpp"
 #include "quant/weight_pack.hpp"
 #include "support/clock.hpp"
@@ -86,6 +87,7 @@ verify::ProofOptions proof_of(const VerifyOptions& options) {
   proof.outputs = options.outputs;
   proof.seed = options.seed;
   if (!options.data.empty()) proof.data = options.data;
+  expect_timeout("card-timeout", options.card_timeout_s);
   if (options.outputs < 1) throw UsageError("--outputs must be at least 1", "Try 1000000");
   if (options.formats == "all" || options.formats == "inference")
     proof.inference_formats = verify::inference_formats();

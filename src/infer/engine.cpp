@@ -193,8 +193,9 @@ void Engine::read_outputs(Worker& worker, std::size_t first, std::size_t count,
     std::vector<std::uint8_t> bytes(count * map.bytes());
     buffer.read(bytes.data(), bytes.size());
     map.decode(bytes, &output.values[first * map.values()]);
-    if (!map.padding_is_zero(bytes)) {
-      throw Error(fmt::format("layer {} in {}: {} left channels on the card that should be 0",
+    if (!map.filler_holds(bytes)) {
+      throw Error(fmt::format("layer {} in {}: {} left something on the card beyond its channels "
+                              "or behind an image",
                               output.layer, network_.format, output.kernel),
                   "The card or its kernels compute wrongly");
     }

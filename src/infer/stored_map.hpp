@@ -1,6 +1,7 @@
 // Reads an inference kernel's feature map back from the bytes that lie in the card's memory.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -41,15 +42,23 @@ struct StoredMap {
     }
   }
 
-  /// Channels beyond a hidden map's own must have code 0: the next layer's 1-bit weights rely on
-  /// it.
-  bool padding_is_zero(const std::vector<std::uint8_t>& from) const {
-    if (bits == engine::raw_bits) return true;  // no layer follows
+  /// Channels beyond a hidden map's own must have code 0, which the next layer's 1-bit weights rely
+  /// on; accumulators of such channels have the same weights, and so are alike. What fills an
+  /// image's last burst is zero.
+  bool filler_holds(const std::vector<std::uint8_t>& from) const {
+    const auto pixels = to_size(height * width), own = to_size(channels), all = to_size(stored);
+    const std::size_t used = to_size(engine::code_bytes(height * width * stored, bits));
     for (std::size_t begin = 0; begin < from.size(); begin += bytes()) {
-      for (std::size_t i = 0; i < to_size(height * width * stored); ++i) {
-        if (i % to_size(stored) < to_size(channels)) continue;
-        const std::int32_t zero = bits == 1 ? -1 : 0;
-        if (value(&from[begin], i) != zero) return false;
+      const std::uint8_t* image = &from[begin];
+      if (std::any_of(image + used, image + bytes(), [](std::uint8_t byte) { return byte != 0; }))
+        return false;
+      for (std::size_t p = 0; p < pixels; ++p) {
+        const std::size_t first = p * all + own;
+        for (std::size_t i = first; i < (p + 1) * all; ++i) {
+          const std::int32_t code = bits == 1 ? -1 : 0;
+          if (value(image, i) != (bits == engine::raw_bits ? value(image, first) : code))
+            return false;
+        }
       }
     }
     return true;

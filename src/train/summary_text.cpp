@@ -194,15 +194,14 @@ std::string summary_text(const Json& summary, const std::filesystem::path& out) 
     text += fmt::format("  training       {:6.0f}    samples a second, all GPU ranks together\n",
                         summary["samples_per_second"].get<double>());
   }
-  text += balance_text(summary);
-  if (several) text += formats_text(fpga, accuracy);
-  text += "\n";
+  text += balance_text(summary) + "\n";
   text += "  what ran where, and where its time went\n" + ranks_text(summary["ranks"]);
   text += fmt::format(
       "\n  files\n    {}  the weights\n    {}  what happened, a JSON object a line\n    {}  this "
       "page\n",
       (out / "checkpoint.h5").string(), (out / "run.jsonl").string(),
       (out / "summary.json").string());
+  if (several) text += formats_text(fpga, accuracy);
   return text;
 }
 

@@ -23,7 +23,7 @@ using ::testing::HasSubstr;
 
 inline constexpr int unusable_arguments = 2;  // the exit code of a UsageError
 inline constexpr int failure = 1;
-inline constexpr double promptly_s = 10 * patience;
+inline constexpr double promptly_s = 30 * patience;
 inline constexpr double patiently_s = 60 * patience;  // when a job is killed at last
 
 inline Samples random_samples(const SampleShape& shape, std::size_t count) {

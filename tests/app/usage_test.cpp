@@ -61,6 +61,17 @@ TEST_F(Usage, OptionsOfBoostsThatAreNotGivenAreRefused) {
     refused(dovetail(train(options)), unusable_arguments, {options[0] + " has no effect", text});
 }
 
+TEST_F(Usage, OptionsThatTheKindOfSelectionHasNoUseForAreRefused) {
+  const std::vector<Words> idle{
+      {"--select-discount", "2", "--boost-select", "1/3", "--select", "importance"},
+      {"--select-insist", "--boost-select", "1/3"},
+      {"--select-format", "int4", "--boost-select", "1/3", "--select", "random"},
+      {"--qat-scale", "fixed"},
+  };
+  for (const Words& options : idle)
+    refused(dovetail(train(options)), unusable_arguments, {options[0], " has no effect with"});
+}
+
 TEST_F(Usage, ContributedGradientsAreThoseOfTheSameLossAndNetwork) {
   refused(dovetail(train({"--boost", "1/4", "--loss", "mse"})), unusable_arguments,
           {"--boost with --loss mse", "cross-entropy"});

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "app/estimate.hpp"
 #include "support/error.hpp"
 
@@ -31,6 +33,16 @@ TEST(EstimateCommand, PrintsBothArchitecturesAndKeepsFinnsFiguresApart) {
   EXPECT_THAT(text, HasSubstr("12,300,000"));
   EXPECT_THAT(estimate_text(make_estimates(options_of("sfc", "w2a2", "u280"))),
               Not(HasSubstr("measured by others")));
+  // Other images or classes make another network than FINN's.
+  EstimateOptions options = options_of("sfc", "w1a1", "u280");
+  for (const auto& [input, classes, same] :
+       {std::tuple{"1x28x28", 10, true}, {"3x32x32", 10, false}, {"", 100, false}}) {
+    options.input = input;
+    options.classes = classes;
+    const EstimateReport report = make_estimates(options);
+    EXPECT_EQ(estimate_text(report).find("measured by others") != std::string::npos, same) << input;
+    EXPECT_EQ(estimate_json(report).contains("measured_by_others"), same) << input;
+  }
 }
 
 TEST(EstimateCommand, WritesJsonWithEveryLayer) {

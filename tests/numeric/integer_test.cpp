@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
 #include <utility>
 
 #include "numeric/saturate.hpp"
@@ -62,11 +63,43 @@ TEST(Integer, EveryPairUpToEightBits) {
   check_against_all<8>(Widths{});
 }
 
+/// Random pairs, and the ends of both ranges. Products fit an int but those of two unsigned numbers
+/// of 16 bits, of which one is halved.
+template <int W1, bool S1, int W2, bool S2>
+void check_wide_pairs(std::mt19937& random) {
+  constexpr bool both_unsigned = !S1 && !S2;
+  for (int i = 0; i < 2000; ++i) {
+    const int any = static_cast<int>(random() & 0xffff),
+              other = static_cast<int>(random() & 0xffff);
+    int x = Integer<W1, S1>(i == 0 ? low<W1, S1> : i == 1 ? high<W1, S1> : any).to_int();
+    int y = Integer<W2, S2>(i == 0 ? low<W2, S2> : i == 1 ? high<W2, S2> : other).to_int();
+    if (both_unsigned && W1 + W2 > 31) x /= 2;
+    const auto* wrong = wrong_operation(Integer<W1, S1>(x), Integer<W2, S2>(y), x, y);
+    ASSERT_EQ(wrong, nullptr) << x << wrong << y << " of " << W1 << " and " << W2 << " bits";
+  }
+}
+
+template <int... W>
+void check_wide(std::integer_sequence<int, W...>, std::mt19937& random) {
+  (check_wide_pairs<W + 9, true, 16 - W, true>(random), ...);
+  (check_wide_pairs<W + 9, true, 16 - W, false>(random), ...);
+  (check_wide_pairs<W + 9, false, 16 - W, true>(random), ...);
+  (check_wide_pairs<16, false, W + 9, false>(random), ...);
+  (check_wide_pairs<W + 9, true, W + 9, true>(random), ...);
+}
+
+TEST(Integer, PairsOfNineToSixteenBits) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  check_wide(std::make_integer_sequence<int, 8>{}, random);
+}
+
 template <int W, bool Signed>
 void check_conversions() {
   using T = Integer<W, Signed>;
-  const int span = 1 << W;
-  for (int x = -3 * span; x <= 3 * span; ++x) {
+  const int span = 1 << W, stride = W > 10 ? 37 : 1;
+  for (int x = -3 * span; x <= 3 * span; x += stride) {
     const int code = ((x % span) + span) % span;
     const int wrapped = Signed && code >= span / 2 ? code - span : code;
     const int clamped = x < low<W, Signed> ? low<W, Signed> : std::min(x, high<W, Signed>);
@@ -100,8 +133,9 @@ void check_widths(std::integer_sequence<int, W...>) {
   (check_conversions<W + 1, false>(), ...);
 }
 
-TEST(Integer, ConversionsShiftsAndBitsOfEveryCode) {
-  check_widths(std::make_integer_sequence<int, 10>{});
+/// Of every code up to 10 bits, of one in 37 beyond.
+TEST(Integer, ConversionsShiftsAndBitsUpToSixteenBits) {
+  check_widths(std::make_integer_sequence<int, 16>{});
 }
 
 TEST(Integer, ResultsAreAsWideAsTheyMustBe) {
