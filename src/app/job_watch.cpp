@@ -30,10 +30,8 @@ void StallOptions::add_to(CommandLine& line) {
 }
 
 void StallOptions::check() const {
-  for (const auto& [name, value] : {std::pair("start", start_s), {"stall", stall_s}}) {
-    expect(value > 0, fmt::format("--{}-timeout {} is not positive", name, value),
-           "Give seconds, such as 300");
-  }
+  expect_timeout("stall-timeout", stall_s);
+  expect_timeout("start-timeout", start_s);
 }
 
 JobWatch::~JobWatch() {
