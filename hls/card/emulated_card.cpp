@@ -42,6 +42,7 @@ void EmulatedCard::expect_present() const {
 void EmulatedCard::load(const axlf* xclbin) {
   const std::lock_guard lock(mutex_);
   expect_present();
+  board_->faults.hang_at(Fault::load);
   const std::string uuid(reinterpret_cast<const char*>(xclbin->m_header.uuid),
                          sizeof xclbin->m_header.uuid);
   if (uuid == loaded_) return;
@@ -81,6 +82,8 @@ void EmulatedCard::sync(unsigned buffer, Direction direction, std::size_t bytes,
                         std::size_t offset) {
   expect_present();
   const std::shared_ptr<Buffer> found = board_->memory.find(buffer);
+  if (bytes > 0)
+    board_->faults.hang_at(direction == Direction::to_card ? Fault::write : Fault::read);
   found->sync(direction, bytes, offset);
   if (direction == Direction::to_host && bytes > 0 && board_->faults.strikes(Fault::corrupt)) {
     found->host()[offset + bytes / 2] ^= std::byte{0x10};

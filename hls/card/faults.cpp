@@ -1,6 +1,8 @@
 // Reads the list of faults and counts the occasions.
 #include "card/faults.hpp"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <sstream>
 
@@ -9,7 +11,8 @@
 namespace dovetail::card {
 namespace {
 
-constexpr std::array<const char*, 5> names = {"fail", "hang", "alloc", "corrupt", "gone"};
+constexpr std::array<const char*, 8> names = {"fail", "hang", "alloc", "corrupt",
+                                              "gone", "load", "write", "read"};
 
 }  // namespace
 
@@ -29,7 +32,8 @@ Faults::Faults(const std::string& text) {
       throw Refusal(
           EINVAL,
           "DOVETAIL_CARD_FAULT has '" + item +
-              "': it takes fail:n, hang:n, alloc:n, corrupt:n or gone:n, separated by commas");
+              "': it takes fail:n, hang:n, alloc:n, corrupt:n, gone:n, load:n, write:n or read:n, "
+              "separated by commas");
     }
     counters_[fault].left = count;
   }
@@ -38,6 +42,11 @@ Faults::Faults(const std::string& text) {
 bool Faults::strikes(Fault fault) {
   std::atomic<long>& left = counters_[static_cast<std::size_t>(fault)].left;
   return left > 0 && --left == 0;
+}
+
+void Faults::hang_at(Fault fault) {
+  if (!strikes(fault)) return;
+  for (;;) ::pause();
 }
 
 }  // namespace dovetail::card

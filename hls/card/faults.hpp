@@ -2,8 +2,10 @@
 //
 // DOVETAIL_CARD_FAULT lists them: "fail:3" ends the third launch with an error, "hang:1" never ends
 // the first one, "alloc:2" refuses the second buffer, "corrupt:1" flips a bit of the first
-// readback, "gone:5" loses the card at the fifth launch. Several are separated by commas. They
-// count from the opening of a card.
+// readback, "gone:5" loses the card at the fifth launch. "load:1" never ends the first loading of
+// an xclbin, "write:2" the second transfer to the card and "read:3" the third one back, as a driver
+// that hangs: no time limit of XRT's ends these. Several are separated by commas. They count from
+// the opening of a card.
 #pragma once
 
 #include <array>
@@ -12,7 +14,7 @@
 
 namespace dovetail::card {
 
-enum class Fault { fail, hang, alloc, corrupt, gone };
+enum class Fault { fail, hang, alloc, corrupt, gone, load, write, read };
 
 class Faults {
  public:
@@ -22,12 +24,14 @@ class Faults {
 
   /// Counts one occasion for `fault`; true when it is the one to go wrong.
   bool strikes(Fault fault);
+  /// The same, and never returns when it is.
+  void hang_at(Fault fault);
 
  private:
   struct Counter {
     std::atomic<long> left{0};  // occasions until it strikes; 0: never
   };
-  std::array<Counter, 5> counters_;
+  std::array<Counter, 8> counters_;
 };
 
 }  // namespace dovetail::card

@@ -6,6 +6,7 @@
 #include "app/command_line.hpp"
 #include "comm/communicator.hpp"
 #include "plan/tuner.hpp"
+#include "support/activity.hpp"
 #include "support/cache_folder.hpp"
 
 namespace dovetail::app {
@@ -25,6 +26,7 @@ struct CacheOption {
 /// cache, then on the others, which take over its choices. Collective.
 template <typename Make>
 auto make_host_by_host(const Communicator& ranks, plan::Tuner& tuner, Make make) {
+  activity::enter("kernels", 0, activity::Kind::wait);
   int first = 0;  // rank of this host
   while (ranks.hosts()[static_cast<std::size_t>(first)] != ranks.host()) ++first;
   const Communicator host = *ranks.split(first, ranks.rank());
@@ -33,7 +35,9 @@ auto make_host_by_host(const Communicator& ranks, plan::Tuner& tuner, Make make)
     host.broadcast_text(choices, 0);
     tuner.listen(choices);
   }
+  activity::enter("kernels", 0);
   auto made = make();
+  activity::enter("kernels", 0, activity::Kind::wait);
   if (host.is_lead()) {
     choices = tuner.tell();
     host.broadcast_text(choices, 0);

@@ -17,9 +17,11 @@
 #include "shards/hdf5.hpp"
 #include "shards/shard_reader.hpp"
 #include "shards/share.hpp"
+#include "support/activity.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
+#include "support/file_lock.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
 #include "train/checkpoint.hpp"
@@ -37,6 +39,12 @@ struct InferOptions {
   quant::Calibration calibration;
   PlacementOptions placement;
   CacheOption cache;
+  StallOptions stalls;
+
+  /// Where the ranks leave their signs of life.
+  std::filesystem::path signs() const {
+    return out.parent_path() / fmt::format(".{}.ranks", out.filename().string());
+  }
 };
 
 bool parse(const Arguments& arguments, InferOptions& options) {
@@ -60,12 +68,14 @@ bool parse(const Arguments& arguments, InferOptions& options) {
   options.placement.add_to(
       line, "ranks that infer in float32; all of them where that is the format",
       "ranks that infer on cards; all of them where the format is not float32");
+  options.stalls.add_to(line);
   for (const char* name : {"checkpoint", "data", "out"}) line.require(name);
   if (!line.parse(arguments)) return false;
   if (options.format != "float32" && !quant::is_inference_format(options.format)) {
     throw UsageError(fmt::format("unknown format '{}' for inference", options.format),
                      "Known formats: float32, " + quant::inference_formats());
   }
+  options.stalls.check();
   options.calibration = quant::parse_calibration(calibration);
   if (options.split != "train" && options.split != "test") {
     throw UsageError(fmt::format("unknown split '{}'", options.split), "Known splits: train, test");
@@ -88,6 +98,7 @@ Predict predict_on_gpu(const Checkpoint& checkpoint, const Model& model, opencl:
         device, model, checkpoint.input_statistics,
         PlanOptions{.batch = static_cast<int>(samples_at_once), .tuner = &tuner});
   });
+  activity::enter("load", 0);
   plan->load_parameters(checkpoint.parameters);
   plan->load_statistics(checkpoint.statistics);
   return [plan](const auto& images, std::size_t count) { return plan->infer(images, count); };
@@ -133,8 +144,10 @@ Predictions predict_share(ShardReader& reader, const Share& mine, const Predict&
   Predictions predictions;
   Batch batch;
   for (std::size_t done = 0; done < mine.count; done += samples_at_once) {
+    activity::enter("input", 0);
     reader.read({.begin = mine.begin + done, .count = std::min(samples_at_once, mine.count - done)},
                 batch);
+    activity::enter("infer", 0);
     const std::vector<float> logits = predict(batch.images, batch.size());
     predictions.correct += score_logits(logits, batch.labels).correct;
     predictions.logits.insert(predictions.logits.end(), logits.begin(), logits.end());
@@ -151,6 +164,7 @@ std::vector<float> gather_logits(const Communicator& world, std::vector<float> m
   }
   mine.resize(samples * classes);
   for (int rank = 1; rank < world.size(); ++rank) {
+    activity::enter("gather", 0, activity::Kind::wait);
     const Share share_of_rank =
         share(samples, static_cast<std::size_t>(rank), static_cast<std::size_t>(world.size()));
     world.receive(
@@ -195,9 +209,38 @@ void expect_writable(const InferOptions& options) {
   make_writable_folder(folder);
 }
 
-int infer(Communicator& world, const Arguments& arguments) {
+/// Collective: takes the output for this job, and has it watched from here on.
+void watch_over_predictions(JobWatch& watch, const Communicator& world,
+                            const InferOptions& options) {
+  const std::filesystem::path signs = options.signs();
+  std::shared_ptr<FileLock> lock;
+  if (world.is_lead()) {
+    expect_writable(options);
+    std::filesystem::create_directories(signs);
+    const std::filesystem::path file = signs / "lock";
+    lock = std::make_shared<FileLock>(
+        FileLock::take_for_job(file, fmt::format("{} is being written", options.out.string())));
+    for (const auto& entry : std::filesystem::directory_iterator(signs))
+      if (entry.path() != file) std::filesystem::remove(entry);  // of a job that was killed
+  }
+  world.barrier();
+  watch.begin(world, {.command = "infer",
+                      .signs = signs,
+                      .lock = lock,
+                      .limits = options.stalls,
+                      .remedy = [] { return "Look at that device and host, then start it anew"; },
+                      .note_failure = {},
+                      .clean =
+                          [signs](bool /*started*/) {
+                            std::error_code ignored;
+                            std::filesystem::remove_all(signs, ignored);
+                          }});
+}
+
+int infer(Communicator& world, JobWatch& watch, const Arguments& arguments) {
   InferOptions options;
   if (!parse(arguments, options)) return 0;
+  watch_over_predictions(watch, world, options);
   const bool on_fpga = options.format != "float32";
   // A plain inference job has one role: every rank takes it unless the counts say otherwise.
   if (on_fpga && !options.placement.gpu_ranks && !options.placement.fpga_ranks) {
@@ -206,15 +249,17 @@ int infer(Communicator& world, const Arguments& arguments) {
     options.placement.gpu_ranks = world.size();
   }
   const Placement placement = place_job(world, options.placement);
+  watch.placed(world, placement);
   if (placement.ranks_of(on_fpga ? Role::fpga : Role::gpu).size() !=
       static_cast<std::size_t>(world.size())) {
     throw UsageError(
         fmt::format("{} runs on {} ranks alone", options.format, on_fpga ? "FPGA" : "GPU"),
         fmt::format("Give --{}-ranks {}", on_fpga ? "fpga" : "gpu", world.size()));
   }
-  if (world.is_lead()) expect_writable(options);
+  activity::enter("checkpoint", 0);
   const Checkpoint checkpoint = load_checkpoint(options.checkpoint);
   const Model model = model_of(checkpoint);
+  activity::enter("shards", 0);
   ShardReader reader(options.data, options.split);
   const SampleShape& shape = reader.manifest().shape;
   expect_model(checkpoint,
@@ -229,23 +274,29 @@ int infer(Communicator& world, const Arguments& arguments) {
   std::unique_ptr<infer::Inference> engine;
   Predict predict;
   if (on_fpga) {
+    activity::enter("card", 0);
     card.emplace(placement.mine(), options.placement, std::vector{options.format});
     engine = card->open(options.format);
+    activity::enter("load", 0);
     predict = predict_on_fpga(checkpoint, model, *engine, options);
   } else {
+    activity::enter("device", 0);
     device.emplace(placement.mine().device.index, options.cache.folder());
     predict = predict_on_gpu(checkpoint, model, *device, world);
   }
-  const Stopwatch watch;
+  watch.started();
+  const Stopwatch wall;
   const std::size_t classes = static_cast<std::size_t>(checkpoint.classes);
   const Share mine = share(reader.samples(), static_cast<std::size_t>(world.rank()),
                            static_cast<std::size_t>(world.size()));
   Predictions predictions = predict_share(reader, mine, predict);
+  activity::enter("gather", 0, activity::Kind::wait);
   const std::uint64_t correct = world.all_reduce_sum(predictions.correct);
-  const double seconds = world.all_reduce_max(watch.seconds());
+  const double seconds = world.all_reduce_max(wall.seconds());
   const std::vector<float> logits =
       gather_logits(world, std::move(predictions.logits), reader.samples(), classes);
   if (world.is_lead()) {
+    activity::enter("write", 0);
     write_predictions(options.out, logits, reader.samples(), classes);
     const auto samples = static_cast<double>(reader.samples());
     log::note(fmt::format(
@@ -253,13 +304,16 @@ int infer(Communicator& world, const Arguments& arguments) {
         options.format, 100 * static_cast<double>(correct) / samples, samples / seconds,
         placement.mine().emulated ? " (emulated: no FPGA's speed)" : "", options.out.string()));
   }
+  activity::enter("release", 0);  // of devices
   return 0;
 }
 
 }  // namespace
 
 int run_infer(const Arguments& arguments) {
-  return run_job("infer", [&](Communicator& world) { return infer(world, arguments); });
+  return run_watched_job("infer", [&](Communicator& world, JobWatch& watch) {
+    return infer(world, watch, arguments);
+  });
 }
 
 }  // namespace dovetail::app

@@ -2,6 +2,7 @@
 #include "app/job.hpp"
 
 #include "comm/mpi_session.hpp"
+#include "support/activity.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
@@ -26,18 +27,33 @@ void set_device_in_errors(const std::string& device) {
 }
 
 int run_job(const std::string& command, const std::function<int(Communicator& world)>& body) {
+  return run_watched_job(command,
+                         [&](Communicator& world, JobWatch& /*watch*/) { return body(world); });
+}
+
+int run_watched_job(const std::string& command,
+                    const std::function<int(Communicator& world, JobWatch& watch)>& body) {
+  JobWatch watch;  // until MPI has ended
   MpiSession session;
   Communicator world = Communicator::world();
   log::set_quiet(world.rank() != 0);
+  const auto fail = [&](const std::exception& failure, const std::string& line, int exit_code) {
+    watch.failed(failure.what());
+    fail_job(line, exit_code, [&] { watch.clean(); });
+  };
   try {
-    return body(world);
+    const int exit_code = body(world, watch);
+    activity::enter("end", 0, activity::Kind::wait);
+    return exit_code;
   } catch (const UsageError& failure) {
-    fail_job(fmt::format("dovetail {}: {}", command, failure.what()), 2);
-  } catch (const std::bad_alloc&) {
-    fail_job(who(command, world) + "out of memory. Use a smaller batch or fewer ranks a host", 1);
+    fail(failure, fmt::format("dovetail {}: {}", command, failure.what()), 2);
+  } catch (const std::bad_alloc& failure) {
+    fail(failure, who(command, world) + "out of memory. Use a smaller batch or fewer ranks a host",
+         1);
   } catch (const std::exception& failure) {
-    fail_job(who(command, world) + failure.what(), 1);
+    fail(failure, who(command, world) + failure.what(), 1);
   }
+  return 1;  // not reached
 }
 
 }  // namespace dovetail::app

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "comm/clock_alignment.hpp"
+#include "support/activity.hpp"
 #include "support/file.hpp"
 #include "support/log.hpp"
 #include "support/stop_signal.hpp"
@@ -81,6 +82,7 @@ std::string JobTimeline::rank_name(int rank) const {
 
 void JobTimeline::finish() {
   if (!wanted()) return;
+  activity::enter("timeline", 0, activity::Kind::wait);
   const StopSignal noted;  // who stops a job may send several: the file is to be whole
   Recording mine = timeline::stop();
   const std::string names = names_of(mine);
@@ -92,6 +94,7 @@ void JobTimeline::finish() {
     if (!mine.spans.empty()) world_.send(mine.spans, 0, spans_tag);
     return;
   }
+  activity::enter("timeline", 0);
   std::uint64_t spans = 0, dropped = 0;
   Json clocks = Json::array();
   for (const Header& each : headers) {

@@ -28,8 +28,7 @@ void RunOptions::add_to(CommandLine& line) {
   line.add("checkpoint-minutes", checkpoint_minutes, "a checkpoint each so many minutes; 0: none");
   line.add("keep-checkpoints", keep_checkpoints,
            "the newest ones that are kept in checkpoints/; the best is kept beside them");
-  line.add("stall-timeout", stall_timeout_s,
-           "seconds without progress after which the job ends, naming the rank that stalls");
+  stalls.add_to(line);
   line.add_flag("requeue", requeue,
                 "under Slurm: when interrupted by SIGTERM or SIGUSR1, have the job queued again; "
                 "started again, it resumes");
@@ -43,8 +42,7 @@ void RunOptions::apply(TrainSettings& settings) {
          fmt::format("--checkpoint-minutes {} is negative", checkpoint_minutes), "Give 0 or more");
   expect(keep_checkpoints >= 1, "--keep-checkpoints 0 keeps nothing to go on from",
          "Give 1 or more");
-  expect(stall_timeout_s > 0, fmt::format("--stall-timeout {} is not positive", stall_timeout_s),
-         "Give seconds, such as 300");
+  stalls.check();
   if ((requeue || resume_restarted) && is_restarted()) {
     resume = CheckpointKeeper::any_in(settings.out);
     overwrite = false;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "app/command_line.hpp"
+#include "app/job_watch.hpp"
 #include "train/run_folder.hpp"
 #include "train/trainer.hpp"
 
@@ -14,7 +15,7 @@ struct RunOptions {
   bool overwrite = false;
   bool requeue = false;
   bool resume_restarted = false;
-  double stall_timeout_s = 300;
+  StallOptions stalls;
   std::uint64_t checkpoint_steps = 0;
   double checkpoint_minutes = 0;
   std::uint64_t keep_checkpoints = TrainSettings{}.keep_checkpoints;

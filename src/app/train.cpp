@@ -10,13 +10,13 @@
 #include "app/job_timeline.hpp"
 #include "app/requeue.hpp"
 #include "app/train_options.hpp"
-#include "app/train_watch.hpp"
 #include "comm/placement.hpp"
 #include "infer/fpga_rank.hpp"
 #include "model/zoo.hpp"
 #include "plan/fpga_network.hpp"
 #include "quant/training_pack.hpp"
 #include "quant/weight_pack.hpp"
+#include "support/activity.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
@@ -38,6 +38,7 @@ struct Job {
   Model model;
   ShardReader test_set;
   JobTimeline& timeline;
+  JobWatch& watch;
   std::string my_report{};  // of this rank, at the end
 };
 
@@ -112,29 +113,51 @@ void log_start(const Job& job, const plan::Tuner& tuner, RunLog& log) {
                       {"placement", to_json(job.placement)}});
 }
 
+void wait_in(const char* phase) {
+  activity::enter(phase, 0, activity::Kind::wait);
+}
+
+/// Collective.
+std::vector<std::string> gather_reports(const Job& job) {
+  job.watch.calm();  // from here on a signal ends the job as ever
+  wait_in("reports");
+  return job.world.all_gather_text(job.my_report);
+}
+
 /// Collective: whether any rank's part of the job was interrupted, as an exit code.
 int agreed_code(const Job& job, bool interrupted) {
-  return job.world.all_reduce_max(std::int32_t{interrupted ? interrupted_code : 0});
+  wait_in("end");
+  const int code = job.world.all_reduce_max(std::int32_t{interrupted ? interrupted_code : 0});
+  activity::enter("release", 0);  // of devices
+  return code;
+}
+
+/// Collective. The run folder is as it was until every rank has its device and its data.
+void all_are_ready(Job& job) {
+  wait_in("start");
+  job.world.barrier();
+  job.watch.note_signals();
 }
 
 int train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>& link) {
   Stopwatch wall;
   const TrainSettings& settings = job.options.settings;
+  activity::enter("shards", 0);
   ShardReader train_set(settings.data, "train", {.seed = settings.seed});
+  activity::enter("device", 0);
   opencl::Device device(job.placement.mine().device.index, job.options.cache.folder());
   plan::Tuner tuner(device);
-  job.world.barrier();  // the run folder is untouched until every rank has its device and its data
-  std::optional<RunFolder> folder;
+  all_are_ready(job);
   std::optional<RunLog> log;
   std::optional<Publisher> publisher;
   if (gpu_ranks.is_lead()) {
-    folder.emplace(settings.out, job.options.run.use(), run_identity(settings));
+    activity::enter("log", 0);
+    begin_run(settings.out, settings.resume, run_identity(settings));
     log.emplace(settings.out / "run.jsonl", settings.resume);
     if (link) publisher.emplace(*link, settings.fpga_formats.size());
   }
-  std::optional<TrainWatch> watch(std::in_place, job.world, job.placement, settings.out,
-                                  job.options.run.stall_timeout_s);
-  const TrainResult result = watch->guard([&] {
+  const TrainResult result = [&] {
+    wait_in("start");
     std::unique_ptr<AllReduce> all_reduce =
         Trainer::make_all_reduce(gpu_ranks, device, settings, job.model, train_set.samples());
     const auto trainer = make_host_by_host(gpu_ranks, tuner, [&] {
@@ -142,21 +165,28 @@ int train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>&
                                        job.test_set, publisher ? &*publisher : nullptr,
                                        log ? &*log : nullptr, &tuner, std::move(all_reduce));
     });
+    activity::enter("log", 0);
     if (log) log_start(job, tuner, *log);
+    job.watch.started();
     TrainResult trained = trainer->run();
     Json mine = report(job, trainer->samples(), trainer->phases().to_json());
     mine["communication"] = trainer->communication();
     job.my_report = mine.dump();
+    wait_in("reports");
     return trained;
-  });
-  watch.reset();  // from here on ranks may leave
-  const auto reports = job.world.all_gather_text(job.my_report);
-  if (log) finish_run(job, result, reports, *log, wall.seconds());
+  }();
+  const auto reports = gather_reports(job);
+  if (log) {
+    activity::enter("summary", 0);
+    finish_run(job, result, reports, *log, wall.seconds());
+  }
   device.end_timeline();
   job.timeline.finish();
-  if (folder) folder->tidy();
   const int code = agreed_code(job, result.interrupted);
-  if (folder && result.interrupted && job.options.run.requeue) requeue_job();
+  if (log && result.interrupted && job.options.run.requeue) {
+    activity::enter("requeue", 0);
+    requeue_job();
+  }
   return code;
 }
 
@@ -164,6 +194,7 @@ int serve_on_fpga(Job& job, Communicator& link) {
   const TrainSettings& settings = job.options.settings;
   std::vector<std::string> formats = settings.fpga_formats;
   if (settings.boost.needs_scores()) formats.push_back(settings.boost.select_format);
+  activity::enter("card", 0);
   CardEngines engines(job.placement.mine(), job.options.placement, formats);
   FpgaDuties duties;
   duties.name = settings.rank_name;
@@ -173,6 +204,7 @@ int serve_on_fpga(Job& job, Communicator& link) {
   duties.retire = job.options.retire;
   std::optional<ShardReader> train_set;
   if (settings.boost.needs_fpga()) {
+    activity::enter("shards", 0);
     train_set.emplace(settings.data, "train", ReaderOptions{.seed = settings.seed});
     duties.train_set = &*train_set;
     duties.schedule = step_schedule(settings, train_set->samples());
@@ -181,6 +213,7 @@ int serve_on_fpga(Job& job, Communicator& link) {
   }
   std::unique_ptr<infer::GradientSource> gradients;
   if (settings.boost.contributes()) {
+    activity::enter("card", 0);
     gradients = engines.open_gradients({.format = settings.boost.gradient_format,
                                         .stochastic = job.options.stochastic,
                                         .seed = settings.seed,
@@ -189,17 +222,14 @@ int serve_on_fpga(Job& job, Communicator& link) {
     duties.gradients = gradients.get();
     duties.gradient_format = settings.boost.gradient_format;
   }
-  job.world.barrier();
-  std::optional<TrainWatch> watch(std::in_place, job.world, job.placement, settings.out,
-                                  job.options.run.stall_timeout_s);
-  watch->guard([&] {
+  all_are_ready(job);
+  job.watch.started();
+  {
     FpgaRank rank(link, duties);
     rank.run();
     job.my_report = report(job, rank.samples(), rank.phases().to_json()).dump();
-    return 0;
-  });
-  watch.reset();
-  job.world.all_gather_text(job.my_report);
+  }
+  gather_reports(job);
   job.timeline.finish();
   return agreed_code(job, false);
 }
@@ -232,11 +262,35 @@ void limit_batch(TrainSettings& settings, const Manifest& manifest) {
   settings.batch = static_cast<int>(samples);
 }
 
-int train(Communicator& world, const Arguments& arguments) {
+/// Collective: takes the run folder for this job, and has it watched from here on.
+void watch_over_run(JobWatch& watch, const Communicator& world, const TrainOptions& options) {
+  const std::filesystem::path& out = options.settings.out;
+  std::shared_ptr<RunFolder> folder;
+  std::string made;
+  if (world.is_lead()) {
+    folder = std::make_shared<RunFolder>(out, options.run.use());
+    made = folder->made().string();
+  }
+  world.broadcast_text(made, 0);
+  watch.begin(world, {.command = "train",
+                      .signs = RunFolder::signs(out),
+                      .lock = folder,
+                      .limits = options.run.stalls,
+                      .remedy = [out] { return resume_hint(out); },
+                      .note_failure = [out](const std::string& why) { mark_failed(out, why); },
+                      .clean =
+                          [out, made](bool started) {
+                            if (!started) discard_run(out, made);
+                          }});
+}
+
+int train(Communicator& world, JobWatch& watch, const Arguments& arguments) {
   TrainOptions options;
   if (!parse(arguments, options)) return 0;
   TrainSettings& settings = options.settings;
+  watch_over_run(watch, world, options);
   const Placement placement = place_job(world, options.placement);
+  watch.placed(world, placement);
   settings.rank_name = fmt::format("rank {} on {}", world.rank(), world.host());
   const std::vector<int> gpus = placement.ranks_of(Role::gpu);
   expect(!gpus.empty(), "no rank trains", "Give at least one GPU rank (--gpu-ranks 1)");
@@ -261,11 +315,13 @@ int train(Communicator& world, const Arguments& arguments) {
   if (!has_fpga && options.names_fpga_formats)
     log::warn("dovetail train: --fpga-format has no effect, since no FPGA rank scores anything");
 
+  activity::enter("shards", 0);
   ShardReader test_set(settings.data, "test");
   limit_batch(settings, test_set.manifest());
   const SampleShape& shape = test_set.manifest().shape;
   const FeatureShape input{static_cast<int>(shape.channels), static_cast<int>(shape.height),
                            static_cast<int>(shape.width)};
+  wait_in("start");
   JobTimeline timeline(world, placement, options.timeline);
   Job job{options,
           world,
@@ -273,7 +329,8 @@ int train(Communicator& world, const Arguments& arguments) {
           make_model(settings.model, input, static_cast<int>(test_set.manifest().classes),
                      settings.quantisation),
           std::move(test_set),
-          timeline};
+          timeline,
+          watch};
 
   if (has_fpga) expect_fpga_fit(job);
   const bool is_gpu = placement.mine().role == Role::gpu;
@@ -287,7 +344,9 @@ int train(Communicator& world, const Arguments& arguments) {
 }  // namespace
 
 int run_train(const Arguments& arguments) {
-  return run_job("train", [&](Communicator& world) { return train(world, arguments); });
+  return run_watched_job("train", [&](Communicator& world, JobWatch& watch) {
+    return train(world, watch, arguments);
+  });
 }
 
 }  // namespace dovetail::app

@@ -76,7 +76,7 @@ void leave_the_word_to_another() {
   another_has_failed = true;
 }
 
-void fail_job(const std::string& line, int exit_code) {
+void fail_job(const std::string& line, int exit_code, const std::function<void()>& last) {
   std::signal(SIGTERM, SIG_DFL);  // of the launcher, once another rank has spoken
   int rank = launched_rank();
   std::chrono::milliseconds head_start{rank > 0 ? 5000 : 0};  // the launcher ends the others slowly
@@ -88,6 +88,7 @@ void fail_job(const std::string& line, int exit_code) {
   }
   std::this_thread::sleep_for(head_start);
   log::error(line);
+  if (last) last();
   abort_job(exit_code);
 }
 

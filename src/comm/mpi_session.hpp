@@ -1,6 +1,7 @@
 // MPI from its start to its end in one process, and the way to end the whole job at once.
 #pragma once
 
+#include <functional>
 #include <string>
 
 namespace dovetail {
@@ -30,8 +31,9 @@ class MpiSession {
 
 /// Prints `line` as an error, then aborts the job; before MPI's start, too. Where all ranks fail
 /// for the same reason the line appears once: the first rank speaks at once and ends the others,
-/// which hold their tongue for a moment.
-[[noreturn]] void fail_job(const std::string& line, int exit_code);
+/// which hold their tongue for a moment. `last` is called between the line and the end.
+[[noreturn]] void fail_job(const std::string& line, int exit_code,
+                           const std::function<void()>& last = {});
 /// Where this rank knows that another one has failed before it: unless it is rank 0, fail_job then
 /// waits ten seconds more for the launcher to end it: on loaded hosts an abort may take longer to
 /// reach the others than they hold their tongue.

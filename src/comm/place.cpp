@@ -5,6 +5,7 @@
 #include "comm/cores.hpp"
 #include "comm/placement.hpp"
 #include "device/opencl/device.hpp"
+#include "support/activity.hpp"
 
 namespace dovetail {
 namespace {
@@ -40,6 +41,7 @@ std::string dump(const Json& json) {
 }
 
 std::vector<RankSite> gather_sites(const Communicator& world, const PlacementRequest& request) {
+  activity::enter("devices", 0);
   const bool has_card = fpga::host_has_card();
   // XRT decides at its first call between board and emulation: it is asked only where a board will
   // be used.
@@ -51,6 +53,7 @@ std::vector<RankSite> gather_sites(const Communicator& world, const PlacementReq
                   {"can_emulate", fpga::built_with_emulated_card()},
                   {"cards", pack(ask_xrt ? fpga::list_cards() : std::vector<DeviceInfo>{})},
                   {"gpus", pack(ask_gpus ? opencl::list_gpus() : std::vector<DeviceInfo>{})}};
+  activity::enter("devices", 0, activity::Kind::wait);
   std::vector<RankSite> sites;
   for (const std::string& text : world.all_gather_text(dump(mine))) {
     const Json site = Json::parse(text);
@@ -92,9 +95,11 @@ Placement place(Communicator& world, const PlacementRequest& request) {
     plan.ranks = reordered(plan.ranks, order);
   }
   const RankPlan& mine = plan.ranks[static_cast<std::size_t>(world.rank())];
+  activity::enter("devices", 0);
+  const std::string listed = dump(pack(list_devices_of(mine, plan.backend)));
+  activity::enter("devices", 0, activity::Kind::wait);
   std::vector<std::vector<DeviceInfo>> devices;
-  for (const std::string& text :
-       world.all_gather_text(dump(pack(list_devices_of(mine, plan.backend))))) {
+  for (const std::string& text : world.all_gather_text(listed)) {
     devices.push_back(unpack(Json::parse(text)));
   }
   Placement placement = bind_devices(sites, plan, devices, request.devices);

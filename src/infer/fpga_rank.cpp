@@ -73,6 +73,7 @@ void FpgaRank::run() {
 void FpgaRank::retire(const std::string& reason) {
   retired_ = true;
   send({.kind = Report::Kind::retired}, {reason.begin(), reason.end()});
+  activity::enter("retired", 0, activity::Kind::idle);
   while (!over_) {
     pass_on_stop();
     const auto message = inbox_.wait_unless(idle_interval, [this] { return must_pass_on_stop(); });

@@ -1,6 +1,7 @@
-// One writer, any readers.
+// One writer of phases, any number of calls, any readers.
 #include "support/activity.hpp"
 
+#include <array>
 #include <atomic>
 #include <string_view>
 
@@ -13,6 +14,7 @@ std::atomic<std::uint64_t> count{0}, step{0};
 std::atomic<const char*> phase{"start"};
 std::atomic<Kind> kind{Kind::idle};
 std::atomic<std::int32_t> bucket{-1};
+std::array<std::atomic<int>, calls> under_way{};  // by call
 
 timeline::Category category_of(const char* of_phase, Kind of_kind) {
   if (of_kind != Kind::work) return timeline::Category::waiting;
@@ -38,6 +40,27 @@ void at_bucket(std::size_t new_bucket) {
   count.fetch_add(1, std::memory_order_release);
 }
 
+const char* to_string(Call call) {
+  constexpr std::array<const char*, calls> names{"",
+                                                 "opening the card",
+                                                 "loading an xclbin",
+                                                 "writing to the card",
+                                                 "reading from the card",
+                                                 "running a kernel on the card",
+                                                 "building kernels"};
+  return names.at(static_cast<std::size_t>(call));
+}
+
+During::During(Call call) : call_(call) {
+  under_way.at(static_cast<std::size_t>(call_)).fetch_add(1, std::memory_order_relaxed);
+  count.fetch_add(1, std::memory_order_release);
+}
+
+During::~During() {
+  under_way[static_cast<std::size_t>(call_)].fetch_sub(1, std::memory_order_relaxed);
+  count.fetch_add(1, std::memory_order_release);
+}
+
 State now() {
   State state;
   state.count = count.load(std::memory_order_acquire);
@@ -45,6 +68,8 @@ State now() {
   state.step = step;
   state.kind = kind;
   state.bucket = bucket;
+  for (std::size_t call = 0; call < calls; ++call)
+    if (under_way[call] > 0) state.call = static_cast<Call>(call);
   return state;
 }
 

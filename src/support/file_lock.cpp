@@ -5,16 +5,30 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <utility>
 
+#include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
 
 namespace dovetail {
+namespace {
+
+std::string this_job() {
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  const char* slurm = std::getenv("SLURM_JOB_ID");
+  return fmt::format("process {} on {}{}, since {}", ::getpid(), host.data(),
+                     slurm ? fmt::format(" (Slurm job {})", slurm) : "", utc_now());
+}
+
+}  // namespace
 
 std::optional<FileLock> FileLock::take(const std::filesystem::path& path,
                                        const std::string& holder) {
@@ -33,6 +47,12 @@ std::optional<FileLock> FileLock::take(const std::filesystem::path& path,
   const bool written = ::ftruncate(file, 0) == 0 && ::pwrite(file, line.data(), line.size(), 0) > 0;
   if (!written) log::warn(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
   return lock;
+}
+
+FileLock FileLock::take_for_job(const std::filesystem::path& path, const std::string& what) {
+  if (std::optional<FileLock> lock = take(path, this_job())) return std::move(*lock);
+  throw Error(fmt::format("{} by another job: {}", what, holder(path)),
+              "Wait for its end, or give another --out");
 }
 
 std::string FileLock::holder(const std::filesystem::path& path) {

@@ -13,6 +13,9 @@ class FileLock {
   /// where another process, here or on another host, holds it. Throws Error where the file cannot
   /// be opened. On a file system without locks (Lustre mounted so) it warns and takes it as held.
   static std::optional<FileLock> take(const std::filesystem::path& path, const std::string& holder);
+  /// The same for a whole job, whose process, host and Slurm job are written into it. Where another
+  /// one holds it, throws Error: "`what` by another job: process ...".
+  static FileLock take_for_job(const std::filesystem::path& path, const std::string& what);
   /// What the holder wrote; empty where nothing can be read.
   static std::string holder(const std::filesystem::path& path);
 

@@ -2,8 +2,10 @@
 #include "support/signs_of_life.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -46,24 +48,44 @@ LifeWriter::~LifeWriter() {
 }
 
 void LifeWriter::write(const SignOfLife& sign) const {
-  std::string line =
-      fmt::format("{} {} {} {:.1f} {} {} {}", sign.beat, static_cast<std::uint32_t>(sign.kind),
-                  sign.step, sign.seconds, sign.leaving ? 1 : 0, sign.bucket, sign.phase);
+  std::string line = fmt::format("{} {} {} {:.1f} {:g} {} {} {} {}", sign.beat,
+                                 static_cast<std::uint32_t>(sign.kind), sign.step, sign.seconds,
+                                 sign.timeout_s, sign.leaving ? 1 : 0, sign.bucket,
+                                 static_cast<std::uint32_t>(sign.call), sign.phase);
   line.resize(line_bytes - 1, ' ');
   line += '\n';
   if (file_ >= 0) static_cast<void>(!::pwrite(file_, line.data(), line.size(), 0));
 }
 
+bool LifeWriter::removed() const {
+  struct stat of_file {};
+  // ESTALE: by another host.
+  return file_ >= 0 && (::fstat(file_, &of_file) != 0 || of_file.st_nlink == 0);
+}
+
 std::optional<SignOfLife> read_sign(const std::filesystem::path& folder, int rank) {
   std::ifstream in(file_of(folder, rank));
   SignOfLife sign;
-  std::uint32_t kind = 0;
+  std::uint32_t kind = 0, call = 0;
   int leaving = 0;
-  in >> sign.beat >> kind >> sign.step >> sign.seconds >> leaving >> sign.bucket >> sign.phase;
+  in >> sign.beat >> kind >> sign.step >> sign.seconds >> sign.timeout_s >> leaving >>
+      sign.bucket >> call >> sign.phase;
   if (!in) return std::nullopt;
   sign.kind = static_cast<activity::Kind>(kind);
+  sign.call = call < activity::calls ? static_cast<activity::Call>(call) : activity::Call::none;
   sign.leaving = leaving != 0;
   return sign;
+}
+
+bool is_first_to_fail(const std::filesystem::path& folder) noexcept {
+  try {
+    const int file =
+        ::open((folder / "failure").c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+    if (file < 0) return errno != EEXIST;
+    ::close(file);
+  } catch (...) {  // out of memory: both speak
+  }
+  return true;
 }
 
 ProcessId this_process() {

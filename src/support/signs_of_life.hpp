@@ -16,9 +16,11 @@ struct SignOfLife {
   std::uint64_t beat = 0;  // of its watchdog; stands still where the whole process does
   activity::Kind kind = activity::Kind::idle;
   std::uint64_t step = 0;
-  double seconds = 0;  // without progress
+  double seconds = 0;    // without progress
+  double timeout_s = 0;  // how many of these it may take now
   bool leaving = false;
-  std::int32_t bucket = -1;     // of gradients that it waits for; -1: none
+  std::int32_t bucket = -1;  // of gradients that it waits for; -1: none
+  activity::Call call = activity::Call::none;
   std::string phase = "start";  // one word
 };
 
@@ -31,6 +33,8 @@ class LifeWriter {
   LifeWriter& operator=(const LifeWriter&) = delete;
   /// Says nothing where the file cannot be written: a watchdog ends no job over that.
   void write(const SignOfLife& sign) const;
+  /// Whether the file was there and has been removed: by a rank that ends the job.
+  bool removed() const;
 
  private:
   int file_ = -1;
@@ -38,6 +42,10 @@ class LifeWriter {
 
 /// nullopt where there is no such file, or no whole line in it.
 std::optional<SignOfLife> read_sign(const std::filesystem::path& folder, int rank);
+
+/// Whether this rank is the first one of the job to ask: the one to say why it fails. True too
+/// where the folder cannot tell. Never throws.
+bool is_first_to_fail(const std::filesystem::path& folder) noexcept;
 
 /// A process of this host. A number alone may be another's by now; its start tells them apart.
 struct ProcessId {

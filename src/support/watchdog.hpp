@@ -16,22 +16,16 @@
 #include <thread>
 #include <vector>
 
+#include "support/peers.hpp"
 #include "support/signs_of_life.hpp"
 
 namespace dovetail {
-
-/// Of one rank; all ranks have the same list.
-struct WatchedRank {
-  std::string host;
-  std::string device;
-  ProcessId process;
-  std::vector<std::string> addresses{};  // of its host: own_addresses() there
-};
 
 struct WatchdogSettings {
   int rank = 0;                    // this one
   std::vector<WatchedRank> ranks;  // of the job, by rank
   double timeout_s = 300;          // without progress
+  double beat_s = 5;               // between two signs at least; the same on all ranks
   std::filesystem::path folder;    // for the signs of life
   /// Says `line` and ends this process without waiting for anything; called once, in the
   /// watchdog's thread.
@@ -46,38 +40,30 @@ class Watchdog {
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
+  /// Once more is known of the ranks: what they are called from now on, by rank.
+  void rename(const std::vector<std::string>& names);
+  /// Another time limit from now on. Ranks may have different ones.
+  void set_timeout(double timeout_s);
+  /// Whether another rank, about to end the job, has removed the signs of life.
+  bool signs_removed() const { return writer_.removed(); }
+
  private:
   using Clock = std::chrono::steady_clock;
-  /// What is known of another rank.
-  struct Peer {
-    bool watched = false;  // its process can be seen from here
-    Clock::time_point gone_since = Clock::time_point::max();
-    std::uint64_t beat = 0;
-    Clock::time_point beat_seen{};
-  };
 
   void watch();
   void forget_own_pause();
   void look_at_myself();
   void write_sign();
-  void look_for_the_gone();
-  void look_at_signs();
   void judge_myself();
-  /// Who keeps this rank waiting, or nothing while somebody is at work.
-  std::string culprit();
-  /// Whose host cannot be reached any more, or nothing.
-  std::string cut_off() const;
   /// Whether another rank has said why the job ends, or is done.
   bool another_leaves() const;
   /// Tells the others that this rank ends, and says itself why.
   void leave_word();
   void end(const std::string& line);
-  std::string name(std::size_t rank) const;
 
   WatchdogSettings settings_;
   LifeWriter writer_;
-  std::vector<Peer> peers_;
-  std::chrono::duration<double> beat_s_;
+  Peers peers_;
   SignOfLife mine_;
   std::uint64_t count_ = 0, written_count_ = 0;
   Clock::time_point last_progress_, last_beat_, last_look_, last_written_;
@@ -88,5 +74,8 @@ class Watchdog {
   bool ended_ = false;
   std::thread thread_;  // last
 };
+
+/// How often ranks give signs of life that have at least this much time.
+double beat_of(double timeout_s);
 
 }  // namespace dovetail

@@ -1,14 +1,6 @@
 // Locks a run folder and keeps the status in its summary.json.
 #include "train/run_folder.hpp"
 
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <cstdio>
-#include <cstdlib>
-
-#include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
 #include "support/text.hpp"
@@ -18,23 +10,6 @@ namespace dovetail {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// What stands in the lock file for the people whose job finds it taken.
-std::string this_job() {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  const char* slurm = std::getenv("SLURM_JOB_ID");
-  return fmt::format("process {} on {}{}, since {}", ::getpid(), host.data(),
-                     slurm ? fmt::format(" (Slurm job {})", slurm) : "", utc_now());
-}
-
-FileLock lock(const fs::path& folder) {
-  const fs::path file = folder / ".lock";
-  if (std::optional<FileLock> lock = FileLock::take(file, this_job())) return std::move(*lock);
-  throw Error(fmt::format("the run folder {} is in use by another job: {}", folder.string(),
-                          FileLock::holder(file)),
-              "Wait for its end, or give another --out");
-}
 
 /// What summary.json holds; an empty object where it is missing or damaged.
 Json summary_in(const fs::path& folder) {
@@ -48,43 +23,57 @@ void write_summary(const fs::path& folder, const Json& summary) {
   replace_file_text(folder / "summary.json", summary.dump(2) + "\n");
 }
 
-const fs::path& made(const fs::path& folder) {
+/// Absolute, without dots or a slash at its end.
+fs::path whole(const fs::path& folder) {
+  const fs::path path = fs::absolute(folder).lexically_normal();
+  return path.has_filename() ? path : path.parent_path();
+}
+
+/// Makes the folder; returns the first one on the way that was missing.
+fs::path make(const fs::path& folder) {
+  fs::path missing;
+  std::error_code unknown;
+  for (fs::path path = whole(folder); path.has_relative_path() && !fs::exists(path, unknown);
+       path = path.parent_path())
+    missing = path;
   make_writable_folder(folder);
-  return folder;
+  return missing;
 }
 
 }  // namespace
 
-RunFolder::RunFolder(fs::path path, const Use& use, const Json& run)
-    : path_(std::move(path)), lock_(lock(made(path_))) {
-  if (!use.resume && !use.overwrite && CheckpointKeeper::any_in(path_)) {
-    throw UsageError(
-        fmt::format("the run folder {} holds the checkpoints of a run", path_.string()),
-        "Give --resume to go on with it, --overwrite to begin anew, or another --out");
+RunFolder::RunFolder(const fs::path& path, const Use& use)
+    : made_(make(path)),
+      lock_(FileLock::take_for_job(path / ".lock",
+                                   fmt::format("the run folder {} is in use", path.string()))) {
+  if (!use.resume && !use.overwrite && CheckpointKeeper::any_in(path)) {
+    throw UsageError(fmt::format("the run folder {} holds the checkpoints of a run", path.string()),
+                     "Give --resume to go on with it, --overwrite to begin anew, or another --out");
   }
-  Json summary = use.resume ? summary_in(path_) : Json::object();
+  std::error_code ignored;
+  fs::remove_all(signs(path), ignored);
+  fs::create_directories(signs(path), ignored);
+}
+
+void begin_run(const fs::path& folder, bool resume, const Json& run) {
+  Json summary = resume ? summary_in(folder) : Json::object();
   summary.update(run);
   summary["status"] = "running";
   summary.erase("error");
-  write_summary(path_, summary);
-  std::error_code ignored;
-  fs::remove_all(signs(), ignored);
-  fs::create_directories(signs(), ignored);
+  write_summary(folder, summary);
 }
 
-void RunFolder::tidy() {
+void discard_run(const fs::path& folder, const fs::path& made) noexcept {
   std::error_code ignored;
-  fs::remove_all(signs(), ignored);
-}
-
-bool is_first_to_fail(const fs::path& folder) noexcept {
+  fs::remove_all(RunFolder::signs(folder), ignored);
+  if (made.empty()) return;
+  fs::remove(folder / ".lock", ignored);
   try {
-    std::FILE* file = std::fopen((folder / ".ranks" / "failure").c_str(), "wx");
-    if (file == nullptr) return errno != EEXIST;
-    std::fclose(file);
-  } catch (...) {  // out of memory: both speak
+    // Those that are not empty stay.
+    for (fs::path path = whole(folder); fs::remove(path, ignored); path = path.parent_path())
+      if (path == made) return;
+  } catch (...) {  // out of memory: an empty folder stays
   }
-  return true;
 }
 
 void mark_failed(const fs::path& folder, const std::string& why) noexcept {

@@ -9,32 +9,36 @@
 
 namespace dovetail {
 
-/// Held by the lead rank as long as the job lives. While the run goes on, summary.json has the
-/// status "running"; who ends it writes another: "done", "interrupted" or "failed".
+/// A job's hold on the folder, before it changes anything in it. Held by one rank as long as the
+/// job lives.
 class RunFolder {
  public:
   struct Use {
     bool resume = false;     // go on with the run that is there
     bool overwrite = false;  // begin anew, whatever is there
   };
-  /// Makes the folder where it is missing and locks it against other jobs. Throws Error where
-  /// another job has it or it cannot be written, and UsageError where it holds checkpoints that
-  /// training anew would replace.
-  RunFolder(std::filesystem::path path, const Use& use, const Json& run);
+  /// Makes the folder where it is missing, locks it against other jobs and empties its signs().
+  /// Throws Error where another job has it or it cannot be written, and UsageError where it holds
+  /// checkpoints that training anew would replace.
+  RunFolder(const std::filesystem::path& path, const Use& use);
 
   /// Where ranks leave their signs of life.
-  std::filesystem::path signs() const { return path_ / ".ranks"; }
-  /// The job has ended in good order: removes the signs of life.
-  void tidy();
+  static std::filesystem::path signs(const std::filesystem::path& path) { return path / ".ranks"; }
+  /// The first folder on the way to this one that was missing; empty where none was.
+  const std::filesystem::path& made() const { return made_; }
 
  private:
-  std::filesystem::path path_;
+  std::filesystem::path made_;
   FileLock lock_;
 };
 
-/// Whether this rank is the first one of the running job to ask: the one to say why it fails. True
-/// too where the folder cannot tell; never throws.
-bool is_first_to_fail(const std::filesystem::path& folder) noexcept;
+/// The run begins, or goes on: summary.json says so, with the status "running". Who ends it writes
+/// another: "done", "interrupted" or "failed".
+void begin_run(const std::filesystem::path& folder, bool resume, const Json& run);
+
+/// Removes what RunFolder has left where the job has not begun. `made` as it said; any rank may
+/// call it, of a job that ends. Never throws.
+void discard_run(const std::filesystem::path& folder, const std::filesystem::path& made) noexcept;
 
 /// Writes that the run in this folder has failed and why, where it says that it is running. Any
 /// rank may call it; never throws.

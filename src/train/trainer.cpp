@@ -90,7 +90,6 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
 }
 
 TrainResult Trainer::run() {
-  activity::enter("start", 0, activity::Kind::wait);  // for the lead, which reads the checkpoint
   resume();
   hold_images();
   make_feed();
@@ -104,6 +103,7 @@ TrainResult Trainer::run() {
     validate();
   }
   finish_fpga();
+  activity::enter("weights", step_);
   result_.epochs = static_cast<int>(epochs_done_);
   if (settings_.chunks == 0) result_.shares = balancer_.counts();
   result_.steps = step_;

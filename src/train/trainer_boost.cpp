@@ -63,12 +63,14 @@ void Trainer::hold_images() {
   for (std::size_t first = 0; first < train_set_.samples(); first += batch.size()) {
     train_set_.read(
         {.begin = first, .count = std::min(piece_samples, train_set_.samples() - first)}, batch);
+    activity::enter("upload", step_);
     plan_.write_images(first, batch.images);
   }
   result_.data_on_device = true;
 }
 
 void Trainer::make_feed() {
+  activity::enter("samples", step_);
   const Share mine =
       share(std::min(calibration_samples, train_set_.samples()),
             static_cast<std::size_t>(ranks_.rank()), static_cast<std::size_t>(ranks_.size()));

@@ -93,6 +93,7 @@ void Trainer::expect_same_training(const Checkpoint& start,
 
 void Trainer::resume() {
   Checkpoint start;
+  activity::enter("resume", 0);
   if (is_lead()) keeper_.emplace(settings_.out, settings_.keep_checkpoints, !settings_.resume);
   if (is_lead() && settings_.resume) {
     auto [found, path] = keeper_->newest();
@@ -111,12 +112,14 @@ void Trainer::resume() {
     }
     if (is_lead() && model_.quantisation()) initialise_steps(start);
   }
+  activity::enter("resume", 0, activity::Kind::wait);  // for the lead, which reads the checkpoint
   broadcast_start(start);
   resume_shares(start.shares);
+  if (settings_.resume) take_up_errors(start);
+  activity::enter("load", start.step);
   plan_.load_parameters(start.parameters);
   plan_.load_statistics(start.statistics);
   plan_.load_optimizer_state(start.optimizer_state);
-  if (settings_.resume) take_up_errors(start);
   if (loss_scale_) {
     loss_scale_ = start.loss_scale;
     plan_.set_loss_scale(loss_scale_->value());

@@ -238,6 +238,20 @@ TEST_F(CardFailure, StrikesWhereverInAStep) {
   }
 }
 
+/// A rank that has retired has nothing to do, for as long as the others train: that is no stall.
+TEST_F(CardFailure, LeavesARankThatIsIdle) {
+  const fs::path file = run() / "trace.json";
+  const Ranks ranks{1, 1, {1}};
+  const Outcome outcome = train_with(ranks, faults[0], {"--timeline", file});
+  expect_done(outcome, ranks, faults[0], evaluation);
+  const Json trace = Json::parse(read_file(file));
+  std::set<std::string> phases;
+  for (const Json& event : trace.at("traceEvents"))
+    if (event.value("pid", 0) == 1 && event.value("ph", "") == "X")
+      phases.insert(event.at("name").get<std::string>());
+  EXPECT_EQ(phases.count("retired"), 1u) << fmt::format("{}", fmt::join(phases, " "));
+}
+
 class InferringCard : public CardFailure, public ::testing::WithParamInterface<Fault> {};
 TEST_P(InferringCard, EndsTheJob) {
   const fs::path out = run() / "predictions.h5";

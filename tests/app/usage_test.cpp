@@ -36,6 +36,15 @@ TEST_F(Usage, ARefusedJobLeavesNoRunFolder) {
   EXPECT_FALSE(fs::exists(fresh));
 }
 
+TEST_F(Usage, TimeLimitsThatAreNoneAreRefused) {
+  for (const char* name : {"--stall-timeout", "--start-timeout"}) {
+    for (const char* time : {"0", "-1", "inf"}) {
+      refused(dovetail(train({name, time})), unusable_arguments, {name});
+      refused(dovetail(infer({name, time})), unusable_arguments, {name});
+    }
+  }
+}
+
 TEST_F(Usage, OptionsWithoutEffectAreRefused) {
   refused(dovetail(train({"--nesterov"})), unusable_arguments, {"--nesterov", "--optimizer adam"});
   refused(dovetail(train({"--momentum", "0.5"})), unusable_arguments,

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <thread>
 
 #include "hls/card_fixture.hpp"
@@ -128,6 +129,35 @@ TEST(CardFaultDeathTest, AHangingKernelDoesNotKeepTheProcess) {
       },
       testing::ExitedWithCode(3), "kernel vadd has not returned within 0.2 s");
   EXPECT_LT(watch.seconds(), 10);
+}
+
+/// What a card does until its fault holds it for good: then the process is ended from outside.
+void ends_with_3_at(const char* fault, std::chrono::milliseconds limit,
+                    const std::function<void()>& hangs) {
+  setenv("DOVETAIL_CARD_FAULT", fault, 1);
+  std::thread([limit] {
+    std::this_thread::sleep_for(limit);
+    ::_exit(3);
+  }).detach();
+  hangs();
+  ::_exit(0);
+}
+
+TEST(CardFaultDeathTest, NeverReturnsFromTheNthLoadOrTransfer) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  using std::chrono::milliseconds;
+  const milliseconds soon{500}, late{60'000};
+  const auto add = [](int readbacks) {
+    Card card(0, fixture_xclbin());
+    VectorAddition addition(card, 16);
+    addition.run();
+    for (int i = 0; i < readbacks; ++i) addition.wrong();
+  };
+  const testing::ExitedWithCode hung(3), through(0);
+  EXPECT_EXIT(ends_with_3_at("load:1", soon, [&] { add(0); }), hung, "");
+  EXPECT_EXIT(ends_with_3_at("write:1", soon, [&] { add(0); }), hung, "");
+  EXPECT_EXIT(ends_with_3_at("read:2", soon, [&] { add(2); }), hung, "");
+  EXPECT_EXIT(ends_with_3_at("read:2", late, [&] { add(1); }), through, "");
 }
 
 /// Starts this program again, with `folder` for its temporary files, on some of the tests above.

@@ -26,8 +26,10 @@ class WatchdogTest : public ::testing::Test {
   /// Rank 0 is this process on host "a"; rank 1 is `other`.
   WatchdogSettings settings(const ProcessId& other, const std::string& other_host = "a") {
     WatchdogSettings settings;
-    settings.ranks = {{"a", "CPU", this_process()}, {other_host, "card 0", other}};
+    settings.ranks = {{"rank 0 on a (CPU)", "a", this_process()},
+                      {fmt::format("rank 1 on {} (card 0)", other_host), other_host, other}};
     settings.timeout_s = 0.6;
+    settings.beat_s = beat_of(settings.timeout_s);
     settings.folder = folder_.path();
     settings.end = [this](const std::string& line) {
       const std::lock_guard lock(mutex_);
@@ -97,6 +99,65 @@ TEST_F(WatchdogTest, AnotherBucketIsProgressAndTheOneThatStallsIsNamed) {
   EXPECT_EQ(activity::now().bucket, -1);
 }
 
+TEST_F(WatchdogTest, ACallThatReturnsIsProgressAndTheOneThatStallsIsNamed) {
+  const Watchdog watchdog(settings({}));
+  activity::enter("evaluate", 17);
+  EXPECT_EQ(said(1.5, [] { const activity::During kernel(activity::Call::run_kernel); }), "");
+  // Of several workers one hangs, which none of the others' calls hides.
+  const activity::During stuck(activity::Call::write_to_card);
+  { const activity::During other(activity::Call::read_from_card); }
+  EXPECT_THAT(said(5), HasSubstr("evaluate of step 17 (writing to the card) has not returned"));
+  const auto sign = read_sign(folder_.path(), 0);
+  ASSERT_TRUE(sign);
+  EXPECT_EQ(sign->call, activity::Call::write_to_card);
+}
+
+TEST_F(WatchdogTest, RanksGetTheirNamesAndTimeLimitsLater) {
+  WatchdogSettings at_start = settings({});
+  at_start.timeout_s = 1000;
+  Watchdog watchdog(at_start);
+  activity::enter("kernels", 0);
+  EXPECT_EQ(said(1.5), "");
+  watchdog.rename({"rank 1 on a (GPU)", "rank 0 on a (card 0)"});
+  watchdog.set_timeout(0.6);
+  EXPECT_THAT(said(5), HasSubstr("rank 1 on a (GPU): kernels has not returned for"));
+}
+
+TEST_F(WatchdogTest, ARankThatIsSilentIsNamedThoughAnotherOneIsAtWork) {
+  const LifeWriter at_work(folder_.path(), 1), silent(folder_.path(), 2);
+  SignOfLife sign{.kind = Kind::work, .step = 4, .timeout_s = 100, .phase = "evaluate"};
+  silent.write({.beat = 5, .kind = Kind::work, .step = 4, .timeout_s = 100, .phase = "input"});
+  WatchdogSettings of_three = settings({}, "b");
+  of_three.ranks.push_back({"rank 2 on c (GPU)", "c", {}});
+  const Watchdog watchdog(of_three);
+  activity::enter("all-reduce", 4, Kind::wait);
+  const auto beats = [&] {
+    ++sign.beat;
+    at_work.write(sign);
+  };
+  EXPECT_THAT(said(5, beats), HasSubstr("rank 2 on c (GPU) gives no sign of life"));
+}
+
+TEST_F(WatchdogTest, WhereTheSignsAreRemovedTheJobEndsAndNobodyIsMissed) {
+  Child child;
+  const LifeWriter writer(folder_.path(), 1);
+  writer.write({.beat = 1, .step = 9, .phase = "compute"});
+  const Watchdog watchdog(settings(child.id()));
+  activity::enter("idle", 0, Kind::idle);
+  EXPECT_FALSE(watchdog.signs_removed());
+  std::filesystem::remove(folder_.path() / "rank-0");
+  std::filesystem::remove(folder_.path() / "rank-1");
+  EXPECT_TRUE(watchdog.signs_removed());
+  child.kill();
+  EXPECT_EQ(said(1.5), "");
+}
+
+TEST_F(WatchdogTest, TheFirstToFailIsOne) {
+  EXPECT_TRUE(is_first_to_fail(folder_.path()));
+  EXPECT_FALSE(is_first_to_fail(folder_.path()));
+  EXPECT_TRUE(is_first_to_fail(folder_.path() / "not there"));
+}
+
 TEST_F(WatchdogTest, WorkThatGoesOnIsNoStallAndIdlenessNeither) {
   const Watchdog watchdog(settings({}));
   std::uint64_t step = 0;
@@ -132,6 +193,7 @@ TEST_F(WatchdogTest, OfARankKilledSoonAfterItChangedPhaseTheNewPhaseIsNamed) {
     of_rank_1.rank = 1;
     of_rank_1.ranks[1].process = this_process();
     of_rank_1.timeout_s = defaults.timeout_s;
+    of_rank_1.beat_s = defaults.beat_s;
     activity::enter("compute", 8);
     const Watchdog watchdog(of_rank_1);
     await("compute", 60);
@@ -140,6 +202,7 @@ TEST_F(WatchdogTest, OfARankKilledSoonAfterItChangedPhaseTheNewPhaseIsNamed) {
   });
   WatchdogSettings of_rank_0 = settings(child.id());
   of_rank_0.timeout_s = defaults.timeout_s;
+  of_rank_0.beat_s = defaults.beat_s;
   const Watchdog watchdog(of_rank_0);
   activity::enter("idle", 0, Kind::idle);
   await("compute", 60);
@@ -169,7 +232,7 @@ TEST_F(WatchdogTest, WhoeverWaitsNamesTheRankThatIsSilent) {
 
 TEST_F(WatchdogTest, WhoeverWaitsForARankAtWorkGoesOnWaiting) {
   const LifeWriter writer(folder_.path(), 1);
-  SignOfLife sign{.kind = Kind::work, .step = 4, .bucket = 2, .phase = "compute"};
+  SignOfLife sign{.kind = Kind::work, .step = 4, .timeout_s = 2, .bucket = 2, .phase = "compute"};
   const Watchdog watchdog(settings({}, "b"));
   activity::enter("all-reduce", 4, Kind::wait);
   activity::at_bucket(1);

@@ -8,6 +8,7 @@
 #include "device/opencl/device.hpp"
 #include "device/opencl/handles.hpp"
 #include "device/opencl/keep_programs.hpp"
+#include "support/activity.hpp"
 #include "support/checksum.hpp"
 #include "support/log.hpp"
 
@@ -77,6 +78,7 @@ Program Device::build(const kernels::Source& source, const std::vector<std::stri
   if (const auto built = handles_->programs.find(key); built != handles_->programs.end())
     return built->second;
 
+  const activity::During during(activity::Call::build_kernels);
   Program program;
   const CacheFolder::Label label = label_of(info_, source, options);
   if (!cache_ || !load(label, options, program)) {

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "device/xrt/state.hpp"
+#include "support/activity.hpp"
 #include "support/timeline.hpp"
 
 namespace dovetail::fpga {
@@ -76,8 +77,10 @@ Card::Card(int index, const std::filesystem::path& xclbin, double timeout_s)
   note_that_xrt_is_used();
   if (index < 0)
     throw Error(fmt::format("there is no card {}", index), "`dovetail devices` lists the cards");
-  with_xrt(fmt::format("opening card {}", index), "`dovetail devices` lists the cards",
-           [&] { state_->device = xrt::device(static_cast<unsigned>(index)); });
+  with_xrt(fmt::format("opening card {}", index), "`dovetail devices` lists the cards", [&] {
+    const activity::During during(activity::Call::open_card);
+    state_->device = xrt::device(static_cast<unsigned>(index));
+  });
   info_ = describe(index, state_->device);
   state_->label = fmt::format("card {} ({})", index, info_.name);
   state_->lane = is_emulated(info_.name) ? fmt::format("card {} (emulated)", index) : state_->label;
@@ -92,6 +95,7 @@ void Card::load(const std::filesystem::path& xclbin) {
   const std::string file = xclbin.string();
   with_xrt(fmt::format("{}: loading {}", state_->label, file),
            "It was built for another card, or another job keeps the card", [&] {
+             const activity::During during(activity::Call::load_xclbin);
              state_->xclbin = xrt::xclbin(file);
              state_->uuid = state_->device.load_xclbin(state_->xclbin);
            });
@@ -160,6 +164,7 @@ void Buffer::write(const void* source, std::size_t bytes, std::size_t offset) {
   expect_inside(*state_, bytes_, bytes, offset, "a write");
   if (bytes == 0) return;
   const timeline::Scope scope(state_->card->lane, timeline::Category::copy, "write", bytes);
+  const activity::During during(activity::Call::write_to_card);
   with_xrt(fmt::format("{}: writing {} bytes", state_->card->label, bytes), "", [&] {
     state_->buffer.write(source, bytes, offset);
     state_->buffer.sync(XCL_BO_SYNC_BO_TO_DEVICE, bytes, offset);
@@ -170,6 +175,7 @@ void Buffer::read(void* target, std::size_t bytes, std::size_t offset) {
   expect_inside(*state_, bytes_, bytes, offset, "a read");
   if (bytes == 0) return;
   const timeline::Scope scope(state_->card->lane, timeline::Category::copy, "read", bytes);
+  const activity::During during(activity::Call::read_from_card);
   with_xrt(fmt::format("{}: reading {} bytes", state_->card->label, bytes), "", [&] {
     state_->buffer.sync(XCL_BO_SYNC_BO_FROM_DEVICE, bytes, offset);
     state_->buffer.read(target, bytes, offset);
@@ -180,6 +186,7 @@ void Buffer::read_checked(void* target, std::size_t bytes, std::size_t offset) {
   read(target, bytes, offset);
   if (bytes == 0) return;
   const timeline::Scope scope(state_->card->lane, timeline::Category::copy, "read again", bytes);
+  const activity::During during(activity::Call::read_from_card);
   with_xrt(fmt::format("{}: reading {} bytes again", state_->card->label, bytes), "",
            [&] { state_->buffer.sync(XCL_BO_SYNC_BO_FROM_DEVICE, bytes, offset); });
   const auto* again = static_cast<const std::uint8_t*>(state_->host.data()) + offset;

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "device/xrt/state.hpp"
+#include "support/activity.hpp"
 #include "support/timeline.hpp"
 
 namespace dovetail::fpga {
@@ -103,6 +104,7 @@ void Kernel::finish() {
   const std::string remedy = "Look at the lines above for the card's reason";
   const auto timeout = std::chrono::milliseconds(std::max(1L, std::lround(timeout_s * 1000)));
   const timeline::Scope scope(state_->card->lane, timeline::Category::kernel, name_);
+  const activity::During during(activity::Call::run_kernel);
   const ert_cmd_state ended =
       with_xrt(fmt::format("{}: kernel {}", state_->card->label, name_), remedy, [&] {
         state_->run.start();
