@@ -6,12 +6,24 @@ die() {
   exit 1
 }
 
+# What a site's file must set; of it, what are whole numbers.
+site_settings=(modules xrt_setup program data partition gpu_feature fpga_feature gpu_partition fpga_partition account
+  gpu_request fpga_request sbatch_options launcher srun_options network_interface mpi_options)
+site_numbers=(gpu_nodes gpus_per_node fpga_nodes cards_per_node emulated_cards sigkill_timeout_s start_timeout_s)
+
 # read_site: the settings of DOVETAIL_SITE, or of jobs/site.env.
 read_site() {
+  local name
   site=${DOVETAIL_SITE:-jobs/site.env}
-  [[ -r "$site" ]] || die "cannot read $site. Set DOVETAIL_SITE to a file like jobs/site.env"
+  [[ -f "$site" && -r "$site" ]] || die "cannot read $site in $PWD. Set DOVETAIL_SITE to a file like jobs/site.env"
   # shellcheck source=jobs/site.env
   source "$site"
+  for name in "${site_settings[@]}" "${site_numbers[@]}"; do
+    declare -p "$name" &>/dev/null || die "$site does not set $name. Begin it with \`source jobs/site.env\`, which sets all"
+  done
+  for name in "${site_numbers[@]}"; do
+    [[ "${!name}" =~ ^(0|[1-9][0-9]*)$ ]] || die "$site: $name=${!name} is no whole number"
+  done
   [[ "$launcher" == mpirun || "$launcher" == srun ]] || die "$site: launcher=$launcher; known are mpirun and srun"
 }
 
@@ -136,9 +148,24 @@ end_with_ranks() {
 
 ranks_here=false
 
+# has_ranks_of HOSTS RANKS: whether mpirun starts any of so many ranks on this host. It fills the hosts of the file in their
+# order; where that does not say how many a host takes, it may be all.
+has_ranks_of() {
+  awk -v ranks="$2" -v names="localhost 127.0.0.1 $(uname -n) $(uname -n | cut -d. -f1)" '
+    BEGIN { count = split(names, list, " "); for (i = 1; i <= count; ++i) mine[list[i]] = 1 }
+    { sub(/#.*/, ""); sub(/^ *[^ ]*@/, "") }
+    NF == 0 { next }
+    ranks <= 0 { exit }
+    $1 in mine { found = 1; exit }
+    match($0, /slots *= *[0-9]+/) { slots = substr($0, RSTART, RLENGTH); sub(/[^0-9]*/, "", slots); ranks -= slots; next }
+    { exit }
+    END { exit !found }' "$1"
+}
+
 # run_job COMMAND...: runs a launcher and waits for it; SIGUSR1, SIGTERM and SIGINT reach it. Its exit code is the launcher's.
 run_job() {
   local code=0 watcher
+  command -v pgrep >/dev/null || die "pgrep and pkill are missing, which see to the ranks. Install procps"
   again=false noticed=false
   "$@" &
   job=$!

@@ -18,7 +18,7 @@ What is done already is not done again.
   --hosts LIST      hosts that they are spread over, a number for each of --ranks, or one for all (default: 1)
   --devices LIST    devices of a host that its ranks take in turn, numbers of \`dovetail devices\` joined by +, such as
                     0,0,0+1: for each of --ranks, or one for all (default: all GPUs of the host)
-  --hostfile FILE   hosts, as Open MPI reads them; wanted where there is more than one
+  --hostfile FILE   hosts, as Open MPI reads them, of which each point takes the first; needed for more than this one
   --scaling LIST    weak (each rank keeps its samples), strong (all share them), or both (default: weak,strong)
   --batch N         samples of a step: of a rank in weak scaling, of all in strong (default: 128)
   --model NAME      (default: cnn)
@@ -32,6 +32,8 @@ What is done already is not done again.
 DOVETAIL=FILE       the program (default: the site's)
 END
 }
+
+case "${1:-}" in --help | -h) usage; exit 0 ;; esac
 
 # shellcheck source=jobs/launch.sh
 source jobs/launch.sh
@@ -84,6 +86,12 @@ IFS=, read -ra rank_counts <<<"$ranks"
 points_of_hosts=() points_of_devices=()
 points_of hosts "$hosts"
 points_of devices "$devices"
+for i in "${!rank_counts[@]}"; do
+  ((rank_counts[i] % points_of_hosts[i] == 0)) ||
+    die "${rank_counts[i]} ranks cannot be spread evenly over ${points_of_hosts[i]} hosts"
+  ((points_of_hosts[i] == 1)) || [[ -n "$hostfile" ]] || die "${points_of_hosts[i]} hosts: give a --hostfile"
+done
+[[ -z "$hostfile" || (-f "$hostfile" && -r "$hostfile") ]] || die "cannot read the host file $hostfile"
 
 # launch RANKS HOSTS DEVICES COMMAND WORDS...: the program on so many ranks, spread evenly.
 launch() {
@@ -91,10 +99,8 @@ launch() {
   shift 3
   local where=(--oversubscribe)
   if [[ -n "$using" ]]; then set -- "$@" --devices "${using//+/,}"; fi
-  ((count % on == 0)) || die "$count ranks cannot be spread evenly over $on hosts"
-  if ((on > 1)); then
-    [[ -r "$hostfile" ]] || die "$on hosts: give a --hostfile"
-    where=(--hostfile "$hostfile" --map-by "ppr:$((count / on)):node")
+  if [[ -n "$hostfile" ]]; then
+    where+=(--hostfile "$hostfile" --map-by "ppr:$((count / on)):node")
   fi
   # Later options win: --map-by of the site's is for jobs over all of its nodes.
   mpirun -n "$count" "${mpirun_options[@]}" "${where[@]}" "${program[@]}" "$@"

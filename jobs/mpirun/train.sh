@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains over the hosts of a host file with plain mpirun: jobs/mpirun/train.sh [HOSTS] [MORE_OPTIONS...]
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 usage() {
@@ -28,15 +29,18 @@ case "${1:-}" in
 esac
 hosts=${1:-jobs/mpirun/hosts}
 if (($# > 0)); then shift; fi
+if [[ "$hosts" != /* && -e "$caller/$hosts" ]]; then hosts=$caller/$hosts; fi
 
 # shellcheck source=jobs/launch.sh
 source jobs/launch.sh
 read_site
+[[ -f "$hosts" && -r "$hosts" ]] || die "cannot read the host file $hosts"
 prepare_node
 count_ranks "$gpu_nodes" "$fpga_nodes"
 set_training runs/hosts "$@"
 set_mpirun_options
 if ((emulated_cards > 0)); then mpirun_options+=(--oversubscribe); fi
-if grep -qwE "localhost|$(uname -n)|$(uname -n | cut -d. -f1)" "$hosts"; then ranks_here=true; fi
-command=(mpirun --hostfile "$hosts" -n $((gpu_ranks + fpga_ranks)) "${mpirun_options[@]}" "${training[@]}")
+ranks=$((gpu_ranks + fpga_ranks))
+if has_ranks_of "$hosts" "$ranks"; then ranks_here=true; fi
+command=(mpirun --hostfile "$hosts" -n "$ranks" "${mpirun_options[@]}" "${training[@]}")
 if $dry_run; then echo "${command[*]}"; else run_job "${command[@]}"; fi

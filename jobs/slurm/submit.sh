@@ -47,6 +47,8 @@ if [[ "$kind" == hetjob ]]; then
 fi
 [[ -z "$partition" ]] || sbatch_options+=(--partition="$partition")
 if ((fpga_nodes > 0)); then
+  [[ -n "$gpu_feature" && -n "$fpga_feature" ]] ||
+    die "$site: FPGA nodes on one partition are told apart by gpu_feature and fpga_feature, of which one is empty"
   sbatch_options+=(--constraint="[$gpu_feature*$gpu_nodes&$fpga_feature*$fpga_nodes]")
 else
   sbatch_options+=("${gpu_request[@]}") # with FPGA nodes it would be asked of them too

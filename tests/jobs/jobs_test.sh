@@ -5,7 +5,8 @@ set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-unset DOVETAIL_FASHION_MNIST CI
+unset DOVETAIL_FASHION_MNIST CI DOVETAIL_SITE
+cd /
 
 # A copy of jobs/ in a folder whose name has a space, where nothing is built yet.
 checkout="$scratch/my checkout"
@@ -90,7 +91,7 @@ check_lint() {
 
 check_help_and_refusal() {
   local script
-  for script in quickstart test boost-ablation mpirun/train slurm/submit; do
+  for script in quickstart test boost-ablation scaling mpirun/train slurm/submit; do
     expect_exit 0 "$checkout/jobs/$script.sh" --help
     expect_text "Usage: jobs/$script.sh"
     expect_exit 2 "$checkout/jobs/$script.sh" --no-such-option
@@ -169,6 +170,72 @@ check_sites() {
   expect_text "--model cnn --out runs/hosts --epochs 7 --batch=64" # and no second --epochs or --batch
   DOVETAIL_SITE=missing.env expect_exit 1 "$checkout/jobs/mpirun/train.sh" --dry-run
   expect_text "cannot read missing.env"
+}
+
+check_wrong_sites() {
+  export DOVETAIL_SITE="$scratch/my site.env"
+  # refused LINE WORDS COMMAND...: with a site of that line behind the defaults, each command says why in one line.
+  refused() {
+    printf 'source "%s/jobs/site.env"\n%s\n' "$checkout" "$1" >"$DOVETAIL_SITE"
+    expect_exit 1 "${@:3}"
+    [[ "$output" == *"$2"* && $(wc -l <<<"$output") == 1 ]] || fail "not one line with '$2':"$'\n'"$output"
+  }
+  local train=("$checkout/jobs/mpirun/train.sh" --dry-run) submit=("$checkout/jobs/slurm/submit.sh" --dry-run train)
+  refused "unset launcher" "my site.env does not set launcher" "${train[@]}"
+  refused "unset mpi_options" "my site.env does not set mpi_options" "${submit[@]}"
+  refused "unset gpu_nodes" "my site.env does not set gpu_nodes" "$checkout/jobs/rank.sh" "$DOVETAIL_SITE" train
+  refused "gpu_nodes=two" "my site.env: gpu_nodes=two is no whole number" "${submit[@]}"
+  refused "cards_per_node=" "my site.env: cards_per_node= is no whole number" "${train[@]}"
+  refused "start_timeout_s=1.5" "my site.env: start_timeout_s=1.5 is no whole number" "${train[@]}"
+  refused "launcher=mpiexec" "launcher=mpiexec; known are" "${train[@]}"
+  refused "gpu_nodes=0" "no GPU node" "${train[@]}"
+  refused "fpga_nodes=1 gpu_feature=" "gpu_feature and fpga_feature, of which one is empty" "${submit[@]}"
+  echo "gpu_nodes=2" >"$DOVETAIL_SITE"
+  expect_exit 1 "${train[@]}"
+  expect_text "Begin it with \`source jobs/site.env\`"
+  export DOVETAIL_SITE=$scratch # a folder
+  expect_exit 1 "${train[@]}"
+  expect_text "cannot read $scratch"
+}
+
+check_host_files() {
+  local hosts="$scratch/my hosts" script="$checkout/jobs/mpirun/train.sh"
+  expect_exit 1 "$script" --dry-run "$hosts"
+  expect_text "train.sh: cannot read the host file $hosts"
+  echo "gpu1 slots=8" >"$hosts"
+  cd "$scratch"
+  expect_exit 0 "$script" --dry-run "my hosts" # of the caller's folder
+  expect_text "--hostfile $hosts -n 8 "
+
+  # starts_here CODE RANKS LINES...: whether some of the ranks are on this host.
+  starts_here() {
+    printf '%s\n' "${@:3}" >"$hosts"
+    expect_exit "$1" "$BASH" -c "source '$checkout/jobs/launch.sh'; has_ranks_of '$hosts' $2"
+  }
+  local me
+  me=$(uname -n)
+  starts_here 0 4 "$me slots=4"
+  starts_here 0 4 "other slots=2" "user@$me slots = 2"
+  starts_here 0 1 "localhost"
+  starts_here 1 4 "other slots=4" "$me slots=4"
+  starts_here 1 4 "other" "$me"
+  starts_here 1 4 "# not $me" "other slots=8 # nor $me"
+  starts_here 1 4 "$me-2 slots=4"
+}
+
+check_scaling_refusals() {
+  mkdir "$scratch/data"
+  echo "{}" >"$scratch/data/manifest.json"
+  local scaling=(env DOVETAIL=/bin/false "$checkout/jobs/scaling.sh" --data "$scratch/data" --out "$scratch/runs" --ranks "1,3")
+  expect_exit 1 "${scaling[@]}" --hosts 1,3
+  expect_text "scaling.sh: 3 hosts: give a --hostfile"
+  expect_exit 1 "${scaling[@]}" --hosts 1,2
+  expect_text "scaling.sh: 3 ranks cannot be spread evenly over 2 hosts"
+  expect_exit 1 "${scaling[@]}" --hosts 1,3 --hostfile "$scratch/missing"
+  expect_text "scaling.sh: cannot read the host file $scratch/missing"
+  expect_exit 1 "${scaling[@]}" --hosts 1,2,3
+  expect_text "--hosts has 3 entries, --ranks 2"
+  [[ ! -e "$scratch/runs" ]] || fail "something has begun to run"
 }
 
 # A script in ssh's place starts a daemon for two seconds; what is to be called mpirun goes on for four more.
