@@ -159,7 +159,7 @@ has_ranks_of() {
     $1 in mine { found = 1; exit }
     match($0, /slots *= *[0-9]+/) { slots = substr($0, RSTART, RLENGTH); sub(/[^0-9]*/, "", slots); ranks -= slots; next }
     { exit }
-    END { exit !found }' "$1"
+    END { exit !found }' <"$1"
 }
 
 # run_job COMMAND...: runs a launcher and waits for it; SIGUSR1, SIGTERM and SIGINT reach it. Its exit code is the launcher's.

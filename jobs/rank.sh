@@ -8,4 +8,6 @@ shift
 source jobs/launch.sh
 read_site
 prepare_node
+command -v "${program[0]}" >/dev/null ||
+  die "no program at ${program[0]} on $(uname -n). Build it (jobs/quickstart.sh), or see program in $site"
 exec "${program[@]}" "$@"

@@ -10,7 +10,7 @@ Usage: jobs/scaling.sh [options] [-- MORE_OPTIONS...]
 
 Runs \`dovetail train\` with each number of GPU ranks, in turns, and ends with results.json, table.md and plot.svg in the
 folder of the runs; beside each measured point stands what \`dovetail bench scaling\` simulates for it, from what the ranks
-of one host measure of compute and of sums. On CPU devices give each rank one core: POCL_MAX_PTHREAD_COUNT=1. jobs/site.env, or the file that DOVETAIL_SITE names,
+of one host measure of compute and of sums, and two hosts, where the last point has as many, of the network. On CPU devices give each rank one core: POCL_MAX_PTHREAD_COUNT=1. jobs/site.env, or the file that DOVETAIL_SITE names,
 has the options of mpirun.
 What is done already is not done again.
 
@@ -151,10 +151,12 @@ simulation_options() {
 }
 simulation_options "${more[@]}"
 
-# What the simulation makes of it, from what the ranks of one full host measure.
-per_host=$(((rank_counts[-1] + points_of_hosts[-1] - 1) / points_of_hosts[-1]))
+# What the simulation makes of it, from what the ranks of one full host measure, or of two: then also of the network.
+measuring_hosts=$((points_of_hosts[-1] > 1 ? 2 : 1))
+measuring=$((rank_counts[-1] * measuring_hosts / points_of_hosts[-1]))
 for kind in ${scaling//,/ }; do
-  launch "$per_host" 1 "${points_of_devices[-1]}" bench scaling --model "$model" --batch "$(samples "$kind" "$per_host")" --scaling "$kind" \
+  launch "$measuring" "$measuring_hosts" "${points_of_devices[-1]}" bench scaling --model "$model" \
+    --batch "$(samples "$kind" "$measuring")" --scaling "$kind" \
     --simulate "$(to_simulate "$kind")" --seconds 5 "${shared_options[@]}" \
     --json "$out/simulated-$kind.json" >"$out/simulated-$kind.txt" 2>&1 ||
     die "the simulation failed, see $out/simulated-$kind.txt"

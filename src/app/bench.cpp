@@ -4,6 +4,7 @@
 #include "app/bench_commands.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
+#include "app/expect.hpp"
 #include "app/input_options.hpp"
 #include "app/job.hpp"
 #include "model/zoo.hpp"
@@ -109,8 +110,7 @@ int bench_job(Communicator& world, Arguments arguments) {
     throw UsageError(fmt::format("unknown --direction '{}'", direction),
                      "Known: forward, 'input gradient', 'weight gradient'");
   }
-  if (options.bucket_mb && !(*options.bucket_mb >= 0))
-    throw UsageError(fmt::format("--bucket-mb {} is no size", *options.bucket_mb), "Give MiB");
+  expect_bucket_size(options.bucket_mb.value_or(0));
   options.scaling.bucket_mb = options.bucket_mb.value_or(options.scaling.bucket_mb);
   if (options.tune && !options.variant.empty())
     throw UsageError("--tune chooses among all kernels", "Leave --variant out");

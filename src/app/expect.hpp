@@ -21,4 +21,11 @@ inline void expect_timeout(const char* option, double seconds) {
          "Give seconds, such as 30");
 }
 
+/// Of --bucket-mb, whose bytes are to be counted.
+inline void expect_bucket_size(double mebibytes) {
+  constexpr double most = 1 << 20;
+  expect(mebibytes >= 0 && mebibytes <= most, fmt::format("--bucket-mb {} is no size", mebibytes),
+         "Give MiB, such as 1");
+}
+
 }  // namespace dovetail::app

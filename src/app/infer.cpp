@@ -203,6 +203,7 @@ void expect_writable(const InferOptions& options) {
     return fs::exists(a) && fs::exists(b) && fs::equivalent(a, b);
   };
   if (fs::is_directory(file)) refuse("is a folder");
+  if (!file.has_filename()) refuse("names no file");
   if (fs::exists(file) && !fs::is_regular_file(file)) refuse("is no regular file");
   if (same(file, options.checkpoint)) refuse("is the checkpoint");
   if (same(folder, options.data)) refuse("lies in the data set's folder");

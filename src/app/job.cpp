@@ -44,6 +44,7 @@ int run_watched_job(const std::string& command,
   try {
     const int exit_code = body(world, watch);
     activity::enter("end", 0, activity::Kind::wait);
+    watch.done();
     return exit_code;
   } catch (const UsageError& failure) {
     fail(failure, fmt::format("dovetail {}: {}", command, failure.what()), 2);

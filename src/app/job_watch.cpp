@@ -80,6 +80,10 @@ void JobWatch::started() {
   watchdog_->set_timeout(job_.limits.stall_s);
 }
 
+void JobWatch::done() {
+  if (watchdog_) watchdog_->job_is_done();
+}
+
 void JobWatch::failed(const std::string& why) {
   if (!watchdog_) return;
   if (!watchdog_->signs_removed() && is_first_to_fail(job_.signs)) {

@@ -56,6 +56,8 @@ class JobWatch {
   void placed(const Communicator& world, const Placement& placement);
   /// From here on the time limit is that of work, not of the start.
   void started();
+  /// What is left is that the ranks end.
+  void done();
   /// From here on signals are noted; until calm() again.
   void note_signals() { signals_.emplace(); }
   void calm() { signals_.reset(); }

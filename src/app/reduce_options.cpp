@@ -2,7 +2,6 @@
 #include "app/reduce_options.hpp"
 
 #include <bit>
-#include <cmath>
 
 #include "app/expect.hpp"
 #include "support/text.hpp"
@@ -28,8 +27,7 @@ void ReduceOptions::add_to(CommandLine& line) {
 }
 
 void ReduceOptions::apply(TrainSettings& settings) const {
-  expect(bucket_mb >= 0 && std::isfinite(bucket_mb),
-         fmt::format("--bucket-mb {} is no size", bucket_mb), "Give MiB, such as 1");
+  expect_bucket_size(bucket_mb);
   expect(std::has_single_bit(chunks) && chunks <= 1024,
          fmt::format("--chunks {} is no power of two up to 1024", chunks), "Give 4, or 8");
   expect(deterministic || chunks == ReduceOptions{}.chunks,

@@ -73,7 +73,7 @@ std::vector<double> jitter_of(const Communicator& ranks, const std::vector<doubl
   return all;
 }
 
-/// Sums of host memory over the ranks, fitted.
+/// Sums of host memory over the ranks of a host, fitted.
 LinkModel fit_sums(const Communicator& ranks, double seconds) {
   const std::vector<std::size_t> sizes{1 << 10, 1 << 14, 1 << 18, 1 << 22};
   std::vector<ReductionPart> parts;
@@ -103,6 +103,17 @@ LinkModel fit_sums(const Communicator& ranks, double seconds) {
   return fit(messages);
 }
 
+/// Each host measures its own, all at once; that of rank 0 counts. Zero where it has one rank.
+LinkModel sums_within_a_host(const Communicator& ranks, double seconds) {
+  int first = 0;  // rank of this host
+  while (ranks.hosts()[static_cast<std::size_t>(first)] != ranks.host()) ++first;
+  const Communicator host = *ranks.split(first, ranks.rank());
+  LinkModel model;
+  if (host.size() > 1) model = fit_sums(host, seconds);
+  ranks.broadcast(std::span(&model, 1), 0);
+  return model;
+}
+
 }  // namespace
 
 StepProfile profile_steps(Communicator& ranks, plan::Tuner& tuner, opencl::Device& device,
@@ -129,7 +140,7 @@ StepProfile profile_steps(Communicator& ranks, plan::Tuner& tuner, opencl::Devic
     profile.update_s = mean_over(ranks, spread(alone.update_s).median_s);
   }
   for (auto& times : profile.compute) std::sort(times.begin(), times.end());
-  if (ranks.size() > 1) profile.in_host = fit_sums(ranks, 1);
+  if (ranks.size() > 1) profile.in_host = sums_within_a_host(ranks, 1);
   return profile;
 }
 

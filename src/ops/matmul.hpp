@@ -28,7 +28,7 @@ struct MatmulShape {
 struct MatmulKernels {
   Variant variant = Variant::cpu;
   std::optional<opencl::InstructionSet> path{};  // of nvidia
-  int row_block = 512;       // cpu: rows of the result that a work-item owns at most, up to 256
+  int row_block = 512;       // cpu: rows of the result that a work-item owns at most, up to 512
   int groups = 256;          // gpu: work-groups to cut the depth for
   bool whole_depth = false;  // nvidia: the depth is never cut
 
@@ -66,8 +66,8 @@ class Matmul {
   /// Whether operands are rounded by passes of their own.
   bool emulates_format() const { return rounding_.has_value(); }
 
-  /// Whether the products take such a batch: of several passes the CPU's take none, and wgmma's
-  /// those of whole blocks of its depth, 32 or 64 rows.
+  /// Whether the products take such a batch: of several passes wgmma's take those of whole blocks
+  /// of its depth, 32 or 64 rows.
   bool joins(const JoinedBatch& rows) const;
 
   // Throw Error unless joins(rows).

@@ -64,8 +64,9 @@ std::optional<std::string> Peers::gone() {
       continue;
     }
     const std::optional<SignOfLife> sign = sign_of(rank);
-    if (sign && sign->leaving) {
-      peer.watched = false;  // it has ended, or says itself why it fails
+    // It has ended, or says itself why it fails.
+    if (sign ? sign->leaving : job_is_done_) {
+      peer.watched = false;
       continue;
     }
     if (peer.gone_since == Clock::time_point::max()) peer.gone_since = Clock::now();
@@ -83,6 +84,7 @@ std::optional<std::string> Peers::gone() {
 }
 
 void Peers::listen() {
+  listening_since_ = std::min(listening_since_, Clock::now());
   for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
     const auto sign = sign_of(rank);
     if (!sign || sign->beat == peers_[rank].beat) continue;
@@ -93,6 +95,7 @@ void Peers::listen() {
 
 void Peers::forgive(Clock::duration pause) {
   for (Peer& peer : peers_) peer.beat_seen += pause;
+  if (listening_since_ != Clock::time_point::max()) listening_since_ += pause;
 }
 
 bool Peers::another_leaves() const {
@@ -106,6 +109,9 @@ bool Peers::another_leaves() const {
 
 Peers::Verdict Peers::judge(double timeout_s) const {
   const double silence_s = std::max(timeout_s / 2, 3 * beat_s_);
+  if (listening_since_ == Clock::time_point::max() ||
+      seconds_since(listening_since_) < silence_s + beat_s_)
+    return {.kind = Verdict::Kind::unknown_yet};
   Verdict verdict;
   for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
     if (rank == self_) continue;

@@ -36,8 +36,13 @@ class Peers {
   /// Who of this host is gone without a word, for long enough that this rank is to say so: one
   /// survivor after the other.
   std::optional<std::string> gone();
-  /// Looks who has given a sign of life since.
+  /// The job is done but for its processes' end. Who leaves no signs here (its host has another
+  /// file system than the one that made the folder) is not missed any more.
+  void job_is_done() { job_is_done_ = true; }
+  /// Looks who has given a sign of life since. Reads a file of each rank.
   void listen();
+  /// Nobody waits for others any more: when listen() is next called, it begins to listen.
+  void stop_listening() { listening_since_ = Clock::time_point::max(); }
   /// Nobody has missed a beat in `pause`: this process was stopped itself.
   void forgive(std::chrono::steady_clock::duration pause);
   /// Whether another rank has said why the job ends, or is done.
@@ -45,9 +50,10 @@ class Peers {
 
   /// Who keeps a rank waiting that has no patience for more than `timeout_s` of silence.
   struct Verdict {
-    enum class Kind { someone_works, guilty, nobody } kind = Kind::nobody;
+    enum class Kind { unknown_yet, someone_works, guilty, nobody } kind = Kind::nobody;
     std::string who{};  // that is guilty, and of what
   };
+  /// unknown_yet: it has not listened for long enough to tell who is silent.
   Verdict judge(double timeout_s) const;
   /// Where nobody is guilty: whose host cannot be reached any more, or from whom there is no word.
   /// Takes seconds where hosts do not answer.
@@ -69,6 +75,8 @@ class Peers {
   std::vector<WatchedRank> ranks_;
   std::size_t self_;
   double beat_s_;
+  bool job_is_done_ = false;
+  Clock::time_point listening_since_ = Clock::time_point::max();
   std::vector<Peer> peers_;
 };
 

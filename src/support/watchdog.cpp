@@ -64,6 +64,11 @@ void Watchdog::set_timeout(double timeout_s) {
   last_progress_ = Clock::now();
 }
 
+void Watchdog::job_is_done() {
+  const std::lock_guard lock(mutex_);
+  peers_.job_is_done();
+}
+
 void Watchdog::watch() {
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, look, [this] { return over_; })) {
@@ -76,7 +81,12 @@ void Watchdog::watch() {
     if (elapsed_s(last_beat_) >= settings_.beat_s) {
       last_beat_ = Clock::now();
       write_sign();
-      if (mine_.kind == activity::Kind::wait) peers_.listen();
+      // Not while all goes well: on a thousand ranks that would be a million files each time.
+      if (mine_.kind == activity::Kind::wait && mine_.seconds >= settings_.beat_s) {
+        peers_.listen();
+      } else {
+        peers_.stop_listening();
+      }
     } else if (count_ != written_count_ && elapsed_s(last_written_) >= news_s) {
       write_sign();
     }
@@ -130,7 +140,9 @@ void Watchdog::judge_myself() {
   const double longer_s = std::min(farewell_s, 2 * settings_.timeout_s);
   if (mine_.seconds < patience_s + longer_s && another_leaves()) return;
   Peers::Verdict verdict = peers_.judge(settings_.timeout_s);
-  if (verdict.kind == Peers::Verdict::Kind::someone_works) return;
+  if (verdict.kind == Peers::Verdict::Kind::unknown_yet ||
+      verdict.kind == Peers::Verdict::Kind::someone_works)
+    return;
   if (verdict.kind == Peers::Verdict::Kind::nobody) {
     leave_word();  // the network may take a while to answer, and this rank ends either way
     verdict.who = peers_.suspect();

@@ -44,6 +44,8 @@ class Watchdog {
   void rename(const std::vector<std::string>& names);
   /// Another time limit from now on. Ranks may have different ones.
   void set_timeout(double timeout_s);
+  /// What is left is that the ranks end, each when it likes.
+  void job_is_done();
   /// Whether another rank, about to end the job, has removed the signs of life.
   bool signs_removed() const { return writer_.removed(); }
 

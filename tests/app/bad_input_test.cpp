@@ -226,6 +226,9 @@ TEST_F(BadInput, RunFoldersThatCannotBeWritten) {
   refused(3, train({"--out", file / "run"}), failure, {file / "run", "another folder"});
   refused(2, infer({"--out", file / "predictions.h5"}), failure, {file, "another folder"});
   refused(2, infer({"--out", run()}), unusable_arguments, {run(), "predictions.h5"});
+  refused(2, infer({"--out", run() / "absent" / ""}), unusable_arguments,
+          {"absent/ names no file"});
+  EXPECT_FALSE(fs::exists(run() / "absent"));
   // What the job reads is never what it writes.
   refused(2, infer({"--out", run() / "checkpoint.h5"}), unusable_arguments,
           {run() / "checkpoint.h5", "is the checkpoint"});

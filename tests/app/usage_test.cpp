@@ -107,7 +107,10 @@ TEST_F(Usage, SumsOverTheRanksThatCannotBe) {
     refused(dovetail(train({"--deterministic", "--balance", balance})), unusable_arguments,
             {"with --deterministic, whose chunks"});
   }
-  refused(dovetail(train({"--bucket-mb", "-1"})), unusable_arguments, {"--bucket-mb -1"});
+  for (const char* size : {"-1", "1e+30", "nan"}) {
+    refused(dovetail(train({"--bucket-mb", size})), unusable_arguments,
+            {fmt::format("--bucket-mb {}", size)});
+  }
 }
 
 TEST_F(Usage, TimelinesThatCannotBe) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains over four hosts with jobs/mpirun/train.sh and TCP, and cuts one off in the middle: hosts_test.sh PROGRAM NUMBERS...
+# Trains over four hosts with jobs/mpirun/train.sh and TCP, cuts one off in the middle, and scales over two: hosts_test.sh PROGRAM NUMBERS...
 # Number 1 is the host where mpirun and rank 0 are.
 set -euo pipefail
 
@@ -86,6 +86,21 @@ for number; do
   train "cut-$number" --resume --stall-timeout 60 || fail "the resumed run ended with $?"
   [[ $(weights_of "cut-$number") == "$expected" ]] || fail "the resumed run ended with other weights"
 done
+
+# Over one and two hosts, neither of them this one: each point takes the first of the file, and the network is measured.
+printf 'host%s slots=1\n' 3 2 >"$scratch/others"
+"$scratch/on_host" host1 jobs/scaling.sh --ranks 1,2 --hosts 1,2 --hostfile "$scratch/others" --scaling weak --model mlp \
+  --batch 20 --steps 10 --repeat 1 --simulate 4 --out "$scratch/scaling" >"$scratch/output" 2>&1 || fail "jobs/scaling.sh ended with $?"
+python3 - "$scratch/scaling" <<'END'
+import json, pathlib, sys
+runs = pathlib.Path(sys.argv[1])
+for point, hosts in (("1-on-1", ["host3"]), ("2-on-2", ["host3", "host2"])):
+    ranks = json.loads((runs / "weak" / point / "1/summary.json").read_text())["ranks"]
+    assert [rank["host"] for rank in ranks] == hosts, ranks
+simulated = json.loads((runs / "results.json").read_text())["weak"]["simulated"]
+assert (simulated["ranks"], simulated["ranks_per_host"], simulated["network"]["source"]) == (2, 1, "measured"), simulated
+END
+grep -q "Simulated, with a network (measured) of" "$scratch/scaling/table.md" || fail "the table does not say where the network is from"
 
 # A host whose daemon ends before it reports: mpirun alone would wait for ever.
 cat >"$scratch/absent" <<END

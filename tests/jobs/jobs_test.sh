@@ -184,6 +184,7 @@ check_wrong_sites() {
   refused "unset launcher" "my site.env does not set launcher" "${train[@]}"
   refused "unset mpi_options" "my site.env does not set mpi_options" "${submit[@]}"
   refused "unset gpu_nodes" "my site.env does not set gpu_nodes" "$checkout/jobs/rank.sh" "$DOVETAIL_SITE" train
+  refused "program=(/none/dovetail)" "rank.sh: no program at /none/dovetail on" "$checkout/jobs/rank.sh" "$DOVETAIL_SITE" train
   refused "gpu_nodes=two" "my site.env: gpu_nodes=two is no whole number" "${submit[@]}"
   refused "cards_per_node=" "my site.env: cards_per_node= is no whole number" "${train[@]}"
   refused "start_timeout_s=1.5" "my site.env: start_timeout_s=1.5 is no whole number" "${train[@]}"

@@ -221,6 +221,41 @@ TEST_F(WatchdogTest, AProcessThatLeftInGoodOrderIsNotMissed) {
   EXPECT_EQ(said(1.5), "");
 }
 
+TEST_F(WatchdogTest, OnceTheJobIsDoneAProcessThatLeavesNoSignsIsNotMissed) {
+  for (const bool done : {false, true}) {
+    SCOPED_TRACE(done);
+    Child child;
+    Watchdog watchdog(settings(child.id()));
+    activity::enter("end", 0, Kind::idle);
+    if (done) watchdog.job_is_done();
+    child.kill();
+    if (done) {
+      EXPECT_EQ(said(1.5), "");
+    } else {
+      EXPECT_THAT(said(5), HasSubstr("rank 1 on a (card 0) is gone"));
+    }
+    const std::lock_guard lock(mutex_);
+    line_.clear();
+  }
+}
+
+TEST_F(WatchdogTest, APeerIsListenedToForAWhileBeforeItIsCalledSilent) {
+  // Its signs of an hour ago are no news: only beats that fail to come are.
+  const LifeWriter writer(folder_.path(), 1);
+  writer.write({.beat = 7, .kind = Kind::work, .step = 4, .phase = "input"});
+  WatchdogSettings as_set = settings({}, "b");
+  Peers peers(as_set.folder, as_set.ranks, 0, as_set.beat_s);
+  ::usleep(1'500'000);  // more than a silence
+  using Verdict = Peers::Verdict::Kind;
+  EXPECT_EQ(peers.judge(as_set.timeout_s).kind, Verdict::unknown_yet);
+  peers.listen();
+  EXPECT_EQ(peers.judge(1000).kind, Verdict::unknown_yet);
+  ::usleep(1'500'000);
+  EXPECT_EQ(peers.judge(as_set.timeout_s).kind, Verdict::guilty);
+  peers.stop_listening();
+  EXPECT_EQ(peers.judge(as_set.timeout_s).kind, Verdict::unknown_yet);
+}
+
 TEST_F(WatchdogTest, WhoeverWaitsNamesTheRankThatIsSilent) {
   const LifeWriter writer(folder_.path(), 1);
   writer.write({.beat = 5, .kind = Kind::work, .step = 4, .phase = "input"});
