@@ -45,7 +45,6 @@ class Conv2dMma {
             ComputeFormat format, const ConvMmaKernels& kernels = {}, int step_passes = 1);
 
   bool emulates_format() const { return false; }
-  /// Whether weight_gradient takes such a batch.
 
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
