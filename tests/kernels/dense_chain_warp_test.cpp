@@ -26,6 +26,7 @@ testing::ChainResults run_on_host(const DenseCase& c, const DenseLaunches& launc
     results.statistics[2] += 1;
   }
   results.gradients = runner.weight_gradients(results.x, results.maps);
+  if (c.propagates) results.dx = runner.input_gradient(in, results.x, results.maps, true);
   return results;
 }
 
@@ -98,8 +99,9 @@ INSTANTIATE_TEST_SUITE_P(Cases, DenseChainWarpTest,
                          [](const auto& instance) {
                            const DenseCase c =
                                dense_cases()[static_cast<std::size_t>(instance.param)];
-                           return fmt::format("{}_{}_layers_from_{}_batch_{}_in_{}", instance.param,
-                                              c.layers.size(), c.layers.front().in, c.batch,
+                           return fmt::format("{}_{}_layers_from_{}{}_batch_{}_in_{}",
+                                              instance.param, c.layers.size(), c.layers.front().in,
+                                              c.first_apart() ? "_apart" : "", c.batch,
                                               to_string(c.format));
                          });
 

@@ -36,6 +36,11 @@ struct DenseLaunches {
                float* row_hits, int batch) = nullptr;
   void (*weight_gradients)(const float* x, const float* maps, const int* table, float* partial,
                            unsigned size, int batch, int share, int together) = nullptr;
+  // Where the first layer is apart.
+  void (*first_layer)(const float* x, const float* parameters, const int* table, float* parts,
+                      int batch, int depth) = nullptr;
+  void (*input_gradient)(const float* maps, const float* parameters, const int* table,
+                         const float* x, float* dx, int batch, int mask) = nullptr;
 };
 /// One for each of dense_cases().
 const std::vector<DenseLaunches>& dense_launches();
