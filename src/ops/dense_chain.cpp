@@ -16,13 +16,7 @@ using conv_tiles::size;
 
 namespace {
 
-constexpr std::size_t summing_items = 256;
-
 enum class Source : std::int32_t { floats, pixels, samples };  // the kernel's FROM_…
-
-opencl::Program row_sums_program(opencl::Device& device) {
-  return device.build(kernels::loss, {fmt::format("ITEMS={}", summing_items)});
-}
 
 }  // namespace
 
@@ -93,8 +87,7 @@ DenseChain::DenseChain(opencl::Device& device, const DenseChainShape& shape, int
       capacity_(batch),
       compute_units_(device.info().compute_units),
       row_tiles_(dense_chain::row_tiles(shape, batch, compute_units_, kernels.rows)),
-      weight_tiles_(dense_chain::weight_tiles(shape.layers, kernels.groups_per_unit)),
-      row_sums_(device, row_sums_program(device), summing_items) {
+      weight_tiles_(dense_chain::weight_tiles(shape.layers, kernels.groups_per_unit)) {
   const std::vector<DenseChainLayer>& layers = shape_.layers;
   if (!fits(shape_, batch))
     throw Error(fmt::format("{} dense layers do not fit the tensor cores' chain", layers.size()));
@@ -114,7 +107,8 @@ DenseChain::DenseChain(opencl::Device& device, const DenseChainShape& shape, int
   const std::vector<dense_chain::Entry> entries = dense_chain::table(layers, batch);
   table_ = device.upload(std::span<const dense_chain::Entry>(entries));
   maps_ = device.allocate(dense_chain::map_elements(layers, batch) * sizeof(float));
-  row_sums_.reserve(batch);
+  losses_ = device.allocate(size(batch) * sizeof(float));
+  hits_ = device.allocate(size(batch) * sizeof(float));
   reserve_partial(quotient_up(batch, weight_tiles_.share(batch, compute_units_)));
 }
 
@@ -126,7 +120,7 @@ void DenseChain::reserve_partial(int shares) {
 
 void DenseChain::forward_backward(const Input& input, const opencl::Buffer& parameters,
                                   const opencl::Buffer& labels, const opencl::Buffer& row_weights,
-                                  const opencl::Buffer& statistics, const JoinedBatch& batch) {
+                                  const JoinedBatch& batch) {
   expect_batch(batch.samples(), capacity_);
   if (!takes_images() && input.images.pixels)
     throw Error("a chain whose first layer is apart from images");
@@ -144,9 +138,8 @@ void DenseChain::forward_backward(const Input& input, const opencl::Buffer& para
       shape_.first_apart() ? parts_ : input.x,
       source == Source::floats ? input.x : input.images.pixels,
       gathers ? input.images.samples : input.x, said, input.law.scale, input.law.shift, parameters,
-      table_, labels, weighed ? row_weights : input.x, weighed, maps_, row_sums_.losses(),
-      row_sums_.hits(), std::int32_t{batch.samples()});
-  row_sums_.sum_into(statistics, batch);
+      table_, labels, weighed ? row_weights : input.x, weighed, maps_, losses_, hits_,
+      std::int32_t{batch.samples()});
 }
 
 std::int32_t DenseChain::enqueue_first_layer(const opencl::Buffer& x,
@@ -182,7 +175,7 @@ void DenseChain::input_gradient(const opencl::Buffer& x, const opencl::Buffer& p
 }
 
 void DenseChain::weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
-                                  const JoinedBatch& batch) {
+                                  const opencl::Buffer& statistics, const JoinedBatch& batch) {
   expect_batch(batch.samples(), capacity_);
   constexpr int most_together = 4;  // as the kernel has room for
   const std::int32_t share = weight_tiles_.share(batch.each, compute_units_);
@@ -193,12 +186,12 @@ void DenseChain::weight_gradients(const opencl::Buffer& x, const opencl::Buffer&
   constexpr std::size_t threads = dense_chain::WeightTiles::threads;
   if (!is_whole) reserve_partial(shares * batch.passes);
   device_.launch(weight_gradients_,
-                 {{size(weight_tiles_.tiles) * threads, size(shares),
+                 {{size(weight_tiles_.tiles + 1) * threads, size(shares),
                    together ? std::size_t{1} : size(batch.passes)},
                   {threads, 1, 1}},
                  x, maps_, table_, is_whole ? gradients : partial_,
                  static_cast<std::uint32_t>(shape_.parameters), std::int32_t{batch.each}, share,
-                 std::int32_t{together ? batch.passes : 1});
+                 std::int32_t{together ? batch.passes : 1}, losses_, hits_, statistics);
   if (!is_whole) {
     device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
                    gradients, gradients, shares, std::int32_t{batch.passes}, all, all);

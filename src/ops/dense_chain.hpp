@@ -10,7 +10,6 @@
 #include "ops/dense_chain_tiles.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
-#include "ops/loss.hpp"
 #include "ops/normalise_input.hpp"
 
 namespace dovetail {
@@ -58,16 +57,17 @@ class DenseChain {
     ImageSource images{};  // without pixels: x is there
     PixelLaw law{};
   };
-  /// Forward, loss and the gradients of the layers' outputs, which this object keeps; labels and
-  /// statistics as SoftmaxCrossEntropy has them. row_weights, float32 [batch], multiply each
-  /// sample's gradient; an empty Buffer: all 1.
+  /// Forward, loss and the gradients of the layers' outputs, which this object keeps; labels as
+  /// SoftmaxCrossEntropy has them. row_weights, float32 [batch], multiply each sample's gradient;
+  /// an empty Buffer: all 1.
   void forward_backward(const Input& input, const opencl::Buffer& parameters,
                         const opencl::Buffer& labels, const opencl::Buffer& row_weights,
-                        const opencl::Buffer& statistics, const JoinedBatch& batch);
-  /// After that, with the same x: the gradients of all weights and biases, at their places in
-  /// `gradients`. The order of a sum depends on batch, widths and the number of compute units.
-  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
                         const JoinedBatch& batch);
+  /// After that, with the same x: the gradients of all weights and biases, at their places in
+  /// `gradients`, and the statistics that SoftmaxCrossEntropy has. The order of a sum depends on
+  /// batch, widths and the number of compute units.
+  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
+                        const opencl::Buffer& statistics, const JoinedBatch& batch);
   /// For a chain that propagates, after forward_backward with the same x: dx [batch, in], where
   /// `mask` 0 where x ≤ 0. dx must not be x.
   void input_gradient(const opencl::Buffer& x, const opencl::Buffer& parameters,
@@ -90,8 +90,7 @@ class DenseChain {
   dense_chain::RowTiles row_tiles_;
   dense_chain::WeightTiles weight_tiles_;
   opencl::Kernel rows_, weight_gradients_, sum_chunks_, first_layer_, input_gradient_;
-  RowSums row_sums_;
-  opencl::Buffer table_, maps_, partial_, parts_;
+  opencl::Buffer table_, maps_, partial_, parts_, losses_, hits_;
 };
 
 }  // namespace dovetail

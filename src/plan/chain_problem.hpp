@@ -31,15 +31,14 @@ class ChainProblem {
     poison(chain->maps());
     if (shape_.propagates) poison(dx_);
     const auto rows = [this, chain] {
-      chain->forward_backward({.x = x_buffer_}, parameters_buffer_, labels_buffer_, {}, statistics_,
-                              batch_);
+      chain->forward_backward({.x = x_buffer_}, parameters_buffer_, labels_buffer_, {}, batch_);
       if (shape_.propagates)
         chain->input_gradient(x_buffer_, parameters_buffer_, dx_, batch_, true);
     };
     if (is_rows) return {rows, [this, chain] { return rows_fault(chain->maps()); }};
     poison(gradients_);
     rows();
-    return {[this, chain] { chain->weight_gradients(x_buffer_, gradients_, batch_); },
+    return {[this, chain] { chain->weight_gradients(x_buffer_, gradients_, statistics_, batch_); },
             [this, chain] { return weights_fault(chain->maps()); }};
   }
 

@@ -90,8 +90,7 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
     }
     const timeline::Part part(chain_name, "forward");
     chain_->forward_backward(input, chain_parameters_, inputs.labels,
-                             weighed ? inputs.row_weights : opencl::Buffer(), loss_statistics_,
-                             pass.joined());
+                             weighed ? inputs.row_weights : opencl::Buffer(), pass.joined());
     return;
   }
   forward(pass, inputs, operations_.size());
@@ -110,7 +109,7 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
 void Plan::chain_backward(const Pass& pass) {
   const timeline::Part part(chain_name, "backward");
   const Edge& in = edges_[chain_begin_];
-  chain_->weight_gradients(in.value, chain_gradients_, pass.joined());
+  chain_->weight_gradients(in.value, chain_gradients_, loss_statistics_, pass.joined());
   if (chain_begin_ > 0)
     chain_->input_gradient(in.value, chain_parameters_, in.gradient, pass.joined(), in.rectified);
 }

@@ -44,8 +44,8 @@ class DenseChainTest : public DeviceTest<int> {
                          weights =
                              in.row_weights.empty() ? opencl::Buffer() : upload(in.row_weights),
                          statistics = poisoned(3), gradients = poisoned(c.parameters);
-    chain.forward_backward(input, parameters, labels, weights, statistics, c.batch);
-    chain.weight_gradients(input.x, gradients, c.batch);
+    chain.forward_backward(input, parameters, labels, weights, c.batch);
+    chain.weight_gradients(input.x, gradients, statistics, c.batch);
     const opencl::Buffer dx = poisoned(in.x.size());
     if (c.propagates) chain.input_gradient(input.x, parameters, dx, c.batch, true);
     testing::ChainResults results{

@@ -191,8 +191,7 @@ class HostChain {
         maps_(device.allocate(dense_chain::map_elements(c.layers, c.batch) * sizeof(float))) {}
 
   void forward_backward(const DenseChain::Input& input, const opencl::Buffer& parameters,
-                        const opencl::Buffer& labels, const opencl::Buffer&, const opencl::Buffer&,
-                        int) {
+                        const opencl::Buffer& labels, const opencl::Buffer&, int) {
     testing::ChainInputs in;
     in.x = device_.download<float>(input.x);
     in.parameters = device_.download<float>(parameters);
@@ -202,7 +201,8 @@ class HostChain {
     runner_.rows(in, in.x, maps, losses, hits, kernels_.part_depth);
     overwrite(device_, maps_, maps);
   }
-  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients, int) {
+  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
+                        const opencl::Buffer&, int) {
     overwrite(device_, gradients,
               runner_.weight_gradients(device_.download<float>(x), device_.download<float>(maps_),
                                        kernels_.groups_per_unit));

@@ -74,13 +74,30 @@ class ChainRunner {
       const int number = place / tiles.tiles;
       WorkGroup one(dense_chain::WeightTiles::threads, dense_chain::WeightTiles::shared_bytes(),
                     {place % tiles.tiles, number % shares, number / shares});
-      one.set_groups({tiles.tiles, shares, passes});
+      one.set_groups({tiles.tiles + 1, shares, passes});
       one.run([&] {
         launches_.weight_gradients(x.data(), maps.data(), table(), partial.data(),
-                                   static_cast<unsigned>(case_.parameters), each, share, inside);
+                                   static_cast<unsigned>(case_.parameters), each, share, inside,
+                                   nullptr, nullptr, nullptr);
       });
     }
     return partial;
+  }
+
+  /// [3], over `passes` of `each` samples, the last work-group's of weight_gradients. `together` of
+  /// them are a work-group's.
+  std::vector<float> statistics(const std::vector<float>& losses, const std::vector<float>& hits,
+                                int each, int passes, int together) const {
+    std::vector<float> sums(3, testing::poison);
+    const int tiles = dense_chain::weight_tiles(case_.layers).tiles;
+    WorkGroup one(dense_chain::WeightTiles::threads, dense_chain::WeightTiles::shared_bytes(),
+                  {tiles, 0, 0});
+    one.set_groups({tiles + 1, 1, passes / together});
+    one.run([&] {
+      launches_.weight_gradients(nullptr, nullptr, table(), nullptr, 0, each, each, together,
+                                 losses.data(), hits.data(), sums.data());
+    });
+    return sums;
   }
 
  private:
