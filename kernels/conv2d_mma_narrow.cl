@@ -14,23 +14,51 @@ enum {
 };
 #include "conv2d_mma_narrow.clh"
 
-// As `product` in conv2d_mma.cl.
-__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
-    __global const float* restrict source, __global const float* restrict weight,
-    __global const float* restrict bias, __global uchar* restrict places,
-    __global float* restrict target, int batch, int finish) {
-  const uint memory = allocate_shared();
-  const int column0 = (int)get_group_id(0) % column_tiles * tile_columns;
-  const int first_unit = (int)get_group_id(0) / column_tiles * tile_units;
-  const int last_unit = batch * units_per_image - 1;
-  const int first = corner_of(first_unit, 0, 0);
-  const int run = corner_of(min(first_unit + tile_units - 1, last_unit), 1, 1) + reach - first;
-  load_pixels(memory, source, first, run, threads);
+// A work-group's results.
+typedef struct {
+  int first_unit, last_unit, column0;
+  int first, run;  // pixels of the source, with its borders, that its windows look at
+} Tile;
+INLINE Tile tile_of(int group, int batch) {
+  Tile tile;
+  tile.column0 = group % column_tiles * tile_columns;
+  tile.first_unit = group / column_tiles * tile_units;
+  tile.last_unit = batch * units_per_image - 1;
+  tile.first = corner_of(tile.first_unit, 0, 0);
+  tile.run = corner_of(min(tile.first_unit + tile_units - 1, tile.last_unit), 1, 1) + reach - tile.first;
+  return tile;
+}
+
+// The run from uint8 images [samples, channels, height, width]: x = pixel * scale + shift of its channel, zeros in the
+// borders. Each pixel of x that a window looks at is written by one work-group. Image n is number samples[n] where `gathers`.
+INLINE void make_pixels(uint target, __global const uchar* images, __global const int* samples, int gathers,
+                        __global const float* scale, __global const float* shift, __global float* x, const Tile tile) {
+  const int plane = INPUT_HEIGHT * INPUT_WIDTH;
+  const int end = tile.column0 == 0 ? corner_of(tile.first_unit + tile_units, 0, 0) : 0;
+#pragma unroll 4
+  for (int i = get_local_id(0); i < tile.run * WEIGHT_CHANNELS; i += threads) {
+    const int at = tile.first + i / WEIGHT_CHANNELS, channel = i % WEIGHT_CHANNELS;
+    const int image = at / SOURCE_IMAGE;
+    const int row = at % SOURCE_IMAGE / SOURCE_LINE - INPUT_HALO, column = at % SOURCE_LINE - INPUT_HALO;
+    float value = 0.0f;
+    if (row >= 0 && row < INPUT_HEIGHT && column >= 0 && column < INPUT_WIDTH) {
+      const size_t sample = gathers ? samples[image] : image;
+      const uchar pixel = images[(sample * WEIGHT_CHANNELS + channel) * plane + row * INPUT_WIDTH + column];
+      value = fma((float)pixel, scale[channel], shift[channel]);
+      if (at < end) x[(size_t)at * WEIGHT_CHANNELS + channel] = value;
+    }
+    shared_floats(target)[i] = value;
+  }
+}
+
+// All but the pixels, which are on their way or there.
+INLINE void finish_tile(uint memory, __global const float* weight, __global const float* bias, __global uchar* places,
+                        __global float* target, const Tile tile, int finish) {
   for (int i = get_local_id(0); i < slices * 8 * (tile_columns / 4); i += threads) {
     const int column = i % (tile_columns / 4) * 4, k = i / (tile_columns / 4);
-    const int inside = k < depth && column0 + column < WEIGHT_PIXEL;
+    const int inside = k < depth && tile.column0 + column < WEIGHT_PIXEL;
     copy_vector(memory + run_bytes + (k * line + column) * 4,
-                inside ? weight + k * WEIGHT_PIXEL + column0 + column : weight, inside ? 16 : 0);
+                inside ? weight + k * WEIGHT_PIXEL + tile.column0 + column : weight, inside ? 16 : 0);
   }
   copies_commit();
 
@@ -40,8 +68,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
   for (int i = 0; i < 4; ++i) {
 #pragma unroll
     for (int part = 0; part < 2; ++part) {
-      const int unit = min(first_unit + unit_of(i, part, lane / 4), last_unit);
-      corner[i][part] = (corner_of(unit, i, part) - first) * WEIGHT_CHANNELS;
+      const int unit = min(tile.first_unit + unit_of(i, part, lane / 4), tile.last_unit);
+      corner[i][part] = (corner_of(unit, i, part) - tile.first) * WEIGHT_CHANNELS;
     }
   }
   float sum[4][COLUMN_TILES][4];
@@ -71,5 +99,28 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
       for (int j = 0; j < COLUMN_TILES; ++j) mma(sum[i][j], upper, lower, right[j]);
     }
   }
-  store_tile(sum, target, bias, places, first_unit, column0, last_unit + 1, finish);
+  store_tile(sum, target, bias, places, tile.first_unit, tile.column0, tile.last_unit + 1, finish);
+}
+
+// As `product` in conv2d_mma.cl.
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
+    __global const float* restrict source, __global const float* restrict weight,
+    __global const float* restrict bias, __global uchar* restrict places,
+    __global float* restrict target, int batch, int finish) {
+  const uint memory = allocate_shared();
+  const Tile tile = tile_of(get_group_id(0), batch);
+  load_pixels(memory, source, tile.first, tile.run, threads);
+  finish_tile(memory, weight, bias, places, target, tile, finish);
+}
+
+// The same with the source made from images, as make_pixels has them.
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward_images(
+    __global const uchar* restrict images, __global const int* restrict samples, int gathers,
+    __global const float* restrict scale, __global const float* restrict shift, __global float* restrict x,
+    __global const float* restrict weight, __global const float* restrict bias, __global uchar* restrict places,
+    __global float* restrict target, int batch, int finish) {
+  const uint memory = allocate_shared();
+  const Tile tile = tile_of(get_group_id(0), batch);
+  make_pixels(memory, images, samples, gathers, scale, shift, x, tile);
+  finish_tile(memory, weight, bias, places, target, tile, finish);
 }

@@ -101,6 +101,7 @@ void Conv2dMma::build_forward() {
   forward_ = {
       program.kernel(narrow ? kernels::conv2d_mma_narrow_::forward : kernels::conv2d_mma_::product),
       tiles.units_per_image(), tiles.tile_units(), tiles.column_tiles(), tiles.threads()};
+  if (narrow) forward_images_ = program.kernel(kernels::conv2d_mma_narrow_::forward_images);
 }
 
 void Conv2dMma::build_packing() {
@@ -153,10 +154,26 @@ void Conv2dMma::expect_gradients(int batch) const {
   if (!training_) throw Error("convolution: made without gradients");
 }
 
+std::int32_t Conv2dMma::finish(bool relu) const {
+  const bool keeps = training_ && shape_.pool > 1;
+  return relu + 2 * keeps;
+}
+
+void Conv2dMma::forward_images(const ImageSource& images, const ChannelLaws& laws,
+                               const opencl::Buffer& x, const opencl::Buffer& weight,
+                               const opencl::Buffer& bias, const opencl::Buffer& y, int batch,
+                               bool relu) {
+  expect_room(batch);
+  if (!takes_images()) throw Error("convolution: images of padded channels");
+  const bool gathers = static_cast<bool>(images.samples);
+  device_.launch(forward_images_, forward_.over(batch), images.pixels,
+                 gathers ? images.samples : images.pixels, std::int32_t{gathers}, laws.scale,
+                 laws.shift, x, weight, bias, places_, y, std::int32_t{batch}, finish(relu));
+}
+
 void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                         const opencl::Buffer& bias, const opencl::Buffer& y, int batch, bool relu) {
   expect_room(batch);
-  const bool keeps = training_ && shape_.pool > 1;
   if (pack_) {
     device_.launch(pack_,
                    {{size(shape_.output.channel_stride), size(shape_.input.channel_stride),
@@ -165,7 +182,7 @@ void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                    weight, packed_, turned_);
   }
   device_.launch(forward_.kernel, forward_.over(batch), x, pack_ ? packed_ : weight, bias, places_,
-                 y, std::int32_t{batch}, std::int32_t{relu + 2 * keeps});
+                 y, std::int32_t{batch}, finish(relu));
 }
 
 void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /*weight*/,

@@ -2,6 +2,7 @@
 // and backward.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "ops/conv2d_pool.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
+#include "ops/normalise_input.hpp"
 
 namespace dovetail {
 
@@ -51,6 +53,14 @@ class Conv2dMma {
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int batch, bool relu);
 
+  /// Whether forward_images is there: for inputs of few channels.
+  bool takes_images() const { return static_cast<bool>(forward_images_); }
+  /// The same with x made on the way, as NormaliseInput makes it: what a window looks at of its
+  /// interior is written for the weight gradient.
+  void forward_images(const ImageSource& images, const ChannelLaws& laws, const opencl::Buffer& x,
+                      const opencl::Buffer& weight, const opencl::Buffer& bias,
+                      const opencl::Buffer& y, int batch, bool relu);
+
   // The gradients are those of the last forward pass, whose maxima this object remembers: the first
   // one of a window, in row-major order, takes its gradient. Where forward rectified, dy must be
   // zero where y ≤ 0.
@@ -87,6 +97,7 @@ class Conv2dMma {
   void expect_room(int batch) const;
   void expect_gradients(int batch) const;
   void reserve_partial(int chunks);
+  std::int32_t finish(bool relu) const;
 
   opencl::Device& device_;
   Conv2dPoolShape shape_;
@@ -95,6 +106,7 @@ class Conv2dMma {
   ConvMmaKernels kernels_;
   int step_passes_;
   Product forward_, input_gradient_;
+  opencl::Kernel forward_images_;                       // of few channels
   opencl::Kernel pack_, weight_gradient_, sum_chunks_;  // pack_: not of few channels
   int gradient_threads_ = 1;
   int gradient_tiles_ = 1;    // of channels of x × channels of y

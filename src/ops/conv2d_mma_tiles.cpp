@@ -134,6 +134,11 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
        fmt::format("WARPS_M={}", cut.warp_rows), fmt::format("WARPS_N={}", cut.warp_columns),
        fmt::format("COLUMN_TILES={}", cut.column_tiles),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
+  if (narrow) {
+    all.insert(all.end(), {fmt::format("INPUT_HALO={}", shape.input.halo),
+                           fmt::format("INPUT_HEIGHT={}", shape.input.height),
+                           fmt::format("INPUT_WIDTH={}", shape.input.width)});
+  }
   if (unpools) {
     all.insert(all.end(),
                {fmt::format("SOURCE_HALO={}", convolution(shape).gradient_halo()),

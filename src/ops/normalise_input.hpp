@@ -25,6 +25,11 @@ struct PixelLaw {
   float scale = 0, shift = 0;
 };
 
+/// Of several: scale and shift are float32 [channels].
+struct ChannelLaws {
+  opencl::Buffer scale, shift;
+};
+
 /// uint8 images → normalised float32 feature maps: (x / 255 − mean[c]) / deviation[c]; rounded to
 /// int8 as numeric::quantised_input_table says where asked to.
 class NormaliseInput {
@@ -41,6 +46,11 @@ class NormaliseInput {
   /// What forward_augmented() does where images have one channel and are neither rounded nor
   /// augmented; none elsewhere.
   const std::optional<PixelLaw>& law() const { return law_; }
+  /// The same for any number of channels.
+  std::optional<ChannelLaws> channel_laws() const {
+    if (table_ || augmentation_.any()) return std::nullopt;
+    return ChannelLaws{scale_, shift_};
+  }
   /// The same, augmented; `first_sample` numbers image 0 of this batch within the training.
   void forward_augmented(const ImageSource& images, const opencl::Buffer& y, int batch,
                          std::uint64_t seed, std::uint64_t first_sample);

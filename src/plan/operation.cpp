@@ -1,7 +1,15 @@
 // Each operation hands its edges to the kernels' launchers.
 #include "plan/operation.hpp"
 
+#include <type_traits>
+
+#include "support/error.hpp"
+
 namespace dovetail::plan {
+
+void Operation::forward_images(const Pass&, const ImageSource&, const ChannelLaws&) {
+  throw Error("an operation that takes no images");
+}
 
 OperationWeight::OperationWeight(DeviceParameter parameter) : parameter_(std::move(parameter)) {}
 
@@ -33,6 +41,23 @@ ConvolutionOperation<Convolution>::ConvolutionOperation(Edge& in, Edge& out, std
 template <typename Convolution>
 void ConvolutionOperation<Convolution>::forward(const Pass& pass) {
   conv_->forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
+}
+
+template <typename Convolution>
+bool ConvolutionOperation<Convolution>::takes_images() const {
+  if constexpr (std::is_same_v<Convolution, Conv2dMma>) return conv_->takes_images();
+  return false;
+}
+
+template <typename Convolution>
+void ConvolutionOperation<Convolution>::forward_images(const Pass& pass, const ImageSource& images,
+                                                       const ChannelLaws& laws) {
+  if constexpr (std::is_same_v<Convolution, Conv2dMma>) {
+    conv_->forward_images(images, laws, in_.value, weight_.refresh(), bias_.value, out_.value,
+                          pass.batch, out_.rectified);
+  } else {
+    Operation::forward_images(pass, images, laws);
+  }
 }
 
 template <typename Convolution>

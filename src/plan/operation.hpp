@@ -14,6 +14,7 @@
 #include "ops/conv2d_pool.hpp"
 #include "ops/fake_quantise.hpp"
 #include "ops/matmul.hpp"
+#include "ops/normalise_input.hpp"
 #include "ops/pool2d.hpp"
 #include "plan/dense_problem.hpp"
 #include "tensor/layout.hpp"
@@ -58,6 +59,11 @@ class Operation {
   Operation& operator=(const Operation&) = delete;
 
   virtual void forward(const Pass& pass) = 0;
+  /// Whether forward_images is there.
+  virtual bool takes_images() const { return false; }
+  /// As forward, with the input edge's value made from images on the way, as far as backward needs
+  /// it.
+  virtual void forward_images(const Pass& pass, const ImageSource& images, const ChannelLaws& laws);
   /// Writes the parameters' gradients and, with `propagate`, the gradient of the input edge.
   virtual void backward(const Pass& pass, bool propagate) = 0;
   /// Whether its operands are rounded to a compute format by passes of their own.
@@ -106,6 +112,9 @@ class ConvolutionOperation : public Operation {
                        std::unique_ptr<Convolution> conv, OperationWeight weight,
                        DeviceParameter bias);
   void forward(const Pass& pass) override;
+  bool takes_images() const override;
+  void forward_images(const Pass& pass, const ImageSource& images,
+                      const ChannelLaws& laws) override;
   void backward(const Pass& pass, bool propagate) override;
   bool emulates_format() const override { return conv_->emulates_format(); }
   bool joins(const JoinedBatch& batch) const override {

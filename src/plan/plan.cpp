@@ -123,10 +123,18 @@ void Plan::normalise(const Pass& pass, const Inputs& inputs) {
 }
 
 void Plan::forward(const Pass& pass, const Inputs& inputs, std::size_t count) {
-  normalise(pass, inputs);
+  // Training looks at no more of the input than the first layer's windows do.
+  const bool from_images = pass.training && count > 0 && operations_.front()->takes_images();
+  const std::optional<ChannelLaws> laws =
+      from_images ? normalise_.channel_laws() : std::optional<ChannelLaws>();
+  if (!laws) normalise(pass, inputs);
   for (std::size_t i = 0; i < count; ++i) {
     const timeline::Part here(names_[i], "forward");
-    operations_[i]->forward(pass);
+    if (i == 0 && laws) {
+      operations_[i]->forward_images(pass, inputs.source, *laws);
+    } else {
+      operations_[i]->forward(pass);
+    }
   }
 }
 

@@ -72,4 +72,69 @@ void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
             tolerance);
 }
 
+/// Images of few channels against the input that they make.
+/// @param runner  forward(x, weight, bias) and forward_images(images, samples, scale, shift, x,
+///                weight, bias), which writes x; weight_gradient(x, dy) behind either.
+template <typename Runner>
+void expect_images_are_inputs(const warp::Case& c, Runner& runner, Random& random) {
+  const reference::Conv2dExtents& e = c.extents;
+  const auto batch = static_cast<std::size_t>(e.batch), channels = static_cast<std::size_t>(e.in),
+             plane = static_cast<std::size_t>(e.height * e.width);
+  const bool gathers = random.integer(0, 1) == 1;
+  std::vector<std::uint8_t> images((gathers ? 2 : 1) * e.x_size());
+  for (std::uint8_t& pixel : images) pixel = static_cast<std::uint8_t>(random.integer(0, 255));
+  std::vector<std::int32_t> samples;
+  if (gathers) {
+    for (std::size_t i = 0; i < batch; ++i)
+      samples.push_back(random.integer(0, 2 * static_cast<int>(batch) - 1));
+  }
+  std::vector<float> scale, shift;
+  for (std::size_t i = 0; i < channels; ++i) {
+    scale.push_back(1.0f / static_cast<float>(random.integer(50, 200)));
+    shift.push_back(static_cast<float>(random.integer(-3, 3)));
+  }
+  std::vector<double> x(e.x_size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t image = i / (channels * plane), inside = i % (channels * plane);
+    const std::size_t sample = gathers ? static_cast<std::size_t>(samples[image]) : image;
+    const std::size_t channel = inside / plane;
+    x[i] =
+        static_cast<double>(std::fma(static_cast<float>(images[sample * channels * plane + inside]),
+                                     scale[channel], shift[channel]));
+  }
+  const std::vector<float> map = to_float(arrange(c.shape.input, e.batch, x));
+  const std::vector<float> weight =
+      reference::weight_to_device(to_float(random.normal(e.weight_size())), e.out, e.in, e.kernel);
+  std::vector<float> bias = to_float(random.normal(static_cast<std::size_t>(e.out)));
+  bias.resize(static_cast<std::size_t>(c.shape.output.channel_stride));
+  // Borders are zeros, and the interior is not there yet.
+  std::vector<float> made = to_float(
+      arrange(c.shape.input, e.batch, std::vector<double>(x.size(), static_cast<double>(poison))));
+  const std::vector<float> dy =
+      to_float(arrange(c.shape.output, e.batch,
+                       random.normal(batch * static_cast<std::size_t>(e.out) *
+                                     static_cast<std::size_t>(c.shape.output.height) *
+                                     static_cast<std::size_t>(c.shape.output.width))));
+  const auto interior = [&](const std::vector<float>& y) {
+    return to_float(maps_of(c.shape.output, e.batch, y));
+  };
+  EXPECT_EQ(interior(runner.forward_images(images, samples, scale, shift, made, weight, bias)),
+            interior(runner.forward(map, weight, bias)));
+  std::size_t unseen = 0;
+  for (std::size_t i = 0; i < map.size(); ++i) {
+    if (made[i] == poison) {
+      ++unseen;
+    } else {
+      ASSERT_EQ(made[i], map[i]) << "float " << i << " of the input";
+    }
+  }
+  if (e.stride == 1 && c.pool == 1) {
+    EXPECT_EQ(unseen, 0u);
+  }
+  const WeightGradient from_made = runner.weight_gradient(made, dy),
+                       from_map = runner.weight_gradient(map, dy);
+  EXPECT_EQ(from_made.weight, from_map.weight);
+  EXPECT_EQ(from_made.bias, from_map.bias);
+}
+
 }  // namespace dovetail::testing

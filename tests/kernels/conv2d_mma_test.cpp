@@ -22,6 +22,21 @@ class DeviceRunner {
     conv_.forward(upload(x), upload(weight), upload(bias), y, case_.extents.batch, true);
     return device_.download<float>(y);
   }
+  std::vector<float> forward_images(const std::vector<std::uint8_t>& images,
+                                    const std::vector<std::int32_t>& samples,
+                                    const std::vector<float>& scale,
+                                    const std::vector<float>& shift, std::vector<float>& x,
+                                    const std::vector<float>& weight,
+                                    const std::vector<float>& bias) {
+    ImageSource source;
+    source.pixels = device_.upload(std::span<const std::uint8_t>(images));
+    if (!samples.empty()) source.samples = device_.upload(std::span<const std::int32_t>(samples));
+    const opencl::Buffer made = upload(x), y = testing::poisoned(case_.shape.output.size());
+    conv_.forward_images(source, {upload(scale), upload(shift)}, made, upload(weight), upload(bias),
+                         y, case_.extents.batch, true);
+    x = device_.download<float>(made);
+    return device_.download<float>(y);
+  }
   std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>& weight,
                                     const std::vector<float>& x) {
     const opencl::Buffer dx = testing::poisoned(case_.shape.input.size());
@@ -92,6 +107,7 @@ TEST_F(Conv2dMmaTest, IsItsTwin) {
                              to_string(c.format)));
     DeviceRunner runner(device(), c);
     testing::expect_twin(c, runner, random);
+    if (conv_mma::is_narrow(c.shape.input)) testing::expect_images_are_inputs(c, runner, random);
   }
 }
 

@@ -22,6 +22,15 @@ TEST_P(Conv2dMmaWarpTest, IsItsTwin) {
   testing::expect_twin(c, runner, random);
 }
 
+TEST_P(Conv2dMmaWarpTest, MakesItsInputFromImages) {
+  const auto number = static_cast<std::size_t>(GetParam());
+  const Case c = cases()[number];
+  if (!conv_mma::is_narrow(c.shape.input)) GTEST_SKIP() << "its channels are padded";
+  testing::Random random(std::random_device{}());
+  ConvRunner runner(c, number);
+  testing::expect_images_are_inputs(c, runner, random);
+}
+
 TEST_P(Conv2dMmaWarpTest, PassesOfALaunchAreThoseOfTheirOwn) {
   testing::Random random(std::random_device{}());
   const auto number = static_cast<std::size_t>(GetParam());

@@ -162,6 +162,7 @@ def compare_accuracy(options):
             device_words = ["--data-place", "device", "--format", form]
             torch_words = {"torch eager": [], "torch eager channels-last": ["--channels-last"],
                            **({"torch graph": ["--graph"], "torch graph channels-last": ["--graph", "--channels-last"]} if on_gpu else {})}
+            torch_words = {name: flags for name, flags in torch_words.items() if not options.way or name.split()[1] in options.way}
             if options.dry_run or not options.data:
                 dry(us, [*recipe, *device_words, "--seed N --out RUN"], torch_words, program="train")
                 continue

@@ -31,6 +31,26 @@ class ConvRunner {
                shape.output, finish);
   }
 
+  /// For few channels; writes x. `samples`: empty, or the images' numbers.
+  std::vector<float> forward_images(const std::vector<std::uint8_t>& images,
+                                    const std::vector<std::int32_t>& samples,
+                                    const std::vector<float>& scale,
+                                    const std::vector<float>& shift, std::vector<float>& x,
+                                    const std::vector<float>& weight,
+                                    const std::vector<float>& bias) {
+    const conv_mma::ProductTiles tiles =
+        conv_mma::narrow_forward(case_.shape, case_.kernels.forward);
+    std::vector<float> y(case_.shape.output.size(), testing::poison);
+    for (int group = 0; group < groups_of(tiles); ++group) {
+      WorkGroup(launches_.forward.threads, launches_.forward.shared_bytes, {group, 0, 0}).run([&] {
+        launches_.forward_images.kernel(
+            images.data(), samples.data(), !samples.empty(), scale.data(), shift.data(), x.data(),
+            weight.data(), bias.data(), places_.data(), y.data(), case_.extents.batch, 3);
+      });
+    }
+    return y;
+  }
+
   std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>&,
                                     const std::vector<float>& x) {
     constexpr int mask = 1;
@@ -104,15 +124,18 @@ class ConvRunner {
     }
   }
 
+  int groups_of(const conv_mma::ProductTiles& tiles) const {
+    return conv_tiles::quotient_up(case_.extents.batch * tiles.units_per_image(),
+                                   tiles.tile_units()) *
+           tiles.column_tiles();
+  }
+
   std::vector<float> run(const ProductLaunch& launch, const conv_mma::ProductTiles& tiles,
                          const std::vector<float>& source, const std::vector<float>& weight,
                          const std::vector<float>& other, const Layout& target, int finish) {
     std::vector<float> result(target.size(), testing::poison);
     const int batch = case_.extents.batch;
-    const int groups =
-        conv_tiles::quotient_up(batch * tiles.units_per_image(), tiles.tile_units()) *
-        tiles.column_tiles();
-    for (int group = 0; group < groups; ++group) {
+    for (int group = 0; group < groups_of(tiles); ++group) {
       WorkGroup(launch.threads, launch.shared_bytes, {group, 0, 0}).run([&] {
         launch.kernel(source.data(), weight.data(), other.data(), places_.data(), result.data(),
                       batch, finish);

@@ -11,6 +11,12 @@ struct ProductLaunch {
                  unsigned char* places, float* target, int batch, int finish) = nullptr;
   int threads = 0, shared_bytes = 0;
 };
+/// Of few channels, from images.
+struct ImagesLaunch {
+  void (*kernel)(const unsigned char* images, const int* samples, int gathers, const float* scale,
+                 const float* shift, float* x, const float* weight, const float* bias,
+                 unsigned char* places, float* target, int batch, int finish) = nullptr;
+};
 struct WeightLaunch {
   void (*kernel)(const float* x, const float* dy, const unsigned char* places, float* partial,
                  int batch, int tiles_per_chunk) = nullptr;
@@ -23,6 +29,7 @@ struct Launches {
   ProductLaunch forward, input_gradient;
   WeightLaunch weight_gradient;
   PackLaunch pack;
+  ImagesLaunch forward_images;
 };
 
 /// One for each of cases().

@@ -66,10 +66,12 @@ int main(int, char** arguments) {
   for (const warp::Case& c : warp::cases()) {
     list += "    {";
     if (is_narrow(c.shape.input)) {
+      const std::string space = "kernel" + std::to_string(number);
       launch("conv2d_mma_narrow.cl", "forward", narrow_forward(c.shape, c.kernels.forward), c);
       list += "{}, ";
       launch("conv2d_mma_narrow_weight.cl", "weight_gradient",
              narrow_weight(c.shape, c.kernels.weight_gradient), c);
+      list += "{}, {&" + space + "::forward_images}";
     } else {
       launch("conv2d_mma.cl", "product", wide_forward(c.shape, c.kernels.forward), c);
       launch("conv2d_mma.cl", "product", turned(c.shape, c.kernels.input_gradient), c);
