@@ -182,6 +182,8 @@ def compare_accuracy(options):
                 contestants[name] = measured(name, lambda seed, target, flags=flags: train_torch([*common, *flags, "--seed", seed], target))
             us.report(["gemm", "--shape", "64x64x64", "--direction", "forward"])  # for the ceilings
             turns.in_turns(options.rounds, contestants, options.until)
+            if not trainings["dovetail"]:
+                sys.exit("dovetail was not trained (above)")
             reached = {name: [each["seconds"] for each in of if each["seconds"]] for name, of in trainings.items()}
             if not reached["dovetail"]:
                 print(f"no training reached {target}: {trainings}", file=sys.stderr)
