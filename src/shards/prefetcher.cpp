@@ -14,16 +14,17 @@ constexpr std::size_t least_ahead = 2, most_ahead = 16;
 
 }  // namespace
 
-Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead)
+Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead, HostMemory memory)
     : reader_(reader),
       schedule_(std::move(schedule)),
       by_size_(ahead == by_size),
+      memory_(std::move(memory)),
       ahead_(by_size_ ? least_ahead : ahead),
       thread_([this] { read_ahead(); }) {}
 
-Prefetcher::Prefetcher(ShardReader& reader, std::size_t ahead)
+Prefetcher::Prefetcher(ShardReader& reader, std::size_t ahead, HostMemory memory)
     : Prefetcher(
-          reader, [this](std::size_t) { return requested(); }, ahead) {}
+          reader, [this](std::size_t) { return requested(); }, ahead, std::move(memory)) {}
 
 void Prefetcher::request(const Range& range) {
   {
@@ -90,14 +91,14 @@ void Prefetcher::read_ahead() {
 
 void Prefetcher::read_schedule() {
   for (std::size_t step = 0;; ++step) {
-    Batch batch;
+    Batch batch = Batch::in(memory_);
     {
       std::unique_lock lock(mutex_);
       if (ready_.size() >= ahead_)
         changed_.wait(lock, [&] { return stopping_ || ready_.size() <= ahead_ / 2; });
       if (stopping_) return;
       if (!spare_.empty()) {
-        batch = std::move(spare_.front());
+        if (spare_.front().is_in(memory_)) batch = std::move(spare_.front());
         spare_.pop_front();
       }
     }

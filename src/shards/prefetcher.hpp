@@ -31,9 +31,11 @@ class Prefetcher {
   static constexpr std::size_t by_size = 0;
 
   /// @param ahead batches that may wait, read, for `next`.
-  Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead = by_size);
+  /// @param memory of the batches, taken in the prefetcher's thread; by default the host's heap.
+  Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead = by_size,
+             HostMemory memory = nullptr);
   /// Reads what `request` asks for, in that order; its schedule has no end.
-  explicit Prefetcher(ShardReader& reader, std::size_t ahead = 2);
+  explicit Prefetcher(ShardReader& reader, std::size_t ahead = 2, HostMemory memory = nullptr);
   /// Stops after the batch being read, whether or not all were fetched.
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
@@ -42,9 +44,9 @@ class Prefetcher {
   /// Asks for one more batch; never waits. Only without a schedule.
   void request(const Range& range);
 
-  /// Waits for the next batch and swaps it into `batch`, whose old storage is used again for a
-  /// later one. Returns false at the end of the schedule. Rethrows what reading threw, after the
-  /// batches read before it.
+  /// Waits for the next batch and swaps it into `batch`, whose old storage, if it came from here,
+  /// is used again for a later one: what was enqueued with it must be done. Returns false at the
+  /// end of the schedule. Rethrows what reading threw, after the batches read before it.
   bool next(Batch& batch);
 
  private:
@@ -59,6 +61,7 @@ class Prefetcher {
   ShardReader& reader_;
   Schedule schedule_;
   const bool by_size_;
+  const HostMemory memory_;
 
   std::mutex mutex_;  // guards everything below but the thread
   std::size_t ahead_;

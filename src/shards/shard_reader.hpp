@@ -15,6 +15,7 @@
 
 #include "shards/epoch_order.hpp"
 #include "shards/manifest.hpp"
+#include "support/host_memory.hpp"
 
 namespace dovetail {
 
@@ -33,11 +34,19 @@ struct Range {
 
 struct Batch {
   Range range;                        // what was asked for
-  std::vector<std::uint8_t> images;   // [count, channels, height, width], or none
-  std::vector<std::int32_t> labels;   // [count]
+  HostVector<std::uint8_t> images;    // [count, channels, height, width], or none
+  HostVector<std::int32_t> labels;    // [count]
   std::vector<std::int32_t> numbers;  // [count]: where the samples lie in the split
 
   std::size_t size() const { return labels.size(); }
+  /// An empty one that will take its images and labels from there.
+  static Batch in(const HostMemory& memory) {
+    return {.range = {},
+            .images = HostVector<std::uint8_t>(memory),
+            .labels = HostVector<std::int32_t>(memory),
+            .numbers = {}};
+  }
+  bool is_in(const HostMemory& memory) const { return images.get_allocator().memory() == memory; }
 };
 
 struct ReaderOptions {
