@@ -2,6 +2,7 @@
 // on FPGA ranks.
 #include <algorithm>
 #include <filesystem>
+#include <span>
 
 #include "app/cache_option.hpp"
 #include "app/card_engines.hpp"
