@@ -38,6 +38,7 @@ void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& 
   const Share mine = share_of(ranks, options);
   const auto batch = static_cast<std::size_t>(options.batch);
   const std::size_t steps = std::max<std::size_t>(1, reader_->samples() / batch);
+  const HostMemory memory = options.on_device ? nullptr : plan.sample_memory();
   prefetcher_.emplace(
       *reader_,
       [=, images = !options.on_device](std::size_t step) {
@@ -46,7 +47,7 @@ void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& 
                      .count = mine.count,
                      .images = images};
       },
-      Prefetcher::by_size, options.on_device ? nullptr : plan.sample_memory());
+      Prefetcher::by_size, memory, memory ? Prefetcher::several : 1);
 }
 
 void Input::make_random(const Communicator& ranks, Plan& plan, const StepOptions& options) {

@@ -1,6 +1,7 @@
 // Reads batches of one split of a data set, in the shuffled order of an epoch or as they lie.
 //
-// One thread at a time: give a reader to one Prefetcher, or use it directly, never both. Nothing in
+// One thread at a time, unless the split is in memory: give a reader to one Prefetcher, or use it
+// directly, never both. Nothing in
 // the folder is trusted: a shard that is missing, empty, truncated, of another shape than the
 // manifest says, with labels out of range or with flipped bits throws Error with the file's name
 // and the remedy.
@@ -78,8 +79,8 @@ class ShardReader {
   bool in_memory() const { return in_memory_; }
   std::size_t window_slabs() const { return window_slabs_; }
 
-  /// Fills the batch, reusing its storage. Throws Error for positions beyond the split's end,
-  /// or for another number of picks than `count`.
+  /// Fills the batch, reusing its storage; from several threads at once where in_memory(). Throws
+  /// Error for positions beyond the split's end, or for another number of picks than `count`.
   void read(const Range& range, Batch& batch);
 
  private:
@@ -89,8 +90,9 @@ class ShardReader {
   bool in_memory_ = false;
   std::size_t window_slabs_ = 0;
   std::unique_ptr<SampleStore> store_;
-  std::int64_t order_epoch_ = Range::in_order;  // the epoch that order_ is for
-  std::optional<EpochOrder> order_;
+  struct Orders;
+  std::shared_ptr<const EpochOrder> order_of(std::int64_t epoch);
+  std::unique_ptr<Orders> orders_;  // of the epochs that were read last
 };
 
 }  // namespace dovetail
