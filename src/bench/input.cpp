@@ -47,7 +47,7 @@ void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& 
                      .count = mine.count,
                      .images = images};
       },
-      Prefetcher::by_size, memory, memory ? Prefetcher::several : 1);
+      Prefetcher::by_size, memory, memory ? Prefetcher::threads_for_short_steps() : 1);
 }
 
 void Input::make_random(const Communicator& ranks, Plan& plan, const StepOptions& options) {

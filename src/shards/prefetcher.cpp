@@ -9,10 +9,15 @@
 namespace dovetail {
 namespace {
 
-constexpr std::size_t ahead_bytes = std::size_t{4} << 20, ahead_bytes_of_several = 8 * ahead_bytes;
+constexpr std::size_t ahead_bytes = std::size_t{4} << 20, ahead_bytes_of_several = 16 * ahead_bytes;
 constexpr std::size_t least_ahead = 2, most_ahead = 16;
 
 }  // namespace
+
+int Prefetcher::threads_for_short_steps() {
+  constexpr int most = 8;
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 1, most);
+}
 
 Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead, HostMemory memory,
                        int threads)

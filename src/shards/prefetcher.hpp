@@ -31,11 +31,11 @@ using Schedule = std::function<std::optional<Range>(std::size_t step)>;
 /// then several read a batch each.
 class Prefetcher {
  public:
-  /// Batches that may wait, read, for `next`: as many as hold 4 MiB of images (32 where several
+  /// Batches that may wait, read, for `next`: as many as hold 4 MiB of images (64 where several
   /// threads read), 2 at least and 16 at most.
   static constexpr std::size_t by_size = 0;
-  /// Threads for a device whose steps are short.
-  static constexpr int several = 4;
+  /// Threads for a device whose steps are short: half of this process's cores, 8 at most.
+  static int threads_for_short_steps();
 
   /// @param ahead batches that may wait, read, for `next`.
   /// @param memory of the batches, taken in the prefetcher's threads; by default the host's heap.

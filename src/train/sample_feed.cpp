@@ -42,7 +42,7 @@ void OrderedFeed::rebalance(std::uint64_t step, const Shares& shares) {
                      .count = part.count,
                      .images = images};
       },
-      Prefetcher::by_size, memory_, memory_ ? Prefetcher::several : 1);
+      Prefetcher::by_size, memory_, memory_ ? Prefetcher::threads_for_short_steps() : 1);
 }
 
 void OrderedFeed::next(std::uint64_t step, Batch& batch) {

@@ -59,7 +59,7 @@ TEST_F(PrefetcherTest, SeveralThreadsDeliverTheSameInOrder) {
   for (int round = 0; round < 20; ++round) {
     ShardReader ahead = reader(1 << 20);
     ShardReader direct = reader(1 << 20);
-    Prefetcher prefetcher(ahead, schedule, Prefetcher::by_size, nullptr, Prefetcher::several);
+    Prefetcher prefetcher(ahead, schedule, Prefetcher::by_size, nullptr, 4);
     Batch batch;
     Batch expected;
     std::size_t step = 0;
