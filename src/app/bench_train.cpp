@@ -18,8 +18,9 @@ struct MeasuredTraining {
   bool emulates_format = false;
   std::optional<bench::Waterfall> waterfall{};
   double upload_s() const { return waterfall ? waterfall->upload_s() : 0; }
-  /// What the host waits for its batch, and the device for the batch's copy. Of the first a part
-  /// may lie beside steps that are enqueued already, so this is the most that input can cost.
+  /// What the host waits for its batch, and the device's kernels for the batch's copy. Of the first
+  /// a part may lie beside steps that are enqueued already, so this is the most that input can
+  /// cost.
   double input_s() const { return timing.input_s + upload_s(); }
 };
 
@@ -62,7 +63,10 @@ Json parts_json(const Bench& bench, const Model& model, const bench::Ceilings& c
                      {"compute", timing.compute_s},
                      {"reduce", timing.reduce_s},
                      {"update", timing.update_s}};
-  if (measured.waterfall) json["seconds"]["upload"] = measured.upload_s();
+  if (measured.waterfall) {
+    json["seconds"]["upload"] = measured.upload_s();
+    json["seconds"]["upload_copy"] = measured.waterfall->copy_s();
+  }
   if (bench.world.size() > 1) {
     const CommunicationTime& communication = timing.communication;
     json["communication"] = {{"seconds", communication.total_s},
@@ -93,7 +97,10 @@ std::string parts_text(const Bench& bench, const MeasuredTraining& measured, dou
       {"  all-reduce", part(timing.reduce_s)},
       {"  update", part(timing.update_s)}};
   if (measured.waterfall) {
-    rows.push_back({"upload", part(measured.upload_s()) + ", a part of compute"});
+    rows.push_back(
+        {"upload", fmt::format("{} without kernels, a part of compute; the copy itself: "
+                               "{:.3f} ms",
+                               part(measured.upload_s()), measured.waterfall->copy_s() * 1e3)});
     rows.push_back({"input in all", part(measured.input_s()) + " at most: waiting and upload"});
   }
   if (bench.world.size() > 1) {

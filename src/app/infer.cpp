@@ -2,6 +2,7 @@
 // on FPGA ranks.
 #include <algorithm>
 #include <filesystem>
+#include <span>
 
 #include "app/cache_option.hpp"
 #include "app/card_engines.hpp"
@@ -88,7 +89,7 @@ bool parse(const Arguments& arguments, InferOptions& options) {
 
 /// Computes logits of images, uint8 [count, channels, height, width].
 using Predict =
-    std::function<std::vector<float>(const std::vector<std::uint8_t>& images, std::size_t count)>;
+    std::function<std::vector<float>(std::span<const std::uint8_t> images, std::size_t count)>;
 
 Predict predict_on_gpu(const Checkpoint& checkpoint, const Model& model, opencl::Device& device,
                        const Communicator& ranks) {

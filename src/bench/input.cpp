@@ -38,17 +38,22 @@ void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& 
   const Share mine = share_of(ranks, options);
   const auto batch = static_cast<std::size_t>(options.batch);
   const std::size_t steps = std::max<std::size_t>(1, reader_->samples() / batch);
-  prefetcher_.emplace(*reader_, [=, images = !options.on_device](std::size_t step) {
-    return Range{.epoch = static_cast<std::int64_t>(step / steps),
-                 .begin = step % steps * batch + mine.begin,
-                 .count = mine.count,
-                 .images = images};
-  });
+  const HostMemory memory = options.on_device ? nullptr : plan.sample_memory();
+  prefetcher_.emplace(
+      *reader_,
+      [=, images = !options.on_device](std::size_t step) {
+        return Range{.epoch = static_cast<std::int64_t>(step / steps),
+                     .begin = step % steps * batch + mine.begin,
+                     .count = mine.count,
+                     .images = images};
+      },
+      Prefetcher::by_size, memory, memory ? Prefetcher::threads_for_short_steps() : 1);
 }
 
 void Input::make_random(const Communicator& ranks, Plan& plan, const StepOptions& options) {
   const Model& model = plan.model();
   const std::size_t count = share_of(ranks, options).count;
+  if (!options.on_device) random_ = Batch::in(plan.sample_memory());
   SplitMix64 random(options.seed + static_cast<std::uint64_t>(ranks.rank()));
   random_.images.resize(count * static_cast<std::size_t>(model.input().size()));
   random_.labels.resize(count);
@@ -67,7 +72,7 @@ void Input::next(Batch& batch) {
   if (prefetcher_) {
     prefetcher_->next(batch);
   } else if (batch.labels.empty()) {
-    batch = random_;
+    batch = Batch(random_);  // its memory, too
   }
 }
 

@@ -26,7 +26,8 @@ PlanOptions plan_options(const StepOptions& options, int ranks) {
           .seed = options.seed,
           .variant = options.variant,
           .format = options.format,
-          .bucket_bytes = options.bucket_bytes};
+          .bucket_bytes = options.bucket_bytes,
+          .upload_way = options.upload_way};
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ struct StepOptions {
   double seconds = 5;                           // of measured steps, about
   std::optional<std::filesystem::path> data{};  // none: random images in memory
   bool on_device = false;                       // training images stay there
+  std::optional<UploadWay> upload_way{};        // of those that do not; as a plan's
   std::uint64_t seed = 1;
   ComputeFormat format = ComputeFormat::float32;  // of training
   std::optional<Variant> variant{};               // of training: these kernels, unmeasured

@@ -2,6 +2,7 @@
 #include "bench/waterfall.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "bench/steps.hpp"
 #include "support/clock.hpp"
@@ -36,6 +37,37 @@ using ByStep = std::vector<double>;
 
 double median(ByStep seconds) {
   return spread(std::move(seconds)).median_s;
+}
+
+double mean_of(const ByStep& seconds) {
+  return std::accumulate(seconds.begin(), seconds.end(), 0.0) / static_cast<double>(seconds.size());
+}
+
+/// Of copies in a queue of their own; adds what they cost to the waterfall.
+void add_copies(const timeline::Recording& recording, std::size_t steps, Waterfall& waterfall) {
+  std::vector<Interval> copies(steps), gaps(steps);  // before a step's first command
+  ByStep copied(steps), exposed(steps);
+  std::int64_t free_ns = 0;  // since then the kernels' queue is
+  for (const timeline::Span& span : recording.spans) {
+    const bool counts = span.step >= 1 && span.step <= steps;
+    const std::string& lane = recording.lanes[span.lane];
+    if (lane == "OpenCL queue") {
+      if (counts && gaps[span.step - 1].end_ns == 0)
+        gaps[span.step - 1] = {free_ns > 0 ? free_ns : span.begin_ns, span.begin_ns};
+      free_ns = span.end_ns;
+    } else if (lane == "OpenCL copies of input" && counts) {
+      Interval& copy = copies[span.step - 1];
+      if (copy.end_ns == 0) copy.begin_ns = span.begin_ns;
+      copy.end_ns = span.end_ns;
+      copied[span.step - 1] += static_cast<double>(span.end_ns - span.begin_ns) * 1e-9;
+    }
+  }
+  for (std::size_t step = 0; step < steps; ++step) {
+    if (copies[step].end_ns > 0)
+      exposed[step] = static_cast<double>(exposed_ns(copies[step], gaps[step])) * 1e-9;
+  }
+  waterfall.copied_beside_s = median(copied);
+  waterfall.exposed_s = mean_of(exposed);  // seldom, perhaps, but then long
 }
 
 /// Steps are numbered from 1.
@@ -75,6 +107,7 @@ Waterfall add_up(const timeline::Recording& recording, std::size_t steps) {
   for (std::size_t step = 1; step < steps; ++step)
     periods.push_back(static_cast<double>(begins[step] - begins[step - 1]) * 1e-9);
   waterfall.step_s = median(periods);
+  add_copies(recording, steps, waterfall);
   return waterfall;
 }
 
@@ -97,9 +130,14 @@ double Waterfall::busy_s() const {
   return seconds;
 }
 
-double Waterfall::upload_s() const {
+double Waterfall::copied_in_turn_s() const {
   const auto upload = std::ranges::find(parts, "upload", &StepPart::name);
   return upload == parts.end() ? 0 : upload->seconds;
+}
+
+std::int64_t exposed_ns(const Interval& copy, const Interval& gap) {
+  if (copy.end_ns <= gap.begin_ns) return 0;
+  return std::max<std::int64_t>(0, gap.end_ns - std::max(gap.begin_ns, copy.begin_ns));
 }
 
 Waterfall measure_waterfall(Communicator& ranks, const opencl::Device& device,
@@ -155,9 +193,17 @@ std::string to_text(const Waterfall& waterfall, const Ceilings& ceilings, double
   }
   const double between = waterfall.step_s - waterfall.busy_s();
   add("between commands", 0, between, {});
+  std::string beside;
+  if (waterfall.copied_beside_s > 0) {
+    beside = fmt::format(
+        "samples are copied beside that in {:.1f} us; {:.1f} us of \"between commands\" are waits "
+        "for it\n",
+        waterfall.copied_beside_s * 1e6, waterfall.exposed_s * 1e6);
+  }
   return format_table({"part", "commands", "us", "of the step", "arithmetic floor", "bytes floor",
                        "above", "together"},
                       rows) +
+         beside +
          fmt::format(
              "a step of {:.1f} us ({:.1f} while times are taken); the parts' floors add up to "
              "{:.1f} us, products at {:.0f} GFLOP/s, bytes at {:.0f} GB/s\n",
@@ -180,10 +226,9 @@ Json to_json(const Waterfall& waterfall, const Ceilings& ceilings, double produc
                      {"bytes_floor_s", floors.bytes_s},
                      {"kernels", part.kernels}});
   }
-  return {{"step_s", waterfall.step_s},
-          {"busy_s", waterfall.busy_s()},
-          {"product_flops", product_flops},
-          {"parts", parts}};
+  return {{"step_s", waterfall.step_s},          {"busy_s", waterfall.busy_s()},
+          {"upload_copy_s", waterfall.copy_s()}, {"upload_s", waterfall.upload_s()},
+          {"product_flops", product_flops},      {"parts", parts}};
 }
 
 }  // namespace dovetail::bench

@@ -1,6 +1,7 @@
 // A training step by what the device does, part by part, beside the least that each could take.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,11 +26,27 @@ struct StepPart {
 struct Waterfall {
   std::vector<StepPart> parts;  // in the queue's order
   double step_s = 0;            // from one step to the next, while times are taken
+  /// Of copies of images and labels in a queue of their own: their own time, and that for which
+  /// they keep the kernels' queue waiting (exposed_ns).
+  double copied_beside_s = 0, exposed_s = 0;
   double busy_s() const;
-  /// Of the copies of images, or of their numbers, and labels: they lie in the kernels' queue, so
-  /// no kernel runs meanwhile.
-  double upload_s() const;
+  /// Of the copies of images, or of their numbers, and labels.
+  double copy_s() const { return copied_in_turn_s() + copied_beside_s; }
+  /// For so long no kernel runs because of them.
+  double upload_s() const { return copied_in_turn_s() + exposed_s; }
+
+ private:
+  double copied_in_turn_s() const;
 };
+
+/// When something began and ended.
+struct Interval {
+  std::int64_t begin_ns = 0, end_ns = 0;
+};
+/// What of a gap between two commands of the kernels' queue is due to the copy that the second one
+/// waits for: nothing where the copy is done when the first one ends; else all from the copy's
+/// beginning on, with what it takes the second one to begin behind it.
+std::int64_t exposed_ns(const Interval& copy, const Interval& gap);
 
 /// Trains for some more steps on another queue of the device, whose commands tell their times, with
 /// the kernels that `chosen` has chosen. Records a timeline of its own. Collective; each rank's own
@@ -42,8 +59,8 @@ Waterfall measure_waterfall(Communicator& ranks, const opencl::Device& device,
 /// take together so far. `product_flops`: the ceiling of products, in the format of the step.
 std::string to_text(const Waterfall& waterfall, const Ceilings& ceilings, double product_flops,
                     double step_s);
-/// {"step_s", "busy_s", "product_flops", "parts": [{"part", "seconds", "share", "commands",
-/// "operations", "bytes", "arithmetic_floor_s", "bytes_floor_s", "kernels"}]}.
+/// {"step_s", "busy_s", "upload_copy_s", "upload_s", "product_flops", "parts": [{"part", "seconds",
+/// "share", "commands", "operations", "bytes", "arithmetic_floor_s", "bytes_floor_s", "kernels"}]}.
 Json to_json(const Waterfall& waterfall, const Ceilings& ceilings, double product_flops,
              double step_s);
 

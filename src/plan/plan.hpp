@@ -1,5 +1,5 @@
-// A model lowered onto one device for one batch size: static memory, one in-order queue, no
-// allocation in a step.
+// A model lowered onto one device for one batch size: static memory, one in-order queue of kernels,
+// no allocation in a step.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 
 #include "device/opencl/device.hpp"
 #include "device/opencl/hosted_buffer.hpp"
+#include "device/opencl/input_queue.hpp"
 #include "model/model.hpp"
 #include "model/optimizer.hpp"
 #include "ops/accumulate.hpp"
@@ -25,6 +26,7 @@
 #include "plan/operation.hpp"
 #include "plan/tuner.hpp"
 #include "quant/calibration.hpp"
+#include "support/host_memory.hpp"
 
 namespace dovetail {
 
@@ -32,6 +34,12 @@ namespace dovetail {
 struct InputStatistics {
   std::vector<float> mean;
   std::vector<float> deviation;
+};
+
+/// How the samples of a training step go to the device.
+enum class UploadWay {
+  in_turn,    // in the kernels' queue: no kernel runs meanwhile
+  overlapped  // in a queue of their own, while the kernels of earlier steps run
 };
 
 struct PlanOptions {
@@ -57,6 +65,8 @@ struct PlanOptions {
   bool fuse_pools = true;
   /// How the reduction goes there; by default the device's way.
   std::optional<opencl::HostedBuffer::Way> reduction_way{};
+  /// How images do; by default overlapped where the device is no CPU.
+  std::optional<UploadWay> upload_way{};
 };
 
 namespace plan {
@@ -153,6 +163,9 @@ class Plan {
   /// Those of sample `first` and the ones after it.
   void write_images(std::size_t first, std::span<const std::uint8_t> images);
   bool holds_images() const { return held_samples_ > 0; }
+  /// Where the images and labels of steps are to lie so that they go to the device while kernels
+  /// run; null where it makes no difference.
+  HostMemory sample_memory() const { return pinned_; }
 
   // ---- training
   /// Enqueues forward, loss and backward of `labels.size()` samples (0 to the capacity). Gradients
@@ -258,7 +271,15 @@ class Plan {
   struct Inputs {
     std::size_t room = 0;  // samples
     opencl::Buffer images, numbers, labels, targets, row_weights;
-    ImageSource source;  // images, or those held that numbers say
+    HostVector<float> target_rows, scaled_weights;  // as they are written to the device
+    ImageSource source;                             // images, or those held that numbers say
+  };
+  /// What a step's passes read where that is copied while the kernels of earlier steps run. Steps
+  /// take slots in turns.
+  struct InputSlot {
+    std::vector<Inputs> passes;
+    opencl::Mark copied, copied_before;  // for the newest step that had it, and the one before that
+    opencl::Mark read;                   // by the newest step's kernels
   };
 
   struct Norm {
@@ -307,6 +328,16 @@ class Plan {
   void make_pass_statistics();
   void make_operations(const plan::Lowered& lowered);
   void make_numbers();
+  std::vector<Inputs> make_inputs(const HostMemory& memory);
+  void make_input_slots();
+  /// Where the samples go; null: to inputs_, in turn with the kernels.
+  InputSlot* next_slot(const StepSamples& samples);
+  /// Writes a pass's input, in the slot's queue where there is one.
+  void write_input(InputSlot* slot, const opencl::Buffer& buffer, const void* source,
+                   std::size_t bytes, bool stays);
+  /// Before the first kernel of a step, and after the last.
+  void begin_reading(InputSlot* slot);
+  void end_reading(InputSlot* slot);
   void lower_again();
   /// What chooses kernels; null where a variant is asked for.
   plan::Tuner* tuner() const { return options_.variant ? nullptr : options_.tuner; }
@@ -344,7 +375,7 @@ class Plan {
   /// The step of the quantised activation `layer`; an empty one where the law is binary.
   plan::DeviceParameter step_of(const layer::QuantisedActivation& activation, std::size_t layer);
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
-  void upload(Inputs& inputs, const StepSamples& samples);
+  void upload(Inputs& inputs, const StepSamples& samples, InputSlot* slot);
   void normalise(const plan::Pass& pass, const Inputs& inputs);
   /// The input and the first `count` operations.
   void forward(const plan::Pass& pass, const Inputs& inputs, std::size_t count);
@@ -369,10 +400,11 @@ class Plan {
   /// `are_sums`: weigh_batch_statistics was enqueued.
   void finish_statistics(std::span<float> rest, bool are_sums) const;
   StepStatistics statistics_of(std::span<const float> rest) const;
-  void upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count);
+  void upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count,
+                      InputSlot* slot);
   /// The directions in which a layer with weights will be used.
   std::vector<Direction> directions_of(const plan::Edge& in) const;
-  void write_targets(Inputs& inputs, std::span<const std::int32_t> labels);
+  void write_targets(Inputs& inputs, std::span<const std::int32_t> labels, InputSlot* slot);
   /// Visits `images` in pieces of at most the capacity: body(first, count).
   template <typename Body>
   void in_batches(std::span<const std::uint8_t> images, std::size_t count, Body&& body);
@@ -403,10 +435,13 @@ class Plan {
   std::vector<Step> steps_;
 
   std::vector<Inputs> inputs_;  // by pass
+  HostMemory pinned_;           // where steps' samples are copied beside the kernels
+  std::optional<opencl::InputQueue> input_queue_;
+  std::vector<InputSlot> input_slots_;  // made when a step first has images
+  std::size_t next_slot_ = 0;
   opencl::Buffer loss_statistics_;
   opencl::Buffer held_images_;  // uint8 [held_samples_, channels, height, width]
   std::size_t held_samples_ = 0;
-  std::vector<float> target_rows_;
   std::vector<plan::Edge> edges_;
   NormaliseInput normalise_;
   std::vector<std::unique_ptr<plan::Operation>> operations_;

@@ -27,6 +27,7 @@ void Plan::lower_again() {
   names_.clear();
   edges_.clear();
   inputs_.clear();
+  input_slots_.clear();
   steps_.clear();
   chain_.reset();
   cross_entropy_.reset();

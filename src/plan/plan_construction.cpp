@@ -1,7 +1,7 @@
 // Builds a plan: the memory of one batch size, and the operations that use it.
 #include <algorithm>
-#include <utility>
 
+#include "device/opencl/pinned_memory.hpp"
 #include "plan/chain_problem.hpp"
 #include "plan/conv_problem.hpp"
 #include "plan/plan.hpp"
@@ -57,6 +57,12 @@ Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& in
   make_chain(lowered);
   make_operations(lowered);
   make_loss();
+  if (options_.training &&
+      options_.upload_way.value_or(device.is_cpu() ? UploadWay::in_turn : UploadWay::overlapped) ==
+          UploadWay::overlapped) {
+    pinned_ = std::make_shared<opencl::PinnedMemory>(device);
+    input_queue_.emplace(device);
+  }
   load_statistics(model_.initial_statistics());
 }
 
@@ -68,13 +74,7 @@ void Plan::make_edges(const plan::Lowered& lowered) {
     edges_[i].value = device_.allocate_zeroed(edges_[i].layout.bytes());
     if (options_.training) edges_[i].gradient = device_.allocate_zeroed(edges_[i].layout.bytes());
   }
-  inputs_.resize(extent(options_.passes));
-  int samples = room();  // the first one's; the others are there for passes of different sizes
-  for (Inputs& inputs : inputs_) {
-    inputs.room = extent(std::exchange(samples, options_.batch));
-    inputs.images = device_.allocate(inputs.room * extent(model_.input().size()));
-    inputs.labels = device_.allocate(inputs.room * sizeof(std::int32_t));
-  }
+  inputs_ = make_inputs(nullptr);
 }
 
 DeviceParameter Plan::device_parameter(const std::string& name) const {
@@ -316,8 +316,6 @@ void Plan::make_loss() {
     cross_entropy_.emplace(device_, variant_, model_.classes(), columns);
   } else {
     squared_error_.emplace(device_, variant_, model_.classes(), columns);
-    for (Inputs& inputs : inputs_) inputs.targets = device_.allocate_zeroed(logits.bytes());
-    target_rows_.resize(logits.size());
   }
 }
 

@@ -12,72 +12,6 @@ using plan::Bucket;
 using plan::Edge;
 using plan::Pass;
 
-void Plan::write_targets(Inputs& inputs, std::span<const std::int32_t> labels) {
-  const std::size_t columns = extent(edges_.back().layout.image_stride());
-  std::fill(target_rows_.begin(), target_rows_.end(), 0.0f);
-  for (std::size_t i = 0; i < labels.size(); ++i)
-    target_rows_[i * columns + static_cast<std::size_t>(labels[i])] = 1;
-  device_.write(inputs.targets, target_rows_.data(), labels.size() * columns * sizeof(float));
-}
-
-void Plan::upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count) {
-  if (!weigh_rows_) weigh_rows_.emplace(device_, variant_, edges_.back().layout.image_stride());
-  if (!inputs.row_weights) inputs.row_weights = device_.allocate(inputs.room * sizeof(float));
-  std::vector<float> scaled(count, loss_scale_);  // without weights: all 1
-  for (std::size_t i = 0; i < weights.size(); ++i) scaled[i] *= weights[i];
-  device_.write(inputs.row_weights, scaled.data(), scaled.size() * sizeof(float));
-}
-
-void Plan::hold_images(std::size_t samples) {
-  held_images_ = device_.allocate(samples * extent(model_.input().size()));
-  held_samples_ = samples;
-  make_numbers();
-}
-
-void Plan::make_numbers() {
-  for (Inputs& inputs : inputs_)
-    inputs.numbers = device_.allocate(inputs.room * sizeof(std::int32_t));
-}
-
-void Plan::write_images(std::size_t first, std::span<const std::uint8_t> images) {
-  device_.write(held_images_, images.data(), images.size(), first * extent(model_.input().size()));
-}
-
-void Plan::upload(Inputs& inputs, const StepSamples& samples) {
-  const std::span<const std::int32_t> labels = samples.labels, numbers = samples.numbers;
-  if (labels.size() > inputs.room) {
-    throw Error(fmt::format("a step of {} samples exceeds the plan's batch of {}", labels.size(),
-                            inputs.room));
-  }
-  if (labels.empty()) return;
-  const auto write = [&](const opencl::Buffer& buffer, const void* source, std::size_t bytes) {
-    if (samples.stays) {
-      device_.write_later(buffer, source, bytes);
-    } else {
-      device_.write(buffer, source, bytes);
-    }
-  };
-  if (!numbers.empty()) {
-    const auto [least, most] = std::ranges::minmax(numbers);
-    if (least < 0 || static_cast<std::size_t>(most) >= held_samples_) {
-      throw Error(fmt::format("samples {} to {} of the {} on the device were asked for", least,
-                              most, held_samples_));
-    }
-    write(inputs.numbers, numbers.data(), numbers.size_bytes());
-    inputs.source = {held_images_, inputs.numbers};
-  } else {
-    write(inputs.images, samples.images.data(), labels.size() * extent(model_.input().size()));
-    inputs.source = {inputs.images, {}};
-  }
-  if (cross_entropy_) {
-    write(inputs.labels, labels.data(), labels.size_bytes());
-  } else {
-    write_targets(inputs, labels);
-  }
-  if (!samples.weights.empty() || loss_scale_ != 1)
-    upload_weights(inputs, samples.weights, labels.size());
-}
-
 void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed) {
   if (chain_) {
     DenseChain::Input input{.x = edges_[chain_begin_].value};
@@ -130,16 +64,19 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
   }
   const bool weighed = !samples.weights.empty() || loss_scale_ != 1;
   statistics_are_sums_ = sizes.size() > 1;
+  InputSlot* slot = next_slot(samples);
+  std::vector<Inputs>& inputs = slot ? slot->passes : inputs_;
   if (const std::optional<JoinedBatch> all = joined(sizes, samples.labels.size())) {
-    upload(inputs_.front(), samples);
+    upload(inputs.front(), samples, slot);
     weigh_pass_statistics(*all);
+    begin_reading(slot);
     enqueue_pass({.batch = all->samples(),
                   .passes = all->passes,
                   .training = true,
                   .seed = options_.seed,
                   .first_sample = samples.first},
-                 inputs_.front(), weighed, 0, 1, hand_over);
-    device_.flush();
+                 inputs.front(), weighed, 0, 1, hand_over);
+    end_reading(slot);
     return;
   }
   if (sizes.size() > 1) make_partial_sums(sizes.size());
@@ -151,25 +88,28 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
     const auto piece = [&](const auto& values, std::size_t each) {
       return values.empty() ? values : values.subspan(first * each, size * each);
     };
-    upload(inputs_[pass], {.images = piece(samples.images, image_bytes),
-                           .numbers = piece(samples.numbers, 1),
-                           .labels = piece(samples.labels, 1),
-                           .weights = piece(samples.weights, 1),
-                           .stays = samples.stays});
+    upload(inputs[pass],
+           {.images = piece(samples.images, image_bytes),
+            .numbers = piece(samples.numbers, 1),
+            .labels = piece(samples.labels, 1),
+            .weights = piece(samples.weights, 1),
+            .stays = samples.stays},
+           slot);
     first += size;
   }
   if (first != samples.labels.size())
     throw Error(fmt::format("passes of {} samples, not of {}", first, samples.labels.size()));
+  begin_reading(slot);
   first = 0;
   for (std::size_t pass = 0; pass < sizes.size(); ++pass) {
     enqueue_pass({.batch = static_cast<int>(sizes[pass]),
                   .training = true,
                   .seed = options_.seed,
                   .first_sample = samples.first + first},
-                 inputs_[pass], weighed, pass, sizes.size(), hand_over);
+                 inputs[pass], weighed, pass, sizes.size(), hand_over);
     first += sizes[pass];
   }
-  device_.flush();
+  end_reading(slot);
 }
 
 void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, std::size_t number,

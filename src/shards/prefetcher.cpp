@@ -9,21 +9,31 @@
 namespace dovetail {
 namespace {
 
-constexpr std::size_t ahead_bytes = std::size_t{4} << 20;
+constexpr std::size_t ahead_bytes = std::size_t{4} << 20, ahead_bytes_of_several = 16 * ahead_bytes;
 constexpr std::size_t least_ahead = 2, most_ahead = 16;
 
 }  // namespace
 
-Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead)
+int Prefetcher::threads_for_short_steps() {
+  constexpr int most = 8;
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 1, most);
+}
+
+Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead, HostMemory memory,
+                       int threads)
     : reader_(reader),
       schedule_(std::move(schedule)),
       by_size_(ahead == by_size),
-      ahead_(by_size_ ? least_ahead : ahead),
-      thread_([this] { read_ahead(); }) {}
+      memory_(std::move(memory)),
+      most_bytes_(threads > 1 ? ahead_bytes_of_several : ahead_bytes),
+      ahead_(by_size_ ? least_ahead : ahead) {
+  const int count = reader.in_memory() ? threads : 1;
+  for (int i = 0; i < count; ++i) threads_.emplace_back([this] { read_ahead(); });
+}
 
-Prefetcher::Prefetcher(ShardReader& reader, std::size_t ahead)
+Prefetcher::Prefetcher(ShardReader& reader, std::size_t ahead, HostMemory memory)
     : Prefetcher(
-          reader, [this](std::size_t) { return requested(); }, ahead) {}
+          reader, [this](std::size_t) { return requested(); }, ahead, std::move(memory)) {}
 
 void Prefetcher::request(const Range& range) {
   {
@@ -48,20 +58,22 @@ Prefetcher::~Prefetcher() {
     stopping_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 bool Prefetcher::next(Batch& batch) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return !ready_.empty() || ended_; });
-  if (ready_.empty()) {
+  const auto is_over = [&] { return end_ && next_step_ >= *end_; };
+  changed_.wait(lock, [&] { return is_over() || ready_.contains(next_step_); });
+  if (is_over()) {
     if (failure_) std::rethrow_exception(failure_);
     return false;
   }
-  std::swap(batch, ready_.front());
-  spare_.push_back(std::move(ready_.front()));
-  ready_.pop_front();
-  const bool reads_on = ready_.size() <= ahead_ / 2;
+  const auto found = ready_.find(next_step_++);
+  std::swap(batch, found->second);
+  spare_.push_back(std::move(found->second));
+  ready_.erase(found);
+  const bool reads_on = begun_ - next_step_ <= ahead_ / 2;
   lock.unlock();
   if (reads_on) changed_.notify_all();
   return true;
@@ -70,50 +82,60 @@ bool Prefetcher::next(Batch& batch) {
 void Prefetcher::choose_ahead(const Batch& batch) {
   if (!by_size_) return;
   const std::size_t bytes = std::max<std::size_t>(1, batch.images.size());
-  ahead_ = std::clamp(ahead_bytes / bytes, least_ahead, most_ahead);
+  ahead_ = std::clamp(most_bytes_ / bytes, least_ahead, most_ahead);
 }
 
 void Prefetcher::read_ahead() {
-  std::exception_ptr failure;
-  try {
-    read_schedule();
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    failure_ = failure;
-    ended_ = true;
-  }
-  changed_.notify_all();
-}
-
-void Prefetcher::read_schedule() {
-  for (std::size_t step = 0;; ++step) {
-    Batch batch;
-    {
-      std::unique_lock lock(mutex_);
-      if (ready_.size() >= ahead_)
-        changed_.wait(lock, [&] { return stopping_ || ready_.size() <= ahead_ / 2; });
-      if (stopping_) return;
-      if (!spare_.empty()) {
-        batch = std::move(spare_.front());
-        spare_.pop_front();
+  for (;;) {
+    Batch batch = Batch::in(memory_);
+    std::optional<std::size_t> step;
+    std::optional<Range> range;
+    try {
+      {
+        const std::lock_guard turn(turn_);
+        step = begin_step(batch);
+        if (!step) return;
+        range = schedule_(*step);
       }
-    }
-    const std::optional<Range> range = schedule_(step);
-    if (!range) return;
-    {
-      const timeline::Scope scope("prefetcher", timeline::Category::input, "read batch");
-      reader_.read(*range, batch);
+      if (!range) return end_at(*step, nullptr);
+      {
+        const timeline::Scope scope("prefetcher", timeline::Category::input, "read batch");
+        reader_.read(*range, batch);
+      }
+    } catch (...) {
+      return end_at(*step, std::current_exception());
     }
     {
       const std::lock_guard lock(mutex_);
       choose_ahead(batch);
-      ready_.push_back(std::move(batch));
+      ready_.emplace(*step, std::move(batch));
     }
     changed_.notify_all();
   }
+}
+
+std::optional<std::size_t> Prefetcher::begin_step(Batch& batch) {
+  std::unique_lock lock(mutex_);
+  const auto ends = [&] { return stopping_ || end_.has_value(); };
+  if (begun_ - next_step_ >= ahead_)
+    changed_.wait(lock, [&] { return ends() || begun_ - next_step_ <= ahead_ / 2; });
+  if (ends()) return std::nullopt;
+  if (!spare_.empty()) {
+    if (spare_.front().is_in(memory_)) batch = std::move(spare_.front());
+    spare_.pop_front();
+  }
+  return begun_++;
+}
+
+void Prefetcher::end_at(std::size_t step, std::exception_ptr failure) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!end_ || step < *end_) {
+      end_ = step;
+      failure_ = failure;
+    }
+  }
+  changed_.notify_all();
 }
 
 }  // namespace dovetail

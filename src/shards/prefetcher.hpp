@@ -1,4 +1,4 @@
-// Reads the batches to come in a thread of its own, ahead of the one that trains.
+// Reads the batches to come in threads of its own, ahead of the one that trains.
 #pragma once
 
 #include <condition_variable>
@@ -7,33 +7,43 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "shards/shard_reader.hpp"
 
 namespace dovetail {
 
-/// What step 0, 1, 2 … reads; nothing ends the schedule. Called in the prefetcher's thread, once a
-/// step, in order.
+/// What step 0, 1, 2 … reads; nothing ends the schedule. Called in the prefetcher's threads, one
+/// at a time, once a step, in order.
 using Schedule = std::function<std::optional<Range>(std::size_t step)>;
 
 /// Has the reader to itself while it lives. `next` is for one thread.
 ///
-/// When as many batches wait as may, the thread sleeps until half of them are gone, and then reads
-/// that half at once: where short steps keep all cores busy, it is seldom woken, and what delays it
-/// delays no step.
+/// When as many batches wait as may, its threads sleep until half of them are gone, and then read
+/// that half at once: where short steps keep all cores busy, they are seldom woken, and what delays
+/// them delays no step.
+///
+/// One thread gathers some 6 GB/s from all over the memory, which a GPU's short steps may outrun:
+/// then several read a batch each.
 class Prefetcher {
  public:
-  /// Batches that may wait, read, for `next`: as many as hold 4 MiB of images, 2 at least and 16 at
-  /// most.
+  /// Batches that may wait, read, for `next`: as many as hold 4 MiB of images (64 where several
+  /// threads read), 2 at least and 16 at most.
   static constexpr std::size_t by_size = 0;
+  /// Threads for a device whose steps are short: half of this process's cores, 8 at most.
+  static int threads_for_short_steps();
 
   /// @param ahead batches that may wait, read, for `next`.
-  Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead = by_size);
+  /// @param memory of the batches, taken in the prefetcher's threads; by default the host's heap.
+  /// @param threads that read, where the split is in memory; else one does.
+  Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead = by_size,
+             HostMemory memory = nullptr, int threads = 1);
   /// Reads what `request` asks for, in that order; its schedule has no end.
-  explicit Prefetcher(ShardReader& reader, std::size_t ahead = 2);
+  explicit Prefetcher(ShardReader& reader, std::size_t ahead = 2, HostMemory memory = nullptr);
   /// Stops after the batch being read, whether or not all were fetched.
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
@@ -42,14 +52,16 @@ class Prefetcher {
   /// Asks for one more batch; never waits. Only without a schedule.
   void request(const Range& range);
 
-  /// Waits for the next batch and swaps it into `batch`, whose old storage is used again for a
-  /// later one. Returns false at the end of the schedule. Rethrows what reading threw, after the
-  /// batches read before it.
+  /// Waits for the next batch and swaps it into `batch`, whose old storage, if it came from here,
+  /// is used again for a later one: what was enqueued with it must be done. Returns false at the
+  /// end of the schedule. Rethrows what reading threw, after the batches read before it.
   bool next(Batch& batch);
 
  private:
   void read_ahead();
-  void read_schedule();
+  /// The step to read next, with a batch for it; nullopt when stopping, or when all is read.
+  std::optional<std::size_t> begin_step(Batch& batch);
+  void end_at(std::size_t step, std::exception_ptr failure);
   /// The next range that was requested; nullopt when stopping.
   std::optional<Range> requested();
 
@@ -59,17 +71,22 @@ class Prefetcher {
   ShardReader& reader_;
   Schedule schedule_;
   const bool by_size_;
+  const HostMemory memory_;
+  const std::size_t most_bytes_;  // that may wait
 
-  std::mutex mutex_;  // guards everything below but the thread
+  std::mutex turn_;   // of the thread that asks the schedule
+  std::mutex mutex_;  // guards everything below but the threads; taken within turn_
   std::size_t ahead_;
   std::condition_variable changed_;
-  std::deque<Batch> ready_;
-  std::deque<Batch> spare_;  // storage to use again
+  std::map<std::size_t, Batch> ready_;  // by step
+  std::size_t next_step_ = 0;           // to be asked for by `next`
+  std::size_t begun_ = 0;               // steps: those below are ready, being read, or fetched
+  std::optional<std::size_t> end_;      // the first step that there is not
+  std::exception_ptr failure_;          // why
+  std::deque<Batch> spare_;             // storage to use again
   std::deque<Range> requests_;
-  std::exception_ptr failure_;
-  bool ended_ = false;
   bool stopping_ = false;
-  std::thread thread_;  // last: starts when all else is there
+  std::vector<std::thread> threads_;  // last: start when all else is there
 };
 
 }  // namespace dovetail

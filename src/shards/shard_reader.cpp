@@ -3,15 +3,29 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "shards/sample_store.hpp"
 #include "support/error.hpp"
 
 namespace dovetail {
 
+/// Two: while a batch of a new epoch is read, the last ones of the old may still be.
+struct ShardReader::Orders {
+  struct Order {
+    std::int64_t epoch = Range::in_order;
+    std::shared_ptr<const EpochOrder> order{};
+  };
+  std::mutex mutex;  // guards the rest
+  Order newer, older;
+};
+
 ShardReader::ShardReader(const std::filesystem::path& folder, const std::string& split_name,
                          const ReaderOptions& options)
-    : manifest_(Manifest::load(folder)), seed_(options.seed), window_slabs_(options.window_slabs) {
+    : manifest_(Manifest::load(folder)),
+      seed_(options.seed),
+      window_slabs_(options.window_slabs),
+      orders_(std::make_unique<Orders>()) {
   const Split& split = manifest_.split(split_name, folder);
   samples_ = split.samples;
   const std::size_t image_bytes = manifest_.shape.bytes();
@@ -30,6 +44,21 @@ ShardReader::~ShardReader() = default;
 ShardReader::ShardReader(ShardReader&&) noexcept = default;
 ShardReader& ShardReader::operator=(ShardReader&&) noexcept = default;
 
+std::shared_ptr<const EpochOrder> ShardReader::order_of(std::int64_t epoch) {
+  if (epoch == Range::in_order) return nullptr;
+  const std::lock_guard lock(orders_->mutex);
+  for (const Orders::Order* known : {&orders_->newer, &orders_->older}) {
+    if (known->epoch == epoch) return known->order;
+  }
+  orders_->older = std::move(orders_->newer);
+  const EpochOrderOptions options{.samples = samples_,
+                                  .seed = seed_,
+                                  .epoch = static_cast<std::uint64_t>(epoch),
+                                  .window_slabs = window_slabs_};
+  orders_->newer = {epoch, std::make_shared<const EpochOrder>(options)};
+  return orders_->newer.order;
+}
+
 void ShardReader::read(const Range& range, Batch& batch) {
   const std::size_t extent =
       range.picks.empty() ? range.count : std::ranges::max(range.picks) + std::size_t{1};
@@ -39,13 +68,7 @@ void ShardReader::read(const Range& range, Batch& batch) {
   }
   if (!range.picks.empty() && range.picks.size() != range.count)
     throw Error(fmt::format("{} samples with {} picks", range.count, range.picks.size()));
-  if (range.epoch != Range::in_order && range.epoch != order_epoch_) {
-    order_.emplace(EpochOrderOptions{.samples = samples_,
-                                     .seed = seed_,
-                                     .epoch = static_cast<std::uint64_t>(range.epoch),
-                                     .window_slabs = window_slabs_});
-    order_epoch_ = range.epoch;
-  }
+  const std::shared_ptr<const EpochOrder> order = order_of(range.epoch);
   const std::size_t bytes = manifest_.shape.bytes();
   batch.range = range;
   batch.images.resize(range.images ? range.count * bytes : 0);
@@ -53,7 +76,7 @@ void ShardReader::read(const Range& range, Batch& batch) {
   batch.numbers.resize(range.count);
   for (std::size_t i = 0; i < range.count; ++i) {
     const std::size_t position = range.begin + (range.picks.empty() ? i : range.picks[i]);
-    const std::size_t sample = range.epoch == Range::in_order ? position : (*order_)[position];
+    const std::size_t sample = order ? (*order)[position] : position;
     if (range.images) std::memcpy(&batch.images[i * bytes], store_->image(sample), bytes);
     batch.numbers[i] = static_cast<std::int32_t>(sample);
     batch.labels[i] = store_->label(sample);

@@ -1,6 +1,7 @@
 // Reads batches of one split of a data set, in the shuffled order of an epoch or as they lie.
 //
-// One thread at a time: give a reader to one Prefetcher, or use it directly, never both. Nothing in
+// One thread at a time, unless the split is in memory: give a reader to one Prefetcher, or use it
+// directly, never both. Nothing in
 // the folder is trusted: a shard that is missing, empty, truncated, of another shape than the
 // manifest says, with labels out of range or with flipped bits throws Error with the file's name
 // and the remedy.
@@ -15,6 +16,7 @@
 
 #include "shards/epoch_order.hpp"
 #include "shards/manifest.hpp"
+#include "support/host_memory.hpp"
 
 namespace dovetail {
 
@@ -33,11 +35,19 @@ struct Range {
 
 struct Batch {
   Range range;                        // what was asked for
-  std::vector<std::uint8_t> images;   // [count, channels, height, width], or none
-  std::vector<std::int32_t> labels;   // [count]
+  HostVector<std::uint8_t> images;    // [count, channels, height, width], or none
+  HostVector<std::int32_t> labels;    // [count]
   std::vector<std::int32_t> numbers;  // [count]: where the samples lie in the split
 
   std::size_t size() const { return labels.size(); }
+  /// An empty one that will take its images and labels from there.
+  static Batch in(const HostMemory& memory) {
+    return {.range = {},
+            .images = HostVector<std::uint8_t>(memory),
+            .labels = HostVector<std::int32_t>(memory),
+            .numbers = {}};
+  }
+  bool is_in(const HostMemory& memory) const { return images.get_allocator().memory() == memory; }
 };
 
 struct ReaderOptions {
@@ -69,8 +79,8 @@ class ShardReader {
   bool in_memory() const { return in_memory_; }
   std::size_t window_slabs() const { return window_slabs_; }
 
-  /// Fills the batch, reusing its storage. Throws Error for positions beyond the split's end,
-  /// or for another number of picks than `count`.
+  /// Fills the batch, reusing its storage; from several threads at once where in_memory(). Throws
+  /// Error for positions beyond the split's end, or for another number of picks than `count`.
   void read(const Range& range, Batch& batch);
 
  private:
@@ -80,8 +90,9 @@ class ShardReader {
   bool in_memory_ = false;
   std::size_t window_slabs_ = 0;
   std::unique_ptr<SampleStore> store_;
-  std::int64_t order_epoch_ = Range::in_order;  // the epoch that order_ is for
-  std::optional<EpochOrder> order_;
+  struct Orders;
+  std::shared_ptr<const EpochOrder> order_of(std::int64_t epoch);
+  std::unique_ptr<Orders> orders_;  // of the epochs that were read last
 };
 
 }  // namespace dovetail

@@ -27,7 +27,7 @@ BoostSelection::BoostSelection(Communicator& ranks, ShardReader& reader,
                                const StepSchedule& schedule, const Shares& shares,
                                const BoostTiming& timing, const BoostSettings& settings,
                                std::uint64_t seed, std::optional<Lead> lead, ScoreHere score_here,
-                               bool images)
+                               bool images, HostMemory memory)
     : ranks_(ranks),
       reader_(reader),
       schedule_(schedule),
@@ -39,7 +39,7 @@ BoostSelection::BoostSelection(Communicator& ranks, ShardReader& reader,
       score_here_(std::move(score_here)),
       images_(images) {
   if (timing_.lookahead() == 0) return;
-  prefetcher_.emplace(reader, timing_.lookahead());
+  prefetcher_.emplace(reader, timing_.lookahead(), std::move(memory));
   const std::uint64_t open = std::min(timing_.first_step + timing_.lookahead(), timing_.last_step);
   // Too soon for scores; what needs none is the same on all ranks without a message.
   for (std::uint64_t step = timing_.first_step; step < open; ++step) {

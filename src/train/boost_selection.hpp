@@ -47,10 +47,11 @@ class BoostSelection : public SampleFeed {
 
   /// @param score_here null unless the GPU ranks score the pools themselves.
   /// @param images whether batches bring theirs: else labels and numbers alone.
+  /// @param memory of batches that are read ahead, as Plan::sample_memory.
   BoostSelection(Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
                  const Shares& shares, const BoostTiming& timing, const BoostSettings& settings,
                  std::uint64_t seed, std::optional<Lead> lead, ScoreHere score_here,
-                 bool images = true);
+                 bool images = true, HostMemory memory = nullptr);
 
   /// Collective over the GPU ranks.
   void next(std::uint64_t step, Batch& batch) override;

@@ -15,13 +15,14 @@ Share share_of_chunks(std::size_t count, const Share& mine, std::size_t chunks) 
 
 OrderedFeed::OrderedFeed(const Communicator& ranks, ShardReader& reader,
                          const StepSchedule& schedule, const Shares& shares, std::uint64_t first,
-                         std::uint64_t last, std::size_t chunks, bool images)
+                         std::uint64_t last, std::size_t chunks, bool images, HostMemory memory)
     : reader_(reader),
       schedule_(schedule),
       rank_(static_cast<std::size_t>(ranks.rank())),
       last_(last),
       chunks_(chunks),
       images_(images),
+      memory_(std::move(memory)),
       mine_(chunks == 0 ? Share{} : chunks_of(chunks, rank_, shares.ranks())) {
   rebalance(first, shares);
 }
@@ -40,7 +41,8 @@ void OrderedFeed::rebalance(std::uint64_t step, const Shares& shares) {
                      .begin = plan.pool.begin + part.begin,
                      .count = part.count,
                      .images = images};
-      });
+      },
+      Prefetcher::by_size, memory_, memory_ ? Prefetcher::threads_for_short_steps() : 1);
 }
 
 void OrderedFeed::next(std::uint64_t step, Batch& batch) {

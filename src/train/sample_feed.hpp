@@ -38,10 +38,11 @@ class OrderedFeed : public SampleFeed {
  public:
   /// Steps [first, last). `chunks`: a power of two that each step's samples are cut into, whatever
   /// the number of ranks; each rank takes whole ones (chunks_of), whatever the shares. 0: no such
-  /// cuts. Without `images`, labels and numbers alone are read.
+  /// cuts. Without `images`, labels and numbers alone are read. `memory`: of the batches, as
+  /// Plan::sample_memory.
   OrderedFeed(const Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
               const Shares& shares, std::uint64_t first, std::uint64_t last, std::size_t chunks = 0,
-              bool images = true);
+              bool images = true, HostMemory memory = nullptr);
   void next(std::uint64_t step, Batch& batch) override;
   std::vector<std::size_t> passes(const Batch& batch) const override;
   std::uint64_t first_sample() const override { return first_sample_; }
@@ -54,6 +55,7 @@ class OrderedFeed : public SampleFeed {
   std::uint64_t last_;
   std::size_t chunks_;
   bool images_;
+  HostMemory memory_;
   Share mine_;  // of the chunks
   std::uint64_t step_ = 0;
   std::uint64_t first_sample_ = 0;

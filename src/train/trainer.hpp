@@ -72,6 +72,8 @@ struct TrainSettings {
   ComputeFormat format = ComputeFormat::float32;  // of the operands of products
   Augmentation augmentation;                      // of the images that GPU ranks train on
   DataPlace data_place = DataPlace::automatic;
+  std::optional<UploadWay>
+      upload_way{};  // of streamed images; by default the device's, as a plan's
   bool resume = false;
   std::string rank_name;  // of this rank among all of the job, for messages: "rank 3 on node7"
 

@@ -76,12 +76,13 @@ void Trainer::make_feed() {
             static_cast<std::size_t>(ranks_.rank()), static_cast<std::size_t>(ranks_.size()));
   train_set_.read({.begin = mine.begin, .count = mine.count}, calibration_);
 
+  const HostMemory memory = plan_.holds_images() ? nullptr : plan_.sample_memory();
   const BoostSettings& boost = settings_.boost;
   timing_ = boost_timing(settings_, schedule_, step_);
   if (!boost.any()) {
     feed_ = std::make_unique<OrderedFeed>(ranks_, train_set_, schedule_, balancer_.shares(),
                                           timing_.first_step, timing_.last_step, settings_.chunks,
-                                          !plan_.holds_images());
+                                          !plan_.holds_images(), memory);
     return;
   }
   const auto poll = [this] { take_from_fpga(); };
@@ -111,7 +112,7 @@ void Trainer::make_feed() {
   }
   feed_ = std::make_unique<BoostSelection>(ranks_, train_set_, schedule_, balancer_.shares(),
                                            feed_timing, boost, settings_.seed, std::move(lead),
-                                           std::move(score_here), !plan_.holds_images());
+                                           std::move(score_here), !plan_.holds_images(), memory);
 }
 
 void Trainer::publish_for_boost() {

@@ -38,7 +38,8 @@ PlanOptions Trainer::plan_options(const TrainSettings& settings, std::size_t tra
           .format = settings.format,
           .augmentation = settings.augmentation,
           .tuned_batch = static_cast<int>(even),  // the same kernels whatever the shares
-          .bucket_bytes = settings.bucket_bytes};
+          .bucket_bytes = settings.bucket_bytes,
+          .upload_way = settings.upload_way};
 }
 
 std::unique_ptr<AllReduce> Trainer::make_all_reduce(const Communicator& gpu_ranks,

@@ -60,7 +60,7 @@ Samples Source::next_of_data(std::uint64_t count) {
   Batch batch;
   reader_->read({.begin = position_, .count = count}, batch);
   position_ += count;
-  return {std::move(batch.images), std::move(batch.labels)};
+  return {{batch.images.begin(), batch.images.end()}, {batch.labels.begin(), batch.labels.end()}};
 }
 
 }  // namespace dovetail::verify

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/opencl/hosted_buffer.hpp"
+#include "device/opencl/input_queue.hpp"
 #include "device/test_device.hpp"
 #include "support/timeline.hpp"
 
@@ -127,6 +128,43 @@ TEST_F(ProfileTest, HandedOverPartsAreCopiesOfBuckets) {
       const Seen back = in_lane(recording, "OpenCL copies to the device");
       EXPECT_THAT(back.names, ElementsAre("write", "write", "write", "write"));
       EXPECT_THAT(buckets_of(back), ElementsAre(1, 0, 1, 0));
+    }
+  }
+}
+
+TEST_F(ProfileTest, CopiesBesideTheKernelsHaveALaneOnTheSameClock) {
+  timeline::start({1, 1});
+  Device device(testing::test_device_index());
+  const Kernel kernel = device.build(counting).kernel(count_entry);
+  const Buffer buffer = device.allocate_zeroed(4096 * sizeof(float));
+  const std::vector<float> values(4096, 1.0f);
+  device.finish();
+  InputQueue queue(device);
+  timeline::enter_step(1);
+  constexpr std::size_t steps = 20;
+  Mark read;
+  for (std::size_t step = 0; step < steps; ++step) {
+    queue.write(buffer, values.data(), 100, read);
+    queue.hold_kernels(queue.write(buffer, values.data(), buffer.bytes(), read));
+    device.launch(kernel, {{4096, 1, 1}, {64, 1, 1}}, buffer, std::int32_t{200});
+    read = queue.mark_kernels();
+    device.flush();
+  }
+  device.end_timeline();
+  const timeline::Recording recording = timeline::stop();
+  const Seen kernels = in_lane(recording, "OpenCL queue");
+  const Seen copies = in_lane(recording, "OpenCL copies of input");
+  ASSERT_EQ(kernels.spans.size(), steps);
+  ASSERT_EQ(copies.spans.size(), 2 * steps);
+  for (std::size_t step = 0; step < steps; ++step) {
+    const timeline::Span &labels = copies.spans[2 * step], &images = copies.spans[2 * step + 1];
+    EXPECT_EQ(copies.names[2 * step], "write");
+    EXPECT_EQ(labels.bytes, 100u);
+    EXPECT_EQ(images.bytes, buffer.bytes());
+    EXPECT_GE(images.begin_ns, labels.end_ns) << "commands of a lane do not overlap";
+    EXPECT_GE(kernels.spans[step].begin_ns, images.end_ns) << "it waited for the copy";
+    if (step > 0) {
+      EXPECT_GE(labels.begin_ns, kernels.spans[step - 1].end_ns) << "it waited for who read";
     }
   }
 }

@@ -18,14 +18,15 @@ constexpr std::size_t batch = 6, many = 3 * plan::StepRecords::most + 5;
 
 using Way = opencl::HostedBuffer::Way;
 
-Plan make_plan(const Model& model, Way way = Way::map) {
+Plan make_plan(const Model& model, Way way = Way::map, UploadWay upload = UploadWay::in_turn) {
   Plan plan(test_device(), model, statistics_for(model),
             {.batch = batch,
              .passes = 2,
              .training = true,
              .optimizer = {.kind = OptimizerKind::sgd, .momentum = 0.9f},
              .seed = 5,
-             .reduction_way = way});
+             .reduction_way = way,
+             .upload_way = upload});
   plan.load_parameters(model.initial_parameters(1));
   plan.load_statistics(model.initial_statistics());
   return plan;
@@ -84,7 +85,8 @@ TEST(StepsAhead, DoWhatEachByItselfDoes) {
   for (const Model& model : {small_cnn(), mixed_model(), normalised_model()}) {
     for (const std::size_t passes : {1U, 2U}) {
       const Work work(model, passes, many, 31);
-      Plan one = make_plan(model), other = make_plan(model, passes == 2 ? Way::copy : Way::map);
+      Plan one = make_plan(model),
+           other = make_plan(model, passes == 2 ? Way::copy : Way::map, UploadWay::overlapped);
       StepsAhead ahead(test_device(), other, false);
       std::vector<StepsAhead::Done> done;
       for (std::size_t step = 0; step < many; ++step) {

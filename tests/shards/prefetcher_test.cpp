@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory_resource>
 
 #include "shards/shard_writer.hpp"
 #include "shards/test_files.hpp"
@@ -51,6 +52,75 @@ TEST_F(PrefetcherTest, DeliversTheScheduleFromMemoryAndFromFiles) {
     }
     EXPECT_EQ(step, 24u);
     EXPECT_FALSE(prefetcher.next(batch));
+  }
+}
+
+TEST_F(PrefetcherTest, SeveralThreadsDeliverTheSameInOrder) {
+  for (int round = 0; round < 20; ++round) {
+    ShardReader ahead = reader(1 << 20);
+    ShardReader direct = reader(1 << 20);
+    Prefetcher prefetcher(ahead, schedule, Prefetcher::by_size, nullptr, 4);
+    Batch batch;
+    Batch expected;
+    std::size_t step = 0;
+    for (; prefetcher.next(batch); ++step) {
+      ASSERT_EQ(batch.range, *schedule(step));
+      direct.read(batch.range, expected);
+      EXPECT_EQ(batch.images, expected.images);
+      EXPECT_EQ(batch.labels, expected.labels);
+      EXPECT_EQ(batch.numbers, expected.numbers);
+    }
+    EXPECT_EQ(step, 24u);
+    EXPECT_FALSE(prefetcher.next(batch));
+  }
+}
+
+/// The heap, and what of it was asked for.
+class CountedMemory : public std::pmr::memory_resource {
+ public:
+  std::size_t blocks() const { return blocks_; }
+  std::size_t asked() const { return asked_; }
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    ++blocks_, ++asked_;
+    return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+  }
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
+    --blocks_;
+    std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+  std::atomic<std::size_t> blocks_ = 0, asked_ = 0;
+};
+
+// Batches that come from elsewhere are not read into: the caller's first one, and later strangers.
+TEST_F(PrefetcherTest, TakesTheMemoryThatItIsGivenAndUsesItAgain) {
+  for (const int threads : {1, 3}) {
+    const auto memory = std::make_shared<CountedMemory>();
+    {
+      ShardReader source = reader(1 << 20);
+      Prefetcher prefetcher(
+          source,
+          [](std::size_t) {
+            return Range{0, 0, 64};
+          },
+          3, memory, threads);
+      std::vector<Batch> held(3);
+      for (int i = 0; i < 100; ++i) {
+        Batch& batch = held[static_cast<std::size_t>(i) % held.size()];
+        if (i == 50) batch = Batch();
+        ASSERT_TRUE(prefetcher.next(batch));
+        EXPECT_TRUE(batch.is_in(memory));
+        EXPECT_EQ(batch.labels.get_allocator().memory(), memory);
+      }
+      // Three ready or being read, three with the caller and one it gave away, some to spare.
+      EXPECT_LE(memory->asked(), 2u * 14);
+      EXPECT_GT(memory->blocks(), 0u);
+    }
+    EXPECT_EQ(memory->blocks(), 0u);
   }
 }
 
@@ -140,14 +210,21 @@ TEST_F(PrefetcherTest, UsesStorageAgain) {
 }
 
 TEST_F(PrefetcherTest, RethrowsAfterTheBatchesBefore) {
-  ShardReader source = reader(1 << 20);
-  Prefetcher prefetcher(source, [](std::size_t step) { return Range{0, step * 200, 200}; });
-  Batch batch;
-  EXPECT_TRUE(prefetcher.next(batch));
-  EXPECT_TRUE(prefetcher.next(batch));
-  for (int again = 0; again < 2; ++again) {
-    EXPECT_THAT(error_of([&] { prefetcher.next(batch); }),
-                testing::HasSubstr("samples 400 to 600 were asked for, but the split has 500"));
+  for (const int threads : {1, 3}) {
+    ShardReader source = reader(1 << 20);
+    Prefetcher prefetcher(
+        source,
+        [](std::size_t step) {
+          return Range{0, step * 200, 200};
+        },
+        4, nullptr, threads);
+    Batch batch;
+    EXPECT_TRUE(prefetcher.next(batch));
+    EXPECT_TRUE(prefetcher.next(batch));
+    for (int again = 0; again < 2; ++again) {
+      EXPECT_THAT(error_of([&] { prefetcher.next(batch); }),
+                  testing::HasSubstr("samples 400 to 600 were asked for, but the split has 500"));
+    }
   }
 }
 
@@ -161,8 +238,9 @@ TEST_F(PrefetcherTest, RethrowsWhatTheScheduleThrows) {
 
 TEST_F(PrefetcherTest, StopsAtAnyTime) {
   for (int fetched = 0; fetched < 30; ++fetched) {
-    ShardReader source = reader(64 * 16 * 3);
-    Prefetcher prefetcher(source, schedule);
+    const bool in_memory = fetched % 2 == 0;
+    ShardReader source = reader(in_memory ? 1 << 20 : 64 * 16 * 3);
+    Prefetcher prefetcher(source, schedule, Prefetcher::by_size, nullptr, in_memory ? 3 : 1);
     Batch batch;
     for (int i = 0; i < fetched; ++i) prefetcher.next(batch);
   }

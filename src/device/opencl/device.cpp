@@ -196,19 +196,21 @@ void Device::enqueue(const Kernel& kernel, const Range& range) {
 
 void Device::flush() {
   check(clFlush(handles_->queue), "clFlush");
-  for (auto* each :
-       {&handles_->profile, &handles_->to_host.profile, &handles_->to_device.profile}) {
+  for (auto* each : {&handles_->profile, &handles_->to_host.profile, &handles_->to_device.profile,
+                     &handles_->input.profile}) {
     if (*each) (*each)->harvest();
   }
 }
 
 void Device::finish() {
   check(clFinish(handles_->queue), "clFinish");
+  if (handles_->input.queue) check(clFinish(handles_->input.queue), "clFinish");
 }
 
 void Device::end_timeline() {
-  for (auto* each :
-       {&handles_->profile, &handles_->to_host.profile, &handles_->to_device.profile}) {
+  // The kernels' first: the last one takes its look at the clock.
+  for (auto* each : {&handles_->profile, &handles_->to_host.profile, &handles_->to_device.profile,
+                     &handles_->input.profile}) {
     if (*each) (*each)->end();
   }
 }

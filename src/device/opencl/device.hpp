@@ -1,4 +1,5 @@
-// One OpenCL device with its context and one in-order queue: memory, kernels and launches.
+// One OpenCL device with its context and the in-order queue of its kernels: memory, kernels and
+// launches.
 //
 // No CL/ header is needed here: handles are opaque, and only the .cpp files of this folder call
 // OpenCL. Not thread-safe: one Device belongs to one thread.
@@ -49,6 +50,7 @@ class Buffer {
  private:
   friend class Device;
   friend class HostedBuffer;
+  friend class InputQueue;
   std::shared_ptr<void> memory_;  // cl_mem
   std::shared_ptr<void>
       whole_;  // of a part: the allocation it lies in, since OpenCL knows no parts of parts
@@ -190,6 +192,8 @@ class Device {
 
  private:
   friend class HostedBuffer;
+  friend class InputQueue;
+  friend class PinnedMemory;
   struct Handles;
 
   template <typename T>

@@ -21,11 +21,6 @@ HostedBuffer::State::~State() {
     if (copies) clFinish(copies);
   }
   if (way == Way::map) clFinish(queue());  // its memory may go
-  if (pinned) {
-    clEnqueueUnmapMemObject(queue(), pinned, host.data(), 0, nullptr, nullptr);
-    clFinish(queue());
-    clReleaseMemObject(pinned);
-  }
 }
 
 /// Copies fly faster from and to memory that the driver has pinned. Where it cannot pin what was
@@ -33,26 +28,11 @@ HostedBuffer::State::~State() {
 void HostedBuffer::State::pin() {
   if (is_prepared) return;
   is_prepared = true;
-  const bool given = !host.empty();
-  const cl_mem_flags source = given ? CL_MEM_USE_HOST_PTR : CL_MEM_ALLOC_HOST_PTR;
-  cl_int status = CL_SUCCESS;
-  cl_mem memory = clCreateBuffer(device.handles_->context, CL_MEM_READ_WRITE | source,
-                                 buffer.bytes(), given ? host.data() : nullptr, &status);
-  void* address = nullptr;
-  if (status == CL_SUCCESS) {
-    address = clEnqueueMapBuffer(queue(), memory, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0,
-                                 buffer.bytes(), 0, nullptr, nullptr, &status);
-    if (status != CL_SUCCESS || (given && address != host.data())) {
-      if (status == CL_SUCCESS)
-        clEnqueueUnmapMemObject(queue(), memory, address, 0, nullptr, nullptr);
-      clReleaseMemObject(memory);
-      if (!given) check(status, "clEnqueueMapBuffer");
-      return;
-    }
-    pinned = memory;
-    host = {static_cast<std::byte*>(address), buffer.bytes()};
-  } else if (!given) {
-    check(status, "clCreateBuffer");
+  pinned.emplace(device);
+  if (host.empty()) {
+    host = {static_cast<std::byte*>(pinned->allocate(buffer.bytes())), buffer.bytes()};
+  } else {
+    pinned->pin(host);
   }
 }
 

@@ -3,10 +3,12 @@
 
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "device/opencl/handles.hpp"
 #include "device/opencl/hosted_buffer.hpp"
+#include "device/opencl/pinned_memory.hpp"
 
 namespace dovetail::opencl {
 
@@ -31,8 +33,8 @@ struct HostedBuffer::State {
   Buffer buffer{};
   std::unique_ptr<std::byte, Free> own{};
   std::span<std::byte> host{};
-  cl_mem pinned = nullptr;   // what the host's memory is known to the driver as
-  bool is_prepared = false;  // for copies
+  std::optional<PinnedMemory> pinned{};  // the host's memory, where that is copied
+  bool is_prepared = false;              // for copies
   std::vector<Part> parts{};
   std::size_t given_back = 0;
   cl_event newest_return = nullptr;  // of the round; a part's

@@ -24,8 +24,22 @@ std::optional<std::int64_t> time_of(cl_event event, cl_profiling_info what) {
 }
 
 Profile::Profile(cl_context context, cl_command_queue queue, const std::string& lane)
-    : context_(context), queue_(queue), lane_(timeline::new_lane(lane)), first_(look_at_clock()) {
+    : context_(context),
+      queue_(queue),
+      lane_(timeline::new_lane(lane)),
+      first_(look_at_clock()),
+      last_(first_) {
   timeline::set_clock(lane_, {first_, first_});
+}
+
+Profile::Profile(const Profile& kernels, cl_command_queue queue, const std::string& lane)
+    : context_(kernels.context_),
+      queue_(queue),
+      lane_(timeline::new_lane(lane)),
+      clock_of_(&kernels),
+      first_(kernels.first_),
+      last_(kernels.last_) {
+  timeline::set_clock(lane_, {first_, last_});
 }
 
 Profile::~Profile() {
@@ -125,7 +139,8 @@ void Profile::harvest() {
 void Profile::end() {
   check(clFinish(queue_), "clFinish");
   harvest();
-  timeline::set_clock(lane_, {first_, look_at_clock()});
+  last_ = clock_of_ ? clock_of_->last_ : look_at_clock();
+  timeline::set_clock(lane_, {first_, last_});
 }
 
 }  // namespace dovetail::opencl

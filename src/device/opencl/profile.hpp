@@ -29,6 +29,9 @@ class Profile {
  public:
   /// Waits for some small commands. `lane`: the name of the queue's.
   Profile(cl_context context, cl_command_queue queue, const std::string& lane);
+  /// Of another queue of `kernels`' device, by the look that it took at the clock and will take at
+  /// its end, which is to come first: so the two lanes' times can be set against each other.
+  Profile(const Profile& kernels, cl_command_queue queue, const std::string& lane);
   ~Profile();
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
@@ -56,7 +59,8 @@ class Profile {
   cl_context context_;
   cl_command_queue queue_;
   timeline::Lane lane_;
-  SameInstant first_;  // mine: steady_clock; theirs: the device's
+  const Profile* clock_of_ = nullptr;  // null: its own
+  SameInstant first_, last_;           // mine: steady_clock; theirs: the device's
   std::deque<Command> commands_;
   std::int64_t last_end_ns_ = 0;  // of the device's clock
 };

@@ -1,0 +1,147 @@
+// What steps read from the host, and its way to the device: in turn with the kernels, or beside
+// them.
+#include <algorithm>
+#include <utility>
+
+#include "plan/plan.hpp"
+#include "plan/step_records.hpp"
+#include "support/error.hpp"
+
+namespace dovetail {
+namespace {
+
+/// Of the slots together. Two would do: one is read while the other is written. With more, steps
+/// whose times vary need not wait for each other's copies.
+constexpr std::size_t slots_bytes = std::size_t{16} << 20;
+constexpr std::size_t least_slots = 3, most_slots = plan::StepRecords::most;
+
+}  // namespace
+
+std::vector<Plan::Inputs> Plan::make_inputs(const HostMemory& memory) {
+  std::vector<Inputs> made;
+  int samples = room();  // the first one's; the others are there for passes of different sizes
+  for (int pass = 0; pass < options_.passes; ++pass) {
+    Inputs inputs;
+    inputs.target_rows = HostVector<float>(memory);
+    inputs.scaled_weights = HostVector<float>(memory);
+    inputs.room = extent(std::exchange(samples, options_.batch));
+    inputs.images = device_.allocate(inputs.room * extent(model_.input().size()));
+    inputs.labels = device_.allocate(inputs.room * sizeof(std::int32_t));
+    if (options_.training && options_.loss != LossKind::cross_entropy)
+      inputs.targets = device_.allocate_zeroed(edges_.back().layout.bytes());
+    made.push_back(std::move(inputs));
+  }
+  return made;
+}
+
+void Plan::make_input_slots() {
+  const std::size_t bytes = extent(room()) * extent(model_.input().size());
+  const std::size_t count = std::clamp(slots_bytes / bytes, least_slots, most_slots);
+  while (input_slots_.size() < count)
+    input_slots_.push_back(
+        {.passes = make_inputs(pinned_), .copied = {}, .copied_before = {}, .read = {}});
+  next_slot_ = 0;
+  device_.finish();  // fills, which copies beside the kernels would not wait for
+}
+
+Plan::InputSlot* Plan::next_slot(const StepSamples& samples) {
+  if (!input_queue_ || samples.images.empty()) return nullptr;
+  if (input_slots_.empty()) make_input_slots();
+  InputSlot* slot = &input_slots_[next_slot_];
+  next_slot_ = (next_slot_ + 1) % input_slots_.size();
+  slot->copied_before = std::exchange(slot->copied, {});
+  return slot;
+}
+
+void Plan::write_input(InputSlot* slot, const opencl::Buffer& buffer, const void* source,
+                       std::size_t bytes, bool stays) {
+  if (slot) {
+    slot->copied = input_queue_->write(buffer, source, bytes, slot->read);
+    if (!stays) slot->copied.await();
+  } else if (stays) {
+    device_.write_later(buffer, source, bytes);
+  } else {
+    device_.write(buffer, source, bytes);
+  }
+}
+
+void Plan::begin_reading(InputSlot* slot) {
+  if (slot) input_queue_->hold_kernels(slot->copied);
+}
+
+void Plan::end_reading(InputSlot* slot) {
+  if (slot) slot->read = input_queue_->mark_kernels();
+  device_.flush();
+}
+
+// What a slot's host memory held for the step before has long been copied, unless steps are
+// enqueued much further ahead than there are slots: then this waits.
+void Plan::write_targets(Inputs& inputs, std::span<const std::int32_t> labels, InputSlot* slot) {
+  const std::size_t columns = extent(edges_.back().layout.image_stride());
+  if (slot) slot->copied_before.await();
+  inputs.target_rows.assign(labels.size() * columns, 0.0f);
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    inputs.target_rows[i * columns + static_cast<std::size_t>(labels[i])] = 1;
+  write_input(slot, inputs.targets, inputs.target_rows.data(),
+              inputs.target_rows.size() * sizeof(float), slot != nullptr);
+}
+
+void Plan::upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count,
+                          InputSlot* slot) {
+  if (!weigh_rows_) weigh_rows_.emplace(device_, variant_, edges_.back().layout.image_stride());
+  if (!inputs.row_weights) inputs.row_weights = device_.allocate(inputs.room * sizeof(float));
+  if (slot) slot->copied_before.await();
+  HostVector<float>& scaled = inputs.scaled_weights;
+  scaled.assign(count, loss_scale_);  // without weights: all 1
+  for (std::size_t i = 0; i < weights.size(); ++i) scaled[i] *= weights[i];
+  write_input(slot, inputs.row_weights, scaled.data(), scaled.size() * sizeof(float),
+              slot != nullptr);
+}
+
+void Plan::hold_images(std::size_t samples) {
+  held_images_ = device_.allocate(samples * extent(model_.input().size()));
+  held_samples_ = samples;
+  make_numbers();
+}
+
+void Plan::make_numbers() {
+  for (Inputs& inputs : inputs_)
+    inputs.numbers = device_.allocate(inputs.room * sizeof(std::int32_t));
+}
+
+void Plan::write_images(std::size_t first, std::span<const std::uint8_t> images) {
+  device_.write(held_images_, images.data(), images.size(), first * extent(model_.input().size()));
+}
+
+void Plan::upload(Inputs& inputs, const StepSamples& samples, InputSlot* slot) {
+  const std::span<const std::int32_t> labels = samples.labels, numbers = samples.numbers;
+  if (labels.size() > inputs.room) {
+    throw Error(fmt::format("a step of {} samples exceeds the plan's batch of {}", labels.size(),
+                            inputs.room));
+  }
+  if (labels.empty()) return;
+  const auto write = [&](const opencl::Buffer& buffer, const void* source, std::size_t bytes) {
+    write_input(slot, buffer, source, bytes, samples.stays);
+  };
+  if (!numbers.empty()) {
+    const auto [least, most] = std::ranges::minmax(numbers);
+    if (least < 0 || static_cast<std::size_t>(most) >= held_samples_) {
+      throw Error(fmt::format("samples {} to {} of the {} on the device were asked for", least,
+                              most, held_samples_));
+    }
+    write(inputs.numbers, numbers.data(), numbers.size_bytes());
+    inputs.source = {held_images_, inputs.numbers};
+  } else {
+    write(inputs.images, samples.images.data(), labels.size() * extent(model_.input().size()));
+    inputs.source = {inputs.images, {}};
+  }
+  if (cross_entropy_) {
+    write(inputs.labels, labels.data(), labels.size_bytes());
+  } else {
+    write_targets(inputs, labels, slot);
+  }
+  if (!samples.weights.empty() || loss_scale_ != 1)
+    upload_weights(inputs, samples.weights, labels.size(), slot);
+}
+
+}  // namespace dovetail
