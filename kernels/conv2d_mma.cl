@@ -44,11 +44,14 @@ INLINE void spread(uint target, __global const float* dy, __global const uchar* 
     const int place = row % 2 * 2 + column % 2;
     const int unit = (image * POOLED_HEIGHT + row / 2) * POOLED_WIDTH + column / 2;
     const uint found = *(__global const uint*)(places + (size_t)unit * SOURCE_CHANNELS + channel);
-    __global const float* from = dy + (size_t)image * POOLED_IMAGE + POOLED_INTERIOR +
-                                 row / 2 * POOLED_ROW + column / 2 * SOURCE_CHANNELS + channel;
+    // All four are read whether they are wanted or not: so they do not wait for `found`.
+    float pooled[4];
+    read_global(dy + (size_t)image * POOLED_IMAGE + POOLED_INTERIOR + row / 2 * POOLED_ROW +
+                    column / 2 * SOURCE_CHANNELS + channel,
+                pooled);
 #pragma unroll
     for (int c = 0; c < 4; ++c)
-      value[c] = ((found >> (8 * c)) & 255) == place ? prepare(from[c]) : 0.0f;
+      value[c] = ((found >> (8 * c)) & 255) == place ? prepare(pooled[c]) : 0.0f;
   }
   store_vector(target, value);
 }

@@ -7,6 +7,8 @@
 // second-level cache, `ahead` slices of 16 products early. Lane (row r, quarter q) takes the products 4 q ... 4 q + 3 of a
 // slice and columns 4 r ... 4 r + 3, one for each of four tiles of eight: so it reads 16 bytes at a time and gets eight
 // neighbouring results. The order of the products within a sum is another one, the same for both operands.
+//
+// FIRST is 1 where the first layer's products come from dense_chain_first.cl; its input is then not here.
 #ifndef ROWS
 #error "built by ops/dense_chain.cpp"
 #endif
@@ -24,6 +26,7 @@ enum {
 
 // Where the input comes from, as ops/dense_chain.cpp says it.
 enum { FROM_FLOATS, FROM_PIXELS, FROM_SAMPLES };
+enum { parts_ahead = 8 };
 
 // Floats from one row in shared memory to the next: eight lanes that read 16 bytes each meet all banks once.
 INLINE int pitch_of(int width) {
@@ -126,6 +129,40 @@ INLINE void load_pixels(uint tile, __global const uchar* pixels, __global const 
 #pragma unroll
       for (int j = 0; j < 4; ++j) values[j] = fma((float)(four >> 8 * j & 255u), scale, shift);
       store_global(x + (size_t)row * width + at, values);
+    }
+    store_prepared(tile + i / vectors * line + at * 4, values);
+  }
+}
+
+// The first layer's output: the sum of its products' parts [count][batch][out], one after the other, plus bias, rectified.
+INLINE void add_parts(const Layer layer, uint tile, __global const float* parts, int count,
+                      __global const float* parameters, __global float* maps, int first_row, int batch) {
+  const int vectors = layer.out / 4;
+  const uint line = pitch_of(layer.out) * 4;
+  const size_t step = (size_t)batch * layer.out;
+  for (int i = get_local_id(0); i < ROWS * vectors; i += threads) {
+    const int row = first_row + i / vectors, at = i % vectors * 4;
+    float values[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (row < batch) {
+      __global const float* part = parts + (size_t)row * layer.out + at;
+      for (int first = 0; first < count; first += parts_ahead) {
+        float ring[parts_ahead][4];
+#pragma unroll
+        for (int j = 0; j < parts_ahead; ++j) read_early(part + min(first + j, count - 1) * step, ring[j]);
+#pragma unroll
+        for (int j = 0; j < parts_ahead; ++j) {
+#pragma unroll
+          for (int k = 0; k < 4; ++k) values[k] += first + j < count ? ring[j][k] : 0.0f;
+        }
+      }
+      float bias[4];
+      read_global(parameters + layer.bias + at, bias);
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        values[k] += bias[k];
+        values[k] = values[k] < 0.0f ? 0.0f : values[k];
+      }
+      store_global(maps + layer.output + (size_t)row * layer.out + at, values);
     }
     store_prepared(tile + i / vectors * line + at * 4, values);
   }
@@ -236,7 +273,8 @@ INLINE void loss(const Layer layer, uint tile, __global const int* labels, __glo
 }
 
 // x [batch][in of the first layer], written from pixels where `source` is FROM_PIXELS or FROM_SAMPLES, which gathers them;
-// row_losses and row_hits [batch]; row_weights [batch] where `weighed`. Work-groups: ROWS samples.
+// with FIRST instead `source` parts of the first layer's products; row_losses and row_hits [batch]; row_weights [batch]
+// where `weighed`. Work-groups: ROWS samples.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
     __global float* restrict x, __global const uchar* restrict pixels, __global const int* restrict samples, int source,
     float scale, float shift, __global const float* restrict parameters, __constant const int* table,
@@ -245,13 +283,17 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
   __constant const Layer* layers = (__constant const Layer*)table;
   const int first_row = (int)get_group_id(0) * ROWS;
   uint tile = allocate_shared();
+#if FIRST
+  add_parts(layers[0], tile, x, source, parameters, maps, first_row, batch);
+#else
   if (source == FROM_FLOATS) {
     load_input(tile, x, layers[0].in, first_row, batch);
   } else {
     load_pixels(tile, pixels, samples, source == FROM_SAMPLES, scale, shift, x, layers[0].in, first_row, batch);
   }
+#endif
   barrier(CLK_LOCAL_MEM_FENCE);
-  for (int i = 0; i < LAYERS; ++i) {
+  for (int i = FIRST; i < LAYERS; ++i) {
     const uint output = tile + tile_bytes(layers[i].in);
     forward(layers[i], tile, output, parameters, maps, i == LAYERS - 1, first_row, batch);
     barrier(CLK_LOCAL_MEM_FENCE);

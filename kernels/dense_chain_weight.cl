@@ -3,12 +3,13 @@
 //
 // A work-group makes a tile of 64 x 64 of one layer's weights over its share of the samples, 16 at a time from a ring in
 // shared memory; a warp keeps 32 x 32 results in registers and rounds the operands as it reads them. Those of the first
-// row of tiles sum the gradients themselves, for the biases.
+// row of tiles sum the gradients themselves, for the biases. One work-group more sums what `rows` left of each sample.
 #ifndef LAYERS
 #error "built by ops/dense_chain.cpp"
 #endif
 #include "mma.clh"
 #include "dense_chain.clh"
+#include "passes.clh"
 
 enum {
   threads = 128,
@@ -93,13 +94,53 @@ INLINE void add_samples(uint ring, __global const float* inputs, __global const 
   }
 }
 
-// Work-groups: (a tile of a layer's weights, a share of a pass's samples, pass). partial [passes][shares][size]: the
+// The sum over a work-group, in work-item 0.
+INLINE float sum_of_group(uint memory, float value) {
+  __local float* values = shared_floats(memory);
+  values[get_local_id(0)] = value;
+  for (int half_way = threads / 2; half_way > 0; half_way /= 2) {
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (get_local_id(0) < half_way) values[get_local_id(0)] += values[get_local_id(0) + half_way];
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+  const float sum = values[0];
+  barrier(CLK_LOCAL_MEM_FENCE);
+  return sum;
+}
+
+// statistics [3] = over passes of `batch` samples each the sum of the losses, the sum of the hits, samples.
+INLINE void sum_rows(uint memory, __global const float* losses, __global const float* hits, __global float* statistics,
+                     int batch, int passes) {
+  float loss = 0.0f, hit = 0.0f, kept_losses[pass_levels], kept_hits[pass_levels];
+  for (int pass = 0; pass < passes; ++pass, losses += batch, hits += batch) {
+    loss = 0.0f, hit = 0.0f;
+    for (int i = get_local_id(0); i < batch; i += threads) loss += losses[i], hit += hits[i];
+    loss = sum_of_group(memory, loss);
+    hit = sum_of_group(memory, hit);
+    ADD_PASS(loss, pass, kept_losses);
+    ADD_PASS(hit, pass, kept_hits);
+  }
+  if (get_local_id(0) > 0) return;
+  statistics[0] = loss;
+  statistics[1] = hit;
+  statistics[2] = batch * passes;
+}
+
+// Work-groups: (a tile of a layer's weights; the last one: the sums over the samples, a share of a pass's samples, pass).
+// partial [passes][shares][size]: the
 // gradients, where their parameters are among all. A share is `share` of the pass's `batch` samples, the last one perhaps
 // less. Or a work-group goes through `together` passes, up to 4, of one share each, and adds them by pairs.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradients(
     __global const float* restrict x, __global const float* restrict maps, __constant const int* table,
-    __global float* restrict partial, uint size, int batch, int share, int together) {
+    __global float* restrict partial, uint size, int batch, int share, int together,
+    __global const float* restrict row_losses, __global const float* restrict row_hits, __global float* restrict statistics) {
   __constant const Layer* layers = (__constant const Layer*)table;
+  const uint ring = allocate_shared();
+  if (get_group_id(0) + 1 == get_num_groups(0)) {
+    if (get_group_id(1) == 0 && get_group_id(2) == 0)
+      sum_rows(ring, row_losses, row_hits, statistics, batch, together * (int)get_num_groups(2));
+    return;
+  }
   int place = get_group_id(0), number = 0;
   while (place >= tiles_of(layers[number].in) * tiles_of(layers[number].out)) {
     place -= tiles_of(layers[number].in) * tiles_of(layers[number].out);
@@ -111,7 +152,6 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   __global const float* gradients = maps + layer.gradient;
   const int column = get_local_id(0);
   const int sums_bias = row0 == 0 && column < tile;
-  const uint ring = allocate_shared();
 
   float bias = 0.0f, kept_bias[levels];
   float sum[2][4][4], kept[levels][2][4][4];

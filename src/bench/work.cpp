@@ -80,8 +80,7 @@ std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch
   const double all = parameters_of(model, 0, model.layers().size());
   std::map<std::string, PartWork> parts;
   // A chain of dense layers keeps its values on the chip, but for what the weight gradients read.
-  PartWork chain{.operations = 0, .bytes = pixels + word * (pixels + all)},
-      chain_weights{.operations = 0, .bytes = word * (pixels + all)};
+  PartWork chain, chain_backward;
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const plan::Step& step = steps[i];
     const PlacedLayer& layer = model.layers()[step.layer];
@@ -100,13 +99,20 @@ std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch
     parts[name + " backward"] = {
         samples * (work.weight_gradient + work.input_gradient),
         word * ((step.strip_halo ? 0 : in) + out + weights + onward) + maxima};
-    chain.operations += samples * (work.forward + work.input_gradient);
-    chain.bytes += word * 2 * out;
-    chain_weights.operations += samples * work.weight_gradient;
-    chain_weights.bytes += word * 2 * out;
+    if (i < plan.chain_begin()) continue;
+    const bool is_first = i == plan.chain_begin();
+    chain.operations += samples * (work.forward + (is_first ? 0 : work.input_gradient));
+    chain.bytes += word * (2 * out + weights);
+    chain_backward.operations +=
+        samples * (work.weight_gradient + (is_first ? work.input_gradient : 0));
+    chain_backward.bytes += word * (2 * out + weights);
+    if (is_first) {
+      chain.bytes += i > 0 ? word * in : pixels + word * pixels;
+      chain_backward.bytes += word * (in + onward);
+    }
   }
-  parts["layers"] = chain;
-  parts["layers backward"] = chain_weights;
+  parts[std::string(Plan::chain_name) + " forward"] = chain;
+  parts[std::string(Plan::chain_name) + " backward"] = chain_backward;
   parts["upload"].bytes = (held ? word * samples : pixels) + word * samples;
   parts["input"].bytes = pixels + word * pixels;
   parts["loss"].bytes = word * 2 * classes;

@@ -2,7 +2,6 @@
 // input to the loss and back to the gradients of the weights, in three or four launches.
 #pragma once
 
-#include <span>
 #include <string>
 #include <vector>
 
@@ -11,7 +10,6 @@
 #include "ops/dense_chain_tiles.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
-#include "ops/loss.hpp"
 #include "ops/normalise_input.hpp"
 
 namespace dovetail {
@@ -19,34 +17,39 @@ namespace dovetail {
 /// One way to cut a chain's work; 0: as estimated.
 struct DenseChainKernels {
   int rows = 0;             // samples of a work-group that goes to the loss and back: 16 or 32
+  int part_depth = 0;       // products of a work-group of the first layer, where that is apart
   int groups_per_unit = 0;  // work-groups of the weight gradients for each compute unit
 
-  /// "mma chain, 32 rows", "mma chain, 4 groups a unit"; "mma chain" as estimated.
+  /// "mma chain, 32 rows", "mma chain, 16 rows, parts of 192", "mma chain, 4 groups a unit"; "mma
+  /// chain" as estimated.
   std::string name(Direction direction) const;
 };
 
-/// The ways to try for DenseChain::forward_backward (forward) or weight_gradients, the estimated
-/// one first. Only the latter's change bits.
-std::vector<DenseChainKernels> dense_chain_candidates(std::span<const DenseChainLayer> layers,
-                                                      int batch, int compute_units,
-                                                      Direction direction);
+/// The ways to try for DenseChain::forward_backward and input_gradient (forward) or
+/// weight_gradients, the estimated one first. The latter's and other parts change bits.
+std::vector<DenseChainKernels> dense_chain_candidates(const DenseChainShape& shape, int batch,
+                                                      int compute_units, Direction direction);
 
 /// For devices that take InstructionSet::mma. A ReLU is behind each layer but the last, and softmax
 /// cross-entropy behind that. Operands of products are rounded to the format, as Matmul rounds
-/// them; sums are float32. Each layer apart takes six launches and more, which is what a small
-/// network's step costs.
+/// them; sums are float32. Each layer by itself takes six launches and more, which is what a small
+/// network's step costs. A first layer that is apart spreads over the device instead: in front of
+/// the launch that goes to the loss and back, and behind it for its input's gradient.
 class DenseChain {
  public:
   /// Whether there are kernels for it: at least two layers, widths that are multiples of
-  /// channel_lanes, each the next one's input, up to dense_chain::most_in, that fit shared memory
-  /// together, at most dense_chain::most_classes classes, and a batch whose maps 31 bits can count.
-  static bool fits(std::span<const DenseChainLayer> layers, int classes, int batch);
+  /// channel_lanes, each the next one's input, up to dense_chain::most_in but for the first one's,
+  /// that fit shared memory together, at most dense_chain::most_classes classes, and a batch whose
+  /// maps 31 bits can count.
+  static bool fits(const DenseChainShape& shape, int batch);
 
-  /// Builds the kernels for up to `batch` samples. `parameters`: floats of all of them. Throws
-  /// Error with the compiler's log, where the layers do not fit, or for float32.
-  DenseChain(opencl::Device& device, std::span<const DenseChainLayer> layers, int classes,
-             std::size_t parameters, int batch, ComputeFormat format,
+  /// Builds the kernels for up to `batch` samples. Throws Error with the compiler's log, where the
+  /// layers do not fit, or for float32.
+  DenseChain(opencl::Device& device, const DenseChainShape& shape, int batch, ComputeFormat format,
              const DenseChainKernels& kernels = {});
+
+  /// Whether forward_backward can make its input from images.
+  bool takes_images() const { return !shape_.first_apart(); }
 
   /// Float32 [batch, in], as they are, or made here from images of `in` pixels each.
   struct Input {
@@ -54,32 +57,40 @@ class DenseChain {
     ImageSource images{};  // without pixels: x is there
     PixelLaw law{};
   };
-  /// Forward, loss and the gradients of the layers' outputs, which this object keeps; labels and
-  /// statistics as SoftmaxCrossEntropy has them. row_weights, float32 [batch], multiply each
-  /// sample's gradient; an empty Buffer: all 1.
+  /// Forward, loss and the gradients of the layers' outputs, which this object keeps; labels as
+  /// SoftmaxCrossEntropy has them. row_weights, float32 [batch], multiply each sample's gradient;
+  /// an empty Buffer: all 1.
   void forward_backward(const Input& input, const opencl::Buffer& parameters,
                         const opencl::Buffer& labels, const opencl::Buffer& row_weights,
-                        const opencl::Buffer& statistics, const JoinedBatch& batch);
-  /// After that, with the same x: the gradients of all weights and biases, at their places in
-  /// `gradients`. The order of a sum depends on batch, widths and the number of compute units.
-  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
                         const JoinedBatch& batch);
+  /// After that, with the same x: the gradients of all weights and biases, at their places in
+  /// `gradients`, and the statistics that SoftmaxCrossEntropy has. The order of a sum depends on
+  /// batch, widths and the number of compute units.
+  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
+                        const opencl::Buffer& statistics, const JoinedBatch& batch);
+  /// For a chain that propagates, after forward_backward with the same x: dx [batch, in], where
+  /// `mask` 0 where x ≤ 0. dx must not be x.
+  void input_gradient(const opencl::Buffer& x, const opencl::Buffer& parameters,
+                      const opencl::Buffer& dx, const JoinedBatch& batch, bool mask);
 
   /// float32, as dense_chain::table places them: outputs and their gradients.
   const opencl::Buffer& maps() const { return maps_; }
 
  private:
   void reserve_partial(int shares);
+  /// The first layer's products; returns how many parts each has.
+  std::int32_t enqueue_first_layer(const opencl::Buffer& x, const opencl::Buffer& parameters,
+                                   const JoinedBatch& batch);
 
   opencl::Device& device_;
-  std::size_t parameters_;
+  DenseChainShape shape_;
+  DenseChainKernels kernels_;
   int capacity_;
   int compute_units_;
   dense_chain::RowTiles row_tiles_;
   dense_chain::WeightTiles weight_tiles_;
-  opencl::Kernel rows_, weight_gradients_, sum_chunks_;
-  RowSums row_sums_;
-  opencl::Buffer table_, maps_, partial_;
+  opencl::Kernel rows_, weight_gradients_, sum_chunks_, first_layer_, input_gradient_;
+  opencl::Buffer table_, maps_, partial_, parts_, losses_, hits_;
 };
 
 }  // namespace dovetail

@@ -6,6 +6,14 @@
 #include "support/text.hpp"
 #include "tensor/layout.hpp"
 
+namespace dovetail {
+
+bool DenseChainShape::first_apart() const {
+  return propagates || layers.front().in > dense_chain::most_in;
+}
+
+}  // namespace dovetail
+
 namespace dovetail::dense_chain {
 
 using conv_tiles::quotient_up;
@@ -17,9 +25,9 @@ int tile_bytes(int width, int rows) {
   return rows * pitch * static_cast<int>(sizeof(float));
 }
 
-RowTiles tiles_of(std::span<const DenseChainLayer> layers, int rows) {
-  int bytes = tile_bytes(layers.front().in, rows);
-  for (const DenseChainLayer& layer : layers) bytes += tile_bytes(layer.out, rows);
+RowTiles tiles_of(const DenseChainShape& shape, int rows) {
+  int bytes = shape.first_apart() ? 0 : tile_bytes(shape.layers.front().in, rows);
+  for (const DenseChainLayer& layer : shape.layers) bytes += tile_bytes(layer.out, rows);
   return {.rows = rows, .shared_bytes = bytes};
 }
 
@@ -43,19 +51,44 @@ std::size_t map_elements(std::span<const DenseChainLayer> layers, int batch) {
   return floats;
 }
 
-Definitions RowTiles::definitions(std::size_t layers, int classes, ComputeFormat format) const {
-  return {fmt::format("ROWS={}", rows), fmt::format("LAYERS={}", layers),
-          fmt::format("CLASSES={}", classes), fmt::format("SHARED_BYTES={}", shared_bytes),
+Definitions RowTiles::definitions(const DenseChainShape& shape, ComputeFormat format) const {
+  return {fmt::format("ROWS={}", rows),
+          fmt::format("LAYERS={}", shape.layers.size()),
+          fmt::format("FIRST={}", shape.first_apart() ? 1 : 0),
+          fmt::format("CLASSES={}", shape.classes),
+          fmt::format("SHARED_BYTES={}", shared_bytes),
           fmt::format("FORMAT={}", kernel_number(format))};
 }
 
-RowTiles row_tiles(std::span<const DenseChainLayer> layers, int batch, int compute_units,
-                   int rows) {
+RowTiles row_tiles(const DenseChainShape& shape, int batch, int compute_units, int rows) {
   constexpr int few = 16, many = 32;
-  if (rows > 0) return tiles_of(layers, rows);
-  const RowTiles tiles = tiles_of(layers, many);
+  if (rows > 0) return tiles_of(shape, rows);
+  const RowTiles tiles = tiles_of(shape, many);
   const bool takes_many = batch > few * compute_units && tiles.shared_bytes <= most_shared;
-  return takes_many ? tiles : tiles_of(layers, few);
+  return takes_many ? tiles : tiles_of(shape, few);
+}
+
+int FirstTiles::shared_bytes() {
+  constexpr int stages = 4, padding = 4;  // as in dense_chain_first.cl
+  return stages * tile * (slice + slice + padding) * static_cast<int>(sizeof(float));
+}
+
+Definitions FirstTiles::definitions(ComputeFormat format) {
+  return {fmt::format("SHARED_BYTES={}", shared_bytes()),
+          fmt::format("FORMAT={}", kernel_number(format))};
+}
+
+int FirstTiles::groups(int batch, int columns) {
+  return quotient_up(batch, tile) * quotient_up(columns, tile);
+}
+
+int part_depth(const DenseChainLayer& first, int batch, int compute_units) {
+  // Adding up what shorter parts leave costs more than they bring.
+  constexpr int least = 192, groups_per_unit = 4;
+  const int parts =
+      std::clamp(groups_per_unit * compute_units / FirstTiles::groups(batch, first.out), 1,
+                 quotient_up(first.in, least));
+  return quotient_up(quotient_up(first.in, parts), FirstTiles::slice) * FirstTiles::slice;
 }
 
 int WeightTiles::shared_bytes() {

@@ -18,12 +18,22 @@ struct DenseChainLayer {
   std::size_t weight = 0, bias = 0;
 };
 
+struct DenseChainShape {
+  std::vector<DenseChainLayer> layers{};  // at least two, each the next one's input
+  int classes = 0;                        // the first outputs of the last one
+  std::size_t parameters = 0;             // floats of all of them
+  bool propagates = false;                // somebody waits for the gradient of the first's input
+  /// Whether the first layer has launches of its own.
+  bool first_apart() const;
+};
+
 namespace dense_chain {
 
 using conv_tiles::Definitions;
 
 inline constexpr int most_shared = 200 << 10;  // bytes of a work-group, of the 227 KiB on Hopper
-/// Beyond, a tile of samples needs more of the second-level cache than its products are worth.
+/// Inputs beyond need more of the second-level cache than a tile of samples' products are worth, so
+/// their layer is the first one, apart.
 inline constexpr int most_in = 1024;
 inline constexpr int most_classes = 64;  // that one work-item goes through
 
@@ -42,12 +52,22 @@ struct RowTiles {
   int rows = 16;
   int shared_bytes = 0;
   int threads() const { return rows * 16; }
-  Definitions definitions(std::size_t layers, int classes, ComputeFormat format) const;
+  Definitions definitions(const DenseChainShape& shape, ComputeFormat format) const;
 };
 /// `rows`: 16 or 32; 0: 32 where there are enough samples for all compute units, and where they
 /// fit.
-RowTiles row_tiles(std::span<const DenseChainLayer> layers, int batch, int compute_units,
-                   int rows = 0);
+RowTiles row_tiles(const DenseChainShape& shape, int batch, int compute_units, int rows = 0);
+
+/// The kernels `first_layer` and `input_gradient`.
+struct FirstTiles {
+  static constexpr int tile = 64, slice = 16, threads = 128;
+  static int shared_bytes();
+  static Definitions definitions(ComputeFormat format);
+  /// Work-groups over a result of so many columns.
+  static int groups(int batch, int columns);
+};
+/// Products of a work-group of `first_layer`, so that there are some for each compute unit.
+int part_depth(const DenseChainLayer& first, int batch, int compute_units);
 
 /// The kernel `weight_gradients`.
 struct WeightTiles {

@@ -10,26 +10,27 @@
 #include "tensor/layout.hpp"
 
 namespace dovetail::plan {
-ChainProblem::ChainProblem(opencl::Device& device, std::span<const DenseChainLayer> layers,
-                           int classes, std::size_t parameters, int batch, ComputeFormat format)
+
+ChainProblem::ChainProblem(opencl::Device& device, const DenseChainShape& shape, int batch,
+                           ComputeFormat format)
     : device_(device),
-      layers_(layers.begin(), layers.end()),
-      entries_(dense_chain::table(layers, batch)),
-      classes_(classes),
+      shape_(shape),
+      entries_(dense_chain::table(layers_, batch)),
       batch_(batch),
       format_(format),
-      x_(random_values(extent(batch) * extent(layers.front().in), 1)),
-      parameters_(random_values(parameters, 2)) {
+      x_(random_values(extent(batch) * extent(layers_.front().in), 1)),
+      parameters_(random_values(shape.parameters, 2)) {
   for (const DenseChainLayer& layer : layers_) {  // so that values keep their size
     const float scale = 2 / std::sqrt(static_cast<float>(layer.in));
     for (std::size_t i = 0; i < extent(layer.in) * extent(layer.out); ++i)
       parameters_[layer.weight + i] *= scale;
   }
-  for (int i = 0; i < batch; ++i) labels_.push_back(i % classes);
+  for (int i = 0; i < batch; ++i) labels_.push_back(i % shape_.classes);
   x_buffer_ = device.upload(std::span<const float>(x_));
   parameters_buffer_ = device.upload(std::span<const float>(parameters_));
   labels_buffer_ = device.upload(std::span<const std::int32_t>(labels_));
-  gradients_ = device.allocate(parameters * sizeof(float));
+  gradients_ = device.allocate(shape.parameters * sizeof(float));
+  if (shape.propagates) dx_ = device.allocate(x_.size() * sizeof(float));
   statistics_ = device.allocate(3 * sizeof(float));
 }
 
@@ -86,13 +87,14 @@ ChainProblem::Doubles ChainProblem::last_gradient(const std::vector<float>& maps
   std::vector<std::int32_t> labels;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto row = y.begin() + static_cast<std::ptrdiff_t>(i * extent(out));
-    logits.insert(logits.end(), row, row + classes_);
+    logits.insert(logits.end(), row, row + shape_.classes);
     labels.push_back(labels_[extent(rows[i])]);
   }
   const auto found = reference::softmax_cross_entropy(logits, labels);
   Doubles gradient(rows.size() * extent(out));
   for (std::size_t i = 0; i < found.gradient.size(); ++i)
-    gradient[i / extent(classes_) * extent(out) + i % extent(classes_)] = found.gradient[i];
+    gradient[i / extent(shape_.classes) * extent(out) + i % extent(shape_.classes)] =
+        found.gradient[i];
   return gradient;
 }
 
@@ -124,7 +126,16 @@ std::string ChainProblem::rows_fault(const opencl::Buffer& buffer) const {
     }
     if (!fault.empty()) return fmt::format("layer {}: {}", i + 1, fault);
   }
-  return "";
+  if (!shape_.propagates) return "";
+  const DenseChainLayer& first = layers_.front();
+  const std::string fault =
+      fault_of(rows_of(device_.download<float>(dx_), 0, first.in, rows, exact),
+               reference::matmul_input_gradient(
+                   {rows.size(), extent(first.in), extent(first.out)},
+                   rows_of(maps, entries_.front().gradient, first.out, rows, format_), weight_of(0),
+                   input_of(maps, 0, rows, exact), true),
+               format_);
+  return fault.empty() ? "" : fmt::format("the input's gradient: {}", fault);
 }
 
 std::string ChainProblem::weights_fault(const opencl::Buffer& buffer) const {
@@ -158,30 +169,33 @@ std::string ChainProblem::weights_fault(const opencl::Buffer& buffer) const {
   return "";
 }
 
-DenseChainKernels tuned_chain(Tuner& tuner, opencl::Device& device,
-                              std::span<const DenseChainLayer> layers, int classes,
-                              std::size_t parameters, int batch, ComputeFormat format,
-                              bool same_bits) {
-  std::string widths = fmt::format("{}", layers.front().in);
-  for (const DenseChainLayer& layer : layers) widths += fmt::format("->{}", layer.out);
+DenseChainKernels tuned_chain(Tuner& tuner, opencl::Device& device, const DenseChainShape& shape,
+                              int batch, ComputeFormat format, bool same_bits) {
+  std::string widths = fmt::format("{}", shape.layers.front().in);
+  for (const DenseChainLayer& layer : shape.layers) widths += fmt::format("->{}", layer.out);
   std::optional<ChainProblem> problem;  // made where something is to be measured
-  const auto choose = [&](Direction direction, const char* what) {
-    const auto kernels =
-        dense_chain_candidates(layers, batch, device.info().compute_units, direction);
+  const auto choose = [&](Direction direction, const std::string& what) {
+    auto kernels = dense_chain_candidates(shape, batch, device.info().compute_units, direction);
+    const int usual_depth = kernels.front().part_depth;
+    if (same_bits)
+      std::erase_if(kernels, [&](const auto& each) { return each.part_depth != usual_depth; });
     std::vector<Tuner::Candidate> candidates;
     for (const DenseChainKernels& each : kernels) candidates.push_back({each.name(direction)});
     return kernels[tuner.choose(
         fmt::format("dense {}, {} rows, {}, {}", widths, batch, to_string(format), what),
         candidates, [&](std::size_t i) {
-          if (!problem) problem.emplace(device, layers, classes, parameters, batch, format);
-          return problem->trial(std::make_shared<DenseChain>(device, layers, classes, parameters,
-                                                             batch, format, kernels[i]),
-                                direction);
+          if (!problem) problem.emplace(device, shape, batch, format);
+          return problem->trial(
+              std::make_shared<DenseChain>(device, shape, batch, format, kernels[i]), direction);
         })];
   };
-  DenseChainKernels chosen = choose(Direction::forward, "forward and backward");
-  if (!same_bits)
+  DenseChainKernels chosen = choose(
+      Direction::forward, shape.propagates ? "forward and to its input" : "forward and backward");
+  if (same_bits) {
+    chosen.part_depth = 0;
+  } else {
     chosen.groups_per_unit = choose(Direction::weight_gradient, "weight gradients").groups_per_unit;
+  }
   return chosen;
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -12,31 +11,34 @@
 namespace dovetail::plan {
 
 /// The tuner's choice for `batch` samples, perhaps not as many as the chain will have room for.
-/// `parameters`: as DenseChain has it. `same_bits`: the weight gradients are cut as estimated.
-DenseChainKernels tuned_chain(Tuner& tuner, opencl::Device& device,
-                              std::span<const DenseChainLayer> layers, int classes,
-                              std::size_t parameters, int batch, ComputeFormat format,
-                              bool same_bits = false);
+/// `same_bits`: what sums are cut into is as estimated.
+DenseChainKernels tuned_chain(Tuner& tuner, opencl::Device& device, const DenseChainShape& shape,
+                              int batch, ComputeFormat format, bool same_bits = false);
 
 /// Random samples and parameters, and what the twins make of them.
 class ChainProblem {
  public:
-  ChainProblem(opencl::Device& device, std::span<const DenseChainLayer> layers, int classes,
-               std::size_t parameters, int batch, ComputeFormat format);
+  ChainProblem(const ChainProblem&) = delete;
+  ChainProblem& operator=(const ChainProblem&) = delete;
+  ChainProblem(opencl::Device& device, const DenseChainShape& shape, int batch,
+               ComputeFormat format);
 
-  /// Of forward_backward (forward) or weight_gradients, for the tuner; the problem must outlive it.
+  /// Of forward_backward and, where the chain propagates, input_gradient (forward), or of
+  /// weight_gradients, for the tuner; the problem must outlive it.
   template <typename Chain>
   Tuner::Trial trial(std::shared_ptr<Chain> chain, Direction direction) {
     const bool is_rows = direction != Direction::weight_gradient;
     poison(chain->maps());
+    if (shape_.propagates) poison(dx_);
     const auto rows = [this, chain] {
-      chain->forward_backward({.x = x_buffer_}, parameters_buffer_, labels_buffer_, {}, statistics_,
-                              batch_);
+      chain->forward_backward({.x = x_buffer_}, parameters_buffer_, labels_buffer_, {}, batch_);
+      if (shape_.propagates)
+        chain->input_gradient(x_buffer_, parameters_buffer_, dx_, batch_, true);
     };
     if (is_rows) return {rows, [this, chain] { return rows_fault(chain->maps()); }};
     poison(gradients_);
     rows();
-    return {[this, chain] { chain->weight_gradients(x_buffer_, gradients_, batch_); },
+    return {[this, chain] { chain->weight_gradients(x_buffer_, gradients_, statistics_, batch_); },
             [this, chain] { return weights_fault(chain->maps()); }};
   }
 
@@ -62,13 +64,14 @@ class ChainProblem {
   Doubles last_gradient(const std::vector<float>& maps, const std::vector<int>& rows) const;
 
   opencl::Device& device_;
-  std::vector<DenseChainLayer> layers_;
+  DenseChainShape shape_;
+  const std::vector<DenseChainLayer>& layers_ = shape_.layers;
   std::vector<dense_chain::Entry> entries_;
-  int classes_, batch_;
+  int batch_;
   ComputeFormat format_;
   std::vector<float> x_, parameters_;
   std::vector<std::int32_t> labels_;
-  opencl::Buffer x_buffer_, parameters_buffer_, labels_buffer_, gradients_, statistics_;
+  opencl::Buffer x_buffer_, parameters_buffer_, labels_buffer_, gradients_, statistics_, dx_;
 };
 
 }  // namespace dovetail::plan

@@ -122,9 +122,9 @@ void Plan::normalise(const Pass& pass, const Inputs& inputs) {
   }
 }
 
-void Plan::forward(const Pass& pass, const Inputs& inputs) {
+void Plan::forward(const Pass& pass, const Inputs& inputs, std::size_t count) {
   normalise(pass, inputs);
-  for (std::size_t i = 0; i < operations_.size(); ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     const timeline::Part here(names_[i], "forward");
     operations_[i]->forward(pass);
   }
@@ -168,7 +168,8 @@ void Plan::in_batches(std::span<const std::uint8_t> images, std::size_t count, B
   for (std::size_t first = 0; first < count; first += extent(options_.batch)) {
     const std::size_t piece = std::min(extent(options_.batch), count - first);
     upload_input(images.subspan(first * image_bytes, piece * image_bytes), piece);
-    forward({.batch = static_cast<int>(piece), .training = false}, inputs_.front());
+    forward({.batch = static_cast<int>(piece), .training = false}, inputs_.front(),
+            operations_.size());
     body(first, piece);
   }
 }

@@ -117,6 +117,10 @@ class Plan {
   std::vector<plan::Step> steps() const { return lower(device_, model_, options_).steps; }
   /// What timelines call the operations of steps().
   const std::vector<std::string>& operation_names() const { return names_; }
+  /// The first of the operations that training runs as one chain of dense layers, whose part is
+  /// called chain_name; their number where none are.
+  std::size_t chain_begin() const { return chain_ ? chain_begin_ : names_.size(); }
+  static constexpr const char* chain_name = "dense layers";
   /// Whether the gradients of a convolution with its pool visit the pool's maxima alone.
   bool visits_maxima() const { return variant_ == Variant::cpu; }
   /// Whether a step of so many passes of one size has its launches once, not once a pass.
@@ -324,10 +328,14 @@ class Plan {
   std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in,
                                                   plan::Edge& out, std::size_t& norm_index);
   void make_loss();
-  /// The layers of a network of nothing but dense layers that DenseChain takes for training, in
-  /// this plan's options; empty where it takes them not.
-  std::vector<DenseChainLayer> chain_of(const plan::Lowered& lowered) const;
+  /// The dense layers from operation `first` to the last one, whose parameters end the arena;
+  /// `base`: where these begin.
+  std::optional<DenseChainShape> chain_from(const plan::Lowered& lowered, std::size_t first,
+                                            std::size_t& base) const;
+  /// As many of the last layers as DenseChain takes for training, in this plan's options.
   void make_chain(const plan::Lowered& lowered);
+  /// Operations that training steps enqueue one by one; the others are the chain's.
+  std::size_t single_operations() const { return chain_ ? chain_begin_ : operations_.size(); }
   plan::DeviceParameter device_parameter(const std::string& name) const;
   /// The layer's bias; where it has none, zeros, and scratch memory for the gradient.
   plan::DeviceParameter bias_of(const PlacedLayer& placed, bool has_bias);
@@ -338,9 +346,11 @@ class Plan {
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
   void upload(Inputs& inputs, const StepSamples& samples);
   void normalise(const plan::Pass& pass, const Inputs& inputs);
-  void forward(const plan::Pass& pass, const Inputs& inputs);
+  /// The input and the first `count` operations.
+  void forward(const plan::Pass& pass, const Inputs& inputs, std::size_t count);
   /// Forward and loss; the gradient of the logits is then there.
   void forward_and_loss(const plan::Pass& pass, const Inputs& inputs, bool weighed);
+  void chain_backward(const plan::Pass& pass);
   /// All of one pass; without samples its gradients are zeros.
   void enqueue_pass(const plan::Pass& pass, const Inputs& inputs, bool weighed, std::size_t number,
                     std::size_t passes, bool hand_over);
@@ -401,7 +411,9 @@ class Plan {
   NormaliseInput normalise_;
   std::vector<std::unique_ptr<plan::Operation>> operations_;
   std::vector<std::string> names_;   // of the operations, for timelines
-  std::optional<DenseChain> chain_;  // for training steps, in place of operations and loss
+  std::optional<DenseChain> chain_;  // for training steps, in place of the last ones and the loss
+  std::size_t chain_begin_ = 0;      // the first operation in whose place it is
+  opencl::Buffer chain_parameters_, chain_gradients_;
   std::optional<SoftmaxCrossEntropy> cross_entropy_;
   std::optional<MeanSquaredError> squared_error_;
   std::optional<WeighRows> weigh_rows_;   // made when weights first come

@@ -131,45 +131,62 @@ void Plan::make_operations(const plan::Lowered& lowered) {
   }
 }
 
-std::vector<DenseChainLayer> Plan::chain_of(const plan::Lowered& lowered) const {
-  if (!options_.training || options_.loss != LossKind::cross_entropy ||
-      !on_tensor_cores(device_, options_)) {
-    return {};
-  }
+std::optional<DenseChainShape> Plan::chain_from(const plan::Lowered& lowered, std::size_t first,
+                                                std::size_t& base) const {
   const auto& slots = arena_.slots();
   const auto place = [&](const std::string& name) {
     return std::ranges::find(slots, name, [](const Slot& slot) { return slot.spec.name; })->offset;
   };
-  std::vector<DenseChainLayer> chain;
-  for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
+  DenseChainShape shape{.classes = model_.classes(), .propagates = first > 0};
+  for (std::size_t i = first; i < lowered.steps.size(); ++i) {
     const plan::Step& step = lowered.steps[i];
     const PlacedLayer& placed = model_.layers()[step.layer];
     const auto* dense = std::get_if<layer::Dense>(&placed.layer);
     const bool is_last = i + 1 == lowered.steps.size();
-    if (!dense || dense->quantised || !dense->bias || step.relu == is_last) return {};
-    chain.push_back({.in = lowered.layouts[i].image_stride(),
-                     .out = lowered.layouts[i + 1].channel_stride,
-                     .weight = place(placed.name + ".weight"),
-                     .bias = place(placed.name + ".bias")});
+    if (step.strip_halo || !dense || dense->quantised || !dense->bias || step.relu == is_last)
+      return std::nullopt;
+    shape.layers.push_back({.in = lowered.layouts[i].image_stride(),
+                            .out = lowered.layouts[i + 1].channel_stride,
+                            .weight = place(placed.name + ".weight"),
+                            .bias = place(placed.name + ".bias")});
   }
-  if (!DenseChain::fits(chain, model_.classes(), lowered.layouts.front().batch)) return {};
-  return chain;
+  base = arena_.elements();
+  for (const DenseChainLayer& each : shape.layers) base = std::min({base, each.weight, each.bias});
+  for (DenseChainLayer& each : shape.layers) {
+    each.weight -= base;
+    each.bias -= base;
+  }
+  shape.parameters = arena_.elements() - base;
+  if (!DenseChain::fits(shape, room())) return std::nullopt;
+  return shape;
 }
 
 void Plan::make_chain(const plan::Lowered& lowered) {
-  const std::vector<DenseChainLayer> chain = chain_of(lowered);
-  if (chain.empty()) return;
-  const DenseChainKernels kernels =
-      tuner() ? plan::tuned_chain(*tuner(), device_, chain, model_.classes(), arena_.elements(),
-                                  tuned_batch(), options_.format, options_.same_bits)
-              : DenseChainKernels{};
-  chain_.emplace(device_, chain, model_.classes(), arena_.elements(), room(), options_.format,
-                 kernels);
+  if (!options_.training || options_.loss != LossKind::cross_entropy ||
+      !on_tensor_cores(device_, options_)) {
+    return;
+  }
+  for (std::size_t first = 0; first < lowered.steps.size(); ++first) {
+    std::size_t base = 0;
+    const std::optional<DenseChainShape> shape = chain_from(lowered, first, base);
+    if (!shape) continue;
+    const DenseChainKernels kernels =
+        tuner() ? plan::tuned_chain(*tuner(), device_, *shape, tuned_batch(), options_.format,
+                                    options_.same_bits)
+                : DenseChainKernels{};
+    chain_.emplace(device_, *shape, room(), options_.format, kernels);
+    chain_begin_ = first;
+    const std::size_t bytes = shape->parameters * sizeof(float);
+    chain_parameters_ = parameters_.slice(base * sizeof(float), bytes);
+    chain_gradients_ = gradients_.slice(base * sizeof(float), bytes);
+    return;
+  }
 }
 
 std::vector<Direction> Plan::directions_of(const Edge& in) const {
   std::vector<Direction> directions{Direction::forward};
-  if (!options_.training || chain_) return directions;
+  const auto number = static_cast<std::size_t>(&in - edges_.data());
+  if (!options_.training || (chain_ && number >= chain_begin_)) return directions;
   directions.push_back(Direction::weight_gradient);
   if (&in != &edges_.front()) directions.push_back(Direction::input_gradient);
   return directions;

@@ -32,8 +32,9 @@ void Plan::make_partial_sums(std::size_t passes) {
 bool Plan::joins_passes(const JoinedBatch& batch) const {
   if (batch.passes == 1 || batch.each == 0 || room() == options_.batch || batch.samples() > room())
     return false;
-  return chain_ || std::ranges::all_of(
-                       operations_, [&](const auto& operation) { return operation->joins(batch); });
+  const std::span single(operations_.begin(), single_operations());
+  return std::ranges::all_of(single,
+                             [&](const auto& operation) { return operation->joins(batch); });
 }
 
 std::optional<JoinedBatch> Plan::joined(std::span<const std::size_t> sizes,

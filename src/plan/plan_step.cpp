@@ -80,20 +80,20 @@ void Plan::upload(Inputs& inputs, const StepSamples& samples) {
 
 void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed) {
   if (chain_) {
-    DenseChain::Input input{.x = edges_.front().value};
-    if (const auto& law = normalise_.law()) {
+    DenseChain::Input input{.x = edges_[chain_begin_].value};
+    const auto& law = normalise_.law();
+    if (chain_begin_ == 0 && chain_->takes_images() && law) {
       input.images = inputs.source;
       input.law = *law;
     } else {
-      normalise(pass, inputs);
+      forward(pass, inputs, chain_begin_);
     }
-    const timeline::Part part("layers");
-    chain_->forward_backward(input, parameters_, inputs.labels,
-                             weighed ? inputs.row_weights : opencl::Buffer(), loss_statistics_,
-                             pass.joined());
+    const timeline::Part part(chain_name, "forward");
+    chain_->forward_backward(input, chain_parameters_, inputs.labels,
+                             weighed ? inputs.row_weights : opencl::Buffer(), pass.joined());
     return;
   }
-  forward(pass, inputs);
+  forward(pass, inputs, operations_.size());
   const timeline::Part part("loss");
   const Edge& logits = edges_.back();
   if (cross_entropy_) {
@@ -104,6 +104,14 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
                                      loss_statistics_, pass.joined());
   }
   if (weighed) weigh_rows_->run(logits.gradient, inputs.row_weights, pass.batch);
+}
+
+void Plan::chain_backward(const Pass& pass) {
+  const timeline::Part part(chain_name, "backward");
+  const Edge& in = edges_[chain_begin_];
+  chain_->weight_gradients(in.value, chain_gradients_, loss_statistics_, pass.joined());
+  if (chain_begin_ > 0)
+    chain_->input_gradient(in.value, chain_parameters_, in.gradient, pass.joined(), in.rectified);
 }
 
 void Plan::enqueue_gradients(std::span<const std::uint8_t> images,
@@ -181,16 +189,15 @@ void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, st
   } else {
     forward_and_loss(pass, inputs, weighed);
     if (chain_) {
-      const timeline::Part part("layers", "backward");
-      chain_->weight_gradients(edges_.front().value, gradients_, pass.joined());
-    } else {
-      for (std::size_t i = operations_.size(); i-- > 0;) {
-        {
-          const timeline::Part part(names_[i], "backward");
-          operations_[i]->backward(pass, i > 0);
-        }
-        if (i > 0) finish(i);
+      chain_backward(pass);
+      if (chain_begin_ > 0) finish(chain_begin_);
+    }
+    for (std::size_t i = single_operations(); i-- > 0;) {
+      {
+        const timeline::Part part(names_[i], "backward");
+        operations_[i]->backward(pass, i > 0);
       }
+      if (i > 0) finish(i);
     }
     if (passes > 1) weigh_batch_statistics(extent(pass.batch));
     if (pass.passes > 1) fold_pass_statistics(pass.joined());

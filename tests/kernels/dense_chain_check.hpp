@@ -25,6 +25,7 @@ struct ChainInputs {
 };
 struct ChainResults {
   std::vector<float> x, maps, gradients, statistics;
+  std::vector<float> dx{};  // where the chain propagates, masked
 };
 
 /// Pixels in place of a given x, gathered or in order.
@@ -76,7 +77,8 @@ inline std::vector<double> part(const std::vector<float>& all, std::size_t first
 /// @param run  from ChainInputs to ChainResults.
 template <typename Run>
 void expect_chain_is_twin(const warp::DenseCase& c, const Run& run, bool weighed, Random& random) {
-  const int source = random.integer(0, 2);  // floats, pixels, gathered pixels
+  // Floats, pixels, gathered pixels.
+  const int source = c.first_apart() ? 0 : random.integer(0, 2);
   SCOPED_TRACE(::testing::Message() << "source " << source);
   constexpr double tolerance = 3e-5;  // tensor cores do not round their sums to the nearest
   const auto batch = extent(c.batch), classes = extent(c.classes);
@@ -95,6 +97,7 @@ void expect_chain_is_twin(const warp::DenseCase& c, const Run& run, bool weighed
   if (weighed) in.row_weights = to_float(random.normal(batch));
   const ChainResults results = run(in);
   EXPECT_EQ(results.x, in.x);
+  EXPECT_EQ(results.dx.empty(), !c.propagates);
 
   const auto output_of = [&](std::size_t layer, ComputeFormat format) {
     return layer == 0 ? rounded_part(in.x, 0, in.x.size(), format)
@@ -105,6 +108,16 @@ void expect_chain_is_twin(const warp::DenseCase& c, const Run& run, bool weighed
     return rounded_part(results.maps, entries[layer].gradient, batch * extent(entries[layer].out),
                         format);
   };
+  if (c.propagates) {
+    const DenseChainLayer& first = c.layers.front();
+    EXPECT_LT(
+        relative_error(part(results.dx, 0, in.x.size()),
+                       reference::matmul_input_gradient(
+                           {batch, extent(first.in), extent(first.out)}, gradient_of(0, c.format),
+                           canonical_weight(first, in.parameters, c.format),
+                           part(in.x, 0, in.x.size()), true)),
+        tolerance);
+  }
   for (std::size_t i = 0; i < c.layers.size(); ++i) {
     SCOPED_TRACE(::testing::Message() << "layer " << i);
     const DenseChainLayer& layer = c.layers[i];

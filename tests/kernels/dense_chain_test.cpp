@@ -22,16 +22,17 @@ class DenseChainTest : public DeviceTest<int> {
   DenseCase random_case() {
     std::vector<int> widths;
     for (int i = between(3, 5); i > 0; --i) widths.push_back(16 * between(1, 25));
+    if (between(0, 2) == 0) widths.front() = 16 * between(65, 300);
     widths.back() = 16 * between(1, 4);
     const int few = 2000, many = 9000;
     return warp::make_dense_case(
         widths, between(1, one_of({few, many})), between(1, widths.back()),
         one_of({ComputeFormat::tf32, ComputeFormat::bf16, ComputeFormat::fp16}),
-        device().info().compute_units, 32);
+        device().info().compute_units, 32, between(0, 1) == 1);
   }
 
   testing::ChainResults run(const DenseCase& c, const testing::ChainInputs& in) {
-    DenseChain chain(device(), c.layers, c.classes, c.parameters, c.batch, c.format);
+    DenseChain chain(device(), c, c.batch, c.format);
     DenseChain::Input input{.x = in.pixels.empty() ? upload(in.x) : poisoned(in.x.size()),
                             .law = in.law};
     if (!in.pixels.empty())
@@ -43,25 +44,30 @@ class DenseChainTest : public DeviceTest<int> {
                          weights =
                              in.row_weights.empty() ? opencl::Buffer() : upload(in.row_weights),
                          statistics = poisoned(3), gradients = poisoned(c.parameters);
-    chain.forward_backward(input, parameters, labels, weights, statistics, c.batch);
-    chain.weight_gradients(input.x, gradients, c.batch);
-    return {device().download<float>(input.x), device().download<float>(chain.maps()),
-            device().download<float>(gradients), device().download<float>(statistics)};
+    chain.forward_backward(input, parameters, labels, weights, c.batch);
+    chain.weight_gradients(input.x, gradients, statistics, c.batch);
+    const opencl::Buffer dx = poisoned(in.x.size());
+    if (c.propagates) chain.input_gradient(input.x, parameters, dx, c.batch, true);
+    testing::ChainResults results{
+        device().download<float>(input.x), device().download<float>(chain.maps()),
+        device().download<float>(gradients), device().download<float>(statistics)};
+    if (c.propagates) results.dx = device().download<float>(dx);
+    return results;
   }
 };
 
 TEST_F(DenseChainTest, IsItsTwin) {
   testing::Random random(static_cast<unsigned>(between(0, 1 << 30)));
   std::vector<DenseCase> all = warp::dense_cases();
-  while (all.size() < 12) {
+  while (all.size() < 20) {
     const DenseCase c = random_case();
-    if (DenseChain::fits(c.layers, c.classes, c.batch)) all.push_back(c);
+    if (DenseChain::fits(c, c.batch)) all.push_back(c);
   }
   for (const DenseCase& c : all) {
     std::string widths = fmt::format("{}", c.layers.front().in);
     for (const DenseChainLayer& layer : c.layers) widths += fmt::format("-{}", layer.out);
-    SCOPED_TRACE(fmt::format("{}, batch {}, {} classes, {}", widths, c.batch, c.classes,
-                             to_string(c.format)));
+    SCOPED_TRACE(fmt::format("{}, batch {}, {} classes, {}{}", widths, c.batch, c.classes,
+                             to_string(c.format), c.propagates ? ", propagates" : ""));
     testing::expect_chain_is_twin(
         c, [&](const testing::ChainInputs& in) { return run(c, in); }, between(0, 1) == 1, random);
   }
@@ -69,13 +75,17 @@ TEST_F(DenseChainTest, IsItsTwin) {
 
 TEST_F(DenseChainTest, GivesTheSameBitsTwice) {
   testing::Random random(1);
-  const DenseCase c =
-      warp::make_dense_case({784, 256, 128, 16}, 1000, 10, ComputeFormat::tf32, 0, 0);
-  testing::ChainInputs in;
-  in.x = testing::to_float(random.normal(784000));
-  in.parameters = testing::to_float(random.normal(c.parameters));
-  in.labels.assign(1000, 3);
-  EXPECT_EQ(run(c, in).gradients, run(c, in).gradients);
+  for (const int width : {784, 3136}) {
+    const DenseCase c = warp::make_dense_case({width, 256, 128, 16}, 1000, 10, ComputeFormat::tf32,
+                                              0, 0, width == 3136);
+    testing::ChainInputs in;
+    in.x = testing::to_float(random.normal(1000 * extent(width)));
+    in.parameters = testing::to_float(random.normal(c.parameters));
+    in.labels.assign(1000, 3);
+    const testing::ChainResults once = run(c, in), twice = run(c, in);
+    EXPECT_EQ(once.gradients, twice.gradients);
+    EXPECT_EQ(once.dx, twice.dx);
+  }
 }
 
 }  // namespace

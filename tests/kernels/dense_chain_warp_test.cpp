@@ -2,6 +2,7 @@
 // twins. dense_chain_test.cpp runs them where there is such a GPU.
 #include <bit>
 #include <cstdlib>
+#include <numeric>
 #include <random>
 
 #include "kernels/warp/chain_runner.hpp"
@@ -10,7 +11,7 @@
 namespace dovetail::warp {
 namespace {
 
-/// Launches as DenseChain does; the sums over rows and shares are the test's own.
+/// Launches as DenseChain does; the sums over shares are the test's own.
 testing::ChainResults run_on_host(const DenseCase& c, const DenseLaunches& launches,
                                   const testing::ChainInputs& in) {
   const ChainRunner runner(c, launches);
@@ -19,13 +20,9 @@ testing::ChainResults run_on_host(const DenseCase& c, const DenseLaunches& launc
   results.maps.assign(dense_chain::map_elements(c.layers, c.batch), testing::poison);
   std::vector<float> losses(extent(c.batch), testing::poison), hits = losses;
   runner.rows(in, results.x, results.maps, losses, hits);
-  results.statistics.assign(3, 0);
-  for (std::size_t i = 0; i < losses.size(); ++i) {
-    results.statistics[0] += losses[i];
-    results.statistics[1] += hits[i];
-    results.statistics[2] += 1;
-  }
+  results.statistics = runner.statistics(losses, hits, c.batch, 1, 1);
   results.gradients = runner.weight_gradients(results.x, results.maps);
+  if (c.propagates) results.dx = runner.input_gradient(in, results.x, results.maps, true);
   return results;
 }
 
@@ -93,13 +90,35 @@ TEST_P(DenseChainWarpTest, PassesThatAWorkGroupTakesAreAddedByPairs) {
   }
 }
 
+TEST_P(DenseChainWarpTest, StatisticsOfPassesAreAddedByPairs) {
+  const RandomChain chain = random_chain(GetParam());
+  testing::Random random(std::random_device{}());
+  const int each = 150;
+  const std::vector<float> losses = testing::to_float(random.normal(4 * each)),
+                           hits = testing::to_float(random.normal(4 * each));
+  const auto of = [&](int pass) {
+    const auto piece = [&](const std::vector<float>& all) {
+      return std::vector<float>(all.begin() + pass * each, all.begin() + (pass + 1) * each);
+    };
+    return chain.runner.statistics(piece(losses), piece(hits), each, 1, 1);
+  };
+  for (const int together : {1, 4}) {
+    const std::vector<float> sums = chain.runner.statistics(losses, hits, each, 4, together);
+    for (const std::size_t i : {0u, 1u})
+      EXPECT_EQ(sums[i], (of(0)[i] + of(1)[i]) + (of(2)[i] + of(3)[i]));
+    EXPECT_EQ(sums[2], 4 * each);
+  }
+  EXPECT_NEAR(of(0)[0], std::accumulate(losses.begin(), losses.begin() + each, 0.0), 1e-3);
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, DenseChainWarpTest,
                          ::testing::Range(0, static_cast<int>(dense_cases().size())),
                          [](const auto& instance) {
                            const DenseCase c =
                                dense_cases()[static_cast<std::size_t>(instance.param)];
-                           return fmt::format("{}_{}_layers_from_{}_batch_{}_in_{}", instance.param,
-                                              c.layers.size(), c.layers.front().in, c.batch,
+                           return fmt::format("{}_{}_layers_from_{}{}_batch_{}_in_{}",
+                                              instance.param, c.layers.size(), c.layers.front().in,
+                                              c.first_apart() ? "_apart" : "", c.batch,
                                               to_string(c.format));
                          });
 

@@ -183,29 +183,37 @@ TEST_F(MmaChoice, TheEstimatedCutComesFirstAndAllHaveNamesOfTheirOwn) {
 class HostChain {
  public:
   HostChain(opencl::Device& device, const warp::DenseCase& c, std::size_t number,
-            int groups_per_unit = 0)
+            const DenseChainKernels& kernels)
       : device_(device),
         case_(c),
         runner_(c, warp::dense_launches().at(number)),
-        groups_per_unit_(groups_per_unit),
+        kernels_(kernels),
         maps_(device.allocate(dense_chain::map_elements(c.layers, c.batch) * sizeof(float))) {}
 
   void forward_backward(const DenseChain::Input& input, const opencl::Buffer& parameters,
-                        const opencl::Buffer& labels, const opencl::Buffer&, const opencl::Buffer&,
-                        int) {
+                        const opencl::Buffer& labels, const opencl::Buffer&, int) {
     testing::ChainInputs in;
     in.x = device_.download<float>(input.x);
     in.parameters = device_.download<float>(parameters);
     in.labels = device_.download<std::int32_t>(labels);
     std::vector<float> maps = device_.download<float>(maps_);
     std::vector<float> losses(extent(case_.batch)), hits = losses;
-    runner_.rows(in, in.x, maps, losses, hits);
+    runner_.rows(in, in.x, maps, losses, hits, kernels_.part_depth);
     overwrite(device_, maps_, maps);
   }
-  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients, int) {
+  void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
+                        const opencl::Buffer&, int) {
     overwrite(device_, gradients,
               runner_.weight_gradients(device_.download<float>(x), device_.download<float>(maps_),
-                                       groups_per_unit_));
+                                       kernels_.groups_per_unit));
+  }
+  void input_gradient(const opencl::Buffer& x, const opencl::Buffer& parameters,
+                      const opencl::Buffer& dx, int, bool mask) {
+    testing::ChainInputs in;
+    in.parameters = device_.download<float>(parameters);
+    overwrite(device_, dx,
+              runner_.input_gradient(in, device_.download<float>(x), device_.download<float>(maps_),
+                                     mask));
   }
   const opencl::Buffer& maps() const { return maps_; }
 
@@ -213,18 +221,19 @@ class HostChain {
   opencl::Device& device_;
   warp::DenseCase case_;
   warp::ChainRunner runner_;
-  int groups_per_unit_;
+  DenseChainKernels kernels_;
   opencl::Buffer maps_;
 };
 
 TEST_F(MmaChoice, TheCheckOfAChainAcceptsEveryCutAndFindsAnotherFormat) {
   const std::vector<warp::DenseCase> cases = warp::dense_cases();
-  for (const std::size_t i : {0u, 3u, 4u}) {
+  for (const std::size_t i : {0u, 3u, 4u, 5u, 6u}) {
     const warp::DenseCase& c = cases[i];
-    const auto fault = [&](ComputeFormat format, Direction direction, int groups) {
-      plan::ChainProblem problem(device(), c.layers, c.classes, c.parameters, c.batch, format);
+    const auto fault = [&](ComputeFormat format, Direction direction,
+                           const DenseChainKernels& kernels) {
+      plan::ChainProblem problem(device(), c, c.batch, format);
       const Tuner::Trial trial =
-          problem.trial(std::make_shared<HostChain>(device(), c, i, groups), direction);
+          problem.trial(std::make_shared<HostChain>(device(), c, i, kernels), direction);
       trial.enqueue();
       return trial.fault();
     };
@@ -233,9 +242,9 @@ TEST_F(MmaChoice, TheCheckOfAChainAcceptsEveryCutAndFindsAnotherFormat) {
     for (const Direction direction : {Direction::forward, Direction::weight_gradient}) {
       SCOPED_TRACE(fmt::format("case {}, {}", i, to_string(direction)));
       for (const DenseChainKernels& each :
-           dense_chain_candidates(c.layers, c.batch, c.compute_units, direction))
-        EXPECT_EQ(fault(c.format, direction, each.groups_per_unit), "");
-      EXPECT_THAT(fault(other, direction, 0), HasSubstr("layer 1: its result is"));
+           dense_chain_candidates(c, c.batch, c.compute_units, direction))
+        EXPECT_EQ(fault(c.format, direction, each), "");
+      EXPECT_THAT(fault(other, direction, {}), HasSubstr("layer 1: its result is"));
     }
   }
 }
@@ -244,7 +253,7 @@ TEST_F(MmaChoice, AChainIsCutAsEstimatedFirst) {
   const warp::DenseCase mlp = warp::dense_cases().front();
   const auto names = [&](int batch, Direction direction) {
     std::vector<std::string> all;
-    for (const auto& each : dense_chain_candidates(mlp.layers, batch, 132, direction))
+    for (const auto& each : dense_chain_candidates(mlp, batch, 132, direction))
       all.push_back(each.name(direction));
     return all;
   };
@@ -257,6 +266,26 @@ TEST_F(MmaChoice, AChainIsCutAsEstimatedFirst) {
   EXPECT_THAT(names(4096, Direction::weight_gradient),
               ElementsAre("mma chain, 4 groups a unit", "mma chain, 2 groups a unit",
                           "mma chain, 8 groups a unit", "mma chain, 1 group a unit"));
+}
+
+TEST_F(MmaChoice, AFirstLayerApartIsCutIntoPartsToo) {
+  const auto names = [](int batch) {
+    std::vector<std::string> all;
+    const warp::DenseCase tail =
+        warp::make_dense_case({3136, 128, 16}, batch, 10, ComputeFormat::tf32, 132, 0, true);
+    for (const auto& each : dense_chain_candidates(tail, batch, 132, Direction::forward))
+      all.push_back(each.name(Direction::forward));
+    return all;
+  };
+  using ::testing::ElementsAre;
+  EXPECT_THAT(names(128),
+              ElementsAre("mma chain, 16 rows, parts of 192", "mma chain, 16 rows, parts of 96",
+                          "mma chain, 16 rows, parts of 384", "mma chain, 32 rows, parts of 192",
+                          "mma chain, 32 rows, parts of 96", "mma chain, 32 rows, parts of 384"));
+  EXPECT_THAT(
+      names(1 << 20),
+      ElementsAre("mma chain, 32 rows, parts of 3136", "mma chain, 32 rows, parts of 1568",
+                  "mma chain, 16 rows, parts of 3136", "mma chain, 16 rows, parts of 1568"));
 }
 
 // Where there is such a GPU: all of it together, and what is named.

@@ -8,19 +8,18 @@
 
 namespace dovetail::warp {
 
-struct DenseCase {
-  int batch, classes;
-  ComputeFormat format;
-  int compute_units;  // decides on the tiles
-  std::vector<DenseChainLayer> layers;
-  std::size_t parameters = 0;
+struct DenseCase : DenseChainShape {
+  int batch = 0;
+  ComputeFormat format{};
+  int compute_units = 0;  // decides on the tiles
 };
 
 /// @param widths  with padding, the input's first.
 /// @param gap  floats between the parameters, which belong to none.
 inline DenseCase make_dense_case(const std::vector<int>& widths, int batch, int classes,
-                                 ComputeFormat format, int compute_units, std::size_t gap) {
-  DenseCase c{batch, classes, format, compute_units, {}};
+                                 ComputeFormat format, int compute_units, std::size_t gap,
+                                 bool propagates = false) {
+  DenseCase c{{.classes = classes, .propagates = propagates}, batch, format, compute_units};
   const auto reserve = [&](int floats) {
     const std::size_t at = c.parameters + gap;
     c.parameters = at + static_cast<std::size_t>(floats);
@@ -37,7 +36,8 @@ inline DenseCase make_dense_case(const std::vector<int>& widths, int batch, int 
 }
 
 /// The net `mlp`, few samples and many a work-group, and the same samples both ways; other depths
-/// and widths; a batch that is smaller than a tile.
+/// and widths; a batch that is smaller than a tile. First layers apart: several parts and one,
+/// their input's gradient wanted or not, widths that no tile divides.
 inline std::vector<DenseCase> dense_cases() {
   using enum ComputeFormat;
   return {
@@ -46,6 +46,9 @@ inline std::vector<DenseCase> dense_cases() {
       make_dense_case({784, 256, 128, 16}, 21, 10, tf32, 1, 0),
       make_dense_case({48, 80, 32}, 7, 25, fp16, 132, 16),
       make_dense_case({16, 32, 64, 16, 16}, 139, 3, tf32, 2, 48),
+      make_dense_case({1040, 80, 16}, 70, 10, tf32, 132, 16),
+      make_dense_case({1072, 48, 32, 16}, 21, 11, fp16, 1, 0, true),
+      make_dense_case({96, 144, 16}, 139, 16, bf16, 132, 32, true),
   };
 }
 

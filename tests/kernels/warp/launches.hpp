@@ -35,7 +35,14 @@ struct DenseLaunches {
                const float* row_weights, int weighed, float* maps, float* row_losses,
                float* row_hits, int batch) = nullptr;
   void (*weight_gradients)(const float* x, const float* maps, const int* table, float* partial,
-                           unsigned size, int batch, int share, int together) = nullptr;
+                           unsigned size, int batch, int share, int together,
+                           const float* row_losses, const float* row_hits,
+                           float* statistics) = nullptr;
+  // Where the first layer is apart.
+  void (*first_layer)(const float* x, const float* parameters, const int* table, float* parts,
+                      int batch, int depth) = nullptr;
+  void (*input_gradient)(const float* maps, const float* parameters, const int* table,
+                         const float* x, float* dx, int batch, int mask) = nullptr;
 };
 /// One for each of dense_cases().
 const std::vector<DenseLaunches>& dense_launches();

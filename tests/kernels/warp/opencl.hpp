@@ -46,3 +46,9 @@ using std::min;
 #define TF32 0
 #define BF16 1
 #define FP16 2
+// Words that OpenCL C keeps: a variable of such a name must not build here either.
+#define half struct kept_by_opencl
+#define global struct kept_by_opencl
+#define local struct kept_by_opencl
+#define constant struct kept_by_opencl
+#define kernel struct kept_by_opencl

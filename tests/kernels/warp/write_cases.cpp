@@ -81,14 +81,19 @@ int main(int, char** arguments) {
   }
   std::string dense;
   for (const warp::DenseCase& c : warp::dense_cases()) {
-    const auto rows = dense_chain::row_tiles(c.layers, c.batch, c.compute_units);
+    const auto rows = dense_chain::row_tiles(c, c.batch, c.compute_units);
     const auto weights = dense_chain::weight_tiles(c.layers);
-    const std::size_t layers = c.layers.size();
-    dense +=
-        "    " + write("dense_chain.cl", "rows", rows.definitions(layers, c.classes, c.format));
-    const std::string second =
-        write("dense_chain_weight.cl", "weight_gradients", weights.definitions(layers, c.format));
-    dense += ", " + second.substr(1) + "},\n";
+    dense += "    " + write("dense_chain.cl", "rows", rows.definitions(c, c.format));
+    const std::string second = write("dense_chain_weight.cl", "weight_gradients",
+                                     weights.definitions(c.layers.size(), c.format));
+    dense += ", " + second.substr(1);
+    if (c.first_apart()) {
+      const std::string both = write("dense_chain_first.cl", "first_layer",
+                                     dense_chain::FirstTiles::definitions(c.format));
+      const std::string space = both.substr(1, both.find(':') - 1);
+      dense += ", " + both.substr(1) + ", " + space + "::input_gradient";
+    }
+    dense += "},\n";
   }
   const auto table = [&](const std::string& type, const std::string& name,
                          const std::string& rows) {
