@@ -44,14 +44,20 @@ class LaunchTimes {
   explicit LaunchTimes(const xrt::run& run) {
     constexpr std::size_t packet_bytes = 4096;  // that XRT allocates
     auto* packet = reinterpret_cast<ert_start_kernel_cmd*>(run.get_ert_packet());
-    if (packet == nullptr || packet->opcode != ERT_START_CU) return;
+    if (packet == nullptr) return;
+    // Whoever ran the launch before has written its state there last.
+    const std::atomic_ref<std::uint32_t> header(packet->header);
+    ert_start_kernel_cmd asking{};
+    asking.header = header.load(std::memory_order_acquire);
+    if (asking.opcode != ERT_START_CU) return;
     cu_cmd_state_timestamps* times = ert_start_kernel_timestamps(packet);
     if (reinterpret_cast<std::byte*>(times + 1) - reinterpret_cast<std::byte*>(packet) >
         static_cast<std::ptrdiff_t>(packet_bytes))
       return;
     times_ = times;
     *times_ = {};
-    packet->stat_enabled = 1;
+    asking.stat_enabled = 1;
+    header.store(asking.header, std::memory_order_release);
   }
   /// 0 where nobody has noted it.
   std::int64_t at(ert_cmd_state state) const {
