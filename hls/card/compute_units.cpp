@@ -23,6 +23,12 @@ constexpr std::size_t stack_bytes = std::size_t{64} << 20;
 // How long a thread looks around before it sleeps: waking one costs more than most launches take.
 constexpr auto alert = std::chrono::microseconds(40);
 
+std::uint64_t now_ns() {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                        std::chrono::steady_clock::now().time_since_epoch())
+                                        .count());
+}
+
 template <typename Condition>
 void look_out_for(const Condition& condition) {
   const auto end = std::chrono::steady_clock::now() + alert;
@@ -69,6 +75,21 @@ void Command::set_state(ert_cmd_state state) const {
   header.store(changed.header, std::memory_order_release);
 }
 
+void Command::note_times(std::uint64_t running_ns, ert_cmd_state ended) const {
+  auto* start = reinterpret_cast<ert_start_kernel_cmd*>(packet());
+  if (opcode() != ERT_START_CU || start->stat_enabled == 0) return;
+  cu_cmd_state_timestamps* times = ert_start_kernel_timestamps(start);
+  const auto end = reinterpret_cast<std::byte*>(times + 1) - buffer->host();
+  if (static_cast<std::uint64_t>(end) > buffer->bytes()) return;
+  const auto note = [&](ert_cmd_state state, std::uint64_t ns) {
+    std::atomic_ref(times->skc_timestamps[state]).store(ns, std::memory_order_release);
+  };
+  note(ERT_CMD_STATE_NEW, queued_ns);
+  note(ERT_CMD_STATE_QUEUED, queued_ns);
+  note(ERT_CMD_STATE_RUNNING, running_ns);
+  note(ended, now_ns());
+}
+
 bool ComputeUnits::Shared::take(std::size_t unit, Command& command) {
   for (auto next = pending.begin(); next != pending.end(); ++next) {
     if (!next->allowed[unit]) continue;
@@ -92,9 +113,12 @@ void ComputeUnits::Shared::work(Worker& worker) {
     worker.busy = true;
     lock.unlock();
     command.set_state(ERT_CMD_STATE_RUNNING);
-    const bool completed = execute(command, worker.unit);
+    const std::uint64_t running_ns = now_ns();
+    const ert_cmd_state state =
+        execute(command, worker.unit) ? ERT_CMD_STATE_COMPLETED : ERT_CMD_STATE_ERROR;
+    command.note_times(running_ns, state);
     lock.lock();
-    command.set_state(completed ? ERT_CMD_STATE_COMPLETED : ERT_CMD_STATE_ERROR);
+    command.set_state(state);
     ++ended;
     ended_one.notify_one();
     if (pending.empty()) {
@@ -158,6 +182,7 @@ ComputeUnits::~ComputeUnits() {
 void ComputeUnits::submit(Command command) {
   const std::lock_guard lock(shared_->mutex);
   command.set_state(ERT_CMD_STATE_QUEUED);
+  command.queued_ns = now_ns();
   const auto allowed = command.allowed;
   shared_->pending.push_back(std::move(command));
   ++shared_->pending_count;

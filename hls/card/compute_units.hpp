@@ -5,6 +5,7 @@
 #pragma once
 
 #include <bitset>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -21,11 +22,15 @@ struct Command {
   std::bitset<max_units + 1> allowed;
   bool fails = false;  // an injected fault
   bool hangs = false;  // an injected fault
+  std::uint64_t queued_ns = 0;
 
   ert_packet* packet() const { return reinterpret_cast<ert_packet*>(buffer->host()); }
   /// XRT polls the state while the card writes it, so the header is read and written as a whole.
   ert_cmd_opcode opcode() const;
   void set_state(ert_cmd_state state) const;
+  /// What XRT's driver notes behind a start command that asks for it; before the state says that it
+  /// has ended.
+  void note_times(std::uint64_t running_ns, ert_cmd_state ended) const;
 };
 
 class ComputeUnits {

@@ -81,6 +81,7 @@ Json points_json(const std::vector<Point>& points) {
                    {"hosts", point.hosts},
                    {"step_s", step.step_s},
                    {"compute_s", step.compute_s},
+                   {"waste_s", step.waste_s},
                    {"imbalance_s", step.imbalance_s},
                    {"exposed_s", step.exposed_s},
                    {"update_s", step.update_s},

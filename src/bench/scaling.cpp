@@ -76,14 +76,23 @@ double StepProfile::compute_s(double samples, std::size_t rank) const {
   return std::max(0.0, left->second + slope * (samples - left->first));
 }
 
+double StepProfile::waste_s(double samples, std::size_t rank) const {
+  const double needed_s = compute_s(samples, rank);
+  double best_s = needed_s / samples;  // a sample
+  for (const auto& [measured, seconds] : compute[rank % compute.size()])
+    if (measured > samples) best_s = std::min(best_s, seconds / measured);
+  return needed_s - best_s * samples;
+}
+
 SimulatedStep simulate(const StepProfile& profile, const Network& network, const Scale& scale,
                        std::uint64_t seed, int steps) {
   SimulatedStep result;
   SplitMix64 random(seed);
   std::vector<double> means_s;  // by rank
   for (std::size_t rank = 0; rank < static_cast<std::size_t>(scale.ranks); ++rank) {
-    means_s.push_back(profile.compute_s(
-        scale.samples.empty() ? scale.samples_per_rank : scale.samples.at(rank), rank));
+    const double samples = scale.samples.empty() ? scale.samples_per_rank : scale.samples.at(rank);
+    means_s.push_back(profile.compute_s(samples, rank));
+    result.waste_s += profile.waste_s(samples, rank) / scale.ranks;
   }
   std::vector<Communication> sums;
   for (const std::size_t bytes : profile.bucket_bytes) {
@@ -123,6 +132,7 @@ SimulatedStep simulate(const StepProfile& profile, const Network& network, const
       {exposed_part(result.transfer_s), "bandwidth"},
       {exposed_part(result.in_host_s), "the host's memory"},
       {result.imbalance_s, "imbalance"},
+      {result.waste_s, "few samples a rank"},
       {result.update_s, "update"}};
   result.bound = std::max_element(costs.begin(), costs.end(), [](const auto& a, const auto& b) {
                    return a.first < b.first;

@@ -39,6 +39,8 @@ struct StepProfile {
   /// Mean compute seconds of `samples` of a rank: linear between what was measured, and beyond.
   /// Ranks beyond the measured ones are like them, in turn.
   double compute_s(double samples, std::size_t rank = 0) const;
+  /// What of it so few samples cost beyond those of the most efficient larger batch measured.
+  double waste_s(double samples, std::size_t rank = 0) const;
 };
 
 struct Scale {
@@ -53,12 +55,13 @@ struct Scale {
 struct SimulatedStep {
   double step_s = 0;
   double compute_s = 0;                                 // mean over the ranks
+  double waste_s = 0;                                   // of it, as StepProfile says
   double imbalance_s = 0;                               // that the slowest one takes longer
   double exposed_s = 0;                                 // communication after that
   double latency_s = 0, transfer_s = 0, in_host_s = 0;  // parts of all communication, hidden or not
   double update_s = 0;
   /// What costs most beside compute: "latency", "bandwidth", "the host's memory", "imbalance",
-  /// "update".
+  /// "update", "few samples a rank".
   std::string bound;
 };
 

@@ -106,11 +106,8 @@ StepParts Steps::together() {
   phase.restart();
   const StepStatistics statistics = plan_.step_statistics(sums.reduction);
   bool accepted = true;
-  if (scale_) {
-    accepted = scale_->after(sums.gradients_are_finite);
-  } else {
-    expect_finite(sums.all_finite());
-  }
+  if (scale_) accepted = scale_->after(sums.gradients_are_finite);
+  expect_finite(sums.rest_is_finite && (scale_ || sums.gradients_are_finite));
   plan_.update_running_statistics(sums.reduction, statistics.normalised);
   exchange_.give_back();
   if (accepted) update(statistics.samples);
@@ -149,7 +146,7 @@ StepParts Steps::ahead() {
 
 void Steps::note_done(const StepsAhead::Done& done) {
   under_way_.drop_oldest();
-  expect_finite(done.not_finite.empty());
+  expect_finite(!done.failed());
 }
 
 void Steps::catch_up() {

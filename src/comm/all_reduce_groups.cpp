@@ -88,8 +88,10 @@ void AllReduce::make_groups(const AllReduceOptions& options) {
     make_memory(layout_->elements);
   } catch (const Error& failure) {
     failed = 1;
-    log::warn(
-        fmt::format("ranks share no memory, gradients travel as messages: {}", failure.what()));
+    if (layout_->group->is_lead()) {
+      log::warn(fmt::format("ranks of {} share no memory, gradients travel as messages: {}",
+                            ranks.host(), failure.what()));
+    }
   }
   if (ranks.all_reduce_max(failed) > 0) {
     window_.reset();

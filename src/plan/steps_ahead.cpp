@@ -2,7 +2,6 @@
 #include "plan/steps_ahead.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "support/error.hpp"
 #include "support/log.hpp"
@@ -73,15 +72,9 @@ StepsAhead::Done StepsAhead::take() {
   under_way_.pop_front();
   Done done{.step = oldest.step,
             .statistics = plan_.finish_alone(record.rest, oldest.are_sums),
-            .overflowed = overflows_ && record.first_not_finite,
-            .not_finite = {}};
-  const bool failed = done.overflowed ? !std::isfinite(done.statistics.loss_sum)
-                                      : record.first_not_finite || !Plan::all_finite(record.rest);
-  if (failed) {
-    done.not_finite = plan_.name_not_finite(record.first_not_finite, record.rest);
-  } else {
-    plan_.fold_statistics(record.rest, done.statistics.normalised);
-  }
+            .overflowed = overflows_ && record.first_not_finite && Plan::all_finite(record.rest),
+            .not_finite = plan_.name_not_finite(record.first_not_finite, record.rest)};
+  if (!done.failed()) plan_.fold_statistics(record.rest, done.statistics.normalised);
   return done;
 }
 

@@ -16,7 +16,7 @@ namespace dovetail {
 
 class StepsAhead {
  public:
-  /// `overflows`: gradients that are not finite are no failure; the loss scale is for them.
+  /// `overflows`: gradients alone that are not finite are no failure; the loss scale is for them.
   StepsAhead(opencl::Device& device, Plan& plan, bool overflows);
   /// Waits for the device, which may still read the steps' samples.
   ~StepsAhead();
@@ -27,8 +27,9 @@ class StepsAhead {
   struct Done {
     std::uint64_t step = 0;
     StepStatistics statistics;
-    bool overflowed = false;
-    std::string not_finite;  // what is, as Plan::first_not_finite; empty where all is well
+    bool overflowed = false;  // nothing but gradients is not finite, and the loss scale is for them
+    std::string not_finite;   // what is, as Plan::first_not_finite; empty where all is finite
+    bool failed() const { return !not_finite.empty() && !overflowed; }
   };
 
   /// Steps that were enqueued and of which the host does not know yet what became.

@@ -159,11 +159,15 @@ class Scope {
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
 
+  /// What it stands for took place from `begin_ns` to `end_ns`, as a device tells: that is the
+  /// span, unless it does not lie between construction and now.
+  void took_place(std::int64_t begin_ns, std::int64_t end_ns);
+
  private:
   void begin(const std::string& lanes, Category category, std::string_view name,
              std::uint64_t bytes);
   void end();
-  Span span_;
+  Span span_;  // its end is 0 until it is known
   bool begun_ = false;
 };
 

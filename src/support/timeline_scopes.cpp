@@ -101,8 +101,14 @@ void Scope::begin(const std::string& lanes, Category category, std::string_view 
   span_.begin_ns = steady_ns();
 }
 
+void Scope::took_place(std::int64_t begin_ns, std::int64_t end_ns) {
+  if (!begun_ || begin_ns < span_.begin_ns || end_ns < begin_ns || end_ns > steady_ns()) return;
+  span_.begin_ns = begin_ns;
+  span_.end_ns = end_ns;
+}
+
 void Scope::end() {
-  span_.end_ns = steady_ns();
+  if (span_.end_ns == 0) span_.end_ns = steady_ns();
   record(span_);
 }
 

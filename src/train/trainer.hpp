@@ -243,6 +243,8 @@ class Trainer {
   /// Whether gradients that are, or aren't, in the format's range are to be applied; adapts the
   /// loss scale.
   bool accept(bool in_range);
+  /// Gradients have left fp16's range down to the least loss scale.
+  bool no_scale_helps() const { return loss_scale_ && loss_scale_->is_exhausted(); }
   /// Throws Error unless all ranks hold the same, finite weights.
   void expect_sound_weights();
   void calibrate();

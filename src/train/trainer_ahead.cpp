@@ -25,7 +25,11 @@ StepVotes Trainer::step_ahead() {
   const auto samples_done = static_cast<double>(batch.size());
   // Whether gradients left fp16's range decides what comes next.
   bool accepted = true;
-  if (loss_scale_) accepted = accept(!take_oldest().overflowed);
+  if (loss_scale_) {
+    const StepsAhead::Done done = take_oldest();
+    accepted = accept(!done.overflowed);
+    if (no_scale_helps()) throw_not_finite(done.step, done.not_finite, {my_name()});
+  }
   phases_.compute_s += phase.restart();
   activity::enter("update", step_ + 1);
   if (accepted) {
@@ -48,7 +52,7 @@ StepsAhead::Done Trainer::take_oldest() {
 
 void Trainer::note_done(const StepsAhead::Done& done) {
   batches_ahead_.drop_oldest();
-  if (!done.not_finite.empty()) throw_not_finite(done.step, done.not_finite, {my_name()});
+  if (done.failed()) throw_not_finite(done.step, done.not_finite, {my_name()});
   note_step(done.step, done.statistics);
 }
 

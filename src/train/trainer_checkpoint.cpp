@@ -162,7 +162,6 @@ void Trainer::broadcast_start(Checkpoint& start) {
 }
 
 void Trainer::take_up_errors(const Checkpoint& start) {
-  if (settings_.compression == Compression::none) return;
   std::vector<float> values;
   if (is_lead() && start.compression_errors) {
     const CompressionErrors& errors = *start.compression_errors;
@@ -171,9 +170,10 @@ void Trainer::take_up_errors(const Checkpoint& start) {
         errors.values.size() == groups * all_reduce_->memory().size()) {
       values = errors.values;
     } else {
-      log::note(fmt::format(
-          "resuming with {} between {} hosts; what {} between {} lost is not made up for",
-          to_string(settings_.compression), groups, errors.compression, errors.groups));
+      log::note(
+          fmt::format("resuming with --compress {} between {} hosts; what {} between {} lost is "
+                      "not made up for",
+                      to_string(settings_.compression), groups, errors.compression, errors.groups));
     }
   }
   std::uint32_t known = values.empty() ? 0 : 1;

@@ -1,6 +1,5 @@
 // A step: its gradients enqueued, summed over the ranks, checked, applied.
 #include <algorithm>
-#include <cmath>
 
 #include "comm/cores.hpp"
 #include "quant/range_error.hpp"
@@ -132,17 +131,17 @@ StepStatistics Trainer::reduce_and_update(std::uint64_t step, const Batch& batch
   Stopwatch phase;
   activity::enter("update", step + 1);
   const StepStatistics statistics = plan_.step_statistics(sums.reduction);
-  // Gradients that leave fp16's range are what the loss scale is for.
-  const bool overflowed = loss_scale_ && !sums.gradients_are_finite;
-  if (overflowed ? !std::isfinite(statistics.loss_sum) : !sums.all_finite()) {
+  // Gradients that leave fp16's range are what the loss scale is for, as long as one helps.
+  const bool overflowed = loss_scale_ && !sums.gradients_are_finite && sums.rest_is_finite;
+  const bool accepted = accept(!overflowed);
+  if (no_scale_helps() || (!overflowed && !sums.all_finite())) {
     std::string what = plan_.first_not_finite(sums.reduction);
     exchange_.give_back();
     fail_not_finite(step, batch, std::move(what));
   }
   plan_.update_running_statistics(sums.reduction, statistics.normalised);
   exchange_.give_back();
-  if (accept(!overflowed))
-    plan_.enqueue_update(settings_.learning_rate.at(step), statistics, step + 1);
+  if (accepted) plan_.enqueue_update(settings_.learning_rate.at(step), statistics, step + 1);
   if (loss_scale_ && loss_scale_->value() != plan_.loss_scale()) {
     all_reduce_->scale_feedback(loss_scale_->value() / plan_.loss_scale());
     plan_.set_loss_scale(loss_scale_->value());
@@ -155,12 +154,6 @@ bool Trainer::accept(bool in_range) {
   if (!loss_scale_) return true;
   const bool accepted = loss_scale_->after(in_range);
   result_.skipped_steps = loss_scale_->skipped();
-  if (loss_scale_->is_exhausted()) {
-    throw Error(fmt::format("the gradients leave fp16's range in step {} and in every one before, "
-                            "down to a loss scale of {}",
-                            step_ + 1, LossScale::least),
-                "Train in bf16. " + remedy_with_checkpoint());
-  }
   return accepted;
 }
 

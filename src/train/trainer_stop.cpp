@@ -59,9 +59,10 @@ std::string Trainer::my_name() const {
 
 std::string Trainer::remedy_with_checkpoint() const {
   const BoostSettings& boost = settings_.boost;
-  const std::string remedy =
-      boost.contributes() ? quant::remedy_for_divergence(boost.gradient_format, boost.staleness)
-                          : "Lower --lr or look for broken samples";
+  std::string remedy = boost.contributes()
+                           ? quant::remedy_for_divergence(boost.gradient_format, boost.staleness)
+                           : "Lower --lr or look for broken samples";
+  if (no_scale_helps()) remedy = "Train in bf16. " + remedy;
   if (!checkpoint_step_) return remedy + "; there is no checkpoint from before";
   return fmt::format("{}; {} is from step {}, before it", remedy,
                      (settings_.out / "checkpoint.h5").string(), *checkpoint_step_);
@@ -136,6 +137,8 @@ void Trainer::throw_not_finite(std::uint64_t step, std::string what,
   const bool all = sources.size() == static_cast<std::size_t>(ranks_.size()) && sources.size() > 1;
   const std::string from = all ? "all GPU ranks" : fmt::format("{}", fmt::join(sources, ", "));
   std::string line = fmt::format("{} is not a finite number at step {}", what, step + 1);
+  if (no_scale_helps())
+    line += fmt::format(", whatever the loss scale (down to {})", LossScale::least);
   // The ranks that meet it first compute with weights that the contributions have moved.
   line += boosts.empty() ? fmt::format("; it comes from {}", from)
                          : fmt::format(", after {}; it was met first on {}", boosts, from);

@@ -153,6 +153,24 @@ TEST(Simulation, TheSlowestRankIsWaitedFor) {
   EXPECT_EQ(many.bound, "imbalance");
 }
 
+TEST(Simulation, SmallBatchesMayBeWhatBounds) {
+  // 1 ms whatever the batch, and 0.1 ms a sample: in batches of 10 one takes 0.2 ms.
+  StepProfile profile = even_profile();
+  profile.compute = {{{2, 0.0012}, {5, 0.0015}, {10, 0.002}}};
+  profile.update_s = 1e-4;
+  EXPECT_NEAR(profile.waste_s(2), 0.0012 - 2 * 0.0002, 1e-15);
+  EXPECT_NEAR(profile.waste_s(10), 0, 1e-15);
+  EXPECT_NEAR(profile.waste_s(20), 0, 1e-15);
+  profile.compute.front().push_back({40, 0.04});  // that large batches are slower is no waste
+  EXPECT_NEAR(profile.waste_s(2), 0.0012 - 2 * 0.0002, 1e-15);
+  EXPECT_NEAR(profile.waste_s(40), 0, 1e-15);
+  const Network network{.latency_s = 1e-6, .bytes_per_s = 1e12, .gap_s = 1e-9};
+  const SimulatedStep strong = simulate(profile, network, {4, 1, 2.5}, 1);
+  EXPECT_NEAR(strong.waste_s, 0.00125 - 2.5 * 0.0002, 1e-15);
+  EXPECT_EQ(strong.bound, "few samples a rank");
+  EXPECT_EQ(simulate(profile, network, {4, 1, 10}, 1).bound, "update");
+}
+
 TEST(Simulation, UnequalRanksAndSharesTakeTheSlowestOnesTime) {
   // In closed form: rank r needs a_r + b_r n_r, its sums follow, one bucket at the end.
   SplitMix64 random(std::random_device{}());

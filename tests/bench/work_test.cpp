@@ -12,7 +12,7 @@ namespace dovetail::bench {
 namespace {
 
 bool is_chain(const std::string& part) {
-  return part == "layers" || part == "layers backward";
+  return part.starts_with(Plan::chain_name);
 }
 
 double operations(const std::map<std::string, PartWork>& parts, bool of_chain) {

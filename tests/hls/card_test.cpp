@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "hls/card_fixture.hpp"
+#include "support/timeline.hpp"
 
 namespace dovetail::fpga {
 namespace {
@@ -182,6 +183,37 @@ TEST(Card, ReportsKernelsThatFail) {
   std::int32_t stored = 0;
   memory.read(&stored, sizeof stored);
   EXPECT_EQ(stored, 42);
+}
+
+TEST(Card, ItsTimelineShowsWhenTheComputeUnitsRan) {
+  Card card(0, fixture_xclbin());
+  constexpr int threads = 4, launches = 20, units = 2;
+  timeline::start({1, 1});
+  timeline::enter_step(1);
+  std::vector<std::thread> workers;
+  for (int i = 0; i < threads; ++i) {
+    workers.emplace_back([&card] {
+      VectorAddition addition(card, 200'000);
+      for (int launch = 0; launch < launches; ++launch) addition.run();
+      EXPECT_EQ(addition.wrong(), 0);
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  const timeline::Recording recording = timeline::stop();
+  // From launch to return four of them would be under way at once.
+  std::vector<std::pair<std::int64_t, int>> changes;
+  for (const timeline::Span& span : recording.spans) {
+    if (span.category != timeline::Category::kernel) continue;
+    EXPECT_EQ(recording.names[span.name], "vadd");
+    changes.emplace_back(span.begin_ns, 1);
+    changes.emplace_back(span.end_ns, -1);
+  }
+  EXPECT_EQ(changes.size(), 2u * threads * launches);
+  std::sort(changes.begin(), changes.end());  // an end before a begin at the same time
+  int running = 0, most = 0;
+  for (const auto& [ns, change] : changes) most = std::max(most, running += change);
+  EXPECT_LE(most, units);
+  EXPECT_GE(most, 1);
 }
 
 TEST(Card, RunsSeveralComputeUnitsAtOnce) {

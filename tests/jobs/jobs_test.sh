@@ -86,7 +86,36 @@ check_lint() {
   cd "$repository"
   # The sourced files are read along with those that source them.
   mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | grep -v -e /packages.sh -e /steps.sh)
-  shellcheck --external-sources "${scripts[@]}"
+  shellcheck --external-sources "${scripts[@]}" jobs/site.env jobs/sites/*.env
+}
+
+# The definition of the image, and what it copies and calls; `apptainer build` needs a registry and half an hour.
+check_container() {
+  local file="$repository/jobs/container/dovetail.def" section from to script
+  [[ "$(grep -c '^%' "$file")" == 6 ]] || fail "other sections than files, post, environment, runscript, test and labels"
+  # section NAME: its lines.
+  section() { awk -v wanted="%$1" '/^%/ { inside = $1 == wanted; next } inside' "$file"; }
+  while read -r from to; do
+    [[ -n "$to" ]] || continue
+    [[ -e "$repository/$from" ]] || fail "%files copies $from, which is not there"
+    [[ "$to" == "/opt/dovetail/source/$from" ]] || fail "%files copies $from to $to"
+  done < <(section files)
+  # What the build reads without tests must be among them.
+  for from in $(cd "$repository" && git ls-files 2>/dev/null | cut -d / -f 1 | sort -u | grep -xE 'src|kernels|hls|jobs|CMake.*'); do
+    section files | grep -q "^ *$from " || fail "%files lacks $from"
+  done
+  for section in post environment runscript test; do
+    script="$scratch/$section.sh"
+    { echo "#!/bin/sh"; section "$section"; } >"$script"
+    [[ $(wc -l <"$script") -gt 1 ]] || fail "%$section is empty"
+    sh -n "$script" || fail "%$section"
+    if command -v shellcheck >/dev/null; then shellcheck "$script"; fi
+  done
+  from=$(section post | awk '{ print $1; exit }')
+  [[ -x "$repository/${from#/opt/dovetail/source/}" ]] || fail "%post calls $from, which is not there"
+  expect_exit 0 "$checkout/jobs/container/install.sh" --help
+  expect_text "jobs/container/install.sh"
+  expect_exit 2 "$checkout/jobs/container/install.sh" --no-such-option
 }
 
 check_help_and_refusal() {

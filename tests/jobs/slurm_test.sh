@@ -124,6 +124,20 @@ requeued
 [[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
 [[ $weights == "$expected" ]] || fail "the job under srun ended with other weights"
 
+echo "A batch script of one's own, whose ranks have the job queued again (--requeue)"
+answer=$(sbatch --nodes=2 --requeue --open-mode=append --output=dovetail-%j.log --wrap "export OMPI_MCA_btl_tcp_if_include=lo
+  srun --mpi=pmix --ntasks=2 --overcommit '$program' train --data data --model mlp --batch 20 --epochs 8 --lr-schedule constant \\
+    --gpu-ranks 2 --fpga-ranks 0 --requeue --out runs/slurm-\$SLURM_JOB_ID")
+job=${answer##* }
+until_true 30 has_epoch
+scancel --signal=USR1 "$job" # the ranks, not the script
+until_true 30 queued_again
+finished
+grep -q "job $job is queued again" "dovetail-$job.log" || fail "the lead does not say that the job is queued again"
+grep -q "resuming after" "dovetail-$job.log" || fail "the job has begun anew"
+[[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
+[[ $weights == "$expected" ]] || fail "the job with --requeue ended with other weights"
+
 ((has_card)) || exit 0
 echo "One partition, nodes told apart by feature"
 site gpu_nodes=1 fpga_nodes=1

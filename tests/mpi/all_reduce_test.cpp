@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -114,6 +115,29 @@ TEST(AllReduceTest, GroupsAreAsAskedFor) {
   EXPECT_EQ(AllReduce(world(), {{0, 5}}, {.ranks_per_group = 1}).groups(), world().size());
   EXPECT_EQ(AllReduce(world(), {{0, 5}}, {.ranks_per_group = 2}).groups(),
             (world().size() + 1) / 2);
+}
+
+TEST(AllReduceTest, WithoutRoomForAWindowAllTravelsAsMessages) {
+  // A file system in which nothing is ever free stands for /dev/shm in a small container.
+  setenv("OMPI_MCA_osc_sm_backing_directory", "/proc", 1);
+  ::testing::internal::CaptureStderr();
+  constexpr std::size_t count = 1003;
+  AllReduce reduce(world(), {{0, count}});
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  unsetenv("OMPI_MCA_osc_sm_backing_directory");
+  EXPECT_EQ(reduce.groups(), world().size());
+  const bool shares = world().size() > 1, speaks = shares && world().is_lead();
+  EXPECT_EQ(said.find("gradients travel as messages: /proc has 0 B free") != said.npos, speaks)
+      << said;
+  if (!speaks) {
+    EXPECT_EQ(said, "");
+  }
+  const auto mine = values_of(world().rank(), count, 7);
+  std::copy(mine.begin(), mine.end(), reduce.memory().begin());
+  reduce.start(0);
+  reduce.wait();
+  EXPECT_TRUE(same_bits(reduce.memory(), twin(count, 7)));
+  EXPECT_EQ(reduce.sent_bytes() > 0, shares);
 }
 
 TEST(AllReduceTest, TheTreeOfEightIsThatOfTwoRanksWithFourEach) {

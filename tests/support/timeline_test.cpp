@@ -117,6 +117,40 @@ TEST_F(TimelineTest, OfVersionsThoseOfTheWindowAndTheFirstBehindItAreDetailed) {
   EXPECT_THAT(detailed_ones, ElementsAre(10, 15, 25, 25, 25));
 }
 
+TEST_F(TimelineTest, ADeviceSaysWhenItRanUnlessThatCannotBe) {
+  start({1, 1});
+  enter_step(1);
+  const std::int64_t before = steady_ns();
+  work();
+  std::int64_t inside = 0;
+  {
+    Scope told("told", Category::kernel, "told");
+    Scope early("early", Category::kernel, "early"), late("late", Category::kernel, "late"),
+        reversed("reversed", Category::kernel, "reversed");
+    work();
+    inside = steady_ns();
+    work();
+    told.took_place(inside, inside + 5);
+    early.took_place(before, inside);
+    late.took_place(inside, steady_ns() + 1'000'000'000);
+    reversed.took_place(inside, inside - 1);
+  }
+  const std::int64_t after = steady_ns();
+  const Recording recording = stop();
+  ASSERT_EQ(recording.spans.size(), 4u);
+  for (const Span& span : recording.spans) {
+    if (recording.names[span.name] == "told") {
+      EXPECT_EQ(span.begin_ns, inside);
+      EXPECT_EQ(span.end_ns, inside + 5);
+      continue;
+    }
+    EXPECT_GT(span.begin_ns, before);
+    EXPECT_LT(span.begin_ns, inside);
+    EXPECT_GT(span.end_ns, inside);
+    EXPECT_LE(span.end_ns, after);
+  }
+}
+
 TEST_F(TimelineTest, ThreadsHaveLanesOfTheirOwnAndLeaveThemToLaterOnes) {
   start({1, 1});
   enter_step(1);

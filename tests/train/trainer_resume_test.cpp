@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <random>
 
 #include "model/zoo.hpp"
 #include "plan/fixture.hpp"
@@ -88,6 +89,24 @@ class ResumeTest : public ::testing::Test {
       SCOPED_TRACE(fmt::format("{} from step {}", name, step));
       expect_same(resumed_from(whole, step), expected);
     }
+  }
+
+  /// The data set with a mean of 0 and a deviation of 1, but for the last rank with these.
+  fs::path data_with_other_statistics(double mean, double deviation) const {
+    const bool is_last = world().rank() == world().size() - 1;
+    const fs::path copies = folder_.data().parent_path();
+    for (const bool last : {false, true}) {
+      if (!world().is_lead()) break;
+      const fs::path copy = copies / (last ? "last" : "others");
+      fs::copy(folder_.data(), copy);
+      const std::vector<unsigned char> bytes = read_file(copy / "manifest.json");
+      Json manifest = Json::parse(bytes);
+      manifest["mean"] = Json::array({last ? mean : 0});
+      manifest["std"] = Json::array({last ? deviation : 1});
+      replace_file_text(copy / "manifest.json", manifest.dump());
+    }
+    world().barrier();
+    return copies / (is_last ? "last" : "others");
   }
 
   testing::SpotsFolder folder_;
@@ -184,18 +203,9 @@ TEST_F(ResumeTest, NanNamesLayerStepRankAndTheCheckpointFromBefore) {
   }
   run.resume = true;
   // The last rank has other ideas of its data: a deviation so small that every pixel overflows.
-  const fs::path broken = folder_.data().parent_path() / "broken";
-  if (world().is_lead()) {
-    fs::copy(folder_.data(), broken);
-    const std::vector<unsigned char> bytes = read_file(broken / "manifest.json");
-    Json manifest = Json::parse(bytes);
-    manifest["std"] = Json::array({1e-39});
-    replace_file_text(broken / "manifest.json", manifest.dump());
-  }
-  world().barrier();
   const int last = world().size() - 1;
   try {
-    train(run, world().rank() == last ? std::optional(broken) : std::nullopt);
+    train(run, data_with_other_statistics(0, 1e-39));
     FAIL() << "trained on";
   } catch (const Error& failure) {
     EXPECT_THAT(failure.what(), HasSubstr("the gradient of dense1.weight"));
@@ -206,6 +216,47 @@ TEST_F(ResumeTest, NanNamesLayerStepRankAndTheCheckpointFromBefore) {
   }
   world().barrier();
   EXPECT_EQ(load_checkpoint(run.out / "checkpoint.h5").step, 1u);
+}
+
+TEST_F(ResumeTest, GradientsThatNoLossScaleHelpsAreNamedLikeNan) {
+  TrainSettings run = settings({"mlp", OptimizerKind::sgd}, "fp16", 4);
+  run.rank_name = fmt::format("rank {} on here", world().rank());
+  run.steps = 1;
+  train(run);
+  // Weights with which the loss is finite, and gradients of the first layer are beyond fp16 even
+  // times 2^-10, where pixels are below the mean; elsewhere its activations are 0.
+  if (world().is_lead()) {
+    Checkpoint checkpoint = load_checkpoint(run.out / "checkpoint.h5");
+    std::mt19937 random(world().size());
+    for (Parameter& parameter : checkpoint.parameters) {
+      const bool is_first = parameter.name == "dense1.weight";
+      for (float& value : parameter.value.values) {
+        value = is_first                              ? -1e-6f
+                : parameter.name.ends_with(".weight") ? (random() % 2 == 0 ? 6e4f : -6e4f)
+                                                      : 0.0f;
+      }
+    }
+    save_checkpoint(run.out / "checkpoint.h5", checkpoint);
+  }
+  world().barrier();
+  run.steps = 0;
+  run.format = ComputeFormat::fp16;
+  run.resume = true;
+  try {
+    train(run, data_with_other_statistics(1, 1));
+    FAIL() << "trained on";
+  } catch (const Error& failure) {
+    // From 2^16 on the scale halves 26 times.
+    EXPECT_THAT(failure.what(),
+                HasSubstr("the gradient of dense1.weight is not a finite number at step 28, "
+                          "whatever the loss scale (down to 0.0009765625); it comes from rank "));
+    EXPECT_THAT(failure.what(),
+                HasSubstr(fmt::format("from rank {} on here. Train in bf16", world().size() - 1)));
+    EXPECT_THAT(failure.what(),
+                HasSubstr((run.out / "checkpoint.h5").string() + " is from step 20, before it"));
+  }
+  world().barrier();
+  EXPECT_EQ(load_checkpoint(run.out / "checkpoint.h5").step, 20u);
 }
 
 }  // namespace

@@ -100,23 +100,29 @@ struct Case {
   int batch;
   const char* qat = nullptr;
   ComputeFormat format = ComputeFormat::float32;
+
+  void apply_to(TrainSettings& run) const {
+    run.optimizer.kind = optimizer;
+    run.batch = batch;
+    run.chunks = 4;
+    run.format = format;
+    if (qat) run.quantisation = Quantisation{.format = qat};
+    if (batch == 37) run.steps = 7;
+  }
 };
 
+// Batches of 37 leave two samples for the epoch's last step: two of its chunks are empty.
+const std::vector<Case> chunked_cases{
+    {"mlp", OptimizerKind::sgd, 16},
+    {"cnn", OptimizerKind::sgd, 37},
+    {"sfc", OptimizerKind::adam, 16, "w4a4"},
+    {"mlp", OptimizerKind::sgd, 37, nullptr, ComputeFormat::fp16}};
+
 TEST_F(SumsTest, DeterministicWeightsAreThoseOfAnyNumberOfRanks) {
-  // Batches of 37 leave two samples for the epoch's last step: two of its chunks are empty.
-  const std::vector<Case> cases{{"mlp", OptimizerKind::sgd, 16},
-                                {"cnn", OptimizerKind::sgd, 37},
-                                {"sfc", OptimizerKind::adam, 16, "w4a4"},
-                                {"mlp", OptimizerKind::sgd, 37, nullptr, ComputeFormat::fp16}};
-  for (const Case& each : cases) {
+  for (const Case& each : chunked_cases) {
     SCOPED_TRACE(each.model);
     TrainSettings run = settings(each.model, "deterministic");
-    run.optimizer.kind = each.optimizer;
-    run.batch = each.batch;
-    run.chunks = 4;
-    run.format = each.format;
-    if (each.qat) run.quantisation = Quantisation{.format = each.qat};
-    if (each.batch == 37) run.steps = 7;
+    each.apply_to(run);
     const std::string expected = sha_of(1, run);
     EXPECT_EQ(sha_of(world().size(), run), expected);
     run.overlap = false;
@@ -132,19 +138,27 @@ TEST_F(SumsTest, DeterministicWeightsAreThoseOfAnyNumberOfRanks) {
 }
 
 TEST_F(SumsTest, DeterministicRunsGoOnWithAnotherNumberOfRanks) {
-  TrainSettings whole = settings("cnn", "whole");
-  whole.chunks = 4;
-  whole.batch = 37;
-  const std::string expected = sha_of(1, whole);
-  for (const bool grows : {true, false}) {
-    TrainSettings cut = settings("cnn", grows ? "grows" : "shrinks");
-    cut.chunks = 4;
-    cut.batch = 37;
-    cut.steps = 3;  // within the epoch
-    sha_of(grows ? 1 : world().size(), cut);
-    cut.steps = 12;
-    cut.resume = true;
-    EXPECT_EQ(sha_of(grows ? world().size() : 1, cut), expected);
+  const int all = world().size();
+  std::vector<std::pair<int, int>> changes{{1, all}, {all, 1}};
+  if (all > 2) changes.insert(changes.end(), {{2, all}, {all, 2}});
+  for (const Case& each : chunked_cases) {
+    SCOPED_TRACE(each.model);
+    TrainSettings whole = settings(each.model, "whole");
+    each.apply_to(whole);
+    const std::string expected = sha_of(1, whole);
+    bool overlap = false;
+    for (const auto& [before, after] : changes) {
+      SCOPED_TRACE(fmt::format("{} ranks, then {}", before, after));
+      TrainSettings cut = whole;
+      cut.out = settings(each.model, "cut").out;
+      cut.steps = 3;  // within the epoch
+      cut.overlap = overlap;
+      sha_of(before, cut);
+      cut.steps = whole.steps;
+      cut.resume = true;
+      overlap = cut.overlap = !overlap;
+      EXPECT_EQ(sha_of(after, cut), expected);
+    }
   }
 }
 
@@ -179,19 +193,25 @@ TEST_F(SumsTest, CompressedGradientsTrainAsWell) {
 }
 
 TEST_F(SumsTest, CompressedRunsGoOnAsIfNeverStopped) {
-  for (const int ranks_per_group : {1, 2}) {
-    TrainSettings whole = settings("cnn", fmt::format("compressed{}", ranks_per_group));
-    whole.compression = Compression::int8;
-    whole.ranks_per_group = ranks_per_group;
-    const std::string expected = train(world(), whole).weights_sha256;
-    TrainSettings cut = settings("cnn", fmt::format("compressed{}cut", ranks_per_group));
-    cut.compression = whole.compression;
-    cut.ranks_per_group = ranks_per_group;
-    cut.steps = 5;
-    train(world(), cut);
-    cut.steps = 12;
-    cut.resume = true;
-    EXPECT_EQ(train(world(), cut).weights_sha256, expected);
+  for (const Compression each : {Compression::bf16, Compression::fp16, Compression::int8}) {
+    for (const int ranks_per_group : {1, 2}) {
+      SCOPED_TRACE(fmt::format("{}, groups of {}", to_string(each), ranks_per_group));
+      TrainSettings whole = settings("cnn", "compressed");
+      whole.compression = each;
+      whole.ranks_per_group = ranks_per_group;
+      // What is fed back is as large as the loss scale has made it.
+      if (each == Compression::fp16) whole.format = ComputeFormat::fp16;
+      const std::string expected = train(world(), whole).weights_sha256;
+      TrainSettings cut = whole;
+      cut.out = settings("cnn", "cut").out;
+      cut.steps = 5;
+      cut.overlap = false;
+      train(world(), cut);
+      cut.steps = whole.steps;
+      cut.resume = true;
+      cut.overlap = true;
+      EXPECT_EQ(train(world(), cut).weights_sha256, expected);
+    }
   }
 }
 

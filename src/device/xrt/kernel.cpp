@@ -1,8 +1,10 @@
 // Checks a launch's arguments, starts it, and waits for it with a limit.
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <mutex>
+#include <optional>
 
 #include "device/xrt/state.hpp"
 #include "support/activity.hpp"
@@ -33,6 +35,40 @@ void set_register(xrt::run& run, int position, const void* value) {
   std::memcpy(&copy, value, sizeof copy);
   run.set_arg(position, copy);
 }
+
+/// When a launch was where, as XRT's driver notes it behind the launch's packet if that asks for it
+/// (ert.h), in CLOCK_MONOTONIC, which is steady_clock (kds_command.c: ktime_get).
+class LaunchTimes {
+ public:
+  /// Asks for them. Nothing where the packet has no room for them.
+  explicit LaunchTimes(const xrt::run& run) {
+    constexpr std::size_t packet_bytes = 4096;  // that XRT allocates
+    auto* packet = reinterpret_cast<ert_start_kernel_cmd*>(run.get_ert_packet());
+    if (packet == nullptr) return;
+    // Whoever ran the launch before has written its state there last.
+    const std::atomic_ref<std::uint32_t> header(packet->header);
+    ert_start_kernel_cmd asking{};
+    asking.header = header.load(std::memory_order_acquire);
+    if (asking.opcode != ERT_START_CU) return;
+    cu_cmd_state_timestamps* times = ert_start_kernel_timestamps(packet);
+    if (reinterpret_cast<std::byte*>(times + 1) - reinterpret_cast<std::byte*>(packet) >
+        static_cast<std::ptrdiff_t>(packet_bytes))
+      return;
+    times_ = times;
+    *times_ = {};
+    asking.stat_enabled = 1;
+    header.store(asking.header, std::memory_order_release);
+  }
+  /// 0 where nobody has noted it.
+  std::int64_t at(ert_cmd_state state) const {
+    if (times_ == nullptr) return 0;
+    return static_cast<std::int64_t>(
+        std::atomic_ref(times_->skc_timestamps[state]).load(std::memory_order_acquire));
+  }
+
+ private:
+  cu_cmd_state_timestamps* times_ = nullptr;
+};
 
 const char* meaning(ert_cmd_state state) {
   switch (state) {
@@ -103,13 +139,16 @@ void Kernel::finish() {
   const double timeout_s = state_->card->timeout_s;
   const std::string remedy = "Look at the lines above for the card's reason";
   const auto timeout = std::chrono::milliseconds(std::max(1L, std::lround(timeout_s * 1000)));
-  const timeline::Scope scope(state_->card->lane, timeline::Category::kernel, name_);
+  timeline::Scope scope(state_->card->lane, timeline::Category::kernel, name_);
+  std::optional<LaunchTimes> times;
+  if (timeline::detailed()) times.emplace(state_->run);
   const activity::During during(activity::Call::run_kernel);
   const ert_cmd_state ended =
       with_xrt(fmt::format("{}: kernel {}", state_->card->label, name_), remedy, [&] {
         state_->run.start();
         return state_->run.wait(timeout);
       });
+  if (times) scope.took_place(times->at(ERT_CMD_STATE_RUNNING), times->at(ERT_CMD_STATE_COMPLETED));
   if (ended == ERT_CMD_STATE_COMPLETED) return;
   if (ended == ERT_CMD_STATE_TIMEOUT) {
     keep_for_good(state_);
