@@ -127,12 +127,11 @@ INLINE void sum_rows(uint memory, __global const float* losses, __global const f
 }
 
 // Work-groups: (a tile of a layer's weights; the last one: the sums over the samples, a share of a pass's samples, pass).
-// partial [passes][shares][size]: the
-// gradients, where their parameters are among all. A share is `share` of the pass's `batch` samples, the last one perhaps
-// less. Or a work-group goes through `together` passes, up to 4, of one share each, and adds them by pairs.
+// partial [passes][shares][size]: the gradients of the parameters from number `base` on. A share is `share` of the pass's
+// `batch` samples, the last one perhaps less. Or a work-group goes through `together` passes, up to 4, of one share each, and adds them by pairs.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradients(
     __global const float* restrict x, __global const float* restrict maps, __constant const int* table,
-    __global float* restrict partial, uint size, int batch, int share, int together,
+    __global float* restrict partial, uint base, uint size, int batch, int share, int together,
     __global const float* restrict row_losses, __global const float* restrict row_hits, __global float* restrict statistics) {
   __constant const Layer* layers = (__constant const Layer*)table;
   const uint ring = allocate_shared();
@@ -183,7 +182,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   }
 
   partial += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)size;
-  if (sums_bias && column0 + column < layer.out) partial[layer.bias + column0 + column] = bias;
+  const uint weight = layer.weight - base;
+  if (sums_bias && column0 + column < layer.out) partial[layer.bias - base + column0 + column] = bias;
   const int warp = get_local_id(0) / 32;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -192,7 +192,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     for (int j = 0; j < 4; ++j) {
       const int at = column0 + warp / 2 * 32 + j * 8 + quarter() * 2;
       if (row < layer.in && at < layer.out)
-        store_pair(partial + layer.weight + (size_t)row * layer.out + at, sum[i / 2][j][i % 2 * 2],
+        store_pair(partial + weight + (size_t)row * layer.out + at, sum[i / 2][j][i % 2 * 2],
                    sum[i / 2][j][i % 2 * 2 + 1]);
     }
   }

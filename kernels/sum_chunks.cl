@@ -4,11 +4,11 @@
 
 enum { elements = 64, lanes = 4, threads = elements * lanes };
 
-// partial[passes][chunks][size]: its first `weights` columns to `weight`, the others to `bias`. The order of a sum depends
+// partial[passes][chunks][size]: its first `weights` columns to `weight` from float `first` on, the others to `bias`. The order of a sum depends
 // on the numbers of passes and of chunks alone. Work-groups: 64 columns.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void sum_chunks(
     __global const float* restrict partial, __global float* restrict weight,
-    __global float* restrict bias, int chunks, int passes, int size, int weights) {
+    __global float* restrict bias, int chunks, int passes, int size, int weights, int first) {
   __local float shares[threads];
   const int item = get_local_id(0);
   const int column = (int)get_group_id(0) * elements + item % elements;
@@ -32,7 +32,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void sum_chunks(
   }
   if (item >= elements || column >= size) return;
   if (column < weights) {
-    weight[column] = sum;
+    weight[first + column] = sum;
   } else {
     bias[column - weights] = sum;
   }

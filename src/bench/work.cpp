@@ -73,6 +73,11 @@ ModelWork work_of(const Plan& plan) {
 }
 
 std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch, bool held) {
+  return work_by_part(plan, batch, held, plan.chain_begin());
+}
+
+std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch, bool held,
+                                             std::size_t chain_begin) {
   const Model& model = plan.model();
   const std::vector<plan::Step> steps = plan.steps(), counted = counted_steps(plan);
   const auto samples = static_cast<double>(batch);
@@ -99,8 +104,8 @@ std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch
     parts[name + " backward"] = {
         samples * (work.weight_gradient + work.input_gradient),
         word * ((step.strip_halo ? 0 : in) + out + weights + onward) + maxima};
-    if (i < plan.chain_begin()) continue;
-    const bool is_first = i == plan.chain_begin();
+    if (i < chain_begin) continue;
+    const bool is_first = i == chain_begin;
     chain.operations += samples * (work.forward + (is_first ? 0 : work.input_gradient));
     chain.bytes += word * (2 * out + weights);
     chain_backward.operations +=

@@ -34,5 +34,8 @@ struct PartWork {
 /// By the names that a timeline gives the parts ("conv1 forward", "input", "loss", "update" …), for
 /// a training step of `batch` samples with SGD and momentum. `held`: images lie on the device.
 std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch, bool held);
+/// The same if the operations from `chain_begin` on were one chain of dense layers.
+std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch, bool held,
+                                             std::size_t chain_begin);
 
 }  // namespace dovetail::bench

@@ -216,7 +216,7 @@ void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
        {size(gradient_threads_), 1, 1}},
       x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk);
   device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
-                 dweight, dbias, chunks, std::int32_t{batch.passes}, all, weights);
+                 dweight, dbias, chunks, std::int32_t{batch.passes}, all, weights, std::int32_t{0});
 }
 
 void Conv2dMma::reserve_partial(int chunks) {

@@ -185,17 +185,19 @@ void DenseChain::weight_gradients(const opencl::Buffer& x, const opencl::Buffer&
   const auto all = static_cast<std::int32_t>(shape_.parameters);
   constexpr std::size_t threads = dense_chain::WeightTiles::threads;
   if (!is_whole) reserve_partial(shares * batch.passes);
+  const auto base = static_cast<std::uint32_t>(shape_.first_parameter);
   device_.launch(weight_gradients_,
                  {{size(weight_tiles_.tiles + 1) * threads, size(shares),
                    together ? std::size_t{1} : size(batch.passes)},
                   {threads, 1, 1}},
                  x, maps_, table_, is_whole ? gradients : partial_,
-                 static_cast<std::uint32_t>(shape_.parameters), std::int32_t{batch.each}, share,
-                 std::int32_t{together ? batch.passes : 1}, losses_, hits_, statistics);
-  if (!is_whole) {
-    device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
-                   gradients, gradients, shares, std::int32_t{batch.passes}, all, all);
-  }
+                 is_whole ? std::uint32_t{0} : base, static_cast<std::uint32_t>(shape_.parameters),
+                 std::int32_t{batch.each}, share, std::int32_t{together ? batch.passes : 1},
+                 losses_, hits_, statistics);
+  if (is_whole) return;
+  device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
+                 gradients, gradients, shares, std::int32_t{batch.passes}, all, all,
+                 static_cast<std::int32_t>(base));
 }
 
 }  // namespace dovetail

@@ -21,10 +21,13 @@ struct DenseChainLayer {
 struct DenseChainShape {
   std::vector<DenseChainLayer> layers{};  // at least two, each the next one's input
   int classes = 0;                        // the first outputs of the last one
-  std::size_t parameters = 0;             // floats of all of them
+  std::size_t first_parameter = 0;        // where theirs begin among all
+  std::size_t parameters = 0;             // floats of theirs, with what lies between
   bool propagates = false;                // somebody waits for the gradient of the first's input
   /// Whether the first layer has launches of its own.
   bool first_apart() const;
+  /// Floats of all parameters, those of others in front included.
+  std::size_t all_parameters() const { return first_parameter + parameters; }
 };
 
 namespace dense_chain {

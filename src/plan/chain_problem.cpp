@@ -19,7 +19,7 @@ ChainProblem::ChainProblem(opencl::Device& device, const DenseChainShape& shape,
       batch_(batch),
       format_(format),
       x_(random_values(extent(batch) * extent(layers_.front().in), 1)),
-      parameters_(random_values(shape.parameters, 2)) {
+      parameters_(random_values(shape.all_parameters(), 2)) {
   for (const DenseChainLayer& layer : layers_) {  // so that values keep their size
     const float scale = 2 / std::sqrt(static_cast<float>(layer.in));
     for (std::size_t i = 0; i < extent(layer.in) * extent(layer.out); ++i)
@@ -29,7 +29,7 @@ ChainProblem::ChainProblem(opencl::Device& device, const DenseChainShape& shape,
   x_buffer_ = device.upload(std::span<const float>(x_));
   parameters_buffer_ = device.upload(std::span<const float>(parameters_));
   labels_buffer_ = device.upload(std::span<const std::int32_t>(labels_));
-  gradients_ = device.allocate(shape.parameters * sizeof(float));
+  gradients_ = device.allocate(shape.all_parameters() * sizeof(float));
   if (shape.propagates) dx_ = device.allocate(x_.size() * sizeof(float));
   statistics_ = device.allocate(3 * sizeof(float));
 }

@@ -359,10 +359,8 @@ class Plan {
   std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in,
                                                   plan::Edge& out, std::size_t& norm_index);
   void make_loss();
-  /// The dense layers from operation `first` to the last one, whose parameters end the arena;
-  /// `base`: where these begin.
-  std::optional<DenseChainShape> chain_from(const plan::Lowered& lowered, std::size_t first,
-                                            std::size_t& base) const;
+  /// The dense layers from operation `first` to the last one, whose parameters end the arena.
+  std::optional<DenseChainShape> chain_from(const plan::Lowered& lowered, std::size_t first) const;
   /// As many of the last layers as DenseChain takes for training, in this plan's options.
   void make_chain(const plan::Lowered& lowered);
   /// Operations that training steps enqueue one by one; the others are the chain's.
@@ -448,7 +446,6 @@ class Plan {
   std::vector<std::string> names_;   // of the operations, for timelines
   std::optional<DenseChain> chain_;  // for training steps, in place of the last ones and the loss
   std::size_t chain_begin_ = 0;      // the first operation in whose place it is
-  opencl::Buffer chain_parameters_, chain_gradients_;
   std::optional<SoftmaxCrossEntropy> cross_entropy_;
   std::optional<MeanSquaredError> squared_error_;
   std::optional<WeighRows> weigh_rows_;   // made when weights first come

@@ -131,8 +131,8 @@ void Plan::make_operations(const plan::Lowered& lowered) {
   }
 }
 
-std::optional<DenseChainShape> Plan::chain_from(const plan::Lowered& lowered, std::size_t first,
-                                                std::size_t& base) const {
+std::optional<DenseChainShape> Plan::chain_from(const plan::Lowered& lowered,
+                                                std::size_t first) const {
   const auto& slots = arena_.slots();
   const auto place = [&](const std::string& name) {
     return std::ranges::find(slots, name, [](const Slot& slot) { return slot.spec.name; })->offset;
@@ -150,13 +150,10 @@ std::optional<DenseChainShape> Plan::chain_from(const plan::Lowered& lowered, st
                             .weight = place(placed.name + ".weight"),
                             .bias = place(placed.name + ".bias")});
   }
-  base = arena_.elements();
-  for (const DenseChainLayer& each : shape.layers) base = std::min({base, each.weight, each.bias});
-  for (DenseChainLayer& each : shape.layers) {
-    each.weight -= base;
-    each.bias -= base;
-  }
-  shape.parameters = arena_.elements() - base;
+  shape.first_parameter = arena_.elements();
+  for (const DenseChainLayer& each : shape.layers)
+    shape.first_parameter = std::min({shape.first_parameter, each.weight, each.bias});
+  shape.parameters = arena_.elements() - shape.first_parameter;
   if (!DenseChain::fits(shape, room())) return std::nullopt;
   return shape;
 }
@@ -167,8 +164,7 @@ void Plan::make_chain(const plan::Lowered& lowered) {
     return;
   }
   for (std::size_t first = 0; first < lowered.steps.size(); ++first) {
-    std::size_t base = 0;
-    const std::optional<DenseChainShape> shape = chain_from(lowered, first, base);
+    const std::optional<DenseChainShape> shape = chain_from(lowered, first);
     if (!shape) continue;
     const DenseChainKernels kernels =
         tuner() ? plan::tuned_chain(*tuner(), device_, *shape, tuned_batch(), options_.format,
@@ -176,9 +172,6 @@ void Plan::make_chain(const plan::Lowered& lowered) {
                 : DenseChainKernels{};
     chain_.emplace(device_, *shape, room(), options_.format, kernels);
     chain_begin_ = first;
-    const std::size_t bytes = shape->parameters * sizeof(float);
-    chain_parameters_ = parameters_.slice(base * sizeof(float), bytes);
-    chain_gradients_ = gradients_.slice(base * sizeof(float), bytes);
     return;
   }
 }

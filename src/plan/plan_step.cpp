@@ -23,7 +23,7 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
       forward(pass, inputs, chain_begin_);
     }
     const timeline::Part part(chain_name, "forward");
-    chain_->forward_backward(input, chain_parameters_, inputs.labels,
+    chain_->forward_backward(input, parameters_, inputs.labels,
                              weighed ? inputs.row_weights : opencl::Buffer(), pass.joined());
     return;
   }
@@ -43,9 +43,9 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
 void Plan::chain_backward(const Pass& pass) {
   const timeline::Part part(chain_name, "backward");
   const Edge& in = edges_[chain_begin_];
-  chain_->weight_gradients(in.value, chain_gradients_, loss_statistics_, pass.joined());
+  chain_->weight_gradients(in.value, gradients_, loss_statistics_, pass.joined());
   if (chain_begin_ > 0)
-    chain_->input_gradient(in.value, chain_parameters_, in.gradient, pass.joined(), in.rectified);
+    chain_->input_gradient(in.value, parameters_, in.gradient, pass.joined(), in.rectified);
 }
 
 void Plan::enqueue_gradients(std::span<const std::uint8_t> images,

@@ -43,8 +43,15 @@ TEST(WorkByPart, AddsUpToTheWorkOfThePlan) {
       const auto parts = work_by_part(plan, batch, false);
       const double whole = static_cast<double>(batch) * (work.forward + work.backward);
       EXPECT_NEAR(operations(parts, false), whole, 1e-9 * whole) << name;
-      if (name == std::string("mlp")) {
-        EXPECT_NEAR(operations(parts, true), whole, 1e-9 * whole);
+      const std::vector<std::string>& names = plan.operation_names();
+      for (std::size_t begin = 0; begin <= names.size(); ++begin) {
+        const auto chained = work_by_part(plan, batch, false, begin);
+        double sum = operations(chained, true);
+        for (std::size_t i = 0; i < begin; ++i) {
+          for (const char* direction : {" forward", " backward"})
+            sum += chained.at(names[i] + direction).operations;
+        }
+        EXPECT_NEAR(sum, whole, 1e-9 * whole) << name << " from operation " << begin;
       }
     }
   }

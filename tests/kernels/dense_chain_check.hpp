@@ -86,7 +86,7 @@ void expect_chain_is_twin(const warp::DenseCase& c, const Run& run, bool weighed
   ChainInputs in;
   in.x = to_float(random.normal(batch * extent(c.layers.front().in)));
   if (source > 0) take_pixels(in, batch, extent(c.layers.front().in), source == 2, random);
-  in.parameters = to_float(random.normal(c.parameters));
+  in.parameters = to_float(random.normal(c.all_parameters()));
   for (const DenseChainLayer& layer : c.layers) {
     const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(layer.in)));
     for (std::size_t i = 0; i < extent(layer.in * layer.out); ++i)

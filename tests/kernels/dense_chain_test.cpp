@@ -43,7 +43,7 @@ class DenseChainTest : public DeviceTest<int> {
                          labels = device().upload(std::span<const std::int32_t>(in.labels)),
                          weights =
                              in.row_weights.empty() ? opencl::Buffer() : upload(in.row_weights),
-                         statistics = poisoned(3), gradients = poisoned(c.parameters);
+                         statistics = poisoned(3), gradients = poisoned(c.all_parameters());
     chain.forward_backward(input, parameters, labels, weights, c.batch);
     chain.weight_gradients(input.x, gradients, statistics, c.batch);
     const opencl::Buffer dx = poisoned(in.x.size());
@@ -80,7 +80,7 @@ TEST_F(DenseChainTest, GivesTheSameBitsTwice) {
                                               0, 0, width == 3136);
     testing::ChainInputs in;
     in.x = testing::to_float(random.normal(1000 * extent(width)));
-    in.parameters = testing::to_float(random.normal(c.parameters));
+    in.parameters = testing::to_float(random.normal(c.all_parameters()));
     in.labels.assign(1000, 3);
     const testing::ChainResults once = run(c, in), twice = run(c, in);
     EXPECT_EQ(once.gradients, twice.gradients);

@@ -55,8 +55,9 @@ class ChainRunner {
                           .share(case_.batch, case_.compute_units);
     const std::vector<float> partial =
         partial_gradients(x, maps, case_.batch, 1, share, groups_per_unit);
-    std::vector<float> sums(case_.parameters);
-    for (std::size_t i = 0; i < partial.size(); ++i) sums[i % case_.parameters] += partial[i];
+    std::vector<float> sums(case_.all_parameters());
+    for (std::size_t i = 0; i < partial.size(); ++i)
+      sums[case_.first_parameter + i % case_.parameters] += partial[i];
     return sums;
   }
 
@@ -77,6 +78,7 @@ class ChainRunner {
       one.set_groups({tiles.tiles + 1, shares, passes});
       one.run([&] {
         launches_.weight_gradients(x.data(), maps.data(), table(), partial.data(),
+                                   static_cast<unsigned>(case_.first_parameter),
                                    static_cast<unsigned>(case_.parameters), each, share, inside,
                                    nullptr, nullptr, nullptr);
       });
@@ -94,7 +96,7 @@ class ChainRunner {
                   {tiles, 0, 0});
     one.set_groups({tiles + 1, 1, passes / together});
     one.run([&] {
-      launches_.weight_gradients(nullptr, nullptr, table(), nullptr, 0, each, each, together,
+      launches_.weight_gradients(nullptr, nullptr, table(), nullptr, 0, 0, each, each, together,
                                  losses.data(), hits.data(), sums.data());
     });
     return sums;

@@ -20,9 +20,11 @@ inline DenseCase make_dense_case(const std::vector<int>& widths, int batch, int 
                                  ComputeFormat format, int compute_units, std::size_t gap,
                                  bool propagates = false) {
   DenseCase c{{.classes = classes, .propagates = propagates}, batch, format, compute_units};
+  c.first_parameter = propagates ? 160 : 0;  // those of the layers in front
+  std::size_t end = c.first_parameter;
   const auto reserve = [&](int floats) {
-    const std::size_t at = c.parameters + gap;
-    c.parameters = at + static_cast<std::size_t>(floats);
+    const std::size_t at = end + gap;
+    end = at + static_cast<std::size_t>(floats);
     return at;
   };
   for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
@@ -31,7 +33,7 @@ inline DenseCase make_dense_case(const std::vector<int>& widths, int batch, int 
     layer.bias = reserve(layer.out);
     c.layers.push_back(layer);
   }
-  c.parameters += gap;
+  c.parameters = end + gap - c.first_parameter;
   return c;
 }
 

@@ -42,7 +42,7 @@ struct DenseLaunches {
                const float* row_weights, int weighed, float* maps, float* row_losses,
                float* row_hits, int batch) = nullptr;
   void (*weight_gradients)(const float* x, const float* maps, const int* table, float* partial,
-                           unsigned size, int batch, int share, int together,
+                           unsigned base, unsigned size, int batch, int share, int together,
                            const float* row_losses, const float* row_hits,
                            float* statistics) = nullptr;
   // Where the first layer is apart.
