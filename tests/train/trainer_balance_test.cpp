@@ -62,11 +62,13 @@ struct Net {
     const reference::Conv2dExtents c{static_cast<int>(n), 1, channels, 12, 12, 3, 1, 1};
     const reference::Pool pool{.images = n * channels, .height = 12, .width = 12};
     const reference::MatmulExtents d{n, features, classes};
-    const Values x = reference::normalise_input(batch.images, 144, Values{0.3}, Values{0.25});
+    const Values x = reference::normalise_input({batch.images.begin(), batch.images.end()}, 144,
+                                                Values{0.3}, Values{0.25});
     const Values y = reference::conv2d(c, x, conv, conv_bias, true);
     const Values z = reference::max_pool(pool, y);
-    const auto loss = reference::softmax_cross_entropy(
-        reference::matmul(d, z, dense, dense_bias, false), batch.labels);
+    const auto loss =
+        reference::softmax_cross_entropy(reference::matmul(d, z, dense, dense_bias, false),
+                                         {batch.labels.begin(), batch.labels.end()});
     const Values dz = reference::matmul_input_gradient(d, loss.gradient, dense, z, false);
     const Values dy = reference::relu_gradient(y, reference::max_pool_gradient(pool, y, dz));
     Values all;
