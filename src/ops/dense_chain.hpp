@@ -57,6 +57,9 @@ class DenseChain {
     ImageSource images{};  // without pixels: x is there
     PixelLaw law{};
   };
+  // Parameters and gradients are all of a network's, not a slice: NVIDIA's driver (580.159.04)
+  // crashes where a slice is released after one that spans it.
+
   /// Forward, loss and the gradients of the layers' outputs, which this object keeps; labels as
   /// SoftmaxCrossEntropy has them. row_weights, float32 [batch], multiply each sample's gradient;
   /// an empty Buffer: all 1.
