@@ -10,12 +10,9 @@
 #endif
 #include "mma.clh"
 #include "dense_chain.clh"
+#include "dense_chain_tile.clh"
 
 enum {
-  threads = 128,
-  tile = 64,
-  slice = 16,
-  stages = 4,
   left_line = slice,         // floats: two rows of four quarters meet all banks
   right_line = slice + 4,    // the same for rows 4 r
   turned_line = tile + 4,    // [product][column]
@@ -23,10 +20,6 @@ enum {
   right_bytes = tile * right_line * 4,  // no less than slice * turned_line * 4
   stage_bytes = left_bytes + right_bytes,
 };
-
-INLINE int tiles_of(int width) {
-  return (width + tile - 1) / tile;
-}
 
 // target[row][product] of `rows` rows of `width` floats, from (row0, product0) on; zeros past the last row and from
 // product `end`, a multiple of 4, on.
@@ -38,18 +31,6 @@ INLINE void load_rows(uint target, int line, __global const float* source, int w
     const int row = item / (slice / 4), at = item % (slice / 4) * 4;
     copy_vector(target + (row * line + at) * 4, source + (size_t)(row0 + row) * width + product0 + at,
                 row0 + row < rows && product0 + at < end ? 16 : 0);
-  }
-}
-
-// target[product][column] of rows of `width` floats, from (product0, column0) on; zeros outside and from product `end` on.
-INLINE void load_columns(uint target, __global const float* source, int width, int column0, int product0, int end) {
-#pragma unroll
-  for (int i = 0; i < slice * tile / 4 / threads; ++i) {
-    const int item = i * threads + get_local_id(0);
-    const int product = item / (tile / 4), column = item % (tile / 4) * 4;
-    copy_vector(target + (product * turned_line + column) * 4,
-                source + (size_t)(product0 + product) * width + column0 + column,
-                column0 + column < width && product0 + product < end ? 16 : 0);
   }
 }
 
@@ -108,7 +89,7 @@ INLINE void product(__global const float* left, int batch, int row0, __global co
     const int at = first + i * slice;
     load_rows(target, left_line, left, depth, row0, batch, at, last);
     if (turned) {
-      load_columns(target + left_bytes, right, columns, column0, at, last);
+      load_columns(target + left_bytes, turned_line, right, columns, column0, at, last);
     } else {
       load_rows(target + left_bytes, right_line, right, depth, column0, columns, at, last);
     }

@@ -9,34 +9,15 @@
 #endif
 #include "mma.clh"
 #include "dense_chain.clh"
+#include "dense_chain_tile.clh"
 #include "passes.clh"
 
 enum {
-  threads = 128,
-  tile = 64,
-  slice = 16,
-  stages = 4,
   line = tile + 8,  // four samples of eight columns lie in different banks
   operand_bytes = slice * line * 4,
   stage_bytes = 2 * operand_bytes,
   levels = 2,  // of the tree over passes that a work-group goes through
 };
-
-INLINE int tiles_of(int width) {
-  return (width + tile - 1) / tile;
-}
-
-// target[sample][column] from sample `first` and column0 on; zeros outside.
-INLINE void load(uint target, __global const float* source, int width, int column0, int first, int last) {
-#pragma unroll
-  for (int i = 0; i < slice * tile / 4 / threads; ++i) {
-    const int item = i * threads + get_local_id(0);
-    const int sample = item / (tile / 4), column = item % (tile / 4) * 4;
-    copy_vector(target + (sample * line + column) * 4,
-                source + (size_t)(first + sample) * width + column0 + column,
-                column0 + column < width && first + sample < last ? 16 : 0);
-  }
-}
 
 INLINE Words read_words(__local const float* at) {
   return words_of(prepare(at[0]), prepare(at[4 * line]));
@@ -70,8 +51,8 @@ INLINE void add_samples(uint ring, __global const float* inputs, __global const 
                         int row0, int column0, int first, int last, int sums_bias, float sum[2][4][4], float* bias) {
   const int slices = (last - first + slice - 1) / slice;
   for (int i = 0; i < stages - 1; ++i) {
-    load(ring + i * stage_bytes, inputs, layer.in, row0, first + i * slice, last);
-    load(ring + i * stage_bytes + operand_bytes, gradients, layer.out, column0, first + i * slice, last);
+    load_columns(ring + i * stage_bytes, line, inputs, layer.in, row0, first + i * slice, last);
+    load_columns(ring + i * stage_bytes + operand_bytes, line, gradients, layer.out, column0, first + i * slice, last);
     copies_commit();
   }
   copies_wait(stages - 2);
@@ -79,8 +60,8 @@ INLINE void add_samples(uint ring, __global const float* inputs, __global const 
   for (int i = 0; i < slices; ++i) {
     const uint stage = ring + i % stages * stage_bytes, free_stage = ring + (i + stages - 1) % stages * stage_bytes;
     const int next = first + (i + stages - 1) * slice;
-    load(free_stage, inputs, layer.in, row0, next, last);
-    load(free_stage + operand_bytes, gradients, layer.out, column0, next, last);
+    load_columns(free_stage, line, inputs, layer.in, row0, next, last);
+    load_columns(free_stage + operand_bytes, line, gradients, layer.out, column0, next, last);
     copies_commit();
     multiply(stage, sum);
     if (sums_bias) {
