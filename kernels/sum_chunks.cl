@@ -4,8 +4,8 @@
 
 enum { elements = 64, lanes = 4, threads = elements * lanes };
 
-// partial[passes][chunks][size]: its first `weights` columns to `weight` from float `first` on, the others to `bias`. The order of a sum depends
-// on the numbers of passes and of chunks alone. Work-groups: 64 columns.
+// partial[passes][chunks][size]: its first `weights` columns to `weight` from float `first` on, the others to `bias`. The
+// order of a sum depends on the numbers of passes and of chunks alone. Work-groups: 64 columns.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void sum_chunks(
     __global const float* restrict partial, __global float* restrict weight,
     __global float* restrict bias, int chunks, int passes, int size, int weights, int first) {

@@ -129,7 +129,7 @@ void DenseChain::forward_backward(const Input& input, const opencl::Buffer& para
   const Source source = !input.images.pixels ? Source::floats
                         : gathers            ? Source::samples
                                              : Source::pixels;
-  const auto said = shape_.first_apart() ? enqueue_first_layer(input.x, parameters, batch)
+  const auto from = shape_.first_apart() ? enqueue_first_layer(input.x, parameters, batch)
                                          : static_cast<std::int32_t>(source);
   const auto threads = size(row_tiles_.threads());
   device_.launch(
@@ -137,7 +137,7 @@ void DenseChain::forward_backward(const Input& input, const opencl::Buffer& para
       {{size(quotient_up(batch.samples(), row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}},
       shape_.first_apart() ? parts_ : input.x,
       source == Source::floats ? input.x : input.images.pixels,
-      gathers ? input.images.samples : input.x, said, input.law.scale, input.law.shift, parameters,
+      gathers ? input.images.samples : input.x, from, input.law.scale, input.law.shift, parameters,
       table_, labels, weighed ? row_weights : input.x, weighed, maps_, losses_, hits_,
       std::int32_t{batch.samples()});
 }

@@ -128,7 +128,7 @@ class Plan {
   /// What timelines call the operations of steps().
   const std::vector<std::string>& operation_names() const { return names_; }
   /// The first of the operations that training runs as one chain of dense layers, whose part is
-  /// called chain_name; their number where none are.
+  /// called chain_name, and not one by one; their number where none are.
   std::size_t chain_begin() const { return chain_ ? chain_begin_ : names_.size(); }
   static constexpr const char* chain_name = "dense layers";
   /// Whether the gradients of a convolution with its pool visit the pool's maxima alone.
@@ -363,8 +363,6 @@ class Plan {
   std::optional<DenseChainShape> chain_from(const plan::Lowered& lowered, std::size_t first) const;
   /// As many of the last layers as DenseChain takes for training, in this plan's options.
   void make_chain(const plan::Lowered& lowered);
-  /// Operations that training steps enqueue one by one; the others are the chain's.
-  std::size_t single_operations() const { return chain_ ? chain_begin_ : operations_.size(); }
   plan::DeviceParameter device_parameter(const std::string& name) const;
   /// The layer's bias; where it has none, zeros, and scratch memory for the gradient.
   plan::DeviceParameter bias_of(const PlacedLayer& placed, bool has_bias);

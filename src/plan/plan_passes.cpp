@@ -32,7 +32,7 @@ void Plan::make_partial_sums(std::size_t passes) {
 bool Plan::joins_passes(const JoinedBatch& batch) const {
   if (batch.passes == 1 || batch.each == 0 || room() == options_.batch || batch.samples() > room())
     return false;
-  const std::span single(operations_.begin(), single_operations());
+  const std::span single(operations_.begin(), chain_begin());
   return std::ranges::all_of(single,
                              [&](const auto& operation) { return operation->joins(batch); });
 }

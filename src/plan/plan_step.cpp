@@ -132,7 +132,7 @@ void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, st
       chain_backward(pass);
       if (chain_begin_ > 0) finish(chain_begin_);
     }
-    for (std::size_t i = single_operations(); i-- > 0;) {
+    for (std::size_t i = chain_begin(); i-- > 0;) {
       {
         const timeline::Part part(names_[i], "backward");
         operations_[i]->backward(pass, i > 0);

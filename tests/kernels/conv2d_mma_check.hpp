@@ -97,35 +97,43 @@ void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
             tolerance);
 }
 
+/// What an input of few channels is made from.
+struct ImageInput {
+  std::vector<std::uint8_t> pixels;   // [samples, channels, height, width]
+  std::vector<std::int32_t> samples;  // empty, or the images' numbers
+  std::vector<float> scale, shift;    // by channel
+};
+
 /// Images of few channels against the input that they make.
-/// @param runner  forward(x, weight, bias) and forward_images(images, samples, scale, shift, x,
-///                weight, bias), which writes x; weight_gradient(x, dy) behind either.
+/// @param runner  forward(x, weight, bias) and forward_images(images, x, weight, bias), which
+/// writes
+///                x; weight_gradient(x, dy) behind either.
 template <typename Runner>
 void expect_images_are_inputs(const warp::Case& c, Runner& runner, Random& random) {
   const reference::Conv2dExtents& e = c.extents;
   const auto batch = static_cast<std::size_t>(e.batch), channels = static_cast<std::size_t>(e.in),
              plane = static_cast<std::size_t>(e.height * e.width);
   const bool gathers = random.integer(0, 1) == 1;
-  std::vector<std::uint8_t> images((gathers ? 2 : 1) * e.x_size());
-  for (std::uint8_t& pixel : images) pixel = static_cast<std::uint8_t>(random.integer(0, 255));
-  std::vector<std::int32_t> samples;
+  ImageInput images;
+  images.pixels.resize((gathers ? 2 : 1) * e.x_size());
+  for (std::uint8_t& pixel : images.pixels)
+    pixel = static_cast<std::uint8_t>(random.integer(0, 255));
   if (gathers) {
     for (std::size_t i = 0; i < batch; ++i)
-      samples.push_back(random.integer(0, 2 * static_cast<int>(batch) - 1));
+      images.samples.push_back(random.integer(0, 2 * static_cast<int>(batch) - 1));
   }
-  std::vector<float> scale, shift;
   for (std::size_t i = 0; i < channels; ++i) {
-    scale.push_back(1.0f / static_cast<float>(random.integer(50, 200)));
-    shift.push_back(static_cast<float>(random.integer(-3, 3)));
+    images.scale.push_back(1.0f / static_cast<float>(random.integer(50, 200)));
+    images.shift.push_back(static_cast<float>(random.integer(-3, 3)));
   }
   std::vector<double> x(e.x_size());
   for (std::size_t i = 0; i < x.size(); ++i) {
     const std::size_t image = i / (channels * plane), inside = i % (channels * plane);
-    const std::size_t sample = gathers ? static_cast<std::size_t>(samples[image]) : image;
+    const std::size_t sample = gathers ? static_cast<std::size_t>(images.samples[image]) : image;
     const std::size_t channel = inside / plane;
-    x[i] =
-        static_cast<double>(std::fma(static_cast<float>(images[sample * channels * plane + inside]),
-                                     scale[channel], shift[channel]));
+    x[i] = static_cast<double>(
+        std::fma(static_cast<float>(images.pixels[sample * channels * plane + inside]),
+                 images.scale[channel], images.shift[channel]));
   }
   const std::vector<float> map = to_float(arrange(c.shape.input, e.batch, x));
   const std::vector<float> weight =
@@ -143,7 +151,7 @@ void expect_images_are_inputs(const warp::Case& c, Runner& runner, Random& rando
   const auto interior = [&](const std::vector<float>& y) {
     return to_float(maps_of(c.shape.output, e.batch, y));
   };
-  EXPECT_EQ(interior(runner.forward_images(images, samples, scale, shift, made, weight, bias)),
+  EXPECT_EQ(interior(runner.forward_images(images, made, weight, bias)),
             interior(runner.forward(map, weight, bias)));
   std::size_t unseen = 0;
   for (std::size_t i = 0; i < map.size(); ++i) {

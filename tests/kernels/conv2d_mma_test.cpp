@@ -22,18 +22,16 @@ class DeviceRunner {
     conv_.forward(upload(x), upload(weight), upload(bias), y, case_.extents.batch, true);
     return device_.download<float>(y);
   }
-  std::vector<float> forward_images(const std::vector<std::uint8_t>& images,
-                                    const std::vector<std::int32_t>& samples,
-                                    const std::vector<float>& scale,
-                                    const std::vector<float>& shift, std::vector<float>& x,
+  std::vector<float> forward_images(const testing::ImageInput& images, std::vector<float>& x,
                                     const std::vector<float>& weight,
                                     const std::vector<float>& bias) {
     ImageSource source;
-    source.pixels = device_.upload(std::span<const std::uint8_t>(images));
-    if (!samples.empty()) source.samples = device_.upload(std::span<const std::int32_t>(samples));
+    source.pixels = device_.upload(std::span<const std::uint8_t>(images.pixels));
+    if (!images.samples.empty())
+      source.samples = device_.upload(std::span<const std::int32_t>(images.samples));
     const opencl::Buffer made = upload(x), y = testing::poisoned(case_.shape.output.size());
-    conv_.forward_images(source, {upload(scale), upload(shift)}, made, upload(weight), upload(bias),
-                         y, case_.extents.batch, true);
+    conv_.forward_images(source, {upload(images.scale), upload(images.shift)}, made, upload(weight),
+                         upload(bias), y, case_.extents.batch, true);
     x = device_.download<float>(made);
     return device_.download<float>(y);
   }

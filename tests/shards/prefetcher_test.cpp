@@ -33,33 +33,8 @@ class PrefetcherTest : public testing::Test {
                  std::min<std::size_t>(64, 500 - begin)};
   }
 
-  ScratchFolder folder_;
-};
-
-TEST_F(PrefetcherTest, DeliversTheScheduleFromMemoryAndFromFiles) {
-  for (const std::size_t memory_bytes : {std::size_t{1} << 20, std::size_t{64 * 16 * 3}}) {
-    ShardReader ahead = reader(memory_bytes);
-    ShardReader direct = reader(memory_bytes);
-    Prefetcher prefetcher(ahead, schedule);
-    Batch batch;
-    Batch expected;
-    std::size_t step = 0;
-    for (; prefetcher.next(batch); ++step) {
-      ASSERT_EQ(batch.range, *schedule(step));
-      direct.read(batch.range, expected);
-      EXPECT_EQ(batch.images, expected.images);
-      EXPECT_EQ(batch.labels, expected.labels);
-    }
-    EXPECT_EQ(step, 24u);
-    EXPECT_FALSE(prefetcher.next(batch));
-  }
-}
-
-TEST_F(PrefetcherTest, SeveralThreadsDeliverTheSameInOrder) {
-  for (int round = 0; round < 20; ++round) {
-    ShardReader ahead = reader(1 << 20);
-    ShardReader direct = reader(1 << 20);
-    Prefetcher prefetcher(ahead, schedule, Prefetcher::by_size, nullptr, 4);
+  /// What `direct` reads, to the end.
+  static void expect_schedule(Prefetcher& prefetcher, ShardReader direct) {
     Batch batch;
     Batch expected;
     std::size_t step = 0;
@@ -72,6 +47,24 @@ TEST_F(PrefetcherTest, SeveralThreadsDeliverTheSameInOrder) {
     }
     EXPECT_EQ(step, 24u);
     EXPECT_FALSE(prefetcher.next(batch));
+  }
+
+  ScratchFolder folder_;
+};
+
+TEST_F(PrefetcherTest, DeliversTheScheduleFromMemoryAndFromFiles) {
+  for (const std::size_t memory_bytes : {std::size_t{1} << 20, std::size_t{64 * 16 * 3}}) {
+    ShardReader ahead = reader(memory_bytes);
+    Prefetcher prefetcher(ahead, schedule);
+    expect_schedule(prefetcher, reader(memory_bytes));
+  }
+}
+
+TEST_F(PrefetcherTest, SeveralThreadsDeliverTheSameInOrder) {
+  for (int round = 0; round < 20; ++round) {
+    ShardReader ahead = reader(1 << 20);
+    Prefetcher prefetcher(ahead, schedule, Prefetcher::by_size, nullptr, 4);
+    expect_schedule(prefetcher, reader(1 << 20));
   }
 }
 

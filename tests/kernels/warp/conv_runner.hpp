@@ -31,11 +31,8 @@ class ConvRunner {
                shape.output, finish);
   }
 
-  /// For few channels; writes x. `samples`: empty, or the images' numbers.
-  std::vector<float> forward_images(const std::vector<std::uint8_t>& images,
-                                    const std::vector<std::int32_t>& samples,
-                                    const std::vector<float>& scale,
-                                    const std::vector<float>& shift, std::vector<float>& x,
+  /// For few channels; writes x.
+  std::vector<float> forward_images(const testing::ImageInput& images, std::vector<float>& x,
                                     const std::vector<float>& weight,
                                     const std::vector<float>& bias) {
     const conv_mma::ProductTiles tiles =
@@ -43,9 +40,10 @@ class ConvRunner {
     std::vector<float> y(case_.shape.output.size(), testing::poison);
     for (int group = 0; group < groups_of(tiles); ++group) {
       WorkGroup(launches_.forward.threads, launches_.forward.shared_bytes, {group, 0, 0}).run([&] {
-        launches_.forward_images.kernel(
-            images.data(), samples.data(), !samples.empty(), scale.data(), shift.data(), x.data(),
-            weight.data(), bias.data(), places_.data(), y.data(), case_.extents.batch, 3);
+        launches_.forward_images.kernel(images.pixels.data(), images.samples.data(),
+                                        !images.samples.empty(), images.scale.data(),
+                                        images.shift.data(), x.data(), weight.data(), bias.data(),
+                                        places_.data(), y.data(), case_.extents.batch, 3);
       });
     }
     return y;
