@@ -88,7 +88,7 @@ def compare_train(options):
                 dry(us, words, list(contestants)[1:], options.ranks)
                 continue
             if not options.data:
-                print("torch is left out: it trains on real data (--data)", file=sys.stderr)
+                turns.leave_out("torch", "it trains on real data (--data)")
                 contestants = {"dovetail": contestants["dovetail"]}
             results = turns.in_turns(options.rounds, contestants, options.until)
             yield turns.row(work, results[work], us)
@@ -107,7 +107,7 @@ def compare_infer(options):
             try:
                 makers = peers.torch_inference(model, batch, options.threads)
             except ImportError as failure:
-                print(f"torch is left out: {failure}", file=sys.stderr)
+                turns.leave_out("torch", failure)
 
             def maker(make, work=work):
                 def made():

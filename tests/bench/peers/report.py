@@ -11,7 +11,9 @@ inference (PyTorch in its fastest setting). On a GPU: training steps of mlp, cnn
 early loses nothing. The load of the machine when it began and ended stands beside the figures.
 """
 import argparse
+import contextlib
 import datetime
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -68,6 +70,15 @@ def cpu_flags():
         return set()
 
 
+def versions():
+    """Of the peers that this Python has."""
+    found = {}
+    for name, package in (("PyTorch", "torch"), ("NumPy", "numpy")):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(package)
+    return found
+
+
 def load():
     return round(os.getloadavg()[0], 2)
 
@@ -102,7 +113,8 @@ def fair_openblas():
 def measure(options, device, save):
     results = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"), "cpu": cpu_name(),
                "device": {"kind": device.kind, "name": device.name, "driver": device.driver},
-               "cores": len(os.sched_getaffinity(0)), "load_before": load(), "rounds": options.rounds, "sections": {}}
+               "cores": len(os.sched_getaffinity(0)), "load_before": load(), "rounds": options.rounds, "versions": versions(),
+               "sections": {}}
     if device.kind == "cpu" and table.is_busy(results) and "OMP_WAIT_POLICY" not in os.environ:
         # Threads that spin for one that other work keeps from its core wait whole time slices: that would be no measure of PyTorch.
         os.environ["OMP_WAIT_POLICY"] = "passive"

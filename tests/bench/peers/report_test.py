@@ -72,7 +72,17 @@ class Report(unittest.TestCase):
     def test_work_without_peers(self):
         alone = results()
         alone["sections"] = {"infer": [row("cnn, batch 8", 0.002)]}
-        self.assertIn("| cnn, batch 8 | 2.000 | – |", table.markdown(alone))
+        text = table.markdown(alone)
+        self.assertIn("| cnn, batch 8 | 2.000 | – |", text)
+        self.assertNotIn("Left out", text)
+
+    def test_names_who_is_left_out_and_the_versions_of_who_is_there(self):
+        some = dict(results(), versions={"PyTorch": "9.8"})
+        some["sections"]["gemm"][1]["left_out"] = {"torch": "No module named 'torch'"}
+        text = table.markdown(some)
+        self.assertIn("**Left out: torch (No module named 'torch').**", text)
+        self.assertIn("Peers' versions: PyTorch 9.8.", text)
+        self.assertNotIn("Peers' versions", table.markdown(results()))
 
     def test_roofline_keeps_the_order_of_intensities_and_rates(self):
         generator = random.Random()
@@ -144,6 +154,8 @@ class Turns(unittest.TestCase):
         self.assertEqual(measured, {"work": {"good": [1, 1, 1]}})
         self.assertEqual(len(calls), 1)
         self.assertIn("bad is left out: no such card", said.getvalue())
+        ceilings = argparse.Namespace(median_ceilings=dict)
+        self.assertEqual(turns.row("work", {"dovetail": [1]}, ceilings)["left_out"], {"bad": "no such card"})
 
     def test_no_round_begins_when_the_time_is_over(self):
         with self.assertRaises(turns.Late):

@@ -60,6 +60,9 @@ def markdown_table(section, rows, flops):
         ratios = [row["seconds"][name] / row["seconds"]["dovetail"] for row in rows if name in row["seconds"]]
         if len(ratios) > 1:
             lines.append(f"\nGeometric mean against {name}: {statistics.geometric_mean(ratios):.2f} ×")
+    left_out = {name: reason for row in rows for name, reason in row.get("left_out", {}).items()}
+    if left_out:
+        lines.append(f"\n**Left out: {'; '.join(f'{name} ({reason})' for name, reason in left_out.items())}.**")
     return "\n".join(lines)
 
 
@@ -88,6 +91,8 @@ def markdown(results):
         lines += [f"OpenBLAS took its kernels for {results['openblas_core']}.", ""]
     if results.get("omp_wait_policy"):
         lines += [f"PyTorch's threads waited with OMP_WAIT_POLICY={results['omp_wait_policy']}.", ""]
+    if results.get("versions"):
+        lines += [f"Peers' versions: {', '.join(f'{name} {version}' for name, version in results['versions'].items())}.", ""]
     lines += [f"Measured ceilings: {ceilings['float32_flops'] / 1e9:.1f} GFLOP/s of float32 multiply-adds, "
               f"{ceilings['copy_bytes_per_s'] / 1e9:.1f} GB/s of copies.", ""]
     for section, rows in results["sections"].items():

@@ -4,8 +4,17 @@ import sys
 import time
 
 
+LEFT_OUT = {}  # by peer: why
+
+
 class Late(Exception):
     """The time that was given is over."""
+
+
+def leave_out(name, reason):
+    """Says so, and keeps it for the rows that follow."""
+    LEFT_OUT[name] = (str(reason).strip().splitlines() or ["no reason given"])[0]
+    print(f"{name} is left out: {reason}", file=sys.stderr)
 
 
 def in_turns(rounds, contestants, until=None):
@@ -21,7 +30,7 @@ def in_turns(rounds, contestants, until=None):
             try:
                 measured = contestants[name]()
             except Exception as failure:  # PyTorch's and CLBlast's are of many kinds
-                print(f"{name} is left out: {failure}", file=sys.stderr)
+                leave_out(name, failure)
                 contestants = {one: call for one, call in contestants.items() if one != name}
                 names = list(contestants)
                 continue
@@ -36,11 +45,11 @@ def add_peers(contestants, makers):
         try:
             contestants[name] = make()
         except Exception as failure:
-            print(f"{name} is left out: {failure}", file=sys.stderr)
+            leave_out(name, failure)
 
 
 def row(work, rounds, ours, **more):
     """`rounds`: {name: its seconds, by round}; dovetail's first."""
     rounds = {name: rounds[name] for name in sorted(rounds, key=lambda name: name != "dovetail")}
     return {"work": work, "seconds": {name: statistics.median(seconds) for name, seconds in rounds.items()},
-            "rounds": rounds, "ceilings": ours.median_ceilings(), **more}
+            "rounds": rounds, "ceilings": ours.median_ceilings(), **({"left_out": dict(LEFT_OUT)} if LEFT_OUT else {}), **more}
