@@ -54,6 +54,25 @@ const Benchmark& find_benchmark(Arguments& arguments) {
       "One of: " + names_of_benchmarks());
 }
 
+/// What one benchmark alone looks at is not given to another, which would not do what was asked.
+void expect_taken(const Benchmark& benchmark, const BenchOptions& options) {
+  struct Option {
+    const char* name;
+    bool given;
+    std::vector<std::string> takers;
+  };
+  for (const Option& option :
+       {Option{"shape", !options.shapes.empty(), {"gemm", "conv"}},
+        Option{"direction", !options.direction.empty(), {"gemm", "conv"}},
+        Option{"variant", !options.variant.empty(), {"gemm", "conv", "train"}},
+        Option{"waterfall", options.waterfall, {"train"}}}) {
+    if (option.given && std::ranges::count(option.takers, benchmark.name) == 0) {
+      throw UsageError(fmt::format("bench {} takes no --{}", benchmark.name, option.name),
+                       fmt::format("It is for {}", fmt::join(option.takers, " and ")));
+    }
+  }
+}
+
 int bench_job(Communicator& world, Arguments arguments) {
   BenchOptions options;
   PlacementOptions placement;
@@ -72,10 +91,11 @@ int bench_job(Communicator& world, Arguments arguments) {
   line.add("seconds", options.step.seconds, "train, infer: time to measure for, about");
   line.add(
       "variant", options.variant,
-      "cpu, gpu or (gemm) nvidia kernels; by default those for the device, or (train) the fastest");
+      "gemm, conv, train: cpu, gpu or nvidia kernels (conv: in tf32, bf16 and fp16); by default "
+      "those for the device, or (train) the fastest");
   line.add("format", options.format,
-           "gemm (--variant nvidia), train, tune: operands in float32, tf32, bf16 or fp16; infer: "
-           "float32, or a format of the FPGA ranks such as int8 or w1a1");
+           "gemm (--variant nvidia), conv, train, tune: operands in float32, tf32, bf16 or fp16; "
+           "infer: float32, or a format of the FPGA ranks such as int8 or w1a1");
   line.add("bucket-mb", options.bucket_mb,
            "allreduce, scaling: MiB of the parts that travel at a time; by default 4 and 1");
   line.add("reduce", options.reduce, "allreduce: hosts (shared memory) or flat (messages)");
@@ -112,6 +132,7 @@ int bench_job(Communicator& world, Arguments arguments) {
   }
   expect_bucket_size(options.bucket_mb.value_or(0));
   options.scaling.bucket_mb = options.bucket_mb.value_or(options.scaling.bucket_mb);
+  expect_taken(benchmark, options);
   if (options.tune && !options.variant.empty())
     throw UsageError("--tune chooses among all kernels", "Leave --variant out");
   if (options.tune && !benchmark.chooses_kernels) {

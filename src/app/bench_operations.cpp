@@ -7,6 +7,19 @@
 namespace dovetail::app {
 namespace {
 
+/// Throws UsageError where the device has no kernels of its own for what was asked: others would
+/// run under that name.
+void expect_kernels(const Bench& bench, bool takes_float32) {
+  const ComputeFormat format = bench.options.step.format;
+  if (bench.options.tune || bench.variant() != Variant::nvidia) return;
+  if (!product_paths(bench.device, format).empty() &&
+      (takes_float32 || format != ComputeFormat::float32))
+    return;
+  throw UsageError(fmt::format("{} has no nvidia kernels for this in {}", bench.device.info().name,
+                               to_string(format)),
+                   "Give another --format, or leave --variant out");
+}
+
 /// gemm and conv: `run` adds to the report, by the tuner's kernels where there is one.
 template <typename Run>
 void report_operations(const Bench& bench, const char* name, Run run) {
@@ -30,8 +43,9 @@ void bench_gemm(const Bench& bench) {
   for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_gemm(text));
   if (shapes.empty()) shapes = bench::default_gemms();
   const ComputeFormat format = bench.options.step.format;
+  expect_kernels(bench, true);
   if (!bench.options.tune && format != ComputeFormat::float32 &&
-      (bench.variant() != Variant::nvidia || product_paths(bench.device, format).empty())) {
+      bench.variant() != Variant::nvidia) {
     throw UsageError(fmt::format("{} multiplies no {} in the {} variant", bench.device.info().name,
                                  to_string(format), to_string(bench.variant())),
                      "Give --format float32, or --variant nvidia on a GPU with tensor cores");
@@ -46,6 +60,7 @@ void bench_conv(const Bench& bench) {
   std::vector<bench::ConvShape> shapes;
   for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_conv(text));
   if (shapes.empty()) shapes = bench::default_convs();
+  expect_kernels(bench, false);
   report_operations(bench, "conv", [&](plan::Tuner* tuner, bench::Report& report) {
     bench::run_convs(bench.device, bench.variant(), bench.options.step.format, shapes,
                      bench.options.direction, tuner, report);

@@ -157,7 +157,12 @@ TEST(BenchCommand, RefusesWhatItCannotMeasure) {
         testing::Words{"bench", "scaling", "--bucket-mb", "-1"},
         testing::Words{"bench", "scaling", "--balance", "3:1"},
         testing::Words{"bench", "infer", "--format", "nonsense"},
-        testing::Words{"bench", "gemm", "--variant", "gpu", "--format", "tf32"}}) {
+        testing::Words{"bench", "gemm", "--variant", "gpu", "--format", "tf32"},
+        testing::Words{"bench", "train", "--shape", "64x64x64"},
+        testing::Words{"bench", "infer", "--direction", "forward"},
+        testing::Words{"bench", "infer", "--variant", "gpu"},
+        testing::Words{"bench", "conv", "--waterfall"},
+        testing::Words{"bench", "conv", "--variant", "nvidia"}}) {
     const Outcome outcome = dovetail(words).run(60 * patience);
     EXPECT_EQ(outcome.exit_code, 2) << outcome.text();
     EXPECT_EQ(testing::errors_beginning(outcome, "dovetail bench: ").size(), 1u) << outcome.text();
