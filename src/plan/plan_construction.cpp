@@ -72,7 +72,9 @@ void Plan::make_edges(const plan::Lowered& lowered) {
     edges_[i].layout = lowered.layouts[i];
     edges_[i].rectified = i > 0 && lowered.steps[i - 1].relu;
     edges_[i].value = device_.allocate_zeroed(edges_[i].layout.bytes());
-    if (options_.training) edges_[i].gradient = device_.allocate_zeroed(edges_[i].layout.bytes());
+    // Nobody asks for the gradient of the images.
+    if (options_.training && i > 0)
+      edges_[i].gradient = device_.allocate_zeroed(edges_[i].layout.bytes());
   }
   inputs_ = make_inputs(nullptr);
 }

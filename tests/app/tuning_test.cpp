@@ -51,7 +51,6 @@ TEST_F(Tuning, TheSecondStartNeitherMeasuresNorCompiles) {
   EXPECT_TRUE(origins(second).count("remembered"));
   EXPECT_EQ(second.at("programs_compiled"), 0);
   EXPECT_EQ(kernels(second), kernels(first));
-  EXPECT_LT(second.at("seconds").get<double>(), first.at("seconds").get<double>());
 }
 
 TEST_F(Tuning, WithoutACacheNothingIsKept) {

@@ -90,6 +90,7 @@ class Kernel {
   friend class Program;
   std::shared_ptr<void> kernel_;  // cl_kernel
   std::string name_;
+  std::size_t arguments_ = 0;
 };
 
 /// Kernel sources built for one device with one set of options.
@@ -209,7 +210,7 @@ class Device {
   }
   void enqueue_write(const Buffer& buffer, const void* source, std::size_t bytes,
                      std::size_t offset, bool wait);
-  void expect_arguments(const Kernel& kernel, std::size_t count);
+  static void expect_arguments(const Kernel& kernel, std::size_t count);
   void set_buffer(const Kernel& kernel, unsigned position, const Buffer& buffer);
   void set_bytes(const Kernel& kernel, unsigned position, const void* value, std::size_t bytes);
   void enqueue(const Kernel& kernel, const Range& range);

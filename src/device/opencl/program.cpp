@@ -141,6 +141,10 @@ Kernel Program::kernel(const kernels::Entry& entry) const {
   Kernel kernel;
   kernel.kernel_ = {handle, [](void* owned) { clReleaseKernel(static_cast<cl_kernel>(owned)); }};
   kernel.name_ = entry.name;
+  cl_uint arguments = 0;
+  check(clGetKernelInfo(handle, CL_KERNEL_NUM_ARGS, sizeof arguments, &arguments, nullptr),
+        "clGetKernelInfo");
+  kernel.arguments_ = arguments;
   return kernel;
 }
 
