@@ -4,6 +4,7 @@
 #include <cmath>
 #include <random>
 
+#include "model/zoo.hpp"
 #include "plan/fixture.hpp"
 #include "plan/plan.hpp"
 #include "plan/reference_model.hpp"
@@ -114,6 +115,17 @@ TEST(PlanTraining, DropoutAndBatchNormTrain) {
   EXPECT_LT(last, 0.4 * first);
   // The running statistics moved away from their start towards the batch's.
   EXPECT_NE(plan.statistics()[0].value.values, model.initial_statistics()[0].value.values);
+}
+
+TEST(PlanTraining, VggSmallLearnsColourImagesByHeart) {
+  const Model model = make_model("vgg-small", {3, 32, 32}, 10);
+  const RandomBatch batch = random_batch(model, samples, std::random_device{}());
+  Plan plan = make_plan(model, 8);
+  plan.load_parameters(model.initial_parameters(2));
+  const double first = step(plan, batch, 1, 0.01f);
+  double last = first;
+  for (std::uint64_t i = 2; i <= 20; ++i) last = step(plan, batch, i, 0.01f);
+  EXPECT_LT(last, 0.5 * first);
 }
 
 TEST(PlanTraining, OptimizerStateSurvivesSavingAndLoading) {
