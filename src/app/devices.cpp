@@ -34,7 +34,8 @@ std::string advice(const std::vector<DeviceInfo>& devices) {
   std::string text;
   if (!has_usable(devices, DeviceKind::gpu, DeviceKind::cpu)) {
     text += "GPU ranks cannot run here: no usable OpenCL GPU or CPU. ";
-    text += "Install the GPU's driver, or PoCL for the CPU (package pocl-opencl-icd)\n";
+    text += "Install the GPU's driver, or PoCL for the CPU (package pocl-opencl-icd; where it is ";
+    text += "there, name a folder that it can write by POCL_CACHE_DIR)\n";
   }
   if (!has_usable(devices, DeviceKind::fpga, DeviceKind::emulated_fpga)) {
     text += "FPGA ranks cannot run here: no usable FPGA card";

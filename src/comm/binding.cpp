@@ -41,9 +41,11 @@ DeviceInfo choose_opencl(const RankPlacement& rank, int host_rank,
   const std::vector<DeviceInfo> cpus = usable_ones(devices, DeviceKind::cpu);
   if (!cpus.empty()) return cpus.front();
   const std::string what = devices.empty() ? "no OpenCL platform" : "no usable OpenCL GPU or CPU";
+  // Without a folder for its cache PoCL is no platform.
   throw Error(fmt::format("{} on host {}, where rank {} is to train{}", what, rank.host, rank.rank,
                           unusable_devices(devices)),
-              "Install the GPU's driver, or PoCL for the CPU (package pocl-opencl-icd)");
+              "Install the GPU's driver, or PoCL for the CPU (package pocl-opencl-icd; where it is "
+              "there, name a folder that it can write by POCL_CACHE_DIR)");
 }
 
 DeviceInfo choose_by_index(const RankPlacement& rank, int host_rank,

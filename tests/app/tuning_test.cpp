@@ -103,6 +103,18 @@ TEST_F(Tuning, ADamagedCacheIsMadeAnew) {
   EXPECT_FALSE(origins(tune("damaged")).count("measured"));
 }
 
+TEST_F(Tuning, ACacheThatCannotBeWrittenCostsNoMoreThanALine) {
+  std::ofstream(folder() / "a file");  // in the place of the folder that holds the cache
+  const Outcome outcome =
+      with_cache(dovetail({"bench", "tune", "--model", "mlp", "--batch", "24", "--json", "-"}),
+                 "a file")
+          .run(job_limit_s);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.text();
+  EXPECT_EQ(errors_beginning(outcome, "warning: cannot write to the cache").size(), 1u)
+      << outcome.text();
+  EXPECT_EQ(Json::parse(outcome.out, nullptr, false).at("choices").size(), 8u);
+}
+
 // Four at once: one measures and builds, and the others find what it left.
 TEST_F(Tuning, RanksThatStartAtOnceShareOneMeasurement) {
   const Outcome outcome =

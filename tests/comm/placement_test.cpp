@@ -136,10 +136,11 @@ TEST(Binding, FallsBackToTheCpuWithOneNotice) {
 }
 
 TEST(Binding, WithoutOpenClIsRefusedNamingHostAndRemedy) {
-  EXPECT_EQ(message_of<Error>([] { bind(Cluster().host("a", 1, 0), {}, {}); }),
-            "no OpenCL platform on host a, where rank 0 is to train. Install the GPU's driver, or "
-            "PoCL for the CPU (package "
-            "pocl-opencl-icd)");
+  EXPECT_EQ(
+      message_of<Error>([] { bind(Cluster().host("a", 1, 0), {}, {}); }),
+      "no OpenCL platform on host a, where rank 0 is to train. Install the GPU's driver, or "
+      "PoCL for the CPU (package pocl-opencl-icd; where it is there, name a folder that it can "
+      "write by POCL_CACHE_DIR)");
   Devices broken{device(DeviceKind::gpu, 0, "H200")};
   broken[0].unusable = "its driver has no compiler";
   EXPECT_THAT(message_of<Error>([&] { bind(Cluster().host("a", 1, 0), {}, broken); }),
