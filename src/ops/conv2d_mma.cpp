@@ -167,8 +167,9 @@ void Conv2dMma::forward_images(const ImageSource& images, const ChannelLaws& law
   if (!takes_images()) throw Error("convolution: images of padded channels");
   const bool gathers = static_cast<bool>(images.samples);
   device_.launch(forward_images_, forward_.over(batch), images.pixels,
-                 gathers ? images.samples : images.pixels, std::int32_t{gathers}, laws.scale,
-                 laws.shift, x, weight, bias, places_, y, std::int32_t{batch}, finish(relu));
+                 gathers ? images.samples : images.pixels, images.first, std::int32_t{gathers},
+                 laws.scale, laws.shift, x, weight, bias, places_, y, std::int32_t{batch},
+                 finish(relu));
 }
 
 void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,

@@ -27,6 +27,7 @@ class DeviceRunner {
                                     const std::vector<float>& bias) {
     ImageSource source;
     source.pixels = device_.upload(std::span<const std::uint8_t>(images.pixels));
+    source.first = images.first;
     if (!images.samples.empty())
       source.samples = device_.upload(std::span<const std::int32_t>(images.samples));
     const opencl::Buffer made = upload(x), y = testing::poisoned(case_.shape.output.size());
