@@ -11,9 +11,10 @@ namespace dovetail::conv_mma {
 
 namespace {
 
-constexpr int slice = 16;   // channels that come to shared memory at a time
-constexpr int stages = 3;   // of the weights
-constexpr int padding = 8;  // floats behind a line in shared memory, against bank conflicts
+constexpr int slice = 16;        // channels that come to shared memory at a time
+constexpr int stages = 3;        // of the weights
+constexpr int padding = 8;       // floats behind a line in shared memory, against bank conflicts
+constexpr int window_bytes = 5;  // a pooled gradient and its place
 
 /// For so many channels of the result, the largest first.
 std::vector<Cut> all_cuts(int channels) {
@@ -112,15 +113,20 @@ int ProductTiles::shared_bytes() const {
     return round_up(run * source_channels * 4, 16) +
            round_up(depth, 8) * (tile_columns() + padding) * 4;
   }
-  const int blocks = source_channels / slice;
-  return (std::min(blocks, 2) * run + stages * source.kernel * tile_columns()) * slice * 4;
+  const int runs = unpools() ? 1 : std::min(source_channels / slice, 2);
+  return (runs * run + stages * source.kernel * tile_columns()) * slice * 4 +
+         most_windows() * slice * window_bytes;
+}
+
+int ProductTiles::most_windows() const {
+  const int lines = (run + source.line - 2) / source.line + 1;
+  return (lines / 2 + 1) * pooled_width;
 }
 
 Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat format) const {
   Definitions all;
   add_source(all, source, run);
   add_weight(all, shape, format);
-  const bool unpools = turned && shape.pool > 1;
   const Layout& y = shape.output;
   all.insert(
       all.end(),
@@ -130,7 +136,7 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
        fmt::format("TARGET_ROW={}", target.row_stride()),
        fmt::format("TARGET_IMAGE={}", target.image_stride()),
        fmt::format("TARGET_INTERIOR={}", interior(target)), fmt::format("POOL={}", pool),
-       fmt::format("TURNED={:d}", turned), fmt::format("UNPOOL={:d}", unpools),
+       fmt::format("TURNED={:d}", turned), fmt::format("UNPOOL={:d}", unpools()),
        fmt::format("WARPS_M={}", cut.warp_rows), fmt::format("WARPS_N={}", cut.warp_columns),
        fmt::format("COLUMN_TILES={}", cut.column_tiles),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
@@ -139,9 +145,10 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
                            fmt::format("INPUT_HEIGHT={}", shape.input.height),
                            fmt::format("INPUT_WIDTH={}", shape.input.width)});
   }
-  if (unpools) {
+  if (unpools()) {
     all.insert(all.end(),
-               {fmt::format("SOURCE_HALO={}", convolution(shape).gradient_halo()),
+               {fmt::format("WINDOWS={}", most_windows()),
+                fmt::format("SOURCE_HALO={}", convolution(shape).gradient_halo()),
                 fmt::format("POOLED_HEIGHT={}", y.height), fmt::format("POOLED_WIDTH={}", y.width),
                 fmt::format("POOLED_ROW={}", y.row_stride()),
                 fmt::format("POOLED_IMAGE={}", y.image_stride()),
@@ -183,7 +190,8 @@ ProductTiles turned(const Conv2dPoolShape& shape, const std::optional<Cut>& cut)
   ProductTiles tiles{.source = source_of(dy, shape.kernel - 1 - shape.padding, shape),
                      .target = shape.input,
                      .source_channels = shape.output.channel_stride,
-                     .turned = true};
+                     .turned = true,
+                     .pooled_width = shape.pool > 1 ? shape.output.width : 0};
   cut_tiles(tiles, cut);
   return tiles;
 }
