@@ -6,7 +6,7 @@
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
 #include "mma.clh"
-#include "conv2d_mma_gradient.clh"
+#include "conv2d_mma_narrow_gradient.clh"
 #include "conv2d_mma_narrow.clh"
 
 enum {

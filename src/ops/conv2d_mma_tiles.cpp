@@ -211,7 +211,8 @@ int WeightTiles::groups() const {
 
 int WeightTiles::shared_bytes() const {
   const int columns = 32 * cut.warp_columns;
-  const int operands = tile * (columns + padding) * 4 + tile * 4;
+  const int windows = pool > 1 ? tile / (pool * pool) : 0;
+  const int operands = tile * (columns + padding) * 4 + tile * 4 + windows * columns * window_bytes;
   if (!narrow) return 2 * (run * (cut.block + padding) * 4 + operands);
   const int rows = round_up(source.kernel * source.kernel * x.channels, 16);
   const int sums = threads() / 32 * rows * columns * 4;
@@ -241,18 +242,45 @@ Definitions WeightTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat
 
 namespace {
 
+/// In front of the pool; beside its windows there is no gradient.
+Layout gradient_pixels(const Conv2dPoolShape& shape) {
+  Layout y = convolution(shape).output;
+  y.height = shape.output.height * shape.pool;
+  y.width = shape.output.width * shape.pool;
+  return y;
+}
+
+/// Pixels of the source that `tile` of those look at, which are whole windows of the pool.
+int gradient_run(const Source& source, int tile, const Layout& y, int pool) {
+  return source.longest_run(tile / (pool * pool), y.height / pool, y.width / pool, pool);
+}
+
+/// Pixels of a tile.
+int gradient_tile(const Conv2dPoolShape& shape) {
+  if (is_narrow(shape.input)) return 128;
+  constexpr int most = 64, least = 32, step = 8;
+  if (shape.pool == 1) return most;
+  // Windows in whole rows have most pixels of their source in common.
+  const Source source = source_of(shape.input, shape.padding, shape);
+  int best = most;
+  const Layout y = gradient_pixels(shape);
+  const auto run = [&](int tile) { return gradient_run(source, tile, y, shape.pool); };
+  for (int tile = most - step; tile >= least; tile -= step) {
+    if (run(tile) * best < run(best) * tile) best = tile;
+  }
+  return best;
+}
+
 WeightTiles weight(const Conv2dPoolShape& shape, bool narrow,
                    const std::optional<GradientCut>& cut) {
   WeightTiles tiles{.source = source_of(shape.input, shape.padding, shape),
                     .x = shape.input,
-                    .y = convolution(shape).output,
+                    .y = gradient_pixels(shape),
+                    .pool = narrow ? 1 : shape.pool,
                     .narrow = narrow};
-  // Beside the windows of the pool there is no gradient.
-  tiles.y.height = shape.output.height * shape.pool;
-  tiles.y.width = shape.output.width * shape.pool;
   tiles.cut = cut ? *cut : gradient_cuts(shape).front();
   tiles.tile = gradient_tile(shape);
-  tiles.run = tiles.source.longest_run(tiles.tile, tiles.y.height, tiles.y.width, 1);
+  tiles.run = gradient_run(tiles.source, tiles.tile, tiles.y, tiles.pool);
   return tiles;
 }
 
@@ -271,6 +299,8 @@ std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape) {
   if (!is_narrow(shape.input))
     usual.block = shape.kernel <= 3 && shape.input.channel_stride % 32 == 0 ? 32 : 16;
   usual.warp_columns = shape.output.channel_stride > 32 ? 2 : 1;
+  // Lines of wide images are long.
+  if (usual.block == 32 && wide_weight(shape, usual).shared_bytes() > most_shared) usual.block = 16;
   std::vector<GradientCut> cuts{usual};
   for (const int groups : {4, 1}) {
     cuts.push_back(usual);
@@ -282,10 +312,6 @@ std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape) {
     cuts.back().groups_per_unit = 4;  // they are half as large
   }
   return cuts;
-}
-
-int gradient_tile(const Conv2dPoolShape& shape) {
-  return is_narrow(shape.input) ? 128 : 64;
 }
 
 }  // namespace dovetail::conv_mma

@@ -91,7 +91,8 @@ Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format)
 struct WeightTiles {
   Source source;
   Layout x;
-  Layout y;  // in front of the pool: the pixels to visit
+  Layout y;      // in front of the pool: the pixels to visit
+  int pool = 1;  // whose windows a tile does not cut
   bool narrow = false;
   GradientCut cut{};
   int tile = 64;  // pixels
@@ -108,6 +109,5 @@ WeightTiles wide_weight(const Conv2dPoolShape& shape, const std::optional<Gradie
 WeightTiles narrow_weight(const Conv2dPoolShape& shape, const std::optional<GradientCut>& cut = {});
 /// Cuts to try, the one to take unmeasured first. They add up in orders of their own.
 std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape);
-int gradient_tile(const Conv2dPoolShape& shape);
 
 }  // namespace dovetail::conv_mma
