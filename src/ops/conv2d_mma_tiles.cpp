@@ -276,7 +276,7 @@ WeightTiles weight(const Conv2dPoolShape& shape, bool narrow,
   WeightTiles tiles{.source = source_of(shape.input, shape.padding, shape),
                     .x = shape.input,
                     .y = gradient_pixels(shape),
-                    .pool = narrow ? 1 : shape.pool,
+                    .pool = shape.pool,
                     .narrow = narrow};
   tiles.cut = cut ? *cut : gradient_cuts(shape).front();
   tiles.tile = gradient_tile(shape);
