@@ -8,7 +8,8 @@
 // copied a vector prepares it for the tensor cores as well.
 //
 // The input gradient is the forward pass from dy with the kernel turned (TURNED), for stride 1. Where dy is that of a
-// max-pool's output (UNPOOL), the run is made from it and the places of the maxima; its borders are then no memory.
+// max-pool's output (UNPOOL), the run is made from it and the places of the maxima, window by window of the pool; its
+// borders are then no memory.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
@@ -23,7 +24,8 @@ enum {
   steps = blocks * KERNEL,
   stage_bytes = KERNEL * tile_columns * pixel_bytes,
   run_bytes = RUN * pixel_bytes,
-  weights_at = (blocks > 1 ? 2 : 1) * run_bytes,
+  runs = UNPOOL || blocks == 1 ? 1 : 2,
+  weights_at = runs * run_bytes,
 };
 
 // 64 bytes of a pixel in chunks of 16, permuted so that eight pixels that follow one another, or every second of
@@ -32,53 +34,41 @@ INLINE uint chunk_at(uint base, int pixel, int chunk) {
   return base + ((((pixel << 2) ^ ((pixel >> 1) & 7)) ^ chunk) << 4);
 }
 
+// What a tile's windows look at: pixels of the source with its borders, counted over the batch.
 #if UNPOOL
-// Four channels of dy in front of the pool: those whose maximum was here.
-INLINE void spread(uint target, __global const float* dy, __global const uchar* places, int pixel,
-                   int channel) {
-  const int image = pixel / SOURCE_IMAGE;
-  const int row = pixel % SOURCE_IMAGE / SOURCE_LINE - SOURCE_HALO;
-  const int column = pixel % SOURCE_LINE - SOURCE_HALO;
-  float value[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-  if (row >= 0 && column >= 0 && row < POOLED_HEIGHT * 2 && column < POOLED_WIDTH * 2) {
-    const int place = row % 2 * 2 + column % 2;
-    const int unit = (image * POOLED_HEIGHT + row / 2) * POOLED_WIDTH + column / 2;
-    const uint found = *(__global const uint*)(places + (size_t)unit * SOURCE_CHANNELS + channel);
-    // All four are read whether they are wanted or not: so they do not wait for `found`.
-    float pooled[4];
-    read_global(dy + (size_t)image * POOLED_IMAGE + POOLED_INTERIOR + row / 2 * POOLED_ROW +
-                    column / 2 * SOURCE_CHANNELS + channel,
-                pooled);
-#pragma unroll
-    for (int c = 0; c < 4; ++c)
-      value[c] = ((found >> (8 * c)) & 255) == place ? prepare(pooled[c]) : 0.0f;
-  }
-  store_vector(target, value);
-}
-#endif
-
-// `run` pixels of the source from `first` on, 16 channels from `channel` on.
-INLINE void load_run(uint target, __global const float* source, __global const uchar* places,
-                     int first, int run, int channel) {
-#pragma unroll 4
-  for (int i = get_local_id(0); i < run * 4; i += threads) {
-    const uint at = chunk_at(target, i / 4, i % 4);
-#if UNPOOL
-    spread(at, source, places, first + i / 4, channel + i % 4 * 4);
+#include "conv2d_mma_window.clh"
+#include "conv2d_mma_unpool.clh"
 #else
-    copy_vector(at, source + (size_t)(first + i / 4) * SOURCE_CHANNELS + channel + i % 4 * 4, 16);
-#endif
+typedef struct {
+  int first, count;
+} Run;
+INLINE Run run_of(int first, int count) {
+  Run run;
+  run.first = first, run.count = count;
+  return run;
+}
+
+// 16 channels of the run, number `block`, on their way to one place for even blocks and one for odd ones.
+INLINE void load_run(uint memory, __global const float* source, __global const uchar* places,
+                     const Run run, int block) {
+#pragma unroll 4
+  for (int i = get_local_id(0); i < run.count * 4; i += threads) {
+    copy_vector(chunk_at(memory + block % runs * run_bytes, i / 4, i % 4),
+                source + (size_t)(run.first + i / 4) * SOURCE_CHANNELS + block * slice + i % 4 * 4,
+                16);
   }
 }
 
-INLINE void prepare_run(uint target, int run) {
-#if FORMAT == TF32 && !UNPOOL
-  for (int i = get_local_id(0); i < run * 4; i += threads) {
+// Makes of what this work-item has brought, and nobody has read yet, what the tensor cores take.
+INLINE void prepare_run(uint memory, const Run run, int block) {
+#if FORMAT == TF32
+  for (int i = get_local_id(0); i < run.count * 4; i += threads) {
     float values[4];
-    prepare_vector(chunk_at(target, i / 4, i % 4), values);
+    prepare_vector(chunk_at(memory + block % runs * run_bytes, i / 4, i % 4), values);
   }
 #endif
 }
+#endif
 
 // The packed weights of one row of the kernel, 16 channels of the source from `channel` on, a tile of the target's from
 // `column0` on.
@@ -140,9 +130,10 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   const int first_unit = (int)get_group_id(0) / column_tiles * tile_units;
   const int last_unit = batch * units_per_image - 1;
   const int first = corner_of(first_unit, 0, 0);
-  const int run = corner_of(min(first_unit + tile_units - 1, last_unit), 1, 1) + reach - first;
+  const Run run =
+      run_of(first, corner_of(min(first_unit + tile_units - 1, last_unit), 1, 1) + reach - first);
 
-  load_run(memory, source, places, first, run, 0);
+  load_run(memory, source, places, run, 0);
   load_weights(memory + weights_at, packed, 0, 0, column0);
   copies_commit();
   if (steps > 1)
@@ -165,21 +156,20 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   for (int step = 0; step < steps; ++step) {
     // Behind this barrier the step's operands are there for all, and those of the step before no longer read.
     copies_wait(1);
-    if (kernel_row == 0) prepare_run(memory + block % 2 * run_bytes, run);
+    if (kernel_row == 0) prepare_run(memory, run, block);
     barrier(CLK_LOCAL_MEM_FENCE);
     if (step + 2 < steps) {
       load_weights(memory + weights_at + (stage + 2) % stages * stage_bytes, packed,
                    (step + 2) % KERNEL, (step + 2) / KERNEL * slice, column0);
     }
-    if (kernel_row == 0 && block + 1 < blocks)
-      load_run(memory + (block + 1) % 2 * run_bytes, source, places, first, run, (block + 1) * slice);
+    if (kernel_row == 0 && block + 1 < blocks) load_run(memory, source, places, run, block + 1);
     copies_commit();
 #pragma unroll
     for (int tap_column = 0; tap_column < KERNEL; ++tap_column) {
       int pixel[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) pixel[i] = corner[i] + kernel_row * SOURCE_LINE + tap_column;
-      multiply(memory + block % 2 * run_bytes, pixel, memory + weights_at + stage * stage_bytes,
+      multiply(memory + block % runs * run_bytes, pixel, memory + weights_at + stage * stage_bytes,
                tap_column, sum);
     }
     stage = stage + 1 == stages ? 0 : stage + 1;

@@ -30,8 +30,8 @@ INLINE Tile tile_of(int group, int batch) {
 }
 
 // The run from uint8 images [samples, channels, height, width]: x = pixel * scale + shift of its channel, zeros in the
-// borders. Each pixel of x that a window looks at is written by one work-group. Image n is number samples[n] where `gathers`.
-INLINE void make_pixels(uint target, __global const uchar* images, __global const int* samples, int gathers,
+// borders. Each pixel of x that a window looks at is written by one work-group. Image n is number samples[first + n] where `gathers`.
+INLINE void make_pixels(uint target, __global const uchar* images, __global const int* samples, uint first, int gathers,
                         __global const float* scale, __global const float* shift, __global float* x, const Tile tile) {
   const int plane = INPUT_HEIGHT * INPUT_WIDTH;
   const int end = tile.column0 == 0 ? corner_of(tile.first_unit + tile_units, 0, 0) : 0;
@@ -42,7 +42,7 @@ INLINE void make_pixels(uint target, __global const uchar* images, __global cons
     const int row = at % SOURCE_IMAGE / SOURCE_LINE - INPUT_HALO, column = at % SOURCE_LINE - INPUT_HALO;
     float value = 0.0f;
     if (row >= 0 && row < INPUT_HEIGHT && column >= 0 && column < INPUT_WIDTH) {
-      const size_t sample = gathers ? samples[image] : image;
+      const size_t sample = gathers ? samples[first + image] : image;
       const uchar pixel = images[(sample * WEIGHT_CHANNELS + channel) * plane + row * INPUT_WIDTH + column];
       value = fma((float)pixel, scale[channel], shift[channel]);
       if (at < end) x[(size_t)at * WEIGHT_CHANNELS + channel] = value;
@@ -115,12 +115,12 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
 
 // The same with the source made from images, as make_pixels has them.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward_images(
-    __global const uchar* restrict images, __global const int* restrict samples, int gathers,
+    __global const uchar* restrict images, __global const int* restrict samples, uint first, int gathers,
     __global const float* restrict scale, __global const float* restrict shift, __global float* restrict x,
     __global const float* restrict weight, __global const float* restrict bias, __global uchar* restrict places,
     __global float* restrict target, int batch, int finish) {
   const uint memory = allocate_shared();
   const Tile tile = tile_of(get_group_id(0), batch);
-  make_pixels(memory, images, samples, gathers, scale, shift, x, tile);
+  make_pixels(memory, images, samples, first, gathers, scale, shift, x, tile);
   finish_tile(memory, weight, bias, places, target, tile, finish);
 }

@@ -6,6 +6,7 @@
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
 #include "mma.clh"
+#include "conv2d_mma_window.clh"
 #include "conv2d_mma_gradient.clh"
 #include "conv2d_mma_narrow.clh"
 
@@ -14,15 +15,15 @@ enum {
   threads = 32 * warps,
   row_tiles = (depth + 15) / 16,
   column_parts = tile_columns / 8,
-  stage_bytes = run_bytes + gradient_bytes + corners_bytes,
+  stage_bytes = run_bytes + gradient_bytes + corners_bytes + waiting_bytes,
   results = row_tiles * 16 * tile_columns,
 };
 
 INLINE void load_tile(uint stage, __global const float* x, __global const float* dy,
-                      __global const uchar* places, int pixel0, int pixels, int column0) {
-  load_pixels(stage, x, corner_of(pixel0), run_of(pixel0, pixels), threads);
-  load_gradient(stage + run_bytes, dy, places, pixel0, pixels, column0, threads);
-  store_corners(stage + run_bytes, pixel0, pixels, WEIGHT_CHANNELS, threads);
+                      __global const uchar* places, int unit0, int units, int column0) {
+  load_pixels(stage, x, corner_of(unit0, 0), run_of(unit0, units), threads);
+  load_gradient(stage + run_bytes, dy, places, unit0, units, column0, threads);
+  store_corners(stage + run_bytes, unit0, units, WEIGHT_CHANNELS, threads);
 }
 
 // As in conv2d_mma_weight.cl. Work-groups: (tile of channels of dy, chunk, pass).
@@ -36,9 +37,9 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   dy += first_image * DY_IMAGE;
   places += first_image * places_per_image;
   const int column0 = (int)get_group_id(0) * tile_columns;
-  const int pixels = batch * pixels_per_image;
-  const int begin = (int)get_group_id(1) * tiles_per_chunk * TILE;
-  const int end = min(begin + tiles_per_chunk * TILE, pixels);
+  const int units = batch * units_per_image;
+  const int begin = (int)get_group_id(1) * tiles_per_chunk * tile_units;
+  const int end = min(begin + tiles_per_chunk * tile_units, units);
   const int lane = get_local_id(0) % 32;
   const int warp = get_local_id(0) / 32;
 
@@ -54,12 +55,14 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     sum[i / (column_parts * 4)][i / 4 % column_parts][i % 4] = 0.0f;
   float bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
-  load_tile(memory, x, dy, places, begin, pixels, column0);
+  load_tile(memory, x, dy, places, begin, units, column0);
   copies_commit();
   int stage = 0;
-  for (int pixel0 = begin; pixel0 < end; pixel0 += TILE) {
-    if (pixel0 + TILE < end)
-      load_tile(memory + (1 - stage) * stage_bytes, x, dy, places, pixel0 + TILE, pixels, column0);
+  for (int unit0 = begin; unit0 < end; unit0 += tile_units) {
+    if (unit0 + tile_units < end) {
+      load_tile(memory + (1 - stage) * stage_bytes, x, dy, places, unit0 + tile_units, units,
+                column0);
+    }
     copies_commit();
     copies_wait(1);
     const uint at = memory + stage * stage_bytes;

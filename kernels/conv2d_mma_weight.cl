@@ -4,11 +4,12 @@
 // A work-group keeps the sums of all taps x BLOCK channels of x x 32 or 64 channels of dy in registers and goes through
 // its share of the pixels, TILE at a time: the run of pixels of x that their windows look at (as in conv2d_mma.cl), and
 // their dy, both copied a tile ahead. With POOL 2 dy is made from that of a max-pool's output and the places of the
-// maxima. Each row of warps has one row of the kernel.
+// maxima, window by window of the pool. Each row of warps has one row of the kernel.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
 #include "mma.clh"
+#include "conv2d_mma_window.clh"
 #include "conv2d_mma_gradient.clh"
 
 enum {
@@ -18,7 +19,7 @@ enum {
   line = BLOCK + 8,                 // floats of a pixel of x: four pixels of eight channels in different banks
   source_blocks = SOURCE_CHANNELS / BLOCK,
   run_bytes = RUN * line * 4,
-  stage_bytes = run_bytes + gradient_bytes + corners_bytes,
+  stage_bytes = run_bytes + gradient_bytes + corners_bytes + waiting_bytes,
 };
 
 INLINE void load_run(uint target, __global const float* x, int first, int run, int channel) {
@@ -39,12 +40,12 @@ INLINE void prepare_run(uint target, int run) {
 #endif
 }
 
-// A tile of pixels from `pixel0` on: x, dy, and where in the run each pixel's window begins.
+// A tile of units from `unit0` on: x, dy, and where in the run each pixel's window begins.
 INLINE void load_tile(uint stage, __global const float* x, __global const float* dy,
-                      __global const uchar* places, int pixel0, int pixels, int channel, int column0) {
-  load_run(stage, x, corner_of(pixel0), run_of(pixel0, pixels), channel);
-  load_gradient(stage + run_bytes, dy, places, pixel0, pixels, column0, threads);
-  store_corners(stage + run_bytes, pixel0, pixels, line, threads);
+                      __global const uchar* places, int unit0, int units, int channel, int column0) {
+  load_run(stage, x, corner_of(unit0, 0), run_of(unit0, units), channel);
+  load_gradient(stage + run_bytes, dy, places, unit0, units, column0, threads);
+  store_corners(stage + run_bytes, unit0, units, line, threads);
 }
 
 // partial[pass][chunk][depth + 1][WEIGHT_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one
@@ -61,9 +62,9 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   places += first_image * places_per_image;
   const int block = (int)get_group_id(0) % source_blocks;
   const int column0 = (int)get_group_id(0) / source_blocks * tile_columns;
-  const int pixels = batch * pixels_per_image;
-  const int begin = (int)get_group_id(1) * tiles_per_chunk * TILE;
-  const int end = min(begin + tiles_per_chunk * TILE, pixels);
+  const int units = batch * units_per_image;
+  const int begin = (int)get_group_id(1) * tiles_per_chunk * tile_units;
+  const int end = min(begin + tiles_per_chunk * tile_units, units);
   const int lane = get_local_id(0) % 32;
   const int kernel_row = get_local_id(0) / 32 / WARPS_N;
   const int warp_column = get_local_id(0) / 32 % WARPS_N * 32;
@@ -73,18 +74,18 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   for (int i = 0; i < row_tiles * 16; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
   float bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
-  load_tile(memory, x, dy, places, begin, pixels, block * BLOCK, column0);
+  load_tile(memory, x, dy, places, begin, units, block * BLOCK, column0);
   copies_commit();
   int stage = 0;
-  for (int pixel0 = begin; pixel0 < end; pixel0 += TILE) {
-    if (pixel0 + TILE < end) {
-      load_tile(memory + (1 - stage) * stage_bytes, x, dy, places, pixel0 + TILE, pixels,
+  for (int unit0 = begin; unit0 < end; unit0 += tile_units) {
+    if (unit0 + tile_units < end) {
+      load_tile(memory + (1 - stage) * stage_bytes, x, dy, places, unit0 + tile_units, units,
                 block * BLOCK, column0);
     }
     copies_commit();
     copies_wait(1);
     const uint at = memory + stage * stage_bytes;
-    prepare_run(at, run_of(pixel0, pixels));
+    prepare_run(at, run_of(unit0, units));
     prepare_gradient(at + run_bytes, bias, threads);
     barrier(CLK_LOCAL_MEM_FENCE);
     __local const int* corners = corners_behind(at + run_bytes);

@@ -114,9 +114,9 @@ INLINE void load_input(uint tile, __global const float* x, int width, int first_
 }
 
 // The same from pixels, [sample][width]: x = pixel * scale + shift, which is written for the gradients of the weights. Row n
-// of the batch is sample n, or samples[n] where `gathers`.
-INLINE void load_pixels(uint tile, __global const uchar* pixels, __global const int* samples, int gathers, float scale,
-                        float shift, __global float* x, int width, int first_row, int batch) {
+// of the batch is sample n, or samples[first + n] where `gathers`.
+INLINE void load_pixels(uint tile, __global const uchar* pixels, __global const int* samples, uint first, int gathers,
+                        float scale, float shift, __global float* x, int width, int first_row, int batch) {
   const int vectors = width / 4;
   const uint line = pitch_of(width) * 4;
 #pragma unroll 4
@@ -124,7 +124,7 @@ INLINE void load_pixels(uint tile, __global const uchar* pixels, __global const 
     const int row = first_row + i / vectors, at = i % vectors * 4;
     float values[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     if (row < batch) {
-      const size_t sample = gathers ? samples[row] : row;
+      const size_t sample = gathers ? samples[first + row] : row;
       const uint four = *(__global const uint*)(pixels + sample * width + at);
 #pragma unroll
       for (int j = 0; j < 4; ++j) values[j] = fma((float)(four >> 8 * j & 255u), scale, shift);
@@ -273,12 +273,13 @@ INLINE void loss(const Layer layer, uint tile, __global const int* labels, __glo
 }
 
 // x [batch][in of the first layer], written from pixels where `source` is FROM_PIXELS or FROM_SAMPLES, which gathers them;
-// with FIRST instead `source` parts of the first layer's products; row_losses and row_hits [batch]; row_weights [batch]
-// where `weighed`. Work-groups: ROWS samples.
+// with FIRST instead `source` parts of the first layer's products; row_losses and row_hits [batch]; the labels from number
+// first_label on; row_weights [batch] where `weighed`. Work-groups: ROWS samples.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
-    __global float* restrict x, __global const uchar* restrict pixels, __global const int* restrict samples, int source,
-    float scale, float shift, __global const float* restrict parameters, __constant const int* table,
-    __global const int* restrict labels, __global const float* restrict row_weights, int weighed,
+    __global float* restrict x, __global const uchar* restrict pixels, __global const int* restrict samples,
+    uint first_sample, int source, float scale, float shift, __global const float* restrict parameters,
+    __constant const int* table, __global const int* restrict labels, uint first_label,
+    __global const float* restrict row_weights, int weighed,
     __global float* restrict maps, __global float* restrict row_losses, __global float* restrict row_hits, int batch) {
   __constant const Layer* layers = (__constant const Layer*)table;
   const int first_row = (int)get_group_id(0) * ROWS;
@@ -289,7 +290,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
   if (source == FROM_FLOATS) {
     load_input(tile, x, layers[0].in, first_row, batch);
   } else {
-    load_pixels(tile, pixels, samples, source == FROM_SAMPLES, scale, shift, x, layers[0].in, first_row, batch);
+    load_pixels(tile, pixels, samples, first_sample, source == FROM_SAMPLES, scale, shift, x, layers[0].in, first_row, batch);
   }
 #endif
   barrier(CLK_LOCAL_MEM_FENCE);
@@ -299,7 +300,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
     barrier(CLK_LOCAL_MEM_FENCE);
     tile = output;
   }
-  loss(layers[LAYERS - 1], tile, labels, row_weights, weighed, maps, row_losses, row_hits, first_row, batch);
+  loss(layers[LAYERS - 1], tile, labels + first_label, row_weights, weighed, maps, row_losses, row_hits, first_row, batch);
   barrier(CLK_LOCAL_MEM_FENCE);
   for (int i = LAYERS - 1; i > 0; --i) {
     const uint masked = tile - tile_bytes(layers[i].in);

@@ -51,15 +51,15 @@ float max_of_group(float value, local float* scratch) {
   return result;
 }
 
-// One work-group a row. row_losses and row_hits [batch]. A label outside [0, classes) makes its
+// One work-group a row. row_losses and row_hits [batch]; the labels from number `first` on. A label outside [0, classes) makes its
 // row's loss NaN.
-kernel void softmax_cross_entropy(global const float* logits, global const int* labels,
+kernel void softmax_cross_entropy(global const float* logits, global const int* labels, uint first,
                                   global float* dlogits, global float* row_losses,
                                   global float* row_hits, int classes, int stride) {
   local float scratch[ITEMS];
   const size_t row = get_group_id(0);
   const int vectors = stride / 16;
-  const int label = labels[row];
+  const int label = labels[first + row];
   const bool label_is_known = label >= 0 && label < classes;
   const int known_label = label_is_known ? label : -1;  // no column bears -1
   logits += row * stride;

@@ -1,7 +1,7 @@
 // The network's input: uint8 images [samples, channels, height, width] to normalised float32 with
 // channels innermost, perhaps picked from a data set and augmented on the way.
 //
-// Built with CHANNELS; with GATHER, image n of the batch is number samples[n]; with AUGMENT (CROP,
+// Built with CHANNELS; with GATHER, image n of the batch is number samples[first + n]; with AUGMENT (CROP,
 // FLIP and ERASE, see ops/augmentation.hpp) images are shifted, mirrored and partly erased.
 // Dimension 0 counts the `lines` of the batch, dimension 2 shares the columns of one.
 #ifndef CHANNELS
@@ -15,8 +15,8 @@ typedef struct {
 } Map;
 
 #ifdef GATHER
-#define SAMPLES , global const int* restrict samples
-#define SAMPLE(n) ((size_t)samples[n])
+#define SAMPLES , global const int* restrict samples, uint first
+#define SAMPLE(n) ((size_t)samples[first + n])
 #else
 #define SAMPLES
 #define SAMPLE(n) (n)

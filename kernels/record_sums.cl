@@ -6,12 +6,7 @@
 #error "record_sums.cl needs SPAN"
 #endif
 
-// All ones in NaN and infinities alone.
-#define EXPONENT 0x7f800000u
-
-uint is_broken(float value) {
-  return (as_uint(value) & EXPONENT) == EXPONENT;
-}
+#include "sums_record.clh"
 
 // sums [gradients + rest] -> record [rest + 1]: the rest, then the number of the first broken gradient where it is
 // lower than what stands there.
@@ -26,6 +21,5 @@ kernel void record_sums(global const float* restrict sums, uint gradients, uint 
     while (!is_broken(sums[i])) ++i;
     atomic_min(record + rest, i);
   }
-  for (uint i = get_global_id(0); i < rest; i += get_global_size(0))
-    record[i] = as_uint(sums[gradients + i]);
+  record_rest(sums, gradients, rest, record);
 }

@@ -25,16 +25,8 @@ Input::Input(const Communicator& ranks, Plan& plan, const StepOptions& options) 
 }
 
 void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& options) {
-  constexpr std::size_t piece = 4096;
   reader_.emplace(*options.data, "train", ReaderOptions{.seed = options.seed});
-  if (options.on_device) {
-    Batch images;
-    plan.hold_images(reader_->samples());
-    for (std::size_t first = 0; first < reader_->samples(); first += piece) {
-      reader_->read({.begin = first, .count = std::min(piece, reader_->samples() - first)}, images);
-      plan.write_images(first, images.images);
-    }
-  }
+  if (options.on_device) held_.emplace(plan, *reader_);
   const Share mine = share_of(ranks, options);
   const auto batch = static_cast<std::size_t>(options.batch);
   const std::size_t steps = std::max<std::size_t>(1, reader_->samples() / batch);
@@ -66,6 +58,17 @@ void Input::make_random(const Communicator& ranks, Plan& plan, const StepOptions
   random_.images.clear();
   random_.range.images = false;
   for (std::size_t i = 0; i < count; ++i) random_.numbers.push_back(static_cast<std::int32_t>(i));
+  plan.hold_order(random_.numbers, random_.labels).await();
+}
+
+void Input::find(const Batch& batch, StepSamples& samples) {
+  if (batch.range.images) {
+    samples.images = batch.images;
+  } else if (held_) {
+    held_->find(batch, samples);
+  } else {
+    samples.place = 0;
+  }
 }
 
 void Input::next(Batch& batch) {

@@ -6,7 +6,7 @@
 
 #include "bench/training.hpp"
 #include "comm/communicator.hpp"
-#include "plan/plan.hpp"
+#include "plan/held_set.hpp"
 #include "shards/prefetcher.hpp"
 
 namespace dovetail::bench {
@@ -19,6 +19,8 @@ class Input {
 
   /// Swaps the next one into `batch`, which is empty or was filled here before.
   void next(Batch& batch);
+  /// Says which samples are the batch's.
+  void find(const Batch& batch, StepSamples& samples);
 
  private:
   void read_data(const Communicator& ranks, Plan& plan, const StepOptions& options);
@@ -26,6 +28,7 @@ class Input {
 
   Batch random_;
   std::optional<ShardReader> reader_;
+  std::optional<HeldSet> held_;
   std::optional<Prefetcher> prefetcher_;
 };
 

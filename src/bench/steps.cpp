@@ -14,6 +14,7 @@ constexpr std::size_t warm_up_steps = 5, timed_warm_up_steps = 10;
 // The host hears of short steps that are enqueued ahead by several at once: only many of them
 // together are timed rightly.
 constexpr double timed_together_s = 0.05;
+constexpr float learning_rate = 1e-6f;  // random labels: stay where the net is
 constexpr double most_together = 2 * plan::StepRecords::most;
 
 void expect_finite(bool finite) {
@@ -78,21 +79,16 @@ StepTimes Steps::run(std::size_t steps) {
   return times;
 }
 
-StepSamples Steps::samples_of(const Batch& batch) const {
+StepSamples Steps::samples_of(const Batch& batch) {
   StepSamples samples{.labels = batch.labels,
                       .first = step_ * static_cast<std::uint64_t>(options_.batch),
                       .stays = true};
-  if (batch.range.images) {
-    samples.images = batch.images;
-  } else {
-    samples.numbers = batch.numbers;
-  }
+  input_.find(batch, samples);
   return samples;
 }
 
 void Steps::update(double samples) {
-  // Random labels: stay where the net is.
-  plan_.enqueue_update(1e-6f, {.samples = samples}, step_ + 1);
+  plan_.enqueue_update(learning_rate, {.samples = samples}, step_ + 1);
 }
 
 StepParts Steps::together() {
@@ -131,16 +127,18 @@ StepParts Steps::ahead() {
   input_.next(batch);
   parts.input = phase.restart();
   const std::size_t size = batch.size();
-  ahead_->enqueue(step_, samples_of(batch), std::span(&size, 1));
-  bool accepted = true;
+  const StepSamples samples = samples_of(batch);
   if (scale_) {
+    ahead_->enqueue_gradients(step_, samples, std::span(&size, 1));
     const StepsAhead::Done done = ahead_->wait();
-    accepted = scale_->after(!done.overflowed);
+    const bool accepted = scale_->after(!done.overflowed);
     note_done(done);
+    if (accepted) update(static_cast<double>(size));
+    plan_.set_loss_scale(scale_->value());
+  } else {
+    ahead_->enqueue(step_, samples, std::span(&size, 1), learning_rate);
   }
   parts.compute += phase.restart();
-  if (accepted) update(static_cast<double>(size));
-  if (scale_) plan_.set_loss_scale(scale_->value());
   ++step_;
   while (const auto done = ahead_->poll()) note_done(*done);
   parts.update = phase.seconds();

@@ -54,7 +54,7 @@ class Steps {
   StepParts ahead();
   void catch_up();
   void note_done(const StepsAhead::Done& done);
-  StepSamples samples_of(const Batch& batch) const;
+  StepSamples samples_of(const Batch& batch);
   void update(double samples);
 
   Communicator& ranks_;

@@ -118,7 +118,7 @@ std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch
   }
   parts[std::string(Plan::chain_name) + " forward"] = chain;
   parts[std::string(Plan::chain_name) + " backward"] = chain_backward;
-  parts["upload"].bytes = (held ? word * samples : pixels) + word * samples;
+  if (!held) parts["upload"].bytes = pixels + word * samples;
   parts["input"].bytes = pixels + word * pixels;
   parts["loss"].bytes = word * 2 * classes;
   parts["record"].bytes = word * all;

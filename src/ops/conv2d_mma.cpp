@@ -136,6 +136,7 @@ void Conv2dMma::build_weight_gradient() {
   gradient_threads_ = tiles.threads();
   gradient_tiles_ = tiles.groups();
   pixels_per_image_ = tiles.pixels_per_image();
+  tile_pixels_ = tiles.tile;
   const int pixel_tiles = quotient_up(shape_.input.batch * pixels_per_image_, tiles.tile);
   // All work-groups run at once and have as much to do.
   const int passes = std::max(1, step_passes_ / 2);
@@ -167,8 +168,9 @@ void Conv2dMma::forward_images(const ImageSource& images, const ChannelLaws& law
   if (!takes_images()) throw Error("convolution: images of padded channels");
   const bool gathers = static_cast<bool>(images.samples);
   device_.launch(forward_images_, forward_.over(batch), images.pixels,
-                 gathers ? images.samples : images.pixels, std::int32_t{gathers}, laws.scale,
-                 laws.shift, x, weight, bias, places_, y, std::int32_t{batch}, finish(relu));
+                 gathers ? images.samples : images.pixels, images.first, std::int32_t{gathers},
+                 laws.scale, laws.shift, x, weight, bias, places_, y, std::int32_t{batch},
+                 finish(relu));
 }
 
 void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
@@ -204,7 +206,7 @@ void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
                                 const opencl::Buffer& dweight, const opencl::Buffer& dbias,
                                 const JoinedBatch& batch) {
   expect_gradients(batch.samples());
-  const int tiles = quotient_up(batch.each * pixels_per_image_, gradient_tile(shape_));
+  const int tiles = quotient_up(batch.each * pixels_per_image_, tile_pixels_);
   const std::int32_t tiles_per_chunk = quotient_up(tiles, max_chunks_);
   const std::int32_t chunks = quotient_up(tiles, tiles_per_chunk);
   const std::int32_t weights = depth(shape_) * shape_.output.channel_stride;

@@ -111,6 +111,7 @@ class Conv2dMma {
   int gradient_threads_ = 1;
   int gradient_tiles_ = 1;    // of channels of x × channels of y
   int pixels_per_image_ = 1;  // that the weight gradient visits
+  int tile_pixels_ = 1;       // of them in a tile
   int max_chunks_ = 1;
   opencl::Buffer packed_, turned_;  // the weights as forward and input_gradient read them
   opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were

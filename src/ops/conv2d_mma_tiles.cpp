@@ -11,9 +11,10 @@ namespace dovetail::conv_mma {
 
 namespace {
 
-constexpr int slice = 16;   // channels that come to shared memory at a time
-constexpr int stages = 3;   // of the weights
-constexpr int padding = 8;  // floats behind a line in shared memory, against bank conflicts
+constexpr int slice = 16;        // channels that come to shared memory at a time
+constexpr int stages = 3;        // of the weights
+constexpr int padding = 8;       // floats behind a line in shared memory, against bank conflicts
+constexpr int window_bytes = 5;  // a pooled gradient and its place
 
 /// For so many channels of the result, the largest first.
 std::vector<Cut> all_cuts(int channels) {
@@ -112,15 +113,20 @@ int ProductTiles::shared_bytes() const {
     return round_up(run * source_channels * 4, 16) +
            round_up(depth, 8) * (tile_columns() + padding) * 4;
   }
-  const int blocks = source_channels / slice;
-  return (std::min(blocks, 2) * run + stages * source.kernel * tile_columns()) * slice * 4;
+  const int runs = unpools() ? 1 : std::min(source_channels / slice, 2);
+  return (runs * run + stages * source.kernel * tile_columns()) * slice * 4 +
+         most_windows() * slice * window_bytes;
+}
+
+int ProductTiles::most_windows() const {
+  const int lines = (run + source.line - 2) / source.line + 1;
+  return (lines / 2 + 1) * pooled_width;
 }
 
 Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat format) const {
   Definitions all;
   add_source(all, source, run);
   add_weight(all, shape, format);
-  const bool unpools = turned && shape.pool > 1;
   const Layout& y = shape.output;
   all.insert(
       all.end(),
@@ -130,7 +136,7 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
        fmt::format("TARGET_ROW={}", target.row_stride()),
        fmt::format("TARGET_IMAGE={}", target.image_stride()),
        fmt::format("TARGET_INTERIOR={}", interior(target)), fmt::format("POOL={}", pool),
-       fmt::format("TURNED={:d}", turned), fmt::format("UNPOOL={:d}", unpools),
+       fmt::format("TURNED={:d}", turned), fmt::format("UNPOOL={:d}", unpools()),
        fmt::format("WARPS_M={}", cut.warp_rows), fmt::format("WARPS_N={}", cut.warp_columns),
        fmt::format("COLUMN_TILES={}", cut.column_tiles),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
@@ -139,9 +145,10 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
                            fmt::format("INPUT_HEIGHT={}", shape.input.height),
                            fmt::format("INPUT_WIDTH={}", shape.input.width)});
   }
-  if (unpools) {
+  if (unpools()) {
     all.insert(all.end(),
-               {fmt::format("SOURCE_HALO={}", convolution(shape).gradient_halo()),
+               {fmt::format("WINDOWS={}", most_windows()),
+                fmt::format("SOURCE_HALO={}", convolution(shape).gradient_halo()),
                 fmt::format("POOLED_HEIGHT={}", y.height), fmt::format("POOLED_WIDTH={}", y.width),
                 fmt::format("POOLED_ROW={}", y.row_stride()),
                 fmt::format("POOLED_IMAGE={}", y.image_stride()),
@@ -183,7 +190,8 @@ ProductTiles turned(const Conv2dPoolShape& shape, const std::optional<Cut>& cut)
   ProductTiles tiles{.source = source_of(dy, shape.kernel - 1 - shape.padding, shape),
                      .target = shape.input,
                      .source_channels = shape.output.channel_stride,
-                     .turned = true};
+                     .turned = true,
+                     .pooled_width = shape.pool > 1 ? shape.output.width : 0};
   cut_tiles(tiles, cut);
   return tiles;
 }
@@ -203,7 +211,8 @@ int WeightTiles::groups() const {
 
 int WeightTiles::shared_bytes() const {
   const int columns = 32 * cut.warp_columns;
-  const int operands = tile * (columns + padding) * 4 + tile * 4;
+  const int windows = pool > 1 ? tile / (pool * pool) : 0;
+  const int operands = tile * (columns + padding) * 4 + tile * 4 + windows * columns * window_bytes;
   if (!narrow) return 2 * (run * (cut.block + padding) * 4 + operands);
   const int rows = round_up(source.kernel * source.kernel * x.channels, 16);
   const int sums = threads() / 32 * rows * columns * 4;
@@ -233,18 +242,45 @@ Definitions WeightTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat
 
 namespace {
 
+/// In front of the pool; beside its windows there is no gradient.
+Layout gradient_pixels(const Conv2dPoolShape& shape) {
+  Layout y = convolution(shape).output;
+  y.height = shape.output.height * shape.pool;
+  y.width = shape.output.width * shape.pool;
+  return y;
+}
+
+/// Pixels of the source that `tile` of those look at, which are whole windows of the pool.
+int gradient_run(const Source& source, int tile, const Layout& y, int pool) {
+  return source.longest_run(tile / (pool * pool), y.height / pool, y.width / pool, pool);
+}
+
+/// Pixels of a tile.
+int gradient_tile(const Conv2dPoolShape& shape) {
+  if (is_narrow(shape.input)) return 128;
+  constexpr int most = 64, least = 32, step = 8;
+  if (shape.pool == 1) return most;
+  // Windows in whole rows have most pixels of their source in common.
+  const Source source = source_of(shape.input, shape.padding, shape);
+  int best = most;
+  const Layout y = gradient_pixels(shape);
+  const auto run = [&](int tile) { return gradient_run(source, tile, y, shape.pool); };
+  for (int tile = most - step; tile >= least; tile -= step) {
+    if (run(tile) * best < run(best) * tile) best = tile;
+  }
+  return best;
+}
+
 WeightTiles weight(const Conv2dPoolShape& shape, bool narrow,
                    const std::optional<GradientCut>& cut) {
   WeightTiles tiles{.source = source_of(shape.input, shape.padding, shape),
                     .x = shape.input,
-                    .y = convolution(shape).output,
+                    .y = gradient_pixels(shape),
+                    .pool = shape.pool,
                     .narrow = narrow};
-  // Beside the windows of the pool there is no gradient.
-  tiles.y.height = shape.output.height * shape.pool;
-  tiles.y.width = shape.output.width * shape.pool;
   tiles.cut = cut ? *cut : gradient_cuts(shape).front();
   tiles.tile = gradient_tile(shape);
-  tiles.run = tiles.source.longest_run(tiles.tile, tiles.y.height, tiles.y.width, 1);
+  tiles.run = gradient_run(tiles.source, tiles.tile, tiles.y, tiles.pool);
   return tiles;
 }
 
@@ -263,6 +299,8 @@ std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape) {
   if (!is_narrow(shape.input))
     usual.block = shape.kernel <= 3 && shape.input.channel_stride % 32 == 0 ? 32 : 16;
   usual.warp_columns = shape.output.channel_stride > 32 ? 2 : 1;
+  // Lines of wide images are long.
+  if (usual.block == 32 && wide_weight(shape, usual).shared_bytes() > most_shared) usual.block = 16;
   std::vector<GradientCut> cuts{usual};
   for (const int groups : {4, 1}) {
     cuts.push_back(usual);
@@ -274,10 +312,6 @@ std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape) {
     cuts.back().groups_per_unit = 4;  // they are half as large
   }
   return cuts;
-}
-
-int gradient_tile(const Conv2dPoolShape& shape) {
-  return is_narrow(shape.input) ? 128 : 64;
 }
 
 }  // namespace dovetail::conv_mma

@@ -57,7 +57,8 @@ struct ProductTiles {
   int source_channels;  // with padding
   int pool = 1;         // behind the convolution
   bool narrow = false;
-  bool turned = false;  // input gradient
+  bool turned = false;   // input gradient
+  int pooled_width = 0;  // of the gradient, where its source is that of a max-pool's output
   Cut cut{};
   int run = 0;  // pixels of the source that a tile touches at most
 
@@ -72,6 +73,9 @@ struct ProductTiles {
   int column_tiles() const {
     return conv_tiles::quotient_up(target.channel_stride, tile_columns());
   }
+  bool unpools() const { return pooled_width > 0; }
+  /// In the rows of windows of that pool that a tile's run touches.
+  int most_windows() const;
   int shared_bytes() const;
   Definitions definitions(const Conv2dPoolShape& shape, ComputeFormat format) const;
 };
@@ -87,7 +91,8 @@ Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format)
 struct WeightTiles {
   Source source;
   Layout x;
-  Layout y;  // in front of the pool: the pixels to visit
+  Layout y;      // in front of the pool: the pixels to visit
+  int pool = 1;  // whose windows a tile does not cut
   bool narrow = false;
   GradientCut cut{};
   int tile = 64;  // pixels
@@ -104,6 +109,5 @@ WeightTiles wide_weight(const Conv2dPoolShape& shape, const std::optional<Gradie
 WeightTiles narrow_weight(const Conv2dPoolShape& shape, const std::optional<GradientCut>& cut = {});
 /// Cuts to try, the one to take unmeasured first. They add up in orders of their own.
 std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape);
-int gradient_tile(const Conv2dPoolShape& shape);
 
 }  // namespace dovetail::conv_mma

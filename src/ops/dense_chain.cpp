@@ -119,7 +119,7 @@ void DenseChain::reserve_partial(int shares) {
 }
 
 void DenseChain::forward_backward(const Input& input, const opencl::Buffer& parameters,
-                                  const opencl::Buffer& labels, const opencl::Buffer& row_weights,
+                                  const LabelSource& labels, const opencl::Buffer& row_weights,
                                   const JoinedBatch& batch) {
   expect_batch(batch.samples(), capacity_);
   if (!takes_images() && input.images.pixels)
@@ -137,8 +137,9 @@ void DenseChain::forward_backward(const Input& input, const opencl::Buffer& para
       {{size(quotient_up(batch.samples(), row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}},
       shape_.first_apart() ? parts_ : input.x,
       source == Source::floats ? input.x : input.images.pixels,
-      gathers ? input.images.samples : input.x, from, input.law.scale, input.law.shift, parameters,
-      table_, labels, weighed ? row_weights : input.x, weighed, maps_, losses_, hits_,
+      gathers ? input.images.samples : input.x, input.images.first, from, input.law.scale,
+      input.law.shift, parameters, table_, labels.labels, labels.first,
+      weighed ? row_weights : input.x, weighed, maps_, losses_, hits_,
       std::int32_t{batch.samples()});
 }
 

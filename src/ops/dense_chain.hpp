@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/opencl/device.hpp"
+#include "ops/batch_source.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/dense_chain_tiles.hpp"
 #include "ops/direction.hpp"
@@ -64,7 +65,7 @@ class DenseChain {
   /// SoftmaxCrossEntropy has them. row_weights, float32 [batch], multiply each sample's gradient;
   /// an empty Buffer: all 1.
   void forward_backward(const Input& input, const opencl::Buffer& parameters,
-                        const opencl::Buffer& labels, const opencl::Buffer& row_weights,
+                        const LabelSource& labels, const opencl::Buffer& row_weights,
                         const JoinedBatch& batch);
   /// After that, with the same x: the gradients of all weights and biases, at their places in
   /// `gradients`, and the statistics that SoftmaxCrossEntropy has. The order of a sum depends on

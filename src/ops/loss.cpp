@@ -64,14 +64,13 @@ SoftmaxCrossEntropy::SoftmaxCrossEntropy(opencl::Device& device, Variant variant
       rows_(device, program_, items_of(variant)),
       kernel_(program_.kernel(kernels::loss_::softmax_cross_entropy)) {}
 
-void SoftmaxCrossEntropy::forward_backward(const opencl::Buffer& logits,
-                                           const opencl::Buffer& labels,
+void SoftmaxCrossEntropy::forward_backward(const opencl::Buffer& logits, const LabelSource& labels,
                                            const opencl::Buffer& dlogits,
                                            const opencl::Buffer& statistics,
                                            const JoinedBatch& batch) {
   rows_.reserve(batch.samples());
-  device_.launch(kernel_, rows_.groups(batch.samples()), logits, labels, dlogits, rows_.losses(),
-                 rows_.hits(), classes_, stride_);
+  device_.launch(kernel_, rows_.groups(batch.samples()), logits, labels.labels, labels.first,
+                 dlogits, rows_.losses(), rows_.hits(), classes_, stride_);
   rows_.sum_into(statistics, batch);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device/opencl/device.hpp"
+#include "ops/batch_source.hpp"
 #include "ops/joined_batch.hpp"
 #include "ops/variant.hpp"
 
@@ -37,12 +38,12 @@ class SoftmaxCrossEntropy {
   /// Throws Error unless 1 ≤ classes ≤ stride and stride is a multiple of channel_lanes.
   SoftmaxCrossEntropy(opencl::Device& device, Variant variant, int classes, int stride);
 
-  /// labels are int32 [batch], each in [0, classes); any other makes the sum of the losses NaN.
+  /// Labels are each in [0, classes); any other makes the sum of the losses NaN.
   /// statistics (float32 [3], overwritten): sum of the losses, number of samples whose largest
   /// logit (the first of equals) is the label's, samples. dlogits [batch,
   /// stride] = softmax − one-hot (the gradient of the *sum*, padding columns zero); dlogits must
   /// not be logits.
-  void forward_backward(const opencl::Buffer& logits, const opencl::Buffer& labels,
+  void forward_backward(const opencl::Buffer& logits, const LabelSource& labels,
                         const opencl::Buffer& dlogits, const opencl::Buffer& statistics,
                         const JoinedBatch& batch);
 

@@ -87,7 +87,7 @@ void NormaliseInput::launch(const ImageSource& images, const opencl::Buffer& y, 
     }
   };
   if (gathers) {
-    with_tables(images.pixels, images.samples);
+    with_tables(images.pixels, images.samples, images.first);
   } else {
     with_tables(images.pixels);
   }

@@ -8,17 +8,12 @@
 
 #include "device/opencl/device.hpp"
 #include "ops/augmentation.hpp"
+#include "ops/batch_source.hpp"
 #include "ops/lines.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
 
 namespace dovetail {
-
-/// Where the images of a batch lie on the device.
-struct ImageSource {
-  opencl::Buffer pixels;   // uint8 [samples, channels, height, width]
-  opencl::Buffer samples;  // int32 [batch]: image n is number samples[n]; without it, number n
-};
 
 /// Of one channel: x = pixel · scale + shift.
 struct PixelLaw {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "dovetail_kernels.hpp"
+#include "ops/record_sums.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -19,38 +20,65 @@ void expect_length(const opencl::Buffer& buffer, std::size_t elements, const cha
 
 }  // namespace
 
-Update::Update(opencl::Device& device, Variant variant, std::size_t elements)
-    : device_(device), elements_(static_cast<std::uint32_t>(elements)) {
+Update::Update(opencl::Device& device, Variant variant, std::size_t elements, std::size_t rest)
+    : device_(device),
+      elements_(static_cast<std::uint32_t>(elements)),
+      rest_(static_cast<std::uint32_t>(rest)) {
   const std::size_t group = variant == Variant::cpu ? 1024 : 256;
-  if (elements == 0 || elements != elements_)
-    throw Error(fmt::format("an update of {} parameters", elements));
+  if (elements == 0 || elements + rest >= RecordSums::none)
+    throw Error(fmt::format("an update of {} parameters with {} other sums", elements, rest));
   range_ = {.global = {(elements + group - 1) / group * group, 1, 1}, .local = {group, 1, 1}};
-  const opencl::Program program = device.build(kernels::update);
-  sgd_ = program.kernel(kernels::update_::sgd);
-  sgd_momentum_ = program.kernel(kernels::update_::sgd_momentum);
-  adam_ = program.kernel(kernels::update_::adam);
+  const auto build = [&](const std::vector<std::string>& definitions) {
+    namespace entries = kernels::update_;
+    const opencl::Program program = device.build(kernels::update, definitions);
+    return Kernels{program.kernel(entries::sgd), program.kernel(entries::sgd_momentum),
+                   program.kernel(entries::adam)};
+  };
+  plain_ = build({});
+  if (rest > 0) recording_ = build({"RECORD"});
+}
+
+const Update::Kernels& Update::kernels_for(const opencl::Buffer& parameters,
+                                           const opencl::Buffer& gradients,
+                                           const opencl::Buffer& record) const {
+  expect_length(parameters, elements_, "parameters");
+  expect_length(gradients, record ? std::size_t{elements_} + rest_ : elements_, "gradients");
+  if (!record) return plain_;
+  if (rest_ == 0) throw Error("an update that was made without records");
+  expect_length(record, std::size_t{rest_} + 1, "a record");
+  return recording_;
+}
+
+template <typename... Arguments>
+void Update::launch(const opencl::Kernel& kernel, const opencl::Buffer& record,
+                    const Arguments&... arguments) {
+  if (record) {
+    device_.launch(kernel, range_, arguments..., rest_, record);
+  } else {
+    device_.launch(kernel, range_, arguments...);
+  }
 }
 
 void Update::sgd(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
-                 const opencl::Buffer& momentum, const Sgd& settings, float gradient_scale) {
-  expect_length(parameters, elements_, "parameters");
-  expect_length(gradients, elements_, "gradients");
+                 const opencl::Buffer& momentum, const Sgd& settings, float gradient_scale,
+                 const opencl::Buffer& record) {
+  const Kernels& kernels = kernels_for(parameters, gradients, record);
   if (settings.momentum == 0) {
-    device_.launch(sgd_, range_, parameters, gradients, elements_, settings.learning_rate,
-                   settings.weight_decay, gradient_scale);
+    launch(kernels.sgd, record, parameters, gradients, elements_, settings.learning_rate,
+           settings.weight_decay, gradient_scale);
     return;
   }
   expect_length(momentum, elements_, "a momentum");
-  device_.launch(sgd_momentum_, range_, parameters, gradients, momentum, elements_,
-                 settings.learning_rate, settings.momentum, settings.weight_decay,
-                 std::int32_t{settings.nesterov ? 1 : 0}, gradient_scale);
+  launch(kernels.sgd_momentum, record, parameters, gradients, momentum, elements_,
+         settings.learning_rate, settings.momentum, settings.weight_decay,
+         std::int32_t{settings.nesterov ? 1 : 0}, gradient_scale);
 }
 
 void Update::adam(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
                   const opencl::Buffer& first_moment, const opencl::Buffer& second_moment,
-                  const Adam& settings, float gradient_scale, std::uint64_t step) {
-  expect_length(parameters, elements_, "parameters");
-  expect_length(gradients, elements_, "gradients");
+                  const Adam& settings, float gradient_scale, std::uint64_t step,
+                  const opencl::Buffer& record) {
+  const Kernels& kernels = kernels_for(parameters, gradients, record);
   expect_length(first_moment, elements_, "a first moment");
   expect_length(second_moment, elements_, "a second moment");
   if (step == 0) throw Error("Adam's steps count from 1");
@@ -60,11 +88,11 @@ void Update::adam(const opencl::Buffer& parameters, const opencl::Buffer& gradie
   const double first_bias = 1 - std::pow(static_cast<double>(settings.beta1), steps);
   const double second_bias = 1 - std::pow(static_cast<double>(settings.beta2), steps);
   const auto shrink = static_cast<float>(settings.decoupled ? 1 - learning_rate * decay : 1.0);
-  device_.launch(adam_, range_, parameters, gradients, first_moment, second_moment, elements_,
-                 settings.beta1, settings.beta2, settings.epsilon,
-                 settings.decoupled ? 0.0f : settings.weight_decay, shrink,
-                 static_cast<float>(learning_rate / first_bias),
-                 static_cast<float>(1 / std::sqrt(second_bias)), gradient_scale);
+  launch(kernels.adam, record, parameters, gradients, first_moment, second_moment, elements_,
+         settings.beta1, settings.beta2, settings.epsilon,
+         settings.decoupled ? 0.0f : settings.weight_decay, shrink,
+         static_cast<float>(learning_rate / first_bias),
+         static_cast<float>(1 / std::sqrt(second_bias)), gradient_scale);
 }
 
 }  // namespace dovetail

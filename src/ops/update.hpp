@@ -11,9 +11,13 @@ namespace dovetail {
 /// The formulas of torch.optim.SGD, Adam and AdamW. Gradients arrive as sums; `gradient_scale` (1 /
 /// samples) makes means of them. All buffers are float32 of the same length; momentum and moments
 /// are zero before the first step.
+///
+/// An update that is given a `record` makes it as RecordSums does, of the same sums: gradients are
+/// then those sums, with `rest` floats behind them.
 class Update {
  public:
-  Update(opencl::Device& device, Variant variant, std::size_t elements);
+  /// `rest` 0: without records.
+  Update(opencl::Device& device, Variant variant, std::size_t elements, std::size_t rest = 0);
 
   struct Sgd {
     float learning_rate = 0.01f;
@@ -24,7 +28,8 @@ class Update {
   /// The momentum buffer is neither read nor written where settings.momentum is 0; it may then be
   /// an empty Buffer.
   void sgd(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
-           const opencl::Buffer& momentum, const Sgd& settings, float gradient_scale);
+           const opencl::Buffer& momentum, const Sgd& settings, float gradient_scale,
+           const opencl::Buffer& record = {});
 
   struct Adam {
     float learning_rate = 0.001f;
@@ -37,15 +42,24 @@ class Update {
   /// `step` counts from 1.
   void adam(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
             const opencl::Buffer& first_moment, const opencl::Buffer& second_moment,
-            const Adam& settings, float gradient_scale, std::uint64_t step);
+            const Adam& settings, float gradient_scale, std::uint64_t step,
+            const opencl::Buffer& record = {});
 
  private:
+  struct Kernels {
+    opencl::Kernel sgd, sgd_momentum, adam;
+  };
+  /// Throws Error where the buffers have other lengths.
+  const Kernels& kernels_for(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
+                             const opencl::Buffer& record) const;
+  template <typename... Arguments>
+  void launch(const opencl::Kernel& kernel, const opencl::Buffer& record,
+              const Arguments&... arguments);
+
   opencl::Device& device_;
-  std::uint32_t elements_;
+  std::uint32_t elements_, rest_;
   opencl::Range range_;
-  opencl::Kernel sgd_;
-  opencl::Kernel sgd_momentum_;
-  opencl::Kernel adam_;
+  Kernels plain_, recording_;
 };
 
 }  // namespace dovetail

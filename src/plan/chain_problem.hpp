@@ -31,7 +31,7 @@ class ChainProblem {
     poison(chain->maps());
     if (shape_.propagates) poison(dx_);
     const auto rows = [this, chain] {
-      chain->forward_backward({.x = x_buffer_}, parameters_buffer_, labels_buffer_, {}, batch_);
+      chain->forward_backward({.x = x_buffer_}, parameters_buffer_, {labels_buffer_}, {}, batch_);
       if (shape_.propagates)
         chain->input_gradient(x_buffer_, parameters_buffer_, dx_, batch_, true);
     };

@@ -84,7 +84,7 @@ void Plan::initialise_steps(std::span<const std::uint8_t> images, std::size_t co
   if (steps_.empty()) return;
   const Pass pass{.batch = static_cast<int>(count), .training = true};
   upload_input(images, count);
-  normalise_.forward(inputs_.front().source, edges_.front().value, pass.batch);
+  normalise_.forward(inputs_.front().image_source, edges_.front().value, pass.batch);
   for (const auto& operation : operations_) {
     const auto step = std::find_if(steps_.begin(), steps_.end(), [&](const Step& candidate) {
       return candidate.layer == operation->last_layer();
@@ -109,16 +109,17 @@ void Plan::initialise_steps(std::span<const std::uint8_t> images, std::size_t co
 void Plan::upload_input(std::span<const std::uint8_t> images, std::size_t count) {
   Inputs& inputs = inputs_.front();
   device_.write(inputs.images, images.data(), count * extent(model_.input().size()));
-  inputs.source = {inputs.images, {}};
+  inputs.image_source = {inputs.images};
 }
 
 void Plan::normalise(const Pass& pass, const Inputs& inputs) {
   opencl::Buffer& input = edges_.front().value;
   const timeline::Part part("input");
   if (pass.training) {
-    normalise_.forward_augmented(inputs.source, input, pass.batch, pass.seed, pass.first_sample);
+    normalise_.forward_augmented(inputs.image_source, input, pass.batch, pass.seed,
+                                 pass.first_sample);
   } else {
-    normalise_.forward(inputs.source, input, pass.batch);
+    normalise_.forward(inputs.image_source, input, pass.batch);
   }
 }
 
@@ -131,7 +132,7 @@ void Plan::forward(const Pass& pass, const Inputs& inputs, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     const timeline::Part here(names_[i], "forward");
     if (i == 0 && laws) {
-      operations_[i]->forward_images(pass, inputs.source, *laws);
+      operations_[i]->forward_images(pass, inputs.image_source, *laws);
     } else {
       operations_[i]->forward(pass);
     }
@@ -143,28 +144,29 @@ bool Plan::emulates_format() const {
                      [](const auto& operation) { return operation->emulates_format(); });
 }
 
-void Plan::enqueue_update(float learning_rate, const StepStatistics& statistics,
-                          std::uint64_t step) {
+void Plan::enqueue_update(float learning_rate, const StepStatistics& statistics, std::uint64_t step,
+                          const opencl::Buffer& record) {
   const timeline::Part part("update");
   const OptimizerSettings& optimizer = options_.optimizer;
   const float scale =
       static_cast<float>(1 / (statistics.samples * static_cast<double>(loss_scale_)));
+  const opencl::Buffer& gradients = record ? reduction_ : gradients_;
   if (optimizer.kind == OptimizerKind::sgd) {
-    update_->sgd(parameters_, gradients_, state_[0],
+    update_->sgd(parameters_, gradients, state_[0],
                  {.learning_rate = learning_rate,
                   .momentum = optimizer.momentum,
                   .weight_decay = optimizer.weight_decay,
                   .nesterov = optimizer.nesterov},
-                 scale);
+                 scale, record);
   } else {
-    update_->adam(parameters_, gradients_, state_[0], state_[1],
+    update_->adam(parameters_, gradients, state_[0], state_[1],
                   {.learning_rate = learning_rate,
                    .beta1 = optimizer.beta1,
                    .beta2 = optimizer.beta2,
                    .epsilon = optimizer.epsilon,
                    .weight_decay = optimizer.weight_decay,
                    .decoupled = optimizer.kind == OptimizerKind::adamw},
-                  scale, step);
+                  scale, step, record);
   }
   device_.flush();
 }

@@ -96,7 +96,8 @@ struct StepStatistics {
 /// This rank's samples of a step.
 struct StepSamples {
   std::span<const std::uint8_t> images{};   // [count, channels, height, width]; or instead
-  std::span<const std::int32_t> numbers{};  // [count], of images that the plan holds
+  std::span<const std::int32_t> numbers{};  // [count], of images that the plan holds; or instead
+  std::optional<std::size_t> place{};       // of the first, in the order that it holds
   std::span<const std::int32_t> labels{};   // [count]: 0 to the capacity of a pass
   std::span<const float> weights{};  // [count], of their gradients, not their losses; empty: all 1
   std::uint64_t first = 0;  // numbers the first of them within the training, for dropout and
@@ -163,6 +164,12 @@ class Plan {
   /// Those of sample `first` and the ones after it.
   void write_images(std::size_t first, std::span<const std::uint8_t> images);
   bool holds_images() const { return held_samples_ > 0; }
+  /// An order of these images with their labels, [count] each, in which steps may take them
+  /// (StepSamples::place), so that nothing goes to the device in a step: in the place of the last
+  /// one, which the steps that are enqueued still see. Until the mark that it returns what the
+  /// spans show must stay as it is. Throws Error for numbers of images that are not there.
+  opencl::Mark hold_order(std::span<const std::int32_t> numbers,
+                          std::span<const std::int32_t> labels);
   /// Where the images and labels of steps are to lie so that they go to the device while kernels
   /// run; null where it makes no difference.
   HostMemory sample_memory() const { return pinned_; }
@@ -177,7 +184,8 @@ class Plan {
   /// second, the third with the fourth, then the pairs, and so on. Passes of one size run in one
   /// launch where joins_passes(); that changes no bit.
   /// @param hand_over each bucket begins its way to the host when it is finished, while the
-  /// backward pass goes on. All must be returned before anything else is done.
+  /// backward pass goes on. All must be returned before anything else is done. Without, the step
+  /// may not begin before something else is enqueued and flushed, such as the update.
   void enqueue_step(const StepSamples& samples, std::span<const std::size_t> sizes, bool hand_over);
   /// The reduction's ranges in the order in which they are handed over: gradients from the last
   /// layer's on, then batch statistics, loss and counts, which the last bucket holds alone.
@@ -235,7 +243,12 @@ class Plan {
   StepStatistics step_statistics(std::span<const float> reduction) const;
   /// Enqueues the update with the mean gradient of `statistics.samples` samples; `step` counts
   /// from 1. `reduction` is the summed one: the running statistics follow it.
-  void enqueue_update(float learning_rate, const StepStatistics& statistics, std::uint64_t step);
+  /// With a `record`, where records_updates(), it leaves there what RecordSums says of
+  /// sums_on_device().
+  void enqueue_update(float learning_rate, const StepStatistics& statistics, std::uint64_t step,
+                      const opencl::Buffer& record = {});
+  /// Whether updates can; on CPU devices a look of its own costs less.
+  bool records_updates() const { return variant_ != Variant::cpu; }
   /// Folds the summed batch statistics of `samples` samples (StepStatistics::normalised) into the
   /// running ones; call while the reduction is mapped.
   void update_running_statistics(std::span<const float> reduction, double samples);
@@ -272,7 +285,8 @@ class Plan {
     std::size_t room = 0;  // samples
     opencl::Buffer images, numbers, labels, targets, row_weights;
     HostVector<float> target_rows, scaled_weights;  // as they are written to the device
-    ImageSource source;                             // images, or those held that numbers say
+    ImageSource image_source;                       // these, or some of those held
+    LabelSource label_source;
   };
   /// What a step's passes read where that is copied while the kernels of earlier steps run. Steps
   /// take slots in turns.
@@ -337,7 +351,7 @@ class Plan {
                    std::size_t bytes, bool stays);
   /// Before the first kernel of a step, and after the last.
   void begin_reading(InputSlot* slot);
-  void end_reading(InputSlot* slot);
+  void end_step(InputSlot* slot, bool hand_over);
   void lower_again();
   /// What chooses kernels; null where a variant is asked for.
   plan::Tuner* tuner() const { return options_.variant ? nullptr : options_.tuner; }
@@ -372,6 +386,8 @@ class Plan {
   plan::DeviceParameter step_of(const layer::QuantisedActivation& activation, std::size_t layer);
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
   void upload(Inputs& inputs, const StepSamples& samples, InputSlot* slot);
+  /// Throws Error unless the plan holds images of these numbers, of which there is one at least.
+  void expect_held(std::span<const std::int32_t> numbers) const;
   void normalise(const plan::Pass& pass, const Inputs& inputs);
   /// The input and the first `count` operations.
   void forward(const plan::Pass& pass, const Inputs& inputs, std::size_t count);
@@ -438,6 +454,11 @@ class Plan {
   opencl::Buffer loss_statistics_;
   opencl::Buffer held_images_;  // uint8 [held_samples_, channels, height, width]
   std::size_t held_samples_ = 0;
+  struct HeldOrder {
+    opencl::Buffer samples, labels;  // int32 [count], or more
+    std::size_t count = 0;
+  };
+  HeldOrder held_order_;
   std::vector<plan::Edge> edges_;
   NormaliseInput normalise_;
   std::vector<std::unique_ptr<plan::Operation>> operations_;

@@ -73,9 +73,11 @@ void Plan::begin_reading(InputSlot* slot) {
   if (slot) input_queue_->hold_kernels(slot->copied);
 }
 
-void Plan::end_reading(InputSlot* slot) {
-  if (slot) slot->read = input_queue_->mark_kernels();
-  device_.flush();
+// A step that is handed over, or whose samples' slot is waited for, sets out at once. Others do
+// with what comes next: each flush costs the host some microseconds.
+void Plan::end_step(InputSlot* slot, bool hand_over) {
+  if (slot) slot->read = device_.mark();
+  if (slot || hand_over) device_.flush();
 }
 
 // What a slot's host memory held for the step before has long been copied, unless steps are
@@ -117,6 +119,31 @@ void Plan::write_images(std::size_t first, std::span<const std::uint8_t> images)
   device_.write(held_images_, images.data(), images.size(), first * extent(model_.input().size()));
 }
 
+opencl::Mark Plan::hold_order(std::span<const std::int32_t> numbers,
+                              std::span<const std::int32_t> labels) {
+  if (numbers.empty() || numbers.size() != labels.size()) {
+    throw Error(
+        fmt::format("an order of {} samples with {} labels", numbers.size(), labels.size()));
+  }
+  expect_held(numbers);
+  device_.reserve(held_order_.samples, numbers.size_bytes());
+  device_.reserve(held_order_.labels, labels.size_bytes());
+  device_.write_later(held_order_.samples, numbers.data(), numbers.size_bytes());
+  device_.write_later(held_order_.labels, labels.data(), labels.size_bytes());
+  held_order_.count = numbers.size();
+  opencl::Mark copied = device_.mark();
+  device_.flush();
+  return copied;
+}
+
+void Plan::expect_held(std::span<const std::int32_t> numbers) const {
+  const auto [least, most] = std::ranges::minmax(numbers);
+  if (least < 0 || static_cast<std::size_t>(most) >= held_samples_) {
+    throw Error(fmt::format("samples {} to {} of the {} on the device were asked for", least, most,
+                            held_samples_));
+  }
+}
+
 void Plan::upload(Inputs& inputs, const StepSamples& samples, InputSlot* slot) {
   const std::span<const std::int32_t> labels = samples.labels, numbers = samples.numbers;
   if (labels.size() > inputs.room) {
@@ -127,23 +154,27 @@ void Plan::upload(Inputs& inputs, const StepSamples& samples, InputSlot* slot) {
   const auto write = [&](const opencl::Buffer& buffer, const void* source, std::size_t bytes) {
     write_input(slot, buffer, source, bytes, samples.stays);
   };
-  if (!numbers.empty()) {
-    const auto [least, most] = std::ranges::minmax(numbers);
-    if (least < 0 || static_cast<std::size_t>(most) >= held_samples_) {
-      throw Error(fmt::format("samples {} to {} of the {} on the device were asked for", least,
-                              most, held_samples_));
+  if (samples.place) {
+    const std::size_t first = *samples.place;
+    if (first > held_order_.count || labels.size() > held_order_.count - first) {
+      throw Error(fmt::format("{} samples from place {} of an order of {} were asked for",
+                              labels.size(), first, held_order_.count));
     }
-    write(inputs.numbers, numbers.data(), numbers.size_bytes());
-    inputs.source = {held_images_, inputs.numbers};
+    inputs.image_source = {held_images_, held_order_.samples, static_cast<std::uint32_t>(first)};
+    inputs.label_source = {held_order_.labels, static_cast<std::uint32_t>(first)};
   } else {
-    write(inputs.images, samples.images.data(), labels.size() * extent(model_.input().size()));
-    inputs.source = {inputs.images, {}};
+    if (!numbers.empty()) {
+      expect_held(numbers);
+      write(inputs.numbers, numbers.data(), numbers.size_bytes());
+      inputs.image_source = {held_images_, inputs.numbers};
+    } else {
+      write(inputs.images, samples.images.data(), labels.size() * extent(model_.input().size()));
+      inputs.image_source = {inputs.images};
+    }
+    if (cross_entropy_) write(inputs.labels, labels.data(), labels.size_bytes());
+    inputs.label_source = {inputs.labels};
   }
-  if (cross_entropy_) {
-    write(inputs.labels, labels.data(), labels.size_bytes());
-  } else {
-    write_targets(inputs, labels, slot);
-  }
+  if (!cross_entropy_) write_targets(inputs, labels, slot);
   if (!samples.weights.empty() || loss_scale_ != 1)
     upload_weights(inputs, samples.weights, labels.size(), slot);
 }

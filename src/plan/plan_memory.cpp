@@ -109,7 +109,8 @@ void Plan::make_slots(const plan::Lowered& lowered) {
   for (int i = 0; i < options_.optimizer.state_slots(); ++i) {
     state_.push_back(device_.allocate_zeroed(parameters_.bytes()));
   }
-  update_.emplace(device_, variant_, arena_.elements());
+  update_.emplace(device_, variant_, arena_.elements(),
+                  records_updates() ? buckets_.back().size() : 0);
 }
 
 }  // namespace dovetail

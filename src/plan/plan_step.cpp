@@ -17,13 +17,13 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
     DenseChain::Input input{.x = edges_[chain_begin_].value};
     const auto& law = normalise_.law();
     if (chain_begin_ == 0 && chain_->takes_images() && law) {
-      input.images = inputs.source;
+      input.images = inputs.image_source;
       input.law = *law;
     } else {
       forward(pass, inputs, chain_begin_);
     }
     const timeline::Part part(chain_name, "forward");
-    chain_->forward_backward(input, parameters_, inputs.labels,
+    chain_->forward_backward(input, parameters_, inputs.label_source,
                              weighed ? inputs.row_weights : opencl::Buffer(), pass.joined());
     return;
   }
@@ -31,8 +31,8 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
   const timeline::Part part("loss");
   const Edge& logits = edges_.back();
   if (cross_entropy_) {
-    cross_entropy_->forward_backward(logits.value, inputs.labels, logits.gradient, loss_statistics_,
-                                     pass.joined());
+    cross_entropy_->forward_backward(logits.value, inputs.label_source, logits.gradient,
+                                     loss_statistics_, pass.joined());
   } else {
     squared_error_->forward_backward(logits.value, inputs.targets, logits.gradient,
                                      loss_statistics_, pass.joined());
@@ -76,7 +76,7 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
                   .seed = options_.seed,
                   .first_sample = samples.first},
                  inputs.front(), weighed, 0, 1, hand_over);
-    end_reading(slot);
+    end_step(slot, hand_over);
     return;
   }
   if (sizes.size() > 1) make_partial_sums(sizes.size());
@@ -91,6 +91,7 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
     upload(inputs[pass],
            {.images = piece(samples.images, image_bytes),
             .numbers = piece(samples.numbers, 1),
+            .place = samples.place ? std::optional(*samples.place + first) : std::nullopt,
             .labels = piece(samples.labels, 1),
             .weights = piece(samples.weights, 1),
             .stays = samples.stays},
@@ -109,7 +110,7 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
                  inputs[pass], weighed, pass, sizes.size(), hand_over);
     first += sizes[pass];
   }
-  end_reading(slot);
+  end_step(slot, hand_over);
 }
 
 void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, std::size_t number,

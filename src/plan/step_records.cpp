@@ -33,10 +33,18 @@ bool StepRecords::has_room() const {
 }
 
 void StepRecords::add(const opencl::Buffer& sums) {
+  record_.run(sums, next_place());
+  note_added();
+}
+
+const opencl::Buffer& StepRecords::next_place() {
   if (!has_room()) throw Error("a step more than there are records for");
-  Page& page = pages_[written_];
-  record_.run(sums, page.places[page.added]);
-  if (++page.added == per_page) send();
+  const Page& page = pages_[written_];
+  return page.places[page.added];
+}
+
+void StepRecords::note_added() {
+  if (++pages_[written_].added == per_page) send();
 }
 
 void StepRecords::send() {

@@ -25,6 +25,10 @@ class StepRecords {
   bool has_room() const;
   /// Enqueues the record of the sums as they will be then. Throws Error without room.
   void add(const opencl::Buffer& sums);
+  /// The place of the next record, for something else to make it. Throws Error without room.
+  const opencl::Buffer& next_place();
+  /// That has been enqueued.
+  void note_added();
   /// Those added since the last time set out for the host; otherwise a full page does.
   void send();
   /// Whether the oldest one has arrived.

@@ -37,16 +37,40 @@ bool StepsAhead::is_full() const {
   return under_way_.size() >= ahead_ || !records_.has_room();
 }
 
-void StepsAhead::enqueue(std::uint64_t step, StepSamples samples,
-                         std::span<const std::size_t> sizes) {
-  if (is_full()) throw Error(fmt::format("step {} is enqueued too early", step + 1));
-  if (under_way_.empty()) since_done_.restart();
-  samples.stays = true;
-  plan_.enqueue_step(samples, sizes, false);
+void StepsAhead::enqueue(std::uint64_t step, const StepSamples& samples,
+                         std::span<const std::size_t> sizes, float learning_rate) {
+  const auto count = static_cast<double>(samples.labels.size());
+  const StepStatistics statistics{.samples = count, .normalised = count};
+  if (!plan_.records_updates()) {
+    enqueue_gradients(step, samples, sizes);
+    plan_.enqueue_update(learning_rate, statistics, step + 1);
+    return;
+  }
+  begin(step, samples, sizes);
+  plan_.enqueue_update(learning_rate, statistics, step + 1, records_.next_place());
+  records_.note_added();
+  end(step, sizes);
+}
+
+void StepsAhead::enqueue_gradients(std::uint64_t step, const StepSamples& samples,
+                                   std::span<const std::size_t> sizes) {
+  begin(step, samples, sizes);
   {
     const timeline::Part part("record");
     records_.add(plan_.sums_on_device());
   }
+  end(step, sizes);
+}
+
+void StepsAhead::begin(std::uint64_t step, StepSamples samples,
+                       std::span<const std::size_t> sizes) {
+  if (is_full()) throw Error(fmt::format("step {} is enqueued too early", step + 1));
+  if (under_way_.empty()) since_done_.restart();
+  samples.stays = true;
+  plan_.enqueue_step(samples, sizes, false);
+}
+
+void StepsAhead::end(std::uint64_t step, std::span<const std::size_t> sizes) {
   under_way_.push_back({step, sizes.size() > 1});
   if (++unsent_ < ahead_ / 2 && under_way_.size() > 1) return;
   records_.send();

@@ -38,9 +38,13 @@ class StepsAhead {
   std::uint64_t oldest() const { return under_way_.front().step; }
   /// Whether the oldest must be waited for before another one is enqueued.
   bool is_full() const;
-  /// As Plan::enqueue_step, without the update, which the caller enqueues next. The samples stay as
-  /// they are until the step is done. Throws Error where is_full().
-  void enqueue(std::uint64_t step, StepSamples samples, std::span<const std::size_t> sizes);
+  /// As Plan::enqueue_step and Plan::enqueue_update; `step` counts from 0. The samples stay as they
+  /// are until the step is done. Throws Error where is_full().
+  void enqueue(std::uint64_t step, const StepSamples& samples, std::span<const std::size_t> sizes,
+               float learning_rate);
+  /// The same without the update, which the caller enqueues next, or not.
+  void enqueue_gradients(std::uint64_t step, const StepSamples& samples,
+                         std::span<const std::size_t> sizes);
   /// The oldest step, if it is done; never waits.
   std::optional<Done> poll();
   /// The oldest step, of which there is one. Running statistics have followed it.
@@ -51,6 +55,8 @@ class StepsAhead {
     std::uint64_t step = 0;
     bool are_sums = false;
   };
+  void begin(std::uint64_t step, StepSamples samples, std::span<const std::size_t> sizes);
+  void end(std::uint64_t step, std::span<const std::size_t> sizes);
   Done take();
 
   opencl::Device& device_;

@@ -18,6 +18,7 @@
 #include "model/model.hpp"
 #include "model/optimizer.hpp"
 #include "plan/gradient_exchange.hpp"
+#include "plan/held_set.hpp"
 #include "plan/plan.hpp"
 #include "plan/steps_ahead.hpp"
 #include "quant/calibration.hpp"
@@ -189,7 +190,7 @@ class Trainer {
   StepVotes train_step(Batch& batch);
   /// Takes a step that is done into account.
   void note_step(std::uint64_t step, const StepStatistics& done);
-  StepSamples samples_of(const Batch& batch) const;
+  StepSamples samples_of(const Batch& batch);
   void enqueue_step(const Batch& batch, bool hand_over);
   StepStatistics reduce_and_update(std::uint64_t step, const Batch& batch, bool is_measured);
   /// All ranks' sums: what FPGA ranks contribute included. `is_measured`: their gradients are
@@ -216,6 +217,7 @@ class Trainer {
   /// Enqueues a step. What became of it and of those before it is known after catch_up() at the
   /// latest, which all that looks at the weights calls first.
   StepVotes step_ahead();
+  void step_scaled(const StepSamples& samples, std::span<const std::size_t> passes);
   void catch_up();
   StepsAhead::Done take_oldest();
   void note_done(const StepsAhead::Done& done);
@@ -272,6 +274,7 @@ class Trainer {
   std::unique_ptr<AllReduce> all_reduce_;  // its memory is the plan's
   Plan plan_;
   GradientExchange exchange_;
+  std::optional<HeldSet> held_set_;  // where the train set is on the device
   BatchesAhead batches_ahead_;
   std::optional<StepsAhead> ahead_;  // where this rank trains alone
   std::optional<EpochWatch> epoch_;

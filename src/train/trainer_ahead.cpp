@@ -18,29 +18,33 @@ StepVotes Trainer::step_ahead() {
   phases_.input_s += phase.restart();
   activity::enter("compute", step_ + 1);
   const StepSamples samples = samples_of(batch);
+  const std::vector<std::size_t> passes = feed_->passes(batch);
   for (int again = 1; again < settings_.repeats; ++again)
-    plan_.enqueue_step(samples, feed_->passes(batch), false);
-  ahead_->enqueue(step_, samples, feed_->passes(batch));
+    plan_.enqueue_step(samples, passes, false);
   samples_ += batch.size();
-  const auto samples_done = static_cast<double>(batch.size());
-  // Whether gradients left fp16's range decides what comes next.
-  bool accepted = true;
   if (loss_scale_) {
-    const StepsAhead::Done done = take_oldest();
-    accepted = accept(!done.overflowed);
-    if (no_scale_helps()) throw_not_finite(done.step, done.not_finite, {my_name()});
+    step_scaled(samples, passes);
+  } else {
+    ahead_->enqueue(step_, samples, passes, settings_.learning_rate.at(step_));
   }
   phases_.compute_s += phase.restart();
-  activity::enter("update", step_ + 1);
-  if (accepted) {
-    plan_.enqueue_update(settings_.learning_rate.at(step_),
-                         {.samples = samples_done, .normalised = samples_done}, step_ + 1);
-  }
-  if (loss_scale_) plan_.set_loss_scale(loss_scale_->value());
   ++step_;
   while (const auto done = ahead_->poll()) note_done(*done);
   phases_.update_s += phase.restart();
   return my_votes();
+}
+
+// Whether gradients left fp16's range decides whether they are applied.
+void Trainer::step_scaled(const StepSamples& samples, std::span<const std::size_t> passes) {
+  ahead_->enqueue_gradients(step_, samples, passes);
+  const StepsAhead::Done done = take_oldest();
+  const bool accepted = accept(!done.overflowed);
+  if (no_scale_helps()) throw_not_finite(done.step, done.not_finite, {my_name()});
+  activity::enter("update", step_ + 1);
+  const auto count = static_cast<double>(samples.labels.size());
+  if (accepted)
+    plan_.enqueue_update(settings_.learning_rate.at(step_), {.samples = count}, step_ + 1);
+  plan_.set_loss_scale(loss_scale_->value());
 }
 
 StepsAhead::Done Trainer::take_oldest() {

@@ -18,7 +18,6 @@ namespace dovetail {
 namespace {
 
 constexpr std::size_t calibration_samples = 1024;  // the first of the train split's shards
-constexpr std::size_t piece_samples = 4096;        // uploaded at once
 constexpr std::uint64_t steps_per_progress = 4;    // where scores are computed ahead
 
 /// Float32 weights for gradients: one parameter after the other.
@@ -58,14 +57,7 @@ void Trainer::hold_images() {
                       (settings_.data_place == DataPlace::automatic && !device_.is_cpu() && fits);
   if (!wanted) return;
   activity::enter("upload", step_);
-  plan_.hold_images(train_set_.samples());
-  Batch batch;
-  for (std::size_t first = 0; first < train_set_.samples(); first += batch.size()) {
-    train_set_.read(
-        {.begin = first, .count = std::min(piece_samples, train_set_.samples() - first)}, batch);
-    activity::enter("upload", step_);
-    plan_.write_images(first, batch.images);
-  }
+  held_set_.emplace(plan_, train_set_, [this] { activity::enter("upload", step_); });
   result_.data_on_device = true;
 }
 

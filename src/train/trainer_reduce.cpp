@@ -76,7 +76,7 @@ StepVotes Trainer::train_step(Batch& batch) {
   return done.votes;
 }
 
-StepSamples Trainer::samples_of(const Batch& batch) const {
+StepSamples Trainer::samples_of(const Batch& batch) {
   StepSamples samples{.labels = batch.labels,
                       .weights = feed_->weights(),
                       .first = feed_->first_sample(),
@@ -84,7 +84,7 @@ StepSamples Trainer::samples_of(const Batch& batch) const {
   if (batch.range.images) {
     samples.images = batch.images;
   } else {
-    samples.numbers = batch.numbers;
+    held_set_->find(batch, samples);
   }
   return samples;
 }

@@ -74,7 +74,7 @@ TEST(WorkByPart, CountsTheBytesThatMustTravel) {
 
 TEST(WorkByPart, ImagesThatStayOnTheDeviceAreNotUploaded) {
   const Plan plan = make_plan(make_model("mlp", {1, 28, 28}, 10), Variant::cpu);
-  EXPECT_DOUBLE_EQ(work_by_part(plan, 5, true).at("upload").bytes, 5 * (4 + 4));
+  EXPECT_FALSE(work_by_part(plan, 5, true).contains("upload"));
 }
 
 // The map between a convolution and its pool is stored where they are apart, and only there.

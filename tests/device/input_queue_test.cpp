@@ -79,7 +79,7 @@ TEST(InputQueue, CopiesGoOnWhileKernelsRunAndWaitForThoseThatReadBefore) {
   queue.hold_kernels(queue.write(in, old.data(), in.bytes()));
   HeldQueue held(device);  // before the kernel that reads `in`
   launch_twice(device, in, out);
-  const Mark read = queue.mark_kernels();
+  const Mark read = test_device().mark();
   device.flush();
   const Mark copied = queue.write(other, beside.data(), in.bytes());
   const Mark overwritten = queue.write(in, newer.data(), in.bytes(), read);

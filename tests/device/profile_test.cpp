@@ -147,7 +147,7 @@ TEST_F(ProfileTest, CopiesBesideTheKernelsHaveALaneOnTheSameClock) {
     queue.write(buffer, values.data(), 100, read);
     queue.hold_kernels(queue.write(buffer, values.data(), buffer.bytes(), read));
     device.launch(kernel, {{4096, 1, 1}, {64, 1, 1}}, buffer, std::int32_t{200});
-    read = queue.mark_kernels();
+    read = device.mark();
     device.flush();
   }
   device.end_timeline();

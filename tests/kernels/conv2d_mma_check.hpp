@@ -100,8 +100,9 @@ void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
 /// What an input of few channels is made from.
 struct ImageInput {
   std::vector<std::uint8_t> pixels;   // [samples, channels, height, width]
-  std::vector<std::int32_t> samples;  // empty, or the images' numbers
-  std::vector<float> scale, shift;    // by channel
+  std::vector<std::int32_t> samples;  // empty, or the images' numbers from `first` on
+  std::uint32_t first = 0;
+  std::vector<float> scale, shift;  // by channel
 };
 
 /// Images of few channels against the input that they make.
@@ -119,7 +120,8 @@ void expect_images_are_inputs(const warp::Case& c, Runner& runner, Random& rando
   for (std::uint8_t& pixel : images.pixels)
     pixel = static_cast<std::uint8_t>(random.integer(0, 255));
   if (gathers) {
-    for (std::size_t i = 0; i < batch; ++i)
+    images.first = static_cast<std::uint32_t>(random.integer(0, 9));
+    for (std::size_t i = 0; i < images.first + batch; ++i)
       images.samples.push_back(random.integer(0, 2 * static_cast<int>(batch) - 1));
   }
   for (std::size_t i = 0; i < channels; ++i) {
@@ -129,7 +131,8 @@ void expect_images_are_inputs(const warp::Case& c, Runner& runner, Random& rando
   std::vector<double> x(e.x_size());
   for (std::size_t i = 0; i < x.size(); ++i) {
     const std::size_t image = i / (channels * plane), inside = i % (channels * plane);
-    const std::size_t sample = gathers ? static_cast<std::size_t>(images.samples[image]) : image;
+    const std::size_t sample =
+        gathers ? static_cast<std::size_t>(images.samples[images.first + image]) : image;
     const std::size_t channel = inside / plane;
     x[i] = static_cast<double>(
         std::fma(static_cast<float>(images.pixels[sample * channels * plane + inside]),

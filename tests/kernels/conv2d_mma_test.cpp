@@ -27,6 +27,7 @@ class DeviceRunner {
                                     const std::vector<float>& bias) {
     ImageSource source;
     source.pixels = device_.upload(std::span<const std::uint8_t>(images.pixels));
+    source.first = images.first;
     if (!images.samples.empty())
       source.samples = device_.upload(std::span<const std::int32_t>(images.samples));
     const opencl::Buffer made = upload(x), y = testing::poisoned(case_.shape.output.size());
@@ -90,7 +91,7 @@ class Conv2dMmaTest : public DeviceTest<int> {
 TEST_F(Conv2dMmaTest, IsItsTwin) {
   testing::Random random(static_cast<unsigned>(between(0, 1 << 30)));
   std::vector<Case> all = warp::cases();
-  while (all.size() < 39) {
+  while (all.size() < 42) {
     Case c = random_case();
     if (!Conv2dMma::fits(c.shape)) continue;
     const std::vector<Case> cuts = warp::other_cuts(c);

@@ -54,6 +54,16 @@ TEST_P(Conv2dMmaWarpTest, PassesOfALaunchAreThoseOfTheirOwn) {
   EXPECT_EQ(runner.partial_gradients(x, dy, 0, 1, images), alone);
 }
 
+TEST(Conv2dMmaTiles, OfWideImagesFit) {
+  for (const int pool : {1, 2}) {
+    const Conv2dPoolShape shape =
+        make_case({1, 32, 64, 90, 90, 3, 1, 1}, pool, ComputeFormat::tf32, false, 0).shape;
+    EXPECT_TRUE(Conv2dMma::fits(shape)) << "pool " << pool;
+    for (const conv_mma::GradientCut& cut : conv_mma::gradient_cuts(shape))
+      EXPECT_LE(conv_mma::wide_weight(shape, cut).shared_bytes(), conv_mma::most_shared);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, Conv2dMmaWarpTest,
                          ::testing::Range(0, static_cast<int>(cases().size())),
                          [](const auto& instance) {

@@ -18,9 +18,10 @@ namespace dovetail::testing {
 /// In the device's layouts. What a kernel did not write is poison.
 struct ChainInputs {
   std::vector<float> x, parameters, row_weights;  // row_weights: empty, or [batch]
-  std::vector<std::int32_t> labels;
-  std::vector<std::uint8_t> pixels;  // [samples, in], which x follows from; empty: x is given
-  std::vector<std::int32_t> samples;
+  std::vector<std::int32_t> labels;               // the batch's from first_label on
+  std::vector<std::uint8_t> pixels;   // [samples, in], which x follows from; empty: x is given
+  std::vector<std::int32_t> samples;  // the batch's from first_sample on
+  std::uint32_t first_label = 0, first_sample = 0;
   PixelLaw law{};
 };
 struct ChainResults {
@@ -35,6 +36,10 @@ inline void take_pixels(ChainInputs& in, std::size_t batch, std::size_t width, b
   in.pixels.resize(held * width);
   for (std::uint8_t& pixel : in.pixels) pixel = static_cast<std::uint8_t>(random.integer(0, 255));
   in.law = {1.0f / 75, -1.7f};
+  if (gathers) {
+    in.first_sample = static_cast<std::uint32_t>(random.integer(0, 9));
+    in.samples.assign(in.first_sample, 0);
+  }
   for (std::size_t row = 0; row < batch; ++row) {
     const auto sample =
         gathers ? random.integer(0, static_cast<int>(held) - 1) : static_cast<int>(row);
@@ -92,8 +97,10 @@ void expect_chain_is_twin(const warp::DenseCase& c, const Run& run, bool weighed
     for (std::size_t i = 0; i < extent(layer.in * layer.out); ++i)
       in.parameters[layer.weight + i] *= scale;
   }
-  for (std::size_t i = 0; i < batch; ++i)
-    in.labels.push_back(static_cast<std::int32_t>(i % classes));
+  in.first_label = static_cast<std::uint32_t>(random.integer(0, 9));
+  for (std::size_t i = 0; i < in.first_label + batch; ++i)
+    in.labels.push_back(random.integer(0, c.classes - 1));
+  const std::vector<std::int32_t> labels(in.labels.begin() + in.first_label, in.labels.end());
   if (weighed) in.row_weights = to_float(random.normal(batch));
   const ChainResults results = run(in);
   EXPECT_EQ(results.x, in.x);
@@ -141,7 +148,7 @@ void expect_chain_is_twin(const warp::DenseCase& c, const Run& run, bool weighed
       for (std::size_t row = 0; row < batch; ++row)
         logits.insert(logits.end(), y.begin() + static_cast<std::ptrdiff_t>(row * e.out),
                       y.begin() + static_cast<std::ptrdiff_t>(row * e.out + classes));
-      const auto sums = reference::softmax_cross_entropy(logits, in.labels);
+      const auto sums = reference::softmax_cross_entropy(logits, labels);
       std::vector<double> wanted(batch * e.out);
       for (std::size_t row = 0; row < batch; ++row) {
         const double weight = weighed ? static_cast<double>(in.row_weights[row]) : 1.0;

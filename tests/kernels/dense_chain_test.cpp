@@ -39,6 +39,7 @@ class DenseChainTest : public DeviceTest<int> {
                             .law = in.law};
     if (!in.pixels.empty())
       input.images.pixels = device().upload(std::span<const std::uint8_t>(in.pixels));
+    input.images.first = in.first_sample;
     if (!in.samples.empty())
       input.images.samples = device().upload(std::span<const std::int32_t>(in.samples));
     const opencl::Buffer parameters = upload(in.parameters),
@@ -46,7 +47,7 @@ class DenseChainTest : public DeviceTest<int> {
                          weights =
                              in.row_weights.empty() ? opencl::Buffer() : upload(in.row_weights),
                          statistics = poisoned(3), gradients = poisoned(c.all_parameters());
-    chain.forward_backward(input, parameters, labels, weights, c.batch);
+    chain.forward_backward(input, parameters, {labels, in.first_label}, weights, c.batch);
     chain.weight_gradients(input.x, gradients, statistics, c.batch);
     const opencl::Buffer dx = poisoned(in.x.size());
     if (c.propagates) chain.input_gradient(input.x, parameters, dx, c.batch, true);

@@ -70,14 +70,15 @@ struct Results {
   bool operator==(const Results&) const = default;
 };
 
+/// `first`: of the labels.
 Results cross_entropy(const Case& c, Variant variant, const std::vector<double>& logits,
-                      const std::vector<std::int32_t>& labels) {
+                      const std::vector<std::int32_t>& labels, std::uint32_t first = 0) {
   SoftmaxCrossEntropy loss(test_device(), variant, c.columns, c.stride);
   const opencl::Buffer gradient = poisoned(c.padded_size() + static_cast<std::size_t>(c.stride));
   const opencl::Buffer statistics = poisoned(3);
   loss.forward_backward(upload_rows(c, logits),
-                        test_device().upload(std::span<const std::int32_t>(labels)), gradient,
-                        statistics, c.batch);
+                        {test_device().upload(std::span<const std::int32_t>(labels)), first},
+                        gradient, statistics, c.batch);
   return {download_rows(c, gradient), download(statistics)};
 }
 
@@ -100,6 +101,9 @@ TEST_P(LossTest, CrossEntropyIsTheTwin) {
     EXPECT_EQ(actual.statistics[1], static_cast<double>(expected.hits));
     EXPECT_EQ(actual.statistics[2], c.batch);
     EXPECT_TRUE(cross_entropy(c, GetParam(), logits, labels) == actual) << "not deterministic";
+    std::vector<std::int32_t> more(7, -1);
+    more.insert(more.end(), labels.begin(), labels.end());
+    EXPECT_TRUE(cross_entropy(c, GetParam(), logits, more, 7) == actual);
   }
 }
 
@@ -165,7 +169,7 @@ TEST_P(LossTest, SmallerBatchAfterALargerOneCountsItsOwnRowsAlone) {
   const opencl::Buffer gradient = test_device().allocate(64 * 16 * sizeof(float));
   const opencl::Buffer statistics = poisoned(3);
   for (const int batch : {64, 5}) {
-    loss.forward_backward(logits, labels, gradient, statistics, batch);
+    loss.forward_backward(logits, {labels}, gradient, statistics, batch);
     const std::vector<double> sums = download(statistics);
     EXPECT_NEAR(sums[0], batch * std::log(10.0), 1e-5 * batch);
     EXPECT_EQ(sums[1], batch);

@@ -74,6 +74,9 @@ TEST_P(NormaliseInputTest, PicksSamplesOfADataSet) {
     const Case made(random, layout, samples);
     std::vector<std::int32_t> picks(static_cast<std::size_t>(batch));
     for (std::int32_t& pick : picks) pick = random.integer(0, samples - 1);
+    const auto first = static_cast<std::uint32_t>(random.integer(0, 9));
+    std::vector<std::int32_t> order(first, 0);
+    order.insert(order.end(), picks.begin(), picks.end());
     std::vector<std::uint8_t> picked;
     for (const std::int32_t pick : picks) {
       const auto begin =
@@ -86,9 +89,10 @@ TEST_P(NormaliseInputTest, PicksSamplesOfADataSet) {
                                rounding);
       const opencl::Buffer from_all = poisoned(layout.size()), alone = poisoned(layout.size());
       ImageSource source = made.source();
-      source.samples = test_device().upload(std::span<const std::int32_t>(picks));
+      source.samples = test_device().upload(std::span<const std::int32_t>(order));
+      source.first = first;
       normalise.forward(source, from_all, batch);
-      normalise.forward({test_device().upload(std::span<const std::uint8_t>(picked)), {}}, alone,
+      normalise.forward({test_device().upload(std::span<const std::uint8_t>(picked))}, alone,
                         batch);
       EXPECT_EQ(download_map(layout, batch, from_all), download_map(layout, batch, alone));
     }

@@ -1,7 +1,13 @@
 // Optimiser updates against their twin in float64, over several steps.
 #include "ops/update.hpp"
 
+#include <array>
+#include <bit>
+#include <limits>
+
 #include "kernels/feature_maps.hpp"
+#include "ops/record_sums.hpp"
+#include "ops/reference/record_sums.hpp"
 #include "ops/reference/update.hpp"
 
 namespace dovetail {
@@ -106,6 +112,55 @@ TEST_P(UpdateTest, PlainSgdNeedsNoMomentumBuffer) {
   EXPECT_EQ(download(parameters), (std::vector<double>{0.5, 1.5, 2.5}));
 }
 
+// What an update with a record does to the parameters is what it does without, and the record is
+// RecordSums' twin's.
+TEST_P(UpdateTest, RecordsWhatItSees) {
+  Random random(53);
+  for (const std::size_t n : lengths) {
+    for (const std::size_t rest : {std::size_t{6}, std::size_t{9000}}) {
+      Update update(test_device(), GetParam(), n, rest);
+      for (const bool broken : {false, true}) {
+        std::vector<float> sums = to_float(random.normal(n + rest));
+        for (int i = 0; broken && i < 3; ++i) {
+          const int place = random.integer(0, static_cast<int>(n) - 1);
+          sums[static_cast<std::size_t>(place)] = std::numeric_limits<float>::infinity();
+        }
+        const std::vector<float> gradients(sums.begin(),
+                                           sums.begin() + static_cast<std::ptrdiff_t>(n));
+        const std::vector<double> values = random.normal(n);
+        const reference::SumsRecord expected = reference::record_sums(sums, n);
+        const auto expect_same = [&](const auto& run) {
+          const opencl::Buffer all = test_device().upload(std::span<const float>(sums)),
+                               alone = test_device().upload(std::span<const float>(gradients));
+          const std::array<opencl::Buffer, 3> with{upload(values), upload(zeros(n)),
+                                                   upload(zeros(n))},
+              without{upload(values), upload(zeros(n)), upload(zeros(n))};
+          const std::vector<std::uint32_t> start(rest + 1, RecordSums::none);
+          const opencl::Buffer record = test_device().upload(std::span<const std::uint32_t>(start));
+          run(with, all, record);
+          run(without, alone, opencl::Buffer());
+          for (std::size_t i = 0; i < with.size(); ++i) {
+            EXPECT_EQ(test_device().download<std::uint32_t>(with[i]),
+                      test_device().download<std::uint32_t>(without[i]));
+          }
+          const auto found = test_device().download<std::uint32_t>(record);
+          EXPECT_EQ(found.back(), expected.first_not_finite);
+          for (std::size_t i = 0; i < rest; ++i)
+            ASSERT_EQ(found[i], std::bit_cast<std::uint32_t>(expected.rest[i])) << i;
+        };
+        for (const float momentum : {0.0f, 0.9f}) {
+          expect_same([&](const auto& buffers, const auto& from, const auto& record) {
+            update.sgd(buffers[0], from, buffers[1], {.momentum = momentum}, 0.5f, record);
+          });
+        }
+        expect_same([&](const auto& buffers, const auto& from, const auto& record) {
+          update.adam(buffers[0], from, buffers[1], buffers[2], {}, 0.5f, 3, record);
+        });
+      }
+    }
+  }
+}
+
 TEST_P(UpdateTest, RefusesBuffersOfOtherLengths) {
   Update update(test_device(), GetParam(), 4);
   const opencl::Buffer four = upload({1, 2, 3, 4});
@@ -115,6 +170,13 @@ TEST_P(UpdateTest, RefusesBuffersOfOtherLengths) {
   EXPECT_THROW(update.adam(four, four, four, three, {}, 1, 1), Error);
   EXPECT_THROW(update.adam(four, four, four, four, {}, 1, 0), Error);
   EXPECT_THROW(Update(test_device(), GetParam(), 0), Error);
+  EXPECT_THROW(update.sgd(four, four, {}, {}, 1, three), Error) << "made without records";
+  Update recording(test_device(), GetParam(), 4, 2);
+  const opencl::Buffer six = upload({1, 2, 3, 4, 5, 6});
+  EXPECT_NO_THROW(recording.sgd(four, six, {}, {}, 1, three));
+  EXPECT_THROW(recording.sgd(four, four, {}, {}, 1, three), Error);
+  EXPECT_THROW(recording.sgd(four, six, {}, {}, 1, four), Error);
+  EXPECT_THROW(recording.sgd(four, six, {}, {}, 1), Error);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "plan/fixture.hpp"
 #include "plan/plan.hpp"
@@ -62,6 +63,16 @@ TEST(PlanImages, HeldAndGivenOnesAreTheSameToTheBit) {
       EXPECT_EQ(images.step(held, {7}), expected);
       EXPECT_EQ(images.step(given, {7}), expected);  // as before
       EXPECT_EQ(images.step(held, {4, 3}), images.step(given, {4, 3}));
+      // Two orders, one in the other's place.
+      std::vector<std::int32_t> order(images.set.labels.size());
+      std::iota(order.begin(), order.end(), 0);
+      images.plan.hold_order(order, images.set.labels).await();
+      order.assign({5, 5});
+      order.insert(order.end(), numbers.begin(), numbers.end());
+      images.plan.hold_order(order, images.picked(order).labels).await();
+      const StepSamples placed{.place = 2, .labels = batch.labels, .first = 100};
+      EXPECT_EQ(images.step(placed, {7}), expected);
+      EXPECT_EQ(images.step(placed, {4, 3}), images.step(given, {4, 3}));
     }
   }
 }
@@ -106,6 +117,12 @@ TEST(PlanImages, NumbersPastTheEndAreRefused) {
   EXPECT_THROW(images.plan.enqueue_step({.numbers = past, .labels = labels}, sizes, false), Error);
   EXPECT_THROW(images.plan.enqueue_step({.numbers = negative, .labels = labels}, sizes, false),
                Error);
+  EXPECT_THROW(images.plan.hold_order(past, labels), Error);
+  EXPECT_THROW(images.plan.hold_order(numbers, labels), Error);
+  EXPECT_THROW(images.plan.enqueue_step({.place = 0, .labels = labels}, sizes, false), Error);
+  images.plan.hold_order(std::vector<std::int32_t>{2, 0, 1}, std::vector<std::int32_t>{0, 1, 1})
+      .await();
+  EXPECT_THROW(images.plan.enqueue_step({.place = 2, .labels = labels}, sizes, false), Error);
 }
 
 }  // namespace

@@ -191,11 +191,11 @@ class HostChain {
         maps_(device.allocate(dense_chain::map_elements(c.layers, c.batch) * sizeof(float))) {}
 
   void forward_backward(const DenseChain::Input& input, const opencl::Buffer& parameters,
-                        const opencl::Buffer& labels, const opencl::Buffer&, int) {
+                        const LabelSource& labels, const opencl::Buffer&, int) {
     testing::ChainInputs in;
     in.x = device_.download<float>(input.x);
     in.parameters = device_.download<float>(parameters);
-    in.labels = device_.download<std::int32_t>(labels);
+    in.labels = device_.download<std::int32_t>(labels.labels);
     std::vector<float> maps = device_.download<float>(maps_);
     std::vector<float> losses(extent(case_.batch)), hits = losses;
     runner_.rows(in, in.x, maps, losses, hits, kernels_.part_depth);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <limits>
 
@@ -15,16 +16,20 @@ namespace {
 using namespace testing;
 
 constexpr std::size_t batch = 6, many = 3 * plan::StepRecords::most + 5;
+constexpr float rate = 0.02f;
+constexpr std::array<Variant, 2> variants{Variant::gpu, Variant::cpu};
 
 using Way = opencl::HostedBuffer::Way;
 
-Plan make_plan(const Model& model, Way way = Way::map, UploadWay upload = UploadWay::in_turn) {
+Plan make_plan(const Model& model, Way way = Way::map, UploadWay upload = UploadWay::in_turn,
+               std::optional<Variant> variant = {}) {
   Plan plan(test_device(), model, statistics_for(model),
             {.batch = batch,
              .passes = 2,
              .training = true,
              .optimizer = {.kind = OptimizerKind::sgd, .momentum = 0.9f},
              .seed = 5,
+             .variant = variant,
              .reduction_way = way,
              .upload_way = upload});
   plan.load_parameters(model.initial_parameters(1));
@@ -65,7 +70,7 @@ void expect_same(const std::vector<Parameter>& actual, const std::vector<Paramet
 }
 
 void update(Plan& plan, std::size_t step, double samples) {
-  plan.enqueue_update(0.02f, {.samples = samples}, step + 1);
+  plan.enqueue_update(rate, {.samples = samples}, step + 1);
 }
 
 /// One step, through the host's view of its sums.
@@ -85,16 +90,19 @@ TEST(StepsAhead, DoWhatEachByItselfDoes) {
   for (const Model& model : {small_cnn(), mixed_model(), normalised_model()}) {
     for (const std::size_t passes : {1U, 2U}) {
       const Work work(model, passes, many, 31);
-      Plan one = make_plan(model),
-           other = make_plan(model, passes == 2 ? Way::copy : Way::map, UploadWay::overlapped);
+      // Updates that make the record on their way, or after a look of its own.
+      const Variant variant = variants.at(passes % 2);
+      Plan one = make_plan(model, Way::map, UploadWay::in_turn, variant),
+           other =
+               make_plan(model, passes == 2 ? Way::copy : Way::map, UploadWay::overlapped, variant);
+      EXPECT_EQ(other.records_updates(), variant == Variant::gpu);
       StepsAhead ahead(test_device(), other, false);
       std::vector<StepsAhead::Done> done;
       for (std::size_t step = 0; step < many; ++step) {
         while (ahead.is_full()) done.push_back(ahead.wait());
-        ahead.enqueue(step, work.samples(step), work.sizes);
+        ahead.enqueue(step, work.samples(step), work.sizes, rate);
         EXPECT_LE(ahead.size(), plan::StepRecords::most);
         EXPECT_EQ(ahead.oldest(), done.size());
-        update(other, step, batch);
         while (const auto oldest = ahead.poll()) done.push_back(*oldest);
       }
       while (ahead.size() > 0) done.push_back(ahead.wait());
@@ -120,7 +128,8 @@ TEST(StepsAhead, NameTheStepAndWhatIsNotFinite) {
   for (const std::size_t broken : {0U, 3U, 9U}) {
     Work work(model, 1, 11, 77);
     work.break_step(broken);
-    Plan plan = make_plan(model);
+    const Variant variant = variants.at(broken % 2);
+    Plan plan = make_plan(model, Way::map, UploadWay::in_turn, variant);
     StepsAhead ahead(test_device(), plan, false);
     std::optional<StepsAhead::Done> failed;
     const auto look = [&](const StepsAhead::Done& done) {
@@ -128,14 +137,13 @@ TEST(StepsAhead, NameTheStepAndWhatIsNotFinite) {
     };
     for (std::size_t step = 0; step < work.batches.size() && !failed; ++step) {
       while (ahead.is_full()) look(ahead.wait());
-      ahead.enqueue(step, work.samples(step), work.sizes);
-      update(plan, step, batch);
+      ahead.enqueue(step, work.samples(step), work.sizes, rate);
     }
     while (ahead.size() > 0) look(ahead.wait());
     ASSERT_TRUE(failed);
     EXPECT_EQ(failed->step, broken);
 
-    Plan alone = make_plan(model);
+    Plan alone = make_plan(model, Way::map, UploadWay::in_turn, variant);
     for (std::size_t step = 0; step < broken; ++step) step_by_itself(alone, work, step);
     alone.enqueue_step(work.samples(broken), work.sizes, false);
     const std::string expected = alone.first_not_finite(alone.map_reduction().as<float>());
@@ -150,7 +158,7 @@ TEST(StepsAhead, ALabelThatIsNoneIsALossThatIsNotFinite) {
   work.batches[0].labels[4] = 10;
   Plan plan = make_plan(model);
   StepsAhead ahead(test_device(), plan, false);
-  ahead.enqueue(0, work.samples(0), work.sizes);
+  ahead.enqueue(0, work.samples(0), work.sizes, rate);
   EXPECT_EQ(ahead.wait().not_finite, "the loss");
 }
 
@@ -161,7 +169,7 @@ TEST(StepsAhead, AnOverflowIsNoFailureWhereTheLossScaleIsForIt) {
   Plan plan = make_plan(model, Way::copy);
   StepsAhead ahead(test_device(), plan, true);
   for (std::size_t step = 0; step < work.batches.size(); ++step) {
-    ahead.enqueue(step, work.samples(step), work.sizes);
+    ahead.enqueue_gradients(step, work.samples(step), work.sizes);
     const StepsAhead::Done done = ahead.wait();
     EXPECT_EQ(done.overflowed, !work.weights[step].empty()) << step;
     EXPECT_FALSE(done.failed());
@@ -177,8 +185,8 @@ TEST(StepsAhead, RefuseMoreThanThereIsRoomFor) {
   Plan plan = make_plan(model);
   StepsAhead ahead(test_device(), plan, false);
   std::size_t step = 0;
-  while (!ahead.is_full()) ahead.enqueue(step, work.samples(step), work.sizes), ++step;
-  EXPECT_THROW(ahead.enqueue(step, work.samples(step), work.sizes), Error);
+  while (!ahead.is_full()) ahead.enqueue(step, work.samples(step), work.sizes, rate), ++step;
+  EXPECT_THROW(ahead.enqueue(step, work.samples(step), work.sizes, rate), Error);
   EXPECT_LE(step, 2u) << "nothing is known yet of how long a step takes";
 }
 

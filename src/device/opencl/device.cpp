@@ -190,6 +190,13 @@ void Device::enqueue(const Kernel& kernel, const Range& range) {
     check(status, fmt::format("launching kernel {} on {}", kernel.name(), info_.name));
 }
 
+Mark Device::mark() {
+  cl_event event = nullptr;
+  check(clEnqueueMarkerWithWaitList(handles_->queue, 0, nullptr, &event),
+        "clEnqueueMarkerWithWaitList");
+  return Mark(event);
+}
+
 void Device::flush() {
   check(clFlush(handles_->queue), "clFlush");
   for (auto* each : {&handles_->profile, &handles_->to_host.profile, &handles_->to_device.profile,

@@ -17,6 +17,7 @@
 
 #include "device/device_info.hpp"
 #include "device/opencl/kernel_source.hpp"
+#include "device/opencl/mark.hpp"
 #include "support/cache_folder.hpp"
 
 namespace dovetail::opencl {
@@ -183,6 +184,8 @@ class Device {
     enqueue(kernel, range);
   }
 
+  /// When all that is enqueued now is done; flush() makes it one to wait for.
+  Mark mark();
   /// Hands what is enqueued to the device without waiting.
   void flush();
   /// Waits until everything enqueued is done. Throws Error when the device failed.

@@ -3,27 +3,10 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 
 #include "device/opencl/device.hpp"
 
 namespace dovetail::opencl {
-
-/// When something that was enqueued is done: an event. An empty one has always been reached. Copies
-/// share it.
-class Mark {
- public:
-  Mark() = default;
-  explicit operator bool() const { return event_ != nullptr; }
-  /// Whether it has been reached. Throws Error when the device failed.
-  bool reached() const;
-  /// Waits for it in the host; what it is of must have been flushed.
-  void await() const;
-
- private:
-  friend class InputQueue;
-  std::shared_ptr<void> event_;  // cl_event
-};
 
 /// In order among themselves. Nothing here waits in the host. One thread at a time: the device's.
 class InputQueue {
@@ -37,9 +20,6 @@ class InputQueue {
   /// Hands the copies so far to the device, and has the kernels enqueued from now on wait for
   /// `copied`, and so for all copies before it.
   void hold_kernels(const Mark& copied);
-  /// When all that is enqueued now in the kernels' queue is done. Device::flush makes it one to
-  /// wait for.
-  Mark mark_kernels();
 
  private:
   Device& device_;

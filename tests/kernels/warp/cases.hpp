@@ -73,6 +73,10 @@ inline std::vector<Case> cases() {
       make_case({5, 48, 17, 5, 7, 2, 1, 0}, 1, tf32, false, 2),
       make_case({2, 2, 16, 15, 13, 5, 2, 2}, 2, fp16, true, 0),
   };
+  // Windows of a pool that tiles cut, beside pixels that are in none, with and without borders.
+  all.push_back(make_case({5, 16, 16, 5, 9, 3, 1, 1}, 2, tf32, false, 0));
+  all.push_back(make_case({7, 16, 16, 6, 7, 2, 1, 1}, 2, tf32, false, 1));
+  all.push_back(make_case({6, 2, 40, 9, 11, 3, 1, 1}, 2, tf32, true, 1));
   for (const std::size_t of : {0u, 1u, 3u}) {
     for (const Case& other : other_cuts(all[of])) all.push_back(other);
   }

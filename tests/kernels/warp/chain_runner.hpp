@@ -27,9 +27,10 @@ class ChainRunner {
     for (int group = 0; group < conv_tiles::quotient_up(case_.batch, tiles.rows); ++group) {
       WorkGroup(tiles.threads(), tiles.shared_bytes, {group, 0, 0}).run([&] {
         launches_.rows(parts.empty() ? x.data() : parts.data(), in.pixels.data(), in.samples.data(),
-                       source, in.law.scale, in.law.shift, in.parameters.data(), table(),
-                       in.labels.data(), in.row_weights.data(), !in.row_weights.empty(),
-                       maps.data(), losses.data(), hits.data(), case_.batch);
+                       in.first_sample, source, in.law.scale, in.law.shift, in.parameters.data(),
+                       table(), in.labels.data(), in.first_label, in.row_weights.data(),
+                       !in.row_weights.empty(), maps.data(), losses.data(), hits.data(),
+                       case_.batch);
       });
     }
   }

@@ -13,9 +13,10 @@ struct ProductLaunch {
 };
 /// Of few channels, from images.
 struct ImagesLaunch {
-  void (*kernel)(const unsigned char* images, const int* samples, int gathers, const float* scale,
-                 const float* shift, float* x, const float* weight, const float* bias,
-                 unsigned char* places, float* target, int batch, int finish) = nullptr;
+  void (*kernel)(const unsigned char* images, const int* samples, unsigned first, int gathers,
+                 const float* scale, const float* shift, float* x, const float* weight,
+                 const float* bias, unsigned char* places, float* target, int batch,
+                 int finish) = nullptr;
 };
 struct WeightLaunch {
   void (*kernel)(const float* x, const float* dy, const unsigned char* places, float* partial,
@@ -37,10 +38,10 @@ const std::vector<Launches>& launches();
 
 /// The kernels of a chain of dense layers.
 struct DenseLaunches {
-  void (*rows)(float* x, const unsigned char* pixels, const int* samples, int source, float scale,
-               float shift, const float* parameters, const int* table, const int* labels,
-               const float* row_weights, int weighed, float* maps, float* row_losses,
-               float* row_hits, int batch) = nullptr;
+  void (*rows)(float* x, const unsigned char* pixels, const int* samples, unsigned first_sample,
+               int source, float scale, float shift, const float* parameters, const int* table,
+               const int* labels, unsigned first_label, const float* row_weights, int weighed,
+               float* maps, float* row_losses, float* row_hits, int batch) = nullptr;
   void (*weight_gradients)(const float* x, const float* maps, const int* table, float* partial,
                            unsigned base, unsigned size, int batch, int share, int together,
                            const float* row_losses, const float* row_hits,

@@ -28,6 +28,7 @@ inline std::size_t get_num_groups(unsigned dimension) {
 inline void barrier(Fence) {
   WorkGroup::current().barrier();
 }
+using std::clamp;
 using std::exp;
 using std::fma;
 using std::fmax;

@@ -1,0 +1,36 @@
+// A split of a data set that lies on the device whole.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+
+#include "plan/plan.hpp"
+#include "shards/shard_reader.hpp"
+
+namespace dovetail {
+
+/// Its images, and its labels in the order of the epoch at hand, so that steps upload nothing.
+class HeldSet {
+ public:
+  /// Uploads the images; `piece_done` is called now and then meanwhile. The reader must be in
+  /// memory to be read elsewhere as well; where it is not, steps bring their samples' numbers.
+  HeldSet(Plan& plan, ShardReader& reader, const std::function<void()>& piece_done = {});
+
+  /// Says in `samples` which images are the batch's, which was read without them.
+  void find(const Batch& batch, StepSamples& samples);
+
+ private:
+  struct Order {
+    std::int64_t epoch = -2;  // none
+    Batch samples;
+    opencl::Mark copied;
+  };
+
+  Plan& plan_;
+  ShardReader& reader_;
+  std::array<Order, 2> orders_;  // one is read while the other may still be copied
+  std::size_t newest_ = 0;
+};
+
+}  // namespace dovetail
