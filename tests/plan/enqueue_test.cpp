@@ -163,10 +163,7 @@ TEST_F(Enqueueing, AStepOfARankAloneNeitherAllocatesNorWaits) {
       Trained trained(model, way);
       StepsAhead ahead(test_device(), trained.plan, false);
       expect_nothing_else(
-          [&](std::uint64_t step) {
-            ahead.enqueue(step, trained.samples, trained.sizes);
-            trained.update(step);
-          },
+          [&](std::uint64_t step) { ahead.enqueue(step, trained.samples, trained.sizes, 0.01f); },
           [&](std::uint64_t) {
             while (ahead.is_full()) ahead.wait();
           });
