@@ -10,7 +10,7 @@ namespace dovetail {
 namespace {
 
 constexpr std::size_t ahead_bytes = std::size_t{4} << 20, ahead_bytes_of_several = 16 * ahead_bytes;
-constexpr std::size_t least_ahead = 2, most_ahead = 16;
+constexpr std::size_t least_ahead = 2, most_ahead = 16, most_ahead_of_several = 64;
 
 }  // namespace
 
@@ -26,6 +26,7 @@ Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead
       by_size_(ahead == by_size),
       memory_(std::move(memory)),
       most_bytes_(threads > 1 ? ahead_bytes_of_several : ahead_bytes),
+      most_batches_(threads > 1 ? most_ahead_of_several : most_ahead),
       ahead_(by_size_ ? least_ahead : ahead) {
   const int count = reader.in_memory() ? threads : 1;
   for (int i = 0; i < count; ++i) threads_.emplace_back([this] { read_ahead(); });
@@ -40,12 +41,12 @@ void Prefetcher::request(const Range& range) {
     const std::lock_guard lock(mutex_);
     requests_.push_back(range);
   }
-  changed_.notify_all();
+  asked_.notify_one();
 }
 
 std::optional<Range> Prefetcher::requested() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return stopping_ || !requests_.empty(); });
+  asked_.wait(lock, [&] { return stopping_ || !requests_.empty(); });
   if (stopping_) return std::nullopt;
   Range range = std::move(requests_.front());
   requests_.pop_front();
@@ -57,14 +58,19 @@ Prefetcher::~Prefetcher() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  room_.notify_all();
+  asked_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
 bool Prefetcher::next(Batch& batch) {
   std::unique_lock lock(mutex_);
   const auto is_over = [&] { return end_ && next_step_ >= *end_; };
-  changed_.wait(lock, [&] { return is_over() || ready_.contains(next_step_); });
+  const auto is_there = [&] { return is_over() || ready_.contains(next_step_); };
+  if (!is_there()) {
+    room_.notify_all();
+    arrived_.wait(lock, is_there);
+  }
   if (is_over()) {
     if (failure_) std::rethrow_exception(failure_);
     return false;
@@ -75,14 +81,14 @@ bool Prefetcher::next(Batch& batch) {
   ready_.erase(found);
   const bool reads_on = begun_ - next_step_ <= ahead_ / 2;
   lock.unlock();
-  if (reads_on) changed_.notify_all();
+  if (reads_on) room_.notify_one();
   return true;
 }
 
 void Prefetcher::choose_ahead(const Batch& batch) {
   if (!by_size_) return;
   const std::size_t bytes = std::max<std::size_t>(1, batch.images.size());
-  ahead_ = std::clamp(most_bytes_ / bytes, least_ahead, most_ahead);
+  ahead_ = std::clamp(most_bytes_ / bytes, least_ahead, most_batches_);
 }
 
 void Prefetcher::read_ahead() {
@@ -91,11 +97,16 @@ void Prefetcher::read_ahead() {
     std::optional<std::size_t> step;
     std::optional<Range> range;
     try {
+      await_room();
       {
         const std::lock_guard turn(turn_);
         step = begin_step(batch);
-        if (!step) return;
-        range = schedule_(*step);
+        if (step) range = schedule_(*step);
+      }
+      if (!step) {
+        const std::lock_guard lock(mutex_);
+        if (ends()) return;
+        continue;
       }
       if (!range) return end_at(*step, nullptr);
       {
@@ -105,21 +116,26 @@ void Prefetcher::read_ahead() {
     } catch (...) {
       return end_at(*step, std::current_exception());
     }
+    bool is_next = false;
     {
       const std::lock_guard lock(mutex_);
       choose_ahead(batch);
       ready_.emplace(*step, std::move(batch));
+      is_next = *step == next_step_;
     }
-    changed_.notify_all();
+    if (is_next) arrived_.notify_one();
   }
 }
 
-std::optional<std::size_t> Prefetcher::begin_step(Batch& batch) {
+void Prefetcher::await_room() {
   std::unique_lock lock(mutex_);
-  const auto ends = [&] { return stopping_ || end_.has_value(); };
-  if (begun_ - next_step_ >= ahead_)
-    changed_.wait(lock, [&] { return ends() || begun_ - next_step_ <= ahead_ / 2; });
-  if (ends()) return std::nullopt;
+  if (begun_ - next_step_ < ahead_) return;
+  room_.wait(lock, [&] { return ends() || begun_ - next_step_ <= ahead_ / 2; });
+}
+
+std::optional<std::size_t> Prefetcher::begin_step(Batch& batch) {
+  const std::lock_guard lock(mutex_);
+  if (ends() || begun_ - next_step_ >= ahead_) return std::nullopt;
   if (!spare_.empty()) {
     if (spare_.front().is_in(memory_)) batch = std::move(spare_.front());
     spare_.pop_front();
@@ -135,7 +151,8 @@ void Prefetcher::end_at(std::size_t step, std::exception_ptr failure) {
       failure_ = failure;
     }
   }
-  changed_.notify_all();
+  room_.notify_all();
+  arrived_.notify_all();
 }
 
 }  // namespace dovetail

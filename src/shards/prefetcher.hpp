@@ -23,16 +23,17 @@ using Schedule = std::function<std::optional<Range>(std::size_t step)>;
 
 /// Has the reader to itself while it lives. `next` is for one thread.
 ///
-/// When as many batches wait as may, its threads sleep until half of them are gone, and then read
-/// that half at once: where short steps keep all cores busy, they are seldom woken, and what delays
-/// them delays no step.
+/// When as many batches wait as may, its threads sleep until half of them are gone. Then one of
+/// them reads that half at once: where short steps keep all cores busy, it is seldom woken, and
+/// what delays it delays no step.
 ///
-/// One thread gathers some 6 GB/s from all over the memory, which a GPU's short steps may outrun:
-/// then several read a batch each.
+/// One thread gathers some 6 GB/s from all over the memory, which a GPU's short steps may outrun.
+/// So each step that finds less than half wakes another thread, and one that has to wait all of
+/// them.
 class Prefetcher {
  public:
-  /// Batches that may wait, read, for `next`: as many as hold 4 MiB of images (64 where several
-  /// threads read), 2 at least and 16 at most.
+  /// Batches that may wait, read, for `next`: as many as hold 4 MiB of images, 2 at least and 16 at
+  /// most; where several threads read, 64 MiB and 64.
   static constexpr std::size_t by_size = 0;
   /// Threads for a device whose steps are short: half of this process's cores, 8 at most.
   static int threads_for_short_steps();
@@ -59,8 +60,11 @@ class Prefetcher {
 
  private:
   void read_ahead();
-  /// The step to read next, with a batch for it; nullopt when stopping, or when all is read.
+  /// Sleeps while enough is read. The step to read next, with a batch for it; nullopt when another
+  /// thread has taken it, when stopping, or when all is read.
+  void await_room();
   std::optional<std::size_t> begin_step(Batch& batch);
+  bool ends() const { return stopping_ || end_.has_value(); }
   void end_at(std::size_t step, std::exception_ptr failure);
   /// The next range that was requested; nullopt when stopping.
   std::optional<Range> requested();
@@ -72,18 +76,18 @@ class Prefetcher {
   Schedule schedule_;
   const bool by_size_;
   const HostMemory memory_;
-  const std::size_t most_bytes_;  // that may wait
+  const std::size_t most_bytes_, most_batches_;  // that may wait
 
   std::mutex turn_;   // of the thread that asks the schedule
   std::mutex mutex_;  // guards everything below but the threads; taken within turn_
   std::size_t ahead_;
-  std::condition_variable changed_;
-  std::map<std::size_t, Batch> ready_;  // by step
-  std::size_t next_step_ = 0;           // to be asked for by `next`
-  std::size_t begun_ = 0;               // steps: those below are ready, being read, or fetched
-  std::optional<std::size_t> end_;      // the first step that there is not
-  std::exception_ptr failure_;          // why
-  std::deque<Batch> spare_;             // storage to use again
+  std::condition_variable room_, arrived_, asked_;  // for readers, for next, for requested
+  std::map<std::size_t, Batch> ready_;              // by step
+  std::size_t next_step_ = 0;                       // to be asked for by `next`
+  std::size_t begun_ = 0;           // steps: those below are ready, being read, or fetched
+  std::optional<std::size_t> end_;  // the first step that there is not
+  std::exception_ptr failure_;      // why
+  std::deque<Batch> spare_;         // storage to use again
   std::deque<Range> requests_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;  // last: start when all else is there
