@@ -7,6 +7,7 @@ namespace dovetail {
 
 HeldSet::HeldSet(Plan& plan, ShardReader& reader, const std::function<void()>& piece_done)
     : plan_(plan), reader_(reader) {
+  for (Order& order : orders_) order.samples = Batch::in(plan.sample_memory());
   constexpr std::size_t piece = 4096;
   plan.hold_images(reader.samples());
   Batch batch;

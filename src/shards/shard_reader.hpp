@@ -37,15 +37,15 @@ struct Batch {
   Range range;                        // what was asked for
   HostVector<std::uint8_t> images;    // [count, channels, height, width], or none
   HostVector<std::int32_t> labels;    // [count]
-  std::vector<std::int32_t> numbers;  // [count]: where the samples lie in the split
+  HostVector<std::int32_t> numbers;   // [count]: where the samples lie in the split
 
   std::size_t size() const { return labels.size(); }
-  /// An empty one that will take its images and labels from there.
+  /// An empty one that will take its memory from there.
   static Batch in(const HostMemory& memory) {
     return {.range = {},
             .images = HostVector<std::uint8_t>(memory),
             .labels = HostVector<std::int32_t>(memory),
-            .numbers = {}};
+            .numbers = HostVector<std::int32_t>(memory)};
   }
   bool is_in(const HostMemory& memory) const { return images.get_allocator().memory() == memory; }
 };

@@ -79,7 +79,7 @@ struct Way {
   const char* name;
   PlanOptions options;
   std::vector<std::size_t> sizes{batch};
-  bool holds_images = false;
+  bool holds_images = false, holds_order = false;
 };
 
 std::vector<Way> ways() {
@@ -90,6 +90,9 @@ std::vector<Way> ways() {
   all.push_back({"images on the device, augmented", usual});
   all.back().options.augmentation = {.crop = 2, .flip = true, .erase = 3};
   all.back().holds_images = true;
+  all.push_back({"images and their order on the device", usual, {5, 3}});
+  all.back().options.passes = 2;
+  all.back().holds_images = all.back().holds_order = true;
   all.push_back({"passes in turn", usual, {5, 3}});
   all.back().options.passes = 2;
   all.push_back({"passes joined", usual, {4, 4}});
@@ -120,7 +123,12 @@ class Enqueueing : public ::testing::Test {
       plan.hold_images(batch);
       plan.write_images(0, images);
       for (std::size_t i = batch; i-- > 0;) numbers.push_back(static_cast<std::int32_t>(i));
-      samples.numbers = numbers;
+      if (way.holds_order) {
+        plan.hold_order(numbers, labels).await();
+        samples.place = 0;
+      } else {
+        samples.numbers = numbers;
+      }
     }
     void update(std::uint64_t step) {
       plan.enqueue_update(0.01f, {.samples = batch, .normalised = batch}, step + 1);
