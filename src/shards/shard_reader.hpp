@@ -34,10 +34,10 @@ struct Range {
 };
 
 struct Batch {
-  Range range;                        // what was asked for
-  HostVector<std::uint8_t> images;    // [count, channels, height, width], or none
-  HostVector<std::int32_t> labels;    // [count]
-  HostVector<std::int32_t> numbers;   // [count]: where the samples lie in the split
+  Range range;                       // what was asked for
+  HostVector<std::uint8_t> images;   // [count, channels, height, width], or none
+  HostVector<std::int32_t> labels;   // [count]
+  HostVector<std::int32_t> numbers;  // [count]: where the samples lie in the split
 
   std::size_t size() const { return labels.size(); }
   /// An empty one that will take its memory from there.
