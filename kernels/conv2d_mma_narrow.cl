@@ -5,6 +5,8 @@
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
 #include "mma.clh"
+#include "philox.clh"
+#include "augment.clh"
 #include "conv2d_mma_tile.clh"
 
 enum {
@@ -30,11 +32,16 @@ INLINE Tile tile_of(int group, int batch) {
 }
 
 // The run from uint8 images [samples, channels, height, width]: x = pixel * scale + shift of its channel, zeros in the
-// borders. Each pixel of x that a window looks at is written by one work-group. Image n is number samples[first + n] where `gathers`.
+// borders. Each pixel of x that a window looks at is written by one work-group. Image n is number samples[first + n] where
+// `gathers`. Where one of crop, flip and erase is not 0, images are augmented: outside of one is black, what is erased 0.
 INLINE void make_pixels(uint target, __global const uchar* images, __global const int* samples, uint first, int gathers,
-                        __global const float* scale, __global const float* shift, __global float* x, const Tile tile) {
+                        __global const float* scale, __global const float* shift, int crop, int flip, int erase,
+                        ulong seed, ulong first_sample, __global float* x, const Tile tile) {
   const int plane = INPUT_HEIGHT * INPUT_WIDTH;
   const int end = tile.column0 == 0 ? corner_of(tile.first_unit + tile_units, 0, 0) : 0;
+  const int augments = crop | flip | erase;
+  int drawn_image = -1;
+  Draw drawn;
 #pragma unroll 4
   for (int i = get_local_id(0); i < tile.run * WEIGHT_CHANNELS; i += threads) {
     const int at = tile.first + i / WEIGHT_CHANNELS, channel = i % WEIGHT_CHANNELS;
@@ -43,8 +50,18 @@ INLINE void make_pixels(uint target, __global const uchar* images, __global cons
     float value = 0.0f;
     if (row >= 0 && row < INPUT_HEIGHT && column >= 0 && column < INPUT_WIDTH) {
       const size_t sample = gathers ? samples[first + image] : image;
-      const uchar pixel = images[(sample * WEIGHT_CHANNELS + channel) * plane + row * INPUT_WIDTH + column];
-      value = fma((float)pixel, scale[channel], shift[channel]);
+      __global const uchar* pixels = images + (sample * WEIGHT_CHANNELS + channel) * plane;
+      if (augments) {
+        if (image != drawn_image)
+          drawn = draw(first_sample + image, seed, crop, flip, erase, INPUT_HEIGHT, INPUT_WIDTH);
+        drawn_image = image;
+        const int from_row = drawn_row(drawn, row), from = drawn_column(drawn, column, INPUT_WIDTH);
+        const int inside = from_row >= 0 && from_row < INPUT_HEIGHT && from >= 0 && from < INPUT_WIDTH;
+        const uchar pixel = inside ? pixels[from_row * INPUT_WIDTH + from] : 0;
+        value = is_erased(drawn, row, column, erase) ? 0.0f : fma((float)pixel, scale[channel], shift[channel]);
+      } else {
+        value = fma((float)pixels[row * INPUT_WIDTH + column], scale[channel], shift[channel]);
+      }
       if (at < end) x[(size_t)at * WEIGHT_CHANNELS + channel] = value;
     }
     shared_floats(target)[i] = value;
@@ -116,11 +133,11 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
 // The same with the source made from images, as make_pixels has them.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward_images(
     __global const uchar* restrict images, __global const int* restrict samples, uint first, int gathers,
-    __global const float* restrict scale, __global const float* restrict shift, __global float* restrict x,
-    __global const float* restrict weight, __global const float* restrict bias, __global uchar* restrict places,
+    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase,
+    ulong seed, ulong first_sample, __global float* restrict x, __global const float* restrict weight, __global const float* restrict bias, __global uchar* restrict places,
     __global float* restrict target, int batch, int finish) {
   const uint memory = allocate_shared();
   const Tile tile = tile_of(get_group_id(0), batch);
-  make_pixels(memory, images, samples, first, gathers, scale, shift, x, tile);
+  make_pixels(memory, images, samples, first, gathers, scale, shift, crop, flip, erase, seed, first_sample, x, tile);
   finish_tile(memory, weight, bias, places, target, tile, finish);
 }

@@ -24,28 +24,10 @@ typedef struct {
 
 #include "philox.clh"
 
+#include "augment.clh"
+
 #ifdef AUGMENT
 #define DRAWS , ulong seed, ulong first_sample
-
-// What becomes of an image: where pixel (0, 0) comes from, whether columns are mirrored, and the
-// square that is erased.
-typedef struct {
-  int row, column, mirrored, erased_row, erased_column;
-} Draw;
-
-// Random words of the counter (sample, 0, 2^32 - 1).
-Draw draw(ulong sample, ulong seed, int rows, int columns) {
-  uint counter0 = sample, counter1 = sample >> 32, counter2 = 0, counter3 = 0xFFFFFFFFu;
-  uint key0 = seed, key1 = seed >> 32;
-  PHILOX(counter0, counter1, counter2, counter3, key0, key1)
-  Draw result;
-  result.row = (int)mul_hi(counter0, (uint)(2 * CROP + 1)) - CROP;
-  result.column = (int)mul_hi(counter1, (uint)(2 * CROP + 1)) - CROP;
-  result.mirrored = FLIP && (counter2 >> 31);
-  result.erased_row = (int)((counter3 >> 16) * rows >> 16) - ERASE / 2;
-  result.erased_column = (int)((counter3 & 0xFFFFu) * columns >> 16) - ERASE / 2;
-  return result;
-}
 #else
 #define DRAWS
 #endif
@@ -54,15 +36,13 @@ Draw draw(ulong sample, ulong seed, int rows, int columns) {
 // lies outside of the image is black.
 #ifdef AUGMENT
 #define WALK(VALUE)                                                                           \
-  const Draw drawn = draw(first_sample + n, seed, map.rows, map.columns);                     \
-  const int from_row = row + drawn.row;                                                       \
-  const int row_erased = row >= drawn.erased_row && row < drawn.erased_row + ERASE;           \
+  const Draw drawn = draw(first_sample + n, seed, CROP, FLIP, ERASE, map.rows, map.columns);  \
+  const int from_row = drawn_row(drawn, row);                                                 \
   images += SAMPLE(n) * CHANNELS * plane + from_row * map.columns;                            \
   for (int column = get_local_id(2); column < map.columns; column += get_local_size(2)) {     \
-    const int from = (drawn.mirrored ? map.columns - 1 - column : column) + drawn.column;     \
+    const int from = drawn_column(drawn, column, map.columns);                                \
     const int inside = from_row >= 0 && from_row < map.rows && from >= 0 && from < map.columns; \
-    const int erased = row_erased && column >= drawn.erased_column &&                         \
-                       column < drawn.erased_column + ERASE;                                  \
+    const int erased = is_erased(drawn, row, column, ERASE);                                  \
     for (int c = 0; c < CHANNELS; ++c) {                                                      \
       const uchar pixel = inside ? images[c * plane + from] : 0;                              \
       y[column * CHANNELS + c] = erased ? 0.0f : (VALUE);                                     \

@@ -20,9 +20,12 @@ struct PixelLaw {
   float scale = 0, shift = 0;
 };
 
-/// Of several: scale and shift are float32 [channels].
+/// Of several: scale and shift are float32 [channels]. The images of a batch may be augmented
+/// first: number n of it is sample `first_sample` + n of the training.
 struct ChannelLaws {
   opencl::Buffer scale, shift;
+  Augmentation augmentation{};
+  std::uint64_t seed = 0, first_sample = 0;
 };
 
 /// uint8 images → normalised float32 feature maps: (x / 255 − mean[c]) / deviation[c]; rounded to
@@ -41,10 +44,10 @@ class NormaliseInput {
   /// What forward_augmented() does where images have one channel and are neither rounded nor
   /// augmented; none elsewhere.
   const std::optional<PixelLaw>& law() const { return law_; }
-  /// The same for any number of channels.
-  std::optional<ChannelLaws> channel_laws() const {
-    if (table_ || augmentation_.any()) return std::nullopt;
-    return ChannelLaws{scale_, shift_};
+  /// The same for any number of channels, augmented or not.
+  std::optional<ChannelLaws> channel_laws(std::uint64_t seed, std::uint64_t first_sample) const {
+    if (table_) return std::nullopt;
+    return ChannelLaws{scale_, shift_, augmentation_, seed, first_sample};
   }
   /// The same, augmented; `first_sample` numbers image 0 of this batch within the training.
   void forward_augmented(const ImageSource& images, const opencl::Buffer& y, int batch,

@@ -127,7 +127,8 @@ void Plan::forward(const Pass& pass, const Inputs& inputs, std::size_t count) {
   // Training looks at no more of the input than the first layer's windows do.
   const bool from_images = pass.training && count > 0 && operations_.front()->takes_images();
   const std::optional<ChannelLaws> laws =
-      from_images ? normalise_.channel_laws() : std::optional<ChannelLaws>();
+      from_images ? normalise_.channel_laws(pass.seed, pass.first_sample)
+                  : std::optional<ChannelLaws>();
   if (!laws) normalise(pass, inputs);
   for (std::size_t i = 0; i < count; ++i) {
     const timeline::Part here(names_[i], "forward");

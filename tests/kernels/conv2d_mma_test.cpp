@@ -31,8 +31,10 @@ class DeviceRunner {
     if (!images.samples.empty())
       source.samples = device_.upload(std::span<const std::int32_t>(images.samples));
     const opencl::Buffer made = upload(x), y = testing::poisoned(case_.shape.output.size());
-    conv_.forward_images(source, {upload(images.scale), upload(images.shift)}, made, upload(weight),
-                         upload(bias), y, case_.extents.batch, true);
+    conv_.forward_images(source,
+                         {upload(images.scale), upload(images.shift), images.augmentation,
+                          images.seed, images.first_sample},
+                         made, upload(weight), upload(bias), y, case_.extents.batch, true);
     x = device_.download<float>(made);
     return device_.download<float>(y);
   }

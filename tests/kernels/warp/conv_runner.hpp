@@ -40,10 +40,11 @@ class ConvRunner {
     std::vector<float> y(case_.shape.output.size(), testing::poison);
     for (int group = 0; group < groups_of(tiles); ++group) {
       WorkGroup(launches_.forward.threads, launches_.forward.shared_bytes, {group, 0, 0}).run([&] {
-        launches_.forward_images.kernel(images.pixels.data(), images.samples.data(), images.first,
-                                        !images.samples.empty(), images.scale.data(),
-                                        images.shift.data(), x.data(), weight.data(), bias.data(),
-                                        places_.data(), y.data(), case_.extents.batch, 3);
+        launches_.forward_images.kernel(
+            images.pixels.data(), images.samples.data(), images.first, !images.samples.empty(),
+            images.scale.data(), images.shift.data(), images.augmentation.crop,
+            images.augmentation.flip, images.augmentation.erase, images.seed, images.first_sample,
+            x.data(), weight.data(), bias.data(), places_.data(), y.data(), case_.extents.batch, 3);
       });
     }
     return y;

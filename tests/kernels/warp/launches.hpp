@@ -14,7 +14,8 @@ struct ProductLaunch {
 /// Of few channels, from images.
 struct ImagesLaunch {
   void (*kernel)(const unsigned char* images, const int* samples, unsigned first, int gathers,
-                 const float* scale, const float* shift, float* x, const float* weight,
+                 const float* scale, const float* shift, int crop, int flip, int erase,
+                 unsigned long seed, unsigned long first_sample, float* x, const float* weight,
                  const float* bias, unsigned char* places, float* target, int batch,
                  int finish) = nullptr;
 };

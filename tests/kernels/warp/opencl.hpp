@@ -12,6 +12,7 @@
 namespace dovetail::warp {
 
 using uint = unsigned;
+using ulong = unsigned long;
 using uchar = unsigned char;
 using ushort = unsigned short;
 enum Fence { CLK_LOCAL_MEM_FENCE };
