@@ -10,6 +10,7 @@
 #include "app/commands.hpp"
 #include "app/job.hpp"
 #include "app/placement_options.hpp"
+#include "model/folded.hpp"
 #include "model/score.hpp"
 #include "model/zoo.hpp"
 #include "plan/fpga_network.hpp"
@@ -94,14 +95,15 @@ using Predict =
 Predict predict_on_gpu(const Checkpoint& checkpoint, const Model& model, opencl::Device& device,
                        const Communicator& ranks) {
   plan::Tuner tuner(device);
+  const TrainedModel net = folded(model, checkpoint.parameters, checkpoint.statistics);
   const auto plan = make_host_by_host(ranks, tuner, [&] {
     return std::make_shared<Plan>(
-        device, model, checkpoint.input_statistics,
+        device, net.model, checkpoint.input_statistics,
         PlanOptions{.batch = static_cast<int>(samples_at_once), .tuner = &tuner});
   });
   activity::enter("load", 0);
-  plan->load_parameters(checkpoint.parameters);
-  plan->load_statistics(checkpoint.statistics);
+  plan->load_parameters(net.parameters);
+  plan->load_statistics(net.statistics);
   return [plan](const auto& images, std::size_t count) { return plan->infer(images, count); };
 }
 

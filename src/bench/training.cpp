@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "bench/steps.hpp"
+#include "model/folded.hpp"
 #include "plan/gradient_exchange.hpp"
 #include "support/random.hpp"
 
@@ -79,9 +80,11 @@ StepTiming time_training(Communicator& ranks, opencl::Device& device, Plan& plan
 
 Timing time_inference(plan::Tuner& tuner, opencl::Device& device, const Model& model,
                       const StepOptions& options) {
-  Plan plan(device, model, statistics_of(model), {.batch = options.batch, .tuner = &tuner});
-  plan.load_parameters(model.initial_parameters(options.seed));
-  plan.load_statistics(model.initial_statistics());
+  const TrainedModel net =
+      folded(model, model.initial_parameters(options.seed), model.initial_statistics());
+  Plan plan(device, net.model, statistics_of(model), {.batch = options.batch, .tuner = &tuner});
+  plan.load_parameters(net.parameters);
+  plan.load_statistics(net.statistics);
   SplitMix64 random(options.seed);
   const auto count = static_cast<std::size_t>(options.batch);
   std::vector<std::uint8_t> images(count * static_cast<std::size_t>(model.input().size()));

@@ -5,8 +5,12 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <random>
 #include <set>
 
+#include "device/test_device.hpp"
+#include "model/random_norms.hpp"
+#include "model/zoo.hpp"
 #include "train/checkpoint.hpp"
 
 namespace dovetail::testing {
@@ -233,6 +237,40 @@ TEST_F(EndToEnd, Float32PredictionsAreThoseOfTheLastValidation) {
                    reference_.summary.at("test_accuracy").get<double>());
   EXPECT_EQ(one.read<std::int32_t>("/labels"), predicted);
   EXPECT_EQ(one.read<float>("/logits"), two.read<float>("/logits"));
+}
+
+TEST_F(EndToEnd, Float32PredictionsWithBatchNormsAreThoseOfTheTrainingPlan) {
+  const std::uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  Checkpoint checkpoint = load_checkpoint(reference_.folder / "checkpoint.h5");
+  const TrainedModel net =
+      with_random_norms(make_model("vgg-small", checkpoint.input, checkpoint.classes), seed);
+  checkpoint.model = net.model.name();
+  checkpoint.parameters = net.parameters;
+  checkpoint.statistics = net.statistics;
+  checkpoint.optimizer_state = {net.parameters};  // SGD's momenta
+  checkpoint.calibration.clear();
+  checkpoint.histograms.clear();
+  const fs::path file = folder() / "norms.h5", out = folder() / "norms-predictions.h5";
+  save_checkpoint(file, checkpoint);
+  const Outcome inferred = dovetail({"infer", "--checkpoint", file, "--data", data(), "--format",
+                                     "float32", "--out", out})
+                               .run(job_limit_s);
+  ASSERT_EQ(inferred.exit_code, 0) << inferred.text();
+  const auto logits = hdf5::File::open(out).read<float>("/logits");
+
+  const std::size_t few = 8;
+  Plan plan(test_device(), net.model, checkpoint.input_statistics, {.batch = few});
+  plan.load_parameters(net.parameters);
+  plan.load_statistics(net.statistics);
+  const auto images = hdf5::File::open(data() / "test-00000.h5").read<std::uint8_t>("/images");
+  const std::vector<float> expected =
+      plan.infer(std::span(images).first(few * images.size() / test_samples), few);
+  double largest = 1;
+  for (const float value : expected) largest = std::max(largest, std::abs(double(value)));
+  ASSERT_EQ(logits.size(), test_samples * 10);
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_NEAR(logits[i], expected[i], 2e-4 * largest) << "logit " << i;
 }
 
 TEST_F(EndToEnd, Int8PredictionsAreThoseOfTheLastEvaluation) {

@@ -105,11 +105,11 @@ class Surrogate {
   double narrowest_ = 1;
 };
 
-/// Logits [batch, classes] in training mode (batch statistics; dropout is not covered here).
-/// Quantised layers need a surrogate.
+/// Logits [batch, classes] in training mode (batch statistics; dropout is not covered here), or
+/// with `running` statistics. Quantised layers need a surrogate.
 inline Values forward(const Model& model, const ParameterMap& parameters,
                       const InputStatistics& input, const std::vector<std::uint8_t>& images,
-                      Surrogate* surrogate = nullptr) {
+                      Surrogate* surrogate = nullptr, const ParameterMap* running = nullptr) {
   if (surrogate) surrogate->rewind();
   const auto batch = images.size() / static_cast<std::size_t>(model.input().size());
   const Values mean(input.mean.begin(), input.mean.end()),
@@ -175,8 +175,14 @@ inline Values forward(const Model& model, const ParameterMap& parameters,
                      return reference::average_pool(pool(p.kernel, p.stride), x);
                    },
                    [&](const layer::BatchNorm& b) {
-                     const auto statistics = reference::channel_statistics(
-                         x, static_cast<std::size_t>(in.channels), pixels);
+                     using Statistics = reference::ChannelStatistics<double>;
+                     const auto seen = [&](const char* part) {
+                       return running->at(placed.name + part);
+                     };
+                     const Statistics statistics =
+                         running ? Statistics{seen(".running_mean"), seen(".running_var")}
+                                 : reference::channel_statistics(
+                                       x, static_cast<std::size_t>(in.channels), pixels);
                      return reference::batch_norm(x, pixels, statistics, value(".weight"),
                                                   value(".bias"), static_cast<double>(b.epsilon));
                    },
