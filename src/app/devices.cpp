@@ -82,6 +82,8 @@ std::string devices_text(const std::vector<DeviceInfo>& devices) {
   const std::vector<std::string> head{"kind",    "device", "platform", "driver",
                                       "address", "memory", "units",    "usable"};
   std::string text = (rows.empty() ? "" : format_table(head, rows)) + advice(devices);
+  if (const std::string remark = opencl::instructions_remark(); !remark.empty())
+    text += remark + "\n";
   text.pop_back();  // lines are ended by the log
   return text;
 }

@@ -98,6 +98,8 @@ Json run_identity(const TrainSettings& settings) {
 void log_start(const Job& job, const plan::Tuner& tuner, RunLog& log) {
   const TrainSettings& settings = job.options.settings;
   const bool by_steps = settings.steps > 0;
+  const std::string instructions = opencl::instructions_remark();
+  if (!instructions.empty()) log::note(instructions);
   log.event("start", {{"model", settings.model},
                       {"qat", settings.quantisation ? describe(*settings.quantisation) : "none"},
                       {"format", to_string(settings.format)},
@@ -109,6 +111,7 @@ void log_start(const Job& job, const plan::Tuner& tuner, RunLog& log) {
                       {"chunks", settings.chunks},
                       {"balance", to_string(settings.balance)},
                       {"resume", settings.resume},
+                      {"instructions", instructions},
                       {"kernels", tuner.to_json()},
                       {"placement", to_json(job.placement)}});
 }

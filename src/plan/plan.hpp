@@ -373,6 +373,10 @@ class Plan {
   std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in,
                                                   plan::Edge& out, std::size_t& norm_index);
   void make_loss();
+  /// Whether `make` made it. Where it throws Error the driver refuses kernels that the probe took:
+  /// one warning for each `what`, and plain kernels are to be made instead.
+  template <typename Make>
+  bool make_in_instructions(const std::string& what, const Make& make);
   /// The dense layers from operation `first` to the last one, whose parameters end the arena.
   std::optional<DenseChainShape> chain_from(const plan::Lowered& lowered, std::size_t first) const;
   /// As many of the last layers as DenseChain takes for training, in this plan's options.
@@ -462,7 +466,8 @@ class Plan {
   std::vector<plan::Edge> edges_;
   NormaliseInput normalise_;
   std::vector<std::unique_ptr<plan::Operation>> operations_;
-  std::vector<std::string> names_;   // of the operations, for timelines
+  std::vector<std::string> plain_instead_;  // what make_in_instructions has warned of
+  std::vector<std::string> names_;          // of the operations, for timelines
   std::optional<DenseChain> chain_;  // for training steps, in place of the last ones and the loss
   std::size_t chain_begin_ = 0;      // the first operation in whose place it is
   std::optional<SoftmaxCrossEntropy> cross_entropy_;

@@ -5,6 +5,8 @@
 #include "plan/chain_problem.hpp"
 #include "plan/conv_problem.hpp"
 #include "plan/plan.hpp"
+#include "support/error.hpp"
+#include "support/log.hpp"
 #include "support/text.hpp"
 
 namespace dovetail {
@@ -168,13 +170,32 @@ void Plan::make_chain(const plan::Lowered& lowered) {
   for (std::size_t first = 0; first < lowered.steps.size(); ++first) {
     const std::optional<DenseChainShape> shape = chain_from(lowered, first);
     if (!shape) continue;
-    const DenseChainKernels kernels =
-        tuner() ? plan::tuned_chain(*tuner(), device_, *shape, tuned_batch(), options_.format,
-                                    options_.same_bits)
-                : DenseChainKernels{};
-    chain_.emplace(device_, *shape, room(), options_.format, kernels);
-    chain_begin_ = first;
+    make_in_instructions("chains of dense layers", [&] {
+      const DenseChainKernels kernels =
+          tuner() ? plan::tuned_chain(*tuner(), device_, *shape, tuned_batch(), options_.format,
+                                      options_.same_bits)
+                  : DenseChainKernels{};
+      chain_.emplace(device_, *shape, room(), options_.format, kernels);
+      chain_begin_ = first;
+    });
     return;
+  }
+}
+
+template <typename Make>
+bool Plan::make_in_instructions(const std::string& what, const Make& make) {
+  try {
+    make();
+    return true;
+  } catch (const Error& failure) {
+    if (std::ranges::find(plain_instead_, what) == plain_instead_.end()) {
+      plain_instead_.push_back(what);
+      log::warn(
+          fmt::format("{}: {} in NVIDIA's instructions are out: {}. Plain kernels do their work; "
+                      "{} can leave the others untried",
+                      device_.info().name, what, failure.what(), opencl::instructions_variable));
+    }
+    return false;
   }
 }
 
@@ -206,11 +227,20 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   if (on_tensor_cores(device_, options_) && Conv2dMma::fits(pooled)) {
     std::vector<Direction> directions = directions_of(in);
     if (options_.same_bits) std::erase(directions, Direction::weight_gradient);
-    return operation(tuner()
-                         ? plan::tuned_conv_mma(*tuner(), device_, pooled, tuned_batch(), training,
-                                                format, directions, options_.step_passes)
-                         : std::make_unique<Conv2dMma>(device_, pooled, training, format,
-                                                       ConvMmaKernels{}, options_.step_passes));
+    std::unique_ptr<Conv2dMma> made;
+    const bool is_made = make_in_instructions("convolutions", [&] {
+      made = tuner() ? plan::tuned_conv_mma(*tuner(), device_, pooled, tuned_batch(), training,
+                                            format, directions, options_.step_passes)
+                     : std::make_unique<Conv2dMma>(device_, pooled, training, format,
+                                                   ConvMmaKernels{}, options_.step_passes);
+    });
+    if (is_made) return operation(std::move(made));
+    if (step.pool && !Conv2dPool::fits(pooled)) {
+      throw Error(fmt::format("{}: no plain kernel computes {} with its pool", device_.info().name,
+                              placed.name),
+                  fmt::format("Set {}=async_copy, by which they become two layers",
+                              opencl::instructions_variable));
+    }
   }
   if (step.pool) {
     return operation(free_tuner()
@@ -238,13 +268,20 @@ std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Ed
                             .valid = in.layout.channels};
   const bool on_gpu_in_format =
       variant_ == Variant::gpu && options_.format != ComputeFormat::float32 && !options_.variant;
-  const Variant usual = on_gpu_in_format ? Variant::nvidia : variant_;
-  return std::make_unique<plan::DenseOperation>(
-      in, out, step.last_layer(),
-      free_tuner() ? plan::DenseProducts(*free_tuner(), device_, shape, tuned_batch(),
-                                         options_.format, directions_of(in))
-                   : plan::DenseProducts(device_, usual, shape, usual_batch(), options_.format),
-      weight_of(placed, matrix, dense.quantised), bias_of(placed, dense.bias));
+  const auto usual = [&](Variant variant) {
+    return plan::DenseProducts(device_, variant, shape, usual_batch(), options_.format);
+  };
+  std::optional<plan::DenseProducts> products;
+  if (free_tuner()) {  // plain kernels are among its candidates
+    products.emplace(*free_tuner(), device_, shape, tuned_batch(), options_.format,
+                     directions_of(in));
+  } else if (on_gpu_in_format || variant_ == Variant::nvidia) {
+    make_in_instructions("products of dense layers", [&] { products = usual(Variant::nvidia); });
+  }
+  if (!products) products = usual(variant_ == Variant::nvidia ? Variant::gpu : variant_);
+  return std::make_unique<plan::DenseOperation>(in, out, step.last_layer(), std::move(*products),
+                                                weight_of(placed, matrix, dense.quantised),
+                                                bias_of(placed, dense.bias));
 }
 
 std::unique_ptr<Operation> Plan::make_norm(const plan::Step& step, Edge& in, Edge& out,

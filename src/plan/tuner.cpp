@@ -158,7 +158,10 @@ std::size_t Tuner::measure(Choice& choice, const std::vector<Candidate>& candida
   if (right.empty()) {
     throw Error(
         fmt::format("{}: no kernel computes {} rightly", device_.info().name, choice.problem),
-        "Look for a newer driver, or use another device");
+        fmt::format(
+            "Look for a newer driver, leave instruction sets out by {} (\"none\" leaves plain "
+            "kernels alone), or use another device",
+            opencl::instructions_variable));
   }
   time_in_turns(device_, right);
   const Timed* best = &right.front();

@@ -61,6 +61,17 @@ TEST(Devices, AppearAsAnAlignedTable) {
       "yes, where there is no card");
 }
 
+TEST(Devices, AreListedWithWhatTheirInstructionsAreRestrictedTo) {
+  EXPECT_THAT(devices_text({gpu()}), Not(HasSubstr("DOVETAIL_INSTRUCTIONS")));
+  setenv("DOVETAIL_INSTRUCTIONS", "async_copy,mma", 1);
+  const std::string some = devices_text({gpu()});
+  setenv("DOVETAIL_INSTRUCTIONS", "none", 1);
+  const std::string none = devices_text({gpu()});
+  unsetenv("DOVETAIL_INSTRUCTIONS");
+  EXPECT_THAT(some, HasSubstr("\nDOVETAIL_INSTRUCTIONS leaves NVIDIA GPUs cp.async, mma.sync"));
+  EXPECT_THAT(none, HasSubstr("\nDOVETAIL_INSTRUCTIONS leaves NVIDIA GPUs nothing"));
+}
+
 TEST(Devices, ThatAreMissingOrUnusableAreExplained) {
   EXPECT_THAT(devices_text({}),
               HasSubstr("GPU ranks cannot run here: no usable OpenCL GPU or CPU. Install"));

@@ -36,6 +36,13 @@ TEST_F(Usage, ARefusedJobLeavesNoRunFolder) {
   EXPECT_FALSE(fs::exists(fresh));
 }
 
+TEST_F(Usage, InstructionsThatAreNoneAreRefused) {
+  for (const std::string words : {"mmma", "", "none,mma", "mma,", "all"}) {
+    refused(dovetail_job(1, train()).with("DOVETAIL_INSTRUCTIONS", words), unusable_arguments,
+            {"DOVETAIL_INSTRUCTIONS=" + words + ": there is no \"", "async_copy, mma and wgmma"});
+  }
+}
+
 TEST_F(Usage, TimeLimitsThatAreNoneAreRefused) {
   for (const char* name : {"--stall-timeout", "--start-timeout"}) {
     for (const char* time : {"0", "-1", "inf"}) {

@@ -110,6 +110,13 @@ class Program {
 enum class InstructionSet { async_copy, mma, wgmma };
 const char* to_string(InstructionSet set);
 
+/// Names the sets that devices may take at all: "none", or "async_copy,mma"; unset: every one.
+inline constexpr const char* instructions_variable = "DOVETAIL_INSTRUCTIONS";
+/// Throws UsageError at an unknown word.
+std::vector<InstructionSet> allowed_instructions();
+/// What the variable says, for people; empty where it is unset.
+std::string instructions_remark();
+
 class Device {
  public:
   /// Opens device `index` of list_devices(). `cache`: where built programs are kept for the next
@@ -123,8 +130,8 @@ class Device {
   bool is_cpu() const { return info_.kind == DeviceKind::cpu; }
   /// Bytes to which the offset of a Buffer::slice must be aligned.
   std::size_t alignment() const { return alignment_; }
-  /// Whether a kernel with these instructions builds here and gives right results. Found once, by
-  /// running one in a context of its own.
+  /// Whether a kernel with these instructions builds here and gives right results, and they are
+  /// allowed. Found once, by running one in a context of its own.
   bool takes(InstructionSet set) const;
 
   /// Builds one source with -D definitions, for example {"TILE=8", "RELU=1"}; the same request is
@@ -225,6 +232,7 @@ class Device {
   Builds builds_;
   std::unique_ptr<Handles> handles_;
   std::size_t alignment_ = 128;
+  std::vector<InstructionSet> allowed_ = allowed_instructions();
   mutable std::array<std::optional<bool>, 3> takes_;  // by InstructionSet, once known
 };
 

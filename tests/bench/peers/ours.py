@@ -62,7 +62,6 @@ def add_options(parser):
     parser.add_argument("--model", action="append", help="may be repeated")
     parser.add_argument("--batch", type=int, action="append", help="may be repeated")
     parser.add_argument("--way", action="append", help="steps, accuracy: of PyTorch, as pytorch_step.py has them; may be repeated")
-    parser.add_argument("--large", action="store_true", help="gemm on a CPU: 2048³ as well")
     parser.add_argument("--ranks", type=int, default=1, help="train: GPU ranks, and processes of PyTorch")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the peers on a CPU, in all")
     parser.add_argument("--seconds", type=float, help="of steps that are measured at a time")

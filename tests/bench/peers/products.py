@@ -6,8 +6,7 @@ import ours
 import peers
 import turns
 
-GEMMS = ["512x512x512", "1024x1024x1024", "128x784x256", "128x3136x128", "50176x288x64"]
-LARGE_GEMMS = ["2048x2048x2048"]
+GEMMS = ["512x512x512", "1024x1024x1024", "2048x2048x2048", "128x784x256", "128x3136x128", "50176x288x64"]
 GPU_GEMMS = ["4096x4096x4096", "8192x8192x8192"]
 CONVS = ["1x32x28x128", "32x64x28x128", "32x64x14x128"]
 GPU_CONVS = ["32x64x14x4096", "64x64x32x1024", "128x128x16x1024"]
@@ -53,7 +52,7 @@ def compare_gemm(options):
     """Yields rows. On a GPU PyTorch's products are cuBLAS's; in 16 bits once of operands that are there in that format, once with the casts
     from and to float32 that dovetail's layer does as well."""
     on_gpu = options.target.kind == "gpu"
-    shapes = options.shape or (GPU_GEMMS if on_gpu else GEMMS + (LARGE_GEMMS if options.large else []))
+    shapes = options.shape or (GPU_GEMMS if on_gpu else GEMMS)
     for form in formats(options):
         us = ours.Ours(options)
         words = ["gemm", *(w for shape in shapes for w in ("--shape", shape)), "--direction", "forward", *kernels_of(options, form)]

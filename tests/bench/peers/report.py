@@ -93,7 +93,7 @@ def commands(options, kind):
     words += ["--data", str(options.data)] if options.data else []
     words += [word for way in options.way or [] for word in ("--way", way)]
     words += [word for batch in options.batch or [] for word in ("--batch", str(batch))]
-    words += ["--large"] * options.large + ["--dry-run"] * options.dry_run
+    words += ["--dry-run"] * options.dry_run
     forms = [word for form in options.format or [] for word in ("--format", form)]
     models = {"steps": options.model or MODELS, "train": options.model or MODELS[:2], "infer": options.model or MODELS[:2],
               "accuracy": options.model or ["cnn"]}

@@ -117,6 +117,13 @@ class Report(unittest.TestCase):
             done = subprocess.run([*words, f"{folder}/results.json", "--draw-only", f"{folder}/other.json"], stderr=subprocess.PIPE)
             self.assertNotEqual(done.returncode, 0)
 
+    def test_a_cpu_gets_small_and_large_products(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([sys.executable, str(HERE / "report.py"), "--dry-run", "--device", "cpu", "--only", "gemm", "--out", folder],
+                                  stdout=subprocess.PIPE, text=True, check=True)
+        for size in (512, 1024, 2048):
+            self.assertIn(f"--shape {size}x{size}x{size}", done.stdout)
+
     def test_what_a_gpu_gets(self):
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run([sys.executable, str(HERE / "report.py"), "--dry-run", "--device", "gpu", "--out", folder, "--data", "D"],
