@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "dovetail_kernels.hpp"
+#include "support/activity.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
@@ -20,6 +21,7 @@ constexpr double sample_s = 0.001;    // calls are queued for so long, then wait
 constexpr double budget_s = 0.05;     // for one candidate, about
 constexpr int least_rounds = 3, most_rounds = 9;
 constexpr double hopeless = 3;  // times the fastest of the moment: not timed again
+constexpr double said_after_s = 3, patience_s = 120;  // of waiting for other processes
 constexpr double hardly =
     0.97;  // a later candidate must take less than this share of the first's time
 
@@ -93,7 +95,10 @@ const char* to_string(Tuner::Origin origin) {
 
 std::string Tuner::device_text() const {
   const DeviceInfo& info = device_.info();
-  return fmt::format("{} / {} / {} units", info.platform, info.name, info.compute_units);
+  // What is chosen among fewer kernels is no choice among all.
+  const std::string remark = opencl::instructions_remark();
+  return fmt::format("{} / {} / {} units{}{}", info.platform, info.name, info.compute_units,
+                     remark.empty() ? "" : " / ", remark);
 }
 
 CacheFolder::Label Tuner::label(const std::string& problem) const {
@@ -132,19 +137,50 @@ std::size_t Tuner::choose(const std::string& problem, const std::vector<Candidat
     chosen = index_of(at->second);
     choice.origin = Origin::told;
   }
-  if (!chosen && device_.cache() && memory_ == Memory::use) {
+  auto state = CacheFolder::State::missing;
+  const auto remember = [&] {
     const CacheFolder::Entry entry = device_.cache()->load(label(problem));
-    if (entry.state == CacheFolder::State::sound) chosen = index_of(entry.bytes);
+    state = entry.state;
+    if (state == CacheFolder::State::sound) chosen = index_of(entry.bytes);
     choice.origin = Origin::remembered;
-  }
+  };
+  const bool may_remember = device_.cache() && memory_ == Memory::use;
+  if (!chosen && may_remember) remember();
   if (!chosen) {
-    choice.origin = Origin::measured;
-    chosen = measure(choice, candidates, plausible, prepare);
-    if (device_.cache()) device_.cache()->store(label(problem), candidates[*chosen].name);
+    const Turn turn = await_turn(problem);
+    // Whoever had the turn before may have measured this.
+    if (may_remember && (turn.waited || state == CacheFolder::State::missing)) remember();
+    if (!chosen) {
+      choice.origin = Origin::measured;
+      chosen = measure(choice, candidates, plausible, prepare);
+      if (device_.cache()) device_.cache()->store(label(problem), candidates[*chosen].name);
+    }
   }
   choice.kernels = candidates[*chosen].name;
   choices_.push_back(std::move(choice));
   return *chosen;
+}
+
+Tuner::Turn Tuner::await_turn(const std::string& problem) {
+  if (!device_.cache()) return {};
+  bool waited = false, has_said = false;
+  const auto waiting = [&](double seconds, const std::string& holder) {
+    const activity::During during(activity::Call::build_kernels);  // a sign of progress
+    waited = true;
+    if (seconds > patience_s) {
+      log::warn(fmt::format("{}: measures {} beside {}, which has not ended for {:.0f} s",
+                            device_.info().name, problem, holder, seconds));
+      return false;
+    }
+    if (seconds > said_after_s && !has_said) {
+      log::note(fmt::format("{}: to measure {} waits until another has measured: {}",
+                            device_.info().name, problem, holder));
+      has_said = true;
+    }
+    return true;
+  };
+  auto lock = FileLock::await_turn(device_.cache()->folder(), "measuring", waiting);
+  return {std::move(lock), waited};
 }
 
 std::size_t Tuner::measure(Choice& choice, const std::vector<Candidate>& candidates,

@@ -4,10 +4,12 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "device/opencl/device.hpp"
+#include "support/file_lock.hpp"
 #include "support/json.hpp"
 
 namespace dovetail::plan {
@@ -64,6 +66,13 @@ class Tuner {
  private:
   std::string device_text() const;
   CacheFolder::Label label(const std::string& problem) const;
+  /// Processes of a host that share a cache measure one after the other, a problem at a time: under
+  /// each other's load they would measure that. Never held while another rank is waited for.
+  struct Turn {
+    std::optional<FileLock> lock{};  // none where there is no cache, or none can be had
+    bool waited = false;
+  };
+  Turn await_turn(const std::string& problem);
   std::size_t measure(Choice& choice, const std::vector<Candidate>& candidates,
                       const std::vector<std::size_t>& plausible,
                       const std::function<Trial(std::size_t)>& prepare);

@@ -7,9 +7,11 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <thread>
 #include <utility>
 
 #include "support/clock.hpp"
@@ -20,11 +22,21 @@
 namespace dovetail {
 namespace {
 
-std::string this_job() {
+std::string this_host() {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
+  return host.data();
+}
+
+/// Whoever reads it is told who to wait for; a lock without it is one as well.
+bool write_holder(int file, const std::string& holder) {
+  const std::string line = holder + "\n";
+  return ::ftruncate(file, 0) == 0 && ::pwrite(file, line.data(), line.size(), 0) > 0;
+}
+
+std::string this_job() {
   const char* slurm = std::getenv("SLURM_JOB_ID");
-  return fmt::format("process {} on {}{}, since {}", ::getpid(), host.data(),
+  return fmt::format("process {} on {}{}, since {}", ::getpid(), this_host(),
                      slurm ? fmt::format(" (Slurm job {})", slurm) : "", utc_now());
 }
 
@@ -43,9 +55,8 @@ std::optional<FileLock> FileLock::take(const std::filesystem::path& path,
     log::warn(fmt::format("{} cannot be locked ({}): see to it that no second job uses its folder",
                           path.string(), std::strerror(errno)));
   }
-  const std::string line = holder + "\n";
-  const bool written = ::ftruncate(file, 0) == 0 && ::pwrite(file, line.data(), line.size(), 0) > 0;
-  if (!written) log::warn(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
+  if (!write_holder(file, holder))
+    log::warn(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
   return lock;
 }
 
@@ -53,6 +64,26 @@ FileLock FileLock::take_for_job(const std::filesystem::path& path, const std::st
   if (std::optional<FileLock> lock = take(path, this_job())) return std::move(*lock);
   throw Error(fmt::format("{} by another job: {}", what, holder(path)),
               "Wait for its end, or give another --out");
+}
+
+std::optional<FileLock> FileLock::await_turn(
+    const std::filesystem::path& folder, const std::string& name,
+    const std::function<bool(double seconds, const std::string& holder)>& waiting) {
+  constexpr std::chrono::milliseconds between{50};
+  std::error_code ignored;  // what cannot be made cannot be opened
+  std::filesystem::create_directories(folder, ignored);
+  const std::filesystem::path path = folder / fmt::format("{}-{}.lock", name, this_host());
+  const int file = ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  if (file < 0) return std::nullopt;
+  FileLock lock(file);
+  const Stopwatch watch;
+  while (::flock(file, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK || !waiting(watch.seconds(), holder(path))) return std::nullopt;
+    std::this_thread::sleep_for(between);
+  }
+  write_holder(file, this_job());
+  return lock;
 }
 
 std::string FileLock::holder(const std::filesystem::path& path) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -16,6 +17,12 @@ class FileLock {
   /// The same for a whole job, whose process, host and Slurm job are written into it. Where another
   /// one holds it, throws Error: "`what` by another job: process ...".
   static FileLock take_for_job(const std::filesystem::path& path, const std::string& what);
+  /// For work that processes of this host do one after the other: locks `folder`/`name`-HOST.lock
+  /// as soon as nobody holds it. Meanwhile it calls `waiting` again and again, which returns false
+  /// to give up. Without a line nullopt where the folder cannot be written or has no locks.
+  static std::optional<FileLock> await_turn(
+      const std::filesystem::path& folder, const std::string& name,
+      const std::function<bool(double seconds, const std::string& holder)>& waiting);
   /// What the holder wrote; empty where nothing can be read.
   static std::string holder(const std::filesystem::path& path);
 
