@@ -9,6 +9,8 @@
 // The stride-1 input gradient is the forward convolution of dy with the turned weights, so it is
 // `correlate_masked` of this file built with the geometry of dy as X and that of dx as Y.
 #include "passes.clh"
+#include "philox.clh"
+#include "augment.clh"
 #include "conv2d_cpu_tile.clh"
 #include "conv2d_cpu_chunks.clh"
 
@@ -55,28 +57,32 @@ INLINE void correlate_tile(__global const float* x, __global const float* panel,
   }
 }
 
-// All tiles of IMAGES images for one tile of channels.
+// All tiles of one image for one tile of channels.
+INLINE void correlate_image(__global const float* x, __global const float* panels,
+                            __global const float* bias, __global const float* gate,
+                            __global float* y, int image, int tile, int relu) {
+  __global const float* windows = x + (size_t)image * X_IMAGE + X_ORIGIN;
+  const size_t interior = (size_t)image * Y_IMAGE + Y_INTERIOR + tile * tile_channels;
+  for (int i = 0; i * TILE_ROWS < Y_HEIGHT; ++i) {
+    const int row = tile_start(i, TILE_ROWS, Y_HEIGHT);
+    for (int j = 0; j * TILE_COLUMNS < Y_WIDTH; ++j) {
+      const int column = tile_start(j, TILE_COLUMNS, Y_WIDTH);
+      const size_t target = interior + row * Y_ROW + column * Y_PIXEL;
+      correlate_tile(windows + (row * X_ROW + column * X_PIXEL) * STRIDE,
+                     panels + tile * depth * tile_channels, bias ? bias + tile * tile_channels : 0,
+                     gate ? gate + target : 0, y + target, relu);
+    }
+  }
+}
+
+// The same of IMAGES images.
 INLINE void correlate(__global const float* x, __global const float* panels,
                       __global const float* bias, __global const float* gate, __global float* y,
                       int batch, int relu) {
-  const int tile = get_global_id(1);
   const int first = get_global_id(0) * IMAGES;
   const int last = min(batch, first + IMAGES);
-  for (int image = first; image < last; ++image) {
-    __global const float* windows = x + (size_t)image * X_IMAGE + X_ORIGIN;
-    const size_t interior = (size_t)image * Y_IMAGE + Y_INTERIOR + tile * tile_channels;
-    for (int i = 0; i * TILE_ROWS < Y_HEIGHT; ++i) {
-      const int row = tile_start(i, TILE_ROWS, Y_HEIGHT);
-      for (int j = 0; j * TILE_COLUMNS < Y_WIDTH; ++j) {
-        const int column = tile_start(j, TILE_COLUMNS, Y_WIDTH);
-        const size_t target = interior + row * Y_ROW + column * Y_PIXEL;
-        correlate_tile(windows + (row * X_ROW + column * X_PIXEL) * STRIDE,
-                       panels + tile * depth * tile_channels,
-                       bias ? bias + tile * tile_channels : 0, gate ? gate + target : 0, y + target,
-                       relu);
-      }
-    }
-  }
+  for (int image = first; image < last; ++image)
+    correlate_image(x, panels, bias, gate, y, image, get_global_id(1), relu);
 }
 
 // y = x * weight + bias, then max(0, .) when `relu`. Work-items: (group of IMAGES images, tile of
@@ -86,6 +92,27 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
     __global const float* restrict bias, __global float* restrict y, int batch, int relu) {
   correlate(x, panels, bias, 0, y, batch, relu);
 }
+
+#if X_PIXEL % 16  // of few channels
+#include "conv2d_cpu_images.clh"
+
+// As forward, with x made from images. Work-items: groups of IMAGES images.
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward_images(
+    __global const uchar* restrict images, __global const int* restrict samples, uint first_image,
+    int gathers, __global const float* restrict scale, __global const float* restrict shift, int crop,
+    int flip, int erase, ulong seed, ulong first_sample, __global float* restrict x,
+    __global const float* restrict panels, __global const float* restrict bias,
+    __global float* restrict y, int batch, int relu) {
+  const Images source = {images, samples, first_image, gathers, scale, shift, crop, flip, erase, seed, first_sample};
+  const int first = get_global_id(0) * IMAGES;
+  const int last = min(batch, first + IMAGES);
+  for (int image = first; image < last; ++image) {
+    make_image(source, image, x);
+    for (int tile = 0; tile * tile_channels < Y_PIXEL; ++tile)
+      correlate_image(x, panels, bias, 0, y, image, tile, relu);
+  }
+}
+#endif
 
 // dx (as y) from dy (as x); 0 where gate, the forward pass's input, is <= 0 when `mask`. Work-items
 // as in forward.

@@ -1,6 +1,8 @@
 // Convolution, bias, ReLU and max-pool in one pass on CPUs: the convolution's own output never goes to
 // memory. What does is the pooled map and, for the gradients, which pixel of the window was the
 // first maximum.
+#include "philox.clh"
+#include "augment.clh"
 #include "conv2d_cpu_tile.clh"
 #include "conv2d_pool_cpu.clh"
 
@@ -45,42 +47,69 @@ INLINE float16 largest(const float16* window, uchar16* place) {
   return most;
 }
 
-// y = max over windows of (x * weight + bias), rectified when `relu`; where the maxima were when
-// `keep`. Work-items: (group of IMAGES images, tile of channels).
+// y = max over windows of (x * weight + bias), rectified when `relu`, of one image and one tile of channels; where the maxima
+// were when `keep`.
+INLINE void pool_image(__global const float* x, __global const float* panels, __global const float* bias,
+                       __global float* y, __global uchar* places_of, int image, int tile, float16* line, int relu,
+                       int keep) {
+  __global const float* panel = panels + tile * depth * tile_channels;
+  for (int row = 0; row < Y_HEIGHT; ++row) {
+    __global const float* windows =
+        x + (size_t)image * X_IMAGE + X_ORIGIN + row * POOL * STRIDE * X_ROW;
+    for (int i = 0; i * TILE_ROWS < POOL; ++i) {
+      const int r = tile_start(i, TILE_ROWS, POOL);
+      for (int j = 0; j * TILE_COLUMNS < line_pixels; ++j) {
+        const int c = tile_start(j, TILE_COLUMNS, line_pixels);
+        correlate_to_line(windows + (r * X_ROW + c * X_PIXEL) * STRIDE, panel,
+                          bias + tile * tile_channels, line + (r * line_pixels + c) * VECTORS,
+                          relu);
+      }
+    }
+    __global float* target =
+        y + (size_t)image * Y_IMAGE + Y_INTERIOR + row * Y_ROW + tile * tile_channels;
+    __global uchar* at =
+        places_of + (size_t)image * place_image + row * place_row + tile * tile_channels;
+    for (int column = 0; column < Y_WIDTH; ++column) {
+      for (int v = 0; v < VECTORS; ++v) {
+        uchar16 place;
+        const float16 most = largest(line + column * POOL * VECTORS + v, &place);
+        vstore16(most, v, target + column * Y_PIXEL);
+        if (keep) vstore16(place, v, at + column * Y_PIXEL);
+      }
+    }
+  }
+}
+
+// Work-items: (group of IMAGES images, tile of channels).
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pooled_forward(
     __global const float* restrict x, __global const float* restrict panels,
     __global const float* restrict bias, __global float* restrict y,
     __global uchar* restrict places_of, int batch, int relu, int keep) {
   float16 line[POOL * line_pixels * VECTORS];
-  const int tile = get_global_id(1);
   const int first = get_global_id(0) * IMAGES;
   const int last = min(batch, first + IMAGES);
-  __global const float* panel = panels + tile * depth * tile_channels;
+  for (int image = first; image < last; ++image)
+    pool_image(x, panels, bias, y, places_of, image, get_global_id(1), line, relu, keep);
+}
+
+#if X_PIXEL % 16  // of few channels
+#include "conv2d_cpu_images.clh"
+
+// The same with x made from images. Work-items: groups of IMAGES images.
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pooled_forward_images(
+    __global const uchar* restrict images, __global const int* restrict samples, uint first_image,
+    int gathers, __global const float* restrict scale, __global const float* restrict shift, int crop,
+    int flip, int erase, ulong seed, ulong first_sample, __global float* restrict x,
+    __global const float* restrict panels, __global const float* restrict bias,
+    __global float* restrict y, __global uchar* restrict places_of, int batch, int relu, int keep) {
+  const Images source = {images, samples, first_image, gathers, scale, shift, crop, flip, erase, seed, first_sample};
+  float16 line[POOL * line_pixels * VECTORS];
+  const int first = get_global_id(0) * IMAGES;
+  const int last = min(batch, first + IMAGES);
   for (int image = first; image < last; ++image) {
-    for (int row = 0; row < Y_HEIGHT; ++row) {
-      __global const float* windows =
-          x + (size_t)image * X_IMAGE + X_ORIGIN + row * POOL * STRIDE * X_ROW;
-      for (int i = 0; i * TILE_ROWS < POOL; ++i) {
-        const int r = tile_start(i, TILE_ROWS, POOL);
-        for (int j = 0; j * TILE_COLUMNS < line_pixels; ++j) {
-          const int c = tile_start(j, TILE_COLUMNS, line_pixels);
-          correlate_to_line(windows + (r * X_ROW + c * X_PIXEL) * STRIDE, panel,
-                            bias + tile * tile_channels, line + (r * line_pixels + c) * VECTORS,
-                            relu);
-        }
-      }
-      __global float* target =
-          y + (size_t)image * Y_IMAGE + Y_INTERIOR + row * Y_ROW + tile * tile_channels;
-      __global uchar* at =
-          places_of + (size_t)image * place_image + row * place_row + tile * tile_channels;
-      for (int column = 0; column < Y_WIDTH; ++column) {
-        for (int v = 0; v < VECTORS; ++v) {
-          uchar16 place;
-          const float16 most = largest(line + column * POOL * VECTORS + v, &place);
-          vstore16(most, v, target + column * Y_PIXEL);
-          if (keep) vstore16(place, v, at + column * Y_PIXEL);
-        }
-      }
-    }
+    make_image(source, image, x);
+    for (int tile = 0; tile * tile_channels < Y_PIXEL; ++tile)
+      pool_image(x, panels, bias, y, places_of, image, tile, line, relu, keep);
   }
 }
+#endif

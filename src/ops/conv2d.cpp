@@ -60,6 +60,8 @@ void Conv2d::build_cpu(int step_passes) {
   const opencl::Program program = build(shape_, tile);
   pack_ = program.kernel(entries::pack);
   forward_ = program.kernel(entries::forward);
+  if (!rounding_ && shape_.input.channel_stride % channel_lanes != 0)
+    forward_images_ = program.kernel(entries::forward_images);
   weight_gradient_ = program.kernel(entries::weight_gradient);
   sum_chunks_ = program.kernel(entries::sum_chunks);
   const int channel_tiles = shape_.output.channel_stride / (tile.vectors * channel_lanes);
@@ -136,17 +138,32 @@ void Conv2d::expect_batch(int batch) const {
   }
 }
 
+void Conv2d::pack(const opencl::Buffer& weight) {
+  const std::size_t taps = size(shape_.kernel * shape_.kernel);
+  device_.launch(pack_, {{size(forward_grid_.channel_tiles), taps, 1}}, weight, panels_);
+}
+
 void Conv2d::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                      const opencl::Buffer& bias, const opencl::Buffer& y, int batch, bool relu) {
   expect_batch(batch);
   const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight);
-  if (pack_) {
-    const std::size_t taps = size(shape_.kernel * shape_.kernel);
-    device_.launch(pack_, {{size(forward_grid_.channel_tiles), taps, 1}}, right, panels_);
-  }
+  if (pack_) pack(right);
   device_.launch(forward_, forward_grid_.over(batch), left, pack_ ? panels_ : right, bias, y,
                  std::int32_t{batch}, std::int32_t{relu});
+}
+
+void Conv2d::forward_images(const ImageSource& images, const ChannelLaws& laws,
+                            const opencl::Buffer& x, const opencl::Buffer& weight,
+                            const opencl::Buffer& bias, const opencl::Buffer& y, int batch,
+                            bool relu) {
+  expect_batch(batch);
+  if (!takes_images()) throw Error("convolution: images that no kernel here takes");
+  pack(weight);
+  opencl::Range range = forward_grid_.over(batch);
+  range.global[1] = 1;
+  launch_from_images(device_, forward_images_, range, images, laws, x, panels_, bias, y,
+                     std::int32_t{batch}, std::int32_t{relu});
 }
 
 void Conv2d::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,

@@ -9,6 +9,7 @@
 #include "ops/compute_format.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
+#include "ops/normalise_input.hpp"
 #include "ops/round_operand.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
@@ -76,6 +77,13 @@ class Conv2d {
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int batch, bool relu);
 
+  /// Whether forward_images is there: for inputs of few channels in float32 by the CPU kernels.
+  bool takes_images() const { return static_cast<bool>(forward_images_); }
+  /// The same with x, whose interior it writes, made on the way as NormaliseInput makes it.
+  void forward_images(const ImageSource& images, const ChannelLaws& laws, const opencl::Buffer& x,
+                      const opencl::Buffer& weight, const opencl::Buffer& bias,
+                      const opencl::Buffer& y, int batch, bool relu);
+
   /// dx for `batch` images, interior only; with `mask`, dx is 0 where x ≤ 0 (x being the output of
   /// a ReLU). dx must not be x. Throws Error where output.halo < gradient_halo().
   void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
@@ -103,6 +111,8 @@ class Conv2d {
   void allocate_partial(int wanted_groups);
   void reserve_partial(int chunks);
   void expect_batch(int batch) const;
+  /// cpu: the weights to panels_.
+  void pack(const opencl::Buffer& weight);
   /// The first `batch` images as the products are to read them; the same for the weight.
   const opencl::Buffer& operand(const opencl::Buffer& source, const Layout& layout, int batch,
                                 RoundOperand::Side side);
@@ -118,6 +128,7 @@ class Conv2d {
   opencl::Range weight_range_;  // of one chunk of images
   opencl::Range sum_range_;
   int max_chunks_ = 1;
+  opencl::Kernel forward_images_;  // without it: images are not taken
   opencl::Kernel pack_, forward_, pack_turned_, input_gradient_, weight_gradient_, sum_chunks_;
   opencl::Buffer panels_;   // cpu: the weights in the inner loop's order
   opencl::Buffer partial_;  // gradients per chunk of images

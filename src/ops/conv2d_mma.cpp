@@ -166,13 +166,8 @@ void Conv2dMma::forward_images(const ImageSource& images, const ChannelLaws& law
                                bool relu) {
   expect_room(batch);
   if (!takes_images()) throw Error("convolution: images of padded channels");
-  const bool gathers = static_cast<bool>(images.samples);
-  const Augmentation& augmentation = laws.augmentation;
-  device_.launch(forward_images_, forward_.over(batch), images.pixels,
-                 gathers ? images.samples : images.pixels, images.first, std::int32_t{gathers},
-                 laws.scale, laws.shift, std::int32_t{augmentation.crop},
-                 std::int32_t{augmentation.flip}, std::int32_t{augmentation.erase}, laws.seed,
-                 laws.first_sample, x, weight, bias, places_, y, std::int32_t{batch}, finish(relu));
+  launch_from_images(device_, forward_images_, forward_.over(batch), images, laws, x, weight, bias,
+                     places_, y, std::int32_t{batch}, finish(relu));
 }
 
 void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,

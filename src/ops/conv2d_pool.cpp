@@ -118,6 +118,8 @@ void Conv2dPool::build(int step_passes) {
   const opencl::Program program = device_.build(kernels::conv2d_pool_cpu, all);
   pack_ = program.kernel(kernels::conv2d_pool_cpu_::pack);
   forward_ = program.kernel(kernels::conv2d_pool_cpu_::pooled_forward);
+  if (!rounding_ && !is_padded(shape_.input))
+    forward_images_ = program.kernel(kernels::conv2d_pool_cpu_::pooled_forward_images);
   images_ = tile.images;
   channel_tiles_ = y.channel_stride / (tile.vectors * channel_lanes);
   std::size_t panel_floats = size(depth(stored(shape_)) * y.channel_stride);
@@ -172,16 +174,32 @@ const opencl::Buffer& Conv2dPool::operand(const opencl::Buffer& weight) {
                           RoundOperand::Side::right);
 }
 
+void Conv2dPool::pack(const opencl::Buffer& weight) {
+  const std::size_t taps = size(shape_.kernel * shape_.kernel);
+  device_.launch(pack_, {{size(channel_tiles_), taps, 1}}, operand(weight), panels_);
+}
+
 void Conv2dPool::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                          const opencl::Buffer& bias, const opencl::Buffer& y, int batch,
                          bool relu) {
   expect_batch(batch, shape_.output.batch);
   const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
-  const std::size_t taps = size(shape_.kernel * shape_.kernel);
-  device_.launch(pack_, {{size(channel_tiles_), taps, 1}}, operand(weight), panels_);
+  pack(weight);
   const opencl::Range range{{size(quotient_up(batch, images_)), size(channel_tiles_), 1}};
   device_.launch(forward_, range, left, panels_, bias, y, places_, std::int32_t{batch},
                  std::int32_t{relu}, std::int32_t{training_});
+}
+
+void Conv2dPool::forward_images(const ImageSource& images, const ChannelLaws& laws,
+                                const opencl::Buffer& x, const opencl::Buffer& weight,
+                                const opencl::Buffer& bias, const opencl::Buffer& y, int batch,
+                                bool relu) {
+  expect_batch(batch, shape_.output.batch);
+  if (!takes_images()) throw Error("convolution: images of padded channels, or to be rounded");
+  pack(weight);
+  launch_from_images(device_, forward_images_, {{size(quotient_up(batch, images_)), 1, 1}}, images,
+                     laws, x, panels_, bias, y, places_, std::int32_t{batch}, std::int32_t{relu},
+                     std::int32_t{training_});
 }
 
 void Conv2dPool::expect_gradients(int batch) const {

@@ -10,6 +10,7 @@
 #include "ops/compute_format.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
+#include "ops/normalise_input.hpp"
 #include "ops/round_operand.hpp"
 #include "tensor/layout.hpp"
 
@@ -62,6 +63,13 @@ class Conv2dPool {
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int batch, bool relu);
 
+  /// Whether forward_images is there: for inputs of few channels in float32.
+  bool takes_images() const { return static_cast<bool>(forward_images_); }
+  /// The same with x, whose interior it writes, made on the way as NormaliseInput makes it.
+  void forward_images(const ImageSource& images, const ChannelLaws& laws, const opencl::Buffer& x,
+                      const opencl::Buffer& weight, const opencl::Buffer& bias,
+                      const opencl::Buffer& y, int batch, bool relu);
+
   // The gradients are those of the last forward pass, whose maxima this object remembers: the first
   // one of a window, in row-major order, takes its gradient. Where forward rectified, dy must be
   // zero where y ≤ 0.
@@ -84,6 +92,7 @@ class Conv2dPool {
   /// Memory for the gradients of so many chunks.
   void reserve_partial(int chunks);
   void expect_gradients(int batch) const;
+  void pack(const opencl::Buffer& weight);
   const opencl::Buffer& operand(const opencl::Buffer& source, const Layout& layout, int batch,
                                 RoundOperand::Side side);
   const opencl::Buffer& operand(const opencl::Buffer& weight);
@@ -97,6 +106,7 @@ class Conv2dPool {
   int channel_tiles_ = 1;   // of forward
   int gradient_tiles_ = 1;  // of weight_gradient: of output channels, or blocks of input channels
   int max_chunks_ = 1;      // of images
+  opencl::Kernel forward_images_;  // without it: images are not taken
   opencl::Kernel pack_, forward_, pack_by_channel_, input_gradient_, weight_gradient_, sum_chunks_;
   opencl::Buffer panels_;   // the weights in the order of the kernel that follows
   opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were

@@ -28,6 +28,20 @@ struct ChannelLaws {
   std::uint64_t seed = 0, first_sample = 0;
 };
 
+/// Launches a kernel that makes its input from images: these are its first parameters, `rest` the
+/// others.
+template <typename... Rest>
+void launch_from_images(opencl::Device& device, const opencl::Kernel& kernel,
+                        const opencl::Range& range, const ImageSource& images,
+                        const ChannelLaws& laws, const Rest&... rest) {
+  const bool gathers = static_cast<bool>(images.samples);
+  const Augmentation& augmentation = laws.augmentation;
+  device.launch(kernel, range, images.pixels, gathers ? images.samples : images.pixels,
+                images.first, std::int32_t{gathers}, laws.scale, laws.shift,
+                std::int32_t{augmentation.crop}, std::int32_t{augmentation.flip},
+                std::int32_t{augmentation.erase}, laws.seed, laws.first_sample, rest...);
+}
+
 /// uint8 images → normalised float32 feature maps: (x / 255 − mean[c]) / deviation[c]; rounded to
 /// int8 as numeric::quantised_input_table says where asked to.
 class NormaliseInput {

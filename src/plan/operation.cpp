@@ -1,8 +1,6 @@
 // Each operation hands its edges to the kernels' launchers.
 #include "plan/operation.hpp"
 
-#include <type_traits>
-
 #include "support/error.hpp"
 
 namespace dovetail::plan {
@@ -45,19 +43,14 @@ void ConvolutionOperation<Convolution>::forward(const Pass& pass) {
 
 template <typename Convolution>
 bool ConvolutionOperation<Convolution>::takes_images() const {
-  if constexpr (std::is_same_v<Convolution, Conv2dMma>) return conv_->takes_images();
-  return false;
+  return conv_->takes_images();
 }
 
 template <typename Convolution>
 void ConvolutionOperation<Convolution>::forward_images(const Pass& pass, const ImageSource& images,
                                                        const ChannelLaws& laws) {
-  if constexpr (std::is_same_v<Convolution, Conv2dMma>) {
-    conv_->forward_images(images, laws, in_.value, weight_.refresh(), bias_.value, out_.value,
-                          pass.batch, out_.rectified);
-  } else {
-    Operation::forward_images(pass, images, laws);
-  }
+  conv_->forward_images(images, laws, in_.value, weight_.refresh(), bias_.value, out_.value,
+                        pass.batch, out_.rectified);
 }
 
 template <typename Convolution>
