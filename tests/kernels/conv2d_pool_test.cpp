@@ -7,6 +7,7 @@
 
 #include "kernels/compute_fixture.hpp"
 #include "kernels/feature_maps.hpp"
+#include "kernels/images_check.hpp"
 #include "ops/conv2d.hpp"
 #include "ops/pool2d.hpp"
 #include "ops/reference/conv2d_pool.hpp"
@@ -248,6 +249,29 @@ TEST_F(Conv2dPoolTest, IsTheConvolutionAndThePoolInEveryFormat) {
     if (apart.dx.empty()) continue;
     EXPECT_LT(testing::relative_error(together.dx, apart.dx), tolerance);
   }
+}
+
+TEST_F(Conv2dPoolTest, MakesItsInputFromImages) {
+  std::vector<Case> all = {make_case({1, 1, 32, 28, 28, 3, 1, 1}, 2, false),
+                           make_case({5, 1, 48, 11, 9, 5, 2, 2}, 2, false),
+                           make_case({3, 3, 48, 13, 14, 3, 1, 1}, 3, false)};
+  for (const Case& c : cases())
+    if (c.shape.input.channel_stride % channel_lanes != 0) all.push_back(c);
+  for (const Case& c : all) {
+    SCOPED_TRACE(describe(c));
+    Conv2dPool fused(device(), c.shape, true);
+    for (int i = 0; i < 4; ++i)
+      testing::expect_images_are_normalised(fused, c.extents, c.shape.input, c.shape.output,
+                                            values_);
+  }
+}
+
+TEST_F(Conv2dPoolTest, TakesNoImagesThatItWouldRound) {
+  const Case c = make_case({1, 1, 16, 8, 8, 3, 1, 1}, 2, false);
+  Conv2dPool rounding(device(), c.shape, true, ComputeFormat::tf32);
+  EXPECT_FALSE(rounding.takes_images());
+  const opencl::Buffer any = device().allocate(64);
+  EXPECT_THROW(rounding.forward_images({any}, {any, any}, any, any, any, any, 1, true), Error);
 }
 
 TEST_F(Conv2dPoolTest, GivesTheSameBitsTwice) {

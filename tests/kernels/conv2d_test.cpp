@@ -4,6 +4,7 @@
 #include <set>
 
 #include "kernels/compute_fixture.hpp"
+#include "kernels/images_check.hpp"
 #include "ops/reference/conv2d.hpp"
 #include "ops/reference/layout.hpp"
 #include "ops/reference/round_operand.hpp"
@@ -224,6 +225,32 @@ TEST_P(Conv2dTest, RoundsItsOperandsWhereAFormatAsks) {
     expect_twin(make_case({3, 1, 32, 12, 9, 3, 1, 1}, false), {.variant = GetParam()}, format);
     expect_twin(make_case({3, 20, 48, 7, 9, 3, 2, 1}, true), {.variant = GetParam()}, format);
   }
+}
+
+TEST_P(Conv2dTest, MakesItsInputFromImages) {
+  testing::Random values(static_cast<unsigned>(between(0, 1 << 30)));
+  const Conv2dExtents random{between(1, 9),  one_of({1, 2, 5}), one_of({1, 16, 96}), between(3, 17),
+                             between(3, 17), one_of({1, 2, 3}), between(1, 2),       between(0, 2)};
+  for (const Conv2dExtents& e : {Conv2dExtents{5, 3, 64, 32, 32, 3, 1, 1},
+                                 Conv2dExtents{1, 1, 20, 11, 7, 5, 2, 2}, random}) {
+    const Case c = make_case(e, false);
+    SCOPED_TRACE(describe(c));
+    Conv2d conv(device(), GetParam(), c.shape);
+    if (GetParam() == Variant::gpu) {
+      EXPECT_FALSE(conv.takes_images());
+      continue;
+    }
+    for (int i = 0; i < 4; ++i)
+      testing::expect_images_are_normalised(conv, e, c.shape.input, c.shape.output, values);
+  }
+}
+
+TEST_P(Conv2dTest, TakesNoImagesThatItWouldRound) {
+  const Case c = make_case({1, 1, 16, 8, 8, 3, 1, 1}, false);
+  Conv2d conv(device(), {.variant = GetParam()}, c.shape, ComputeFormat::tf32);
+  EXPECT_FALSE(conv.takes_images());
+  const opencl::Buffer any = device().allocate(64);
+  EXPECT_THROW(conv.forward_images({any}, {any, any}, any, any, any, any, 1, true), Error);
 }
 
 TEST_P(Conv2dTest, GradientsMatchFiniteDifferences) {

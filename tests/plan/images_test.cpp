@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "ops/reference/activation.hpp"
 #include "plan/fixture.hpp"
 #include "plan/plan.hpp"
 #include "support/error.hpp"
@@ -45,6 +46,12 @@ struct Images {
     return {values.begin(), values.end()};
   }
 };
+
+/// Dense layers alone.
+Model mlp_of_images() {
+  return Model("dense", {3, 8, 6},
+               {layer::Dense{.out = 20}, layer::Relu{}, layer::Dense{.out = 7}});
+}
 
 const std::vector<std::int32_t> numbers{19, 3, 3, 0, 7, 11, 4};
 
@@ -103,6 +110,26 @@ TEST(PlanImages, AugmentationFollowsTheSampleAndLeavesInferenceAlone) {
     error = std::max(error, std::abs(whole[i] - (first[i] + second[i])));
   }
   EXPECT_LT(error, 1e-5f * largest);
+}
+
+TEST(PlanImages, AugmentationIsThatOfTheTwinToTheBit) {
+  // Erased pixels are no bytes: those are left to the kernels' tests.
+  const Augmentation augmentation{.crop = 3, .flip = true};
+  for (const Model& model : {small_cnn(), mixed_model(), mlp_of_images()}) {
+    SCOPED_TRACE(model.name());
+    Images plain(model, {}, 8), augmented(model, augmentation, 8);
+    const auto [channels, height, width] = model.input();
+    const std::uint64_t first = 0xFFFFFFFCu, seed = 5;
+    const std::vector<int> shifted =
+        reference::augment(plain.set.images, {8, extent(channels), extent(height), extent(width)},
+                           augmentation, seed, first);
+    const std::vector<std::uint8_t> images(shifted.begin(), shifted.end());
+    const std::vector<float> expected =
+        plain.step({.images = images, .labels = plain.set.labels, .first = first}, {8});
+    EXPECT_EQ(augmented.step(
+                  {.images = plain.set.images, .labels = plain.set.labels, .first = first}, {8}),
+              expected);
+  }
 }
 
 TEST(PlanImages, NumbersPastTheEndAreRefused) {
