@@ -66,6 +66,7 @@ void ConvolutionOperation<Convolution>::backward(const Pass& pass, bool propagat
 
 template class ConvolutionOperation<Conv2d>;
 template class ConvolutionOperation<Conv2dPool>;
+template class ConvolutionOperation<Conv2dGpu>;
 template class ConvolutionOperation<Conv2dMma>;
 
 DenseOperation::DenseOperation(Edge& in, Edge& out, std::size_t last_layer, DenseProducts products,

@@ -261,7 +261,7 @@ TEST_F(Conv2dPoolTest, MakesItsInputFromImages) {
     SCOPED_TRACE(describe(c));
     Conv2dPool fused(device(), c.shape, true);
     for (int i = 0; i < 4; ++i)
-      testing::expect_images_are_normalised(fused, c.extents, c.shape.input, c.shape.output,
+      testing::expect_images_are_normalised(fused, c.extents, c.shape.input, c.shape.output, true,
                                             values_);
   }
 }
