@@ -13,7 +13,10 @@
 #error "built by ops/dense_chain.cpp"
 #endif
 #include "mma.clh"
+#include "philox.clh"
+#include "augment.clh"
 #include "dense_chain.clh"
+#include "dense_chain_images.clh"
 
 enum {
   warps = ROWS / 2,
@@ -25,7 +28,7 @@ enum {
 };
 
 // Where the input comes from, as ops/dense_chain.cpp says it.
-enum { FROM_FLOATS, FROM_PIXELS, FROM_SAMPLES };
+enum { FROM_FLOATS, FROM_IMAGES };
 enum { parts_ahead = 8 };
 
 // Floats from one row in shared memory to the next: eight lanes that read 16 bytes each meet all banks once.
@@ -113,24 +116,19 @@ INLINE void load_input(uint tile, __global const float* x, int width, int first_
   }
 }
 
-// The same from pixels, [sample][width]: x = pixel * scale + shift, which is written for the gradients of the weights. Row n
-// of the batch is sample n, or samples[first + n] where `gathers`.
-INLINE void load_pixels(uint tile, __global const uchar* pixels, __global const int* samples, uint first, int gathers,
-                        float scale, float shift, __global float* x, int width, int first_row, int batch) {
-  const int vectors = width / 4;
-  const uint line = pitch_of(width) * 4;
+// The same from images, and x, which is written for the gradients of the weights. A row is half a warp's, which draws once.
+INLINE void load_images(uint tile, const Images images, __global float* x, int width, int first_row, int batch) {
+  const int row = get_local_id(0) / 16, n = first_row + row;
+  const uint target = tile + row * pitch_of(width) * 4;
+  const Image image = image_of(images, min(n, batch - 1));
 #pragma unroll 4
-  for (int i = get_local_id(0); i < ROWS * vectors; i += threads) {
-    const int row = first_row + i / vectors, at = i % vectors * 4;
+  for (int at = get_local_id(0) % 16 * 4; at < width; at += 16 * 4) {
     float values[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (row < batch) {
-      const size_t sample = gathers ? samples[first + row] : row;
-      const uint four = *(__global const uint*)(pixels + sample * width + at);
-#pragma unroll
-      for (int j = 0; j < 4; ++j) values[j] = fma((float)(four >> 8 * j & 255u), scale, shift);
-      store_global(x + (size_t)row * width + at, values);
+    if (n < batch) {
+      read_values(images, image, at, values);
+      store_global(x + (size_t)n * width + at, values);
     }
-    store_prepared(tile + i / vectors * line + at * 4, values);
+    store_prepared(target + at * 4, values);
   }
 }
 
@@ -272,12 +270,13 @@ INLINE void loss(const Layer layer, uint tile, __global const int* labels, __glo
   row_hits[row] = prediction == label ? 1.0f : 0.0f;
 }
 
-// x [batch][in of the first layer], written from pixels where `source` is FROM_PIXELS or FROM_SAMPLES, which gathers them;
-// with FIRST instead `source` parts of the first layer's products; row_losses and row_hits [batch]; the labels from number
-// first_label on; row_weights [batch] where `weighed`. Work-groups: ROWS samples.
+// x [batch][in of the first layer], written from images where `source` is FROM_IMAGES; with FIRST instead `source` parts of
+// the first layer's products; row_losses and row_hits [batch]; the labels from number first_label on; row_weights [batch]
+// where `weighed`. Work-groups: ROWS samples.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
-    __global float* restrict x, __global const uchar* restrict pixels, __global const int* restrict samples,
-    uint first_sample, int source, float scale, float shift, __global const float* restrict parameters,
+    __global const uchar* restrict pixels, __global const int* restrict samples, uint first_image, int gathers,
+    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase, ulong seed,
+    ulong first_sample, __global float* restrict x, int source, __global const float* restrict parameters,
     __constant const int* table, __global const int* restrict labels, uint first_label,
     __global const float* restrict row_weights, int weighed,
     __global float* restrict maps, __global float* restrict row_losses, __global float* restrict row_hits, int batch) {
@@ -290,7 +289,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
   if (source == FROM_FLOATS) {
     load_input(tile, x, layers[0].in, first_row, batch);
   } else {
-    load_pixels(tile, pixels, samples, first_sample, source == FROM_SAMPLES, scale, shift, x, layers[0].in, first_row, batch);
+    const Images images = {pixels, samples, first_image, gathers, scale, shift, crop, flip, erase, seed, first_sample};
+    load_images(tile, images, x, layers[0].in, first_row, batch);
   }
 #endif
   barrier(CLK_LOCAL_MEM_FENCE);

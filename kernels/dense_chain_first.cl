@@ -9,7 +9,10 @@
 #error "built by ops/dense_chain.cpp"
 #endif
 #include "mma.clh"
+#include "philox.clh"
+#include "augment.clh"
 #include "dense_chain.clh"
+#include "dense_chain_images.clh"
 #include "dense_chain_tile.clh"
 
 enum {
@@ -98,6 +101,73 @@ INLINE void product(__global const float* left, int batch, int row0, __global co
   }
 }
 
+// This work-item's values of a slice as load_rows lays it, from product `at` on of two rows' images; zeros past the last row
+// and from product `end` on.
+INLINE void read_rows(const Images images, const Image image[2], int row0, int rows, int at, int end, float values[2][4]) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) values[i][j] = 0.0f;
+    const int row = row0 + get_local_id(0) / 4 + 32 * i, product = at + get_local_id(0) % 4 * 4;
+    if (row < rows && product < end) read_values(images, image[i], product, values[i]);
+  }
+}
+
+// The same to shared memory, and to x [rows][depth] where `writes`.
+INLINE void store_rows(uint target, const float values[2][4], int row0, int rows, int at, int end, __global float* x,
+                       int depth, int writes) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const int place = get_local_id(0) / 4 + 32 * i, product = at + get_local_id(0) % 4 * 4;
+    store_vector(target + (place * left_line + get_local_id(0) % 4 * 4) * 4, values[i]);
+    if (writes && row0 + place < rows && product < end) store_global(x + (size_t)(row0 + place) * depth + product, values[i]);
+  }
+}
+
+// As product, with `left` made from images: a slice's pixels are on their way while the one before is stored and another
+// multiplied.
+INLINE void image_product(const Images images, __global float* x, int writes, int batch, int row0,
+                          __global const float* right, int columns, int column0, int depth, int first, int last,
+                          float sum[2][4][4]) {
+  const uint ring = allocate_shared();
+  const int slices = (last - first + slice - 1) / slice;
+#pragma unroll
+  for (int i = 0; i < 32; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
+  Image image[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) image[i] = image_of(images, min(row0 + (int)get_local_id(0) / 4 + 32 * i, batch - 1));
+  float values[2][4];
+  read_rows(images, image, row0, batch, first, last, values);
+  for (int i = 0; i < slices + stages - 1; ++i) {
+    if (i >= stages - 1) {
+      copies_wait(stages - 2);
+      barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    const uint target = ring + i % stages * stage_bytes;
+    const int at = first + i * slice;
+    store_rows(target, values, row0, batch, at, last, x, depth, writes);
+    load_columns(target + left_bytes, turned_line, right, columns, column0, at, last);
+    copies_commit();
+    read_rows(images, image, row0, batch, at + slice, last, values);
+    if (i >= stages - 1) multiply(ring + (i - stages + 1) % stages * stage_bytes, 1, sum);
+  }
+}
+
+// A tile of the first layer's products to parts [batch][columns].
+INLINE void store_parts(const float sum[2][4][4], __global float* parts, int batch, int columns, int row0, int column0) {
+  const int warp = get_local_id(0) / 32;
+  const int column = column0 + warp / 2 * 32 + 8 * quarter();
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int row = row0 + warp % 2 * 32 + 8 * i + warp_row();
+    if (row >= batch || column >= columns) continue;
+    float values[2][4];
+    take(sum, i, values);
+    store_global(parts + (size_t)row * columns + column, values[0]);
+    store_global(parts + (size_t)row * columns + column + 4, values[1]);
+  }
+}
+
 // Work-groups: (a tile of [batch][out of the first layer], a part of the depth of `depth` products).
 // parts [number of parts][batch][out] = x times the weight, within the part.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void first_layer(
@@ -110,18 +180,24 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void first_layer(
   float sum[2][4][4];
   product(x, batch, row0, parameters + layer.weight, layer.out, column0, layer.in, first, min(first + depth, layer.in), 1,
           sum);
-  parts += get_group_id(1) * (size_t)batch * layer.out;
-  const int warp = get_local_id(0) / 32;
-  const int column = column0 + warp / 2 * 32 + 8 * quarter();
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int row = row0 + warp % 2 * 32 + 8 * i + warp_row();
-    if (row >= batch || column >= layer.out) continue;
-    float values[2][4];
-    take(sum, i, values);
-    store_global(parts + (size_t)row * layer.out + column, values[0]);
-    store_global(parts + (size_t)row * layer.out + column + 4, values[1]);
-  }
+  store_parts(sum, parts + get_group_id(1) * (size_t)batch * layer.out, batch, layer.out, row0, column0);
+}
+
+// The same with x made from images, and written for the gradients of the weights.
+__kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void first_layer_images(
+    __global const uchar* restrict pixels, __global const int* restrict samples, uint first_image, int gathers,
+    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase, ulong seed,
+    ulong first_sample, __global float* restrict x, __global const float* restrict parameters,
+    __constant const int* table, __global float* restrict parts, int batch, int depth) {
+  const Images images = {pixels, samples, first_image, gathers, scale, shift, crop, flip, erase, seed, first_sample};
+  const Layer layer = *(__constant const Layer*)table;
+  const int tiles = tiles_of(layer.out);
+  const int row0 = (int)get_group_id(0) / tiles * tile, column0 = (int)get_group_id(0) % tiles * tile;
+  const int first = (int)get_group_id(1) * depth;
+  float sum[2][4][4];
+  image_product(images, x, column0 == 0, batch, row0, parameters + layer.weight, layer.out, column0, layer.in, first,
+                min(first + depth, layer.in), sum);
+  store_parts(sum, parts + get_group_id(1) * (size_t)batch * layer.out, batch, layer.out, row0, column0);
 }
 
 // dx [batch][in of the first layer] = the gradient of that layer's output (in `maps`) times its transposed weight; with

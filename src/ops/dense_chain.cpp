@@ -16,7 +16,7 @@ using conv_tiles::size;
 
 namespace {
 
-enum class Source : std::int32_t { floats, pixels, samples };  // the kernel's FROM_…
+enum class Source : std::int32_t { floats, images };  // the kernel's FROM_…
 
 }  // namespace
 
@@ -98,9 +98,10 @@ DenseChain::DenseChain(opencl::Device& device, const DenseChainShape& shape, int
           .kernel(kernels::dense_chain_weight_::weight_gradients);
   if (shape_.first_apart()) {
     namespace entries = kernels::dense_chain_first_;
-    const opencl::Program program =
-        device.build(kernels::dense_chain_first, dense_chain::FirstTiles::definitions(format));
+    const opencl::Program program = device.build(
+        kernels::dense_chain_first, dense_chain::FirstTiles::definitions(shape_, format));
     first_layer_ = program.kernel(entries::first_layer);
+    if (takes_images()) first_layer_images_ = program.kernel(entries::first_layer_images);
     input_gradient_ = program.kernel(entries::input_gradient);
   }
   sum_chunks_ = device.build(kernels::sum_chunks).kernel(kernels::sum_chunks_::sum_chunks);
@@ -122,29 +123,25 @@ void DenseChain::forward_backward(const Input& input, const opencl::Buffer& para
                                   const LabelSource& labels, const opencl::Buffer& row_weights,
                                   const JoinedBatch& batch) {
   expect_batch(batch.samples(), capacity_);
-  if (!takes_images() && input.images.pixels)
-    throw Error("a chain whose first layer is apart from images");
+  const bool from_images = static_cast<bool>(input.images.pixels);
+  if (from_images && !takes_images()) throw Error("a chain whose input is not images, from some");
   const std::int32_t weighed = row_weights ? 1 : 0;
-  const bool gathers = static_cast<bool>(input.images.samples);
-  const Source source = !input.images.pixels ? Source::floats
-                        : gathers            ? Source::samples
-                                             : Source::pixels;
-  const auto from = shape_.first_apart() ? enqueue_first_layer(input.x, parameters, batch)
-                                         : static_cast<std::int32_t>(source);
+  const auto from = shape_.first_apart()
+                        ? enqueue_first_layer(input, parameters, batch)
+                        : static_cast<std::int32_t>(from_images ? Source::images : Source::floats);
+  const bool here = from_images && !shape_.first_apart();
   const auto threads = size(row_tiles_.threads());
-  device_.launch(
-      rows_,
+  launch_from_images(
+      device_, rows_,
       {{size(quotient_up(batch.samples(), row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}},
-      shape_.first_apart() ? parts_ : input.x,
-      source == Source::floats ? input.x : input.images.pixels,
-      gathers ? input.images.samples : input.x, input.images.first, from, input.law.scale,
-      input.law.shift, parameters, table_, labels.labels, labels.first,
-      weighed ? row_weights : input.x, weighed, maps_, losses_, hits_,
+      here ? input.images : ImageSource{input.x},
+      here ? input.laws : ChannelLaws{.scale = input.x, .shift = input.x},
+      shape_.first_apart() ? parts_ : input.x, from, parameters, table_, labels.labels,
+      labels.first, weighed ? row_weights : input.x, weighed, maps_, losses_, hits_,
       std::int32_t{batch.samples()});
 }
 
-std::int32_t DenseChain::enqueue_first_layer(const opencl::Buffer& x,
-                                             const opencl::Buffer& parameters,
+std::int32_t DenseChain::enqueue_first_layer(const Input& input, const opencl::Buffer& parameters,
                                              const JoinedBatch& batch) {
   const DenseChainLayer& first = shape_.layers.front();
   // As one pass would be cut, so that passes in one launch give its bits.
@@ -154,11 +151,16 @@ std::int32_t DenseChain::enqueue_first_layer(const opencl::Buffer& x,
   const std::int32_t parts = quotient_up(first.in, depth);
   device_.reserve(parts_, size(parts) * size(batch.samples()) * size(first.out) * sizeof(float));
   constexpr std::size_t threads = dense_chain::FirstTiles::threads;
-  device_.launch(first_layer_,
-                 {{size(dense_chain::FirstTiles::groups(batch.samples(), first.out)) * threads,
-                   size(parts), 1},
-                  {threads, 1, 1}},
-                 x, parameters, table_, parts_, std::int32_t{batch.samples()}, depth);
+  const opencl::Range range{
+      {size(dense_chain::FirstTiles::groups(batch.samples(), first.out)) * threads, size(parts), 1},
+      {threads, 1, 1}};
+  const auto samples = std::int32_t{batch.samples()};
+  if (input.images.pixels) {
+    launch_from_images(device_, first_layer_images_, range, input.images, input.laws, input.x,
+                       parameters, table_, parts_, samples, depth);
+  } else {
+    device_.launch(first_layer_, range, input.x, parameters, table_, parts_, samples, depth);
+  }
   return parts;
 }
 

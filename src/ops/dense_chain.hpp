@@ -50,13 +50,13 @@ class DenseChain {
              const DenseChainKernels& kernels = {});
 
   /// Whether forward_backward can make its input from images.
-  bool takes_images() const { return !shape_.first_apart(); }
+  bool takes_images() const { return shape_.takes_images(); }
 
-  /// Float32 [batch, in], as they are, or made here from images of `in` pixels each.
+  /// Float32 [batch, in], as they are, or made here from images, as NormaliseInput makes them.
   struct Input {
     opencl::Buffer x;
     ImageSource images{};  // without pixels: x is there
-    PixelLaw law{};
+    ChannelLaws laws{};
   };
   // Parameters and gradients are all of a network's, not a slice: NVIDIA's driver (580.159.04)
   // crashes where a slice is released after one that spans it.
@@ -83,7 +83,7 @@ class DenseChain {
  private:
   void reserve_partial(int shares);
   /// The first layer's products; returns how many parts each has.
-  std::int32_t enqueue_first_layer(const opencl::Buffer& x, const opencl::Buffer& parameters,
+  std::int32_t enqueue_first_layer(const Input& input, const opencl::Buffer& parameters,
                                    const JoinedBatch& batch);
 
   opencl::Device& device_;
@@ -93,7 +93,8 @@ class DenseChain {
   int compute_units_;
   dense_chain::RowTiles row_tiles_;
   dense_chain::WeightTiles weight_tiles_;
-  opencl::Kernel rows_, weight_gradients_, sum_chunks_, first_layer_, input_gradient_;
+  opencl::Kernel rows_, weight_gradients_, sum_chunks_;
+  opencl::Kernel first_layer_, first_layer_images_, input_gradient_;
   opencl::Buffer table_, maps_, partial_, parts_, losses_, hits_;
 };
 

@@ -12,6 +12,10 @@ bool DenseChainShape::first_apart() const {
   return propagates || layers.front().in > dense_chain::most_in;
 }
 
+bool DenseChainShape::takes_images() const {
+  return image.size() == layers.front().in;
+}
+
 }  // namespace dovetail
 
 namespace dovetail::dense_chain {
@@ -29,6 +33,16 @@ RowTiles tiles_of(const DenseChainShape& shape, int rows) {
   int bytes = shape.first_apart() ? 0 : tile_bytes(shape.layers.front().in, rows);
   for (const DenseChainLayer& layer : shape.layers) bytes += tile_bytes(layer.out, rows);
   return {.rows = rows, .shared_bytes = bytes};
+}
+
+/// Without an image the kernels are still to be built.
+Definitions with_image(const DenseChainShape& shape, Definitions all) {
+  const DenseChainShape::Image image =
+      shape.takes_images() ? shape.image : DenseChainShape::Image{1, 1, shape.layers.front().in};
+  all.insert(all.end(), {fmt::format("IMAGE_CHANNELS={}", image.channels),
+                         fmt::format("IMAGE_HEIGHT={}", image.height),
+                         fmt::format("IMAGE_WIDTH={}", image.width)});
+  return all;
 }
 
 }  // namespace
@@ -52,12 +66,12 @@ std::size_t map_elements(std::span<const DenseChainLayer> layers, int batch) {
 }
 
 Definitions RowTiles::definitions(const DenseChainShape& shape, ComputeFormat format) const {
-  return {fmt::format("ROWS={}", rows),
-          fmt::format("LAYERS={}", shape.layers.size()),
-          fmt::format("FIRST={}", shape.first_apart() ? 1 : 0),
-          fmt::format("CLASSES={}", shape.classes),
-          fmt::format("SHARED_BYTES={}", shared_bytes),
-          fmt::format("FORMAT={}", kernel_number(format))};
+  return with_image(
+      shape,
+      {fmt::format("ROWS={}", rows), fmt::format("LAYERS={}", shape.layers.size()),
+       fmt::format("FIRST={}", shape.first_apart() ? 1 : 0),
+       fmt::format("CLASSES={}", shape.classes), fmt::format("SHARED_BYTES={}", shared_bytes),
+       fmt::format("FORMAT={}", kernel_number(format))});
 }
 
 RowTiles row_tiles(const DenseChainShape& shape, int batch, int compute_units, int rows) {
@@ -73,9 +87,9 @@ int FirstTiles::shared_bytes() {
   return stages * tile * (slice + slice + padding) * static_cast<int>(sizeof(float));
 }
 
-Definitions FirstTiles::definitions(ComputeFormat format) {
-  return {fmt::format("SHARED_BYTES={}", shared_bytes()),
-          fmt::format("FORMAT={}", kernel_number(format))};
+Definitions FirstTiles::definitions(const DenseChainShape& shape, ComputeFormat format) {
+  return with_image(shape, {fmt::format("SHARED_BYTES={}", shared_bytes()),
+                            fmt::format("FORMAT={}", kernel_number(format))});
 }
 
 int FirstTiles::groups(int batch, int columns) {

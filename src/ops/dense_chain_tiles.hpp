@@ -19,13 +19,21 @@ struct DenseChainLayer {
 };
 
 struct DenseChainShape {
+  /// What the chain may make its input from.
+  struct Image {
+    int channels = 0, height = 0, width = 0;
+    int size() const { return channels * height * width; }
+  };
   std::vector<DenseChainLayer> layers{};  // at least two, each the next one's input
   int classes = 0;                        // the first outputs of the last one
   std::size_t first_parameter = 0;        // where theirs begin among all
   std::size_t parameters = 0;             // floats of theirs, with what lies between
+  Image image{};                          // none: its input is given
   bool propagates = false;                // somebody waits for the gradient of the first's input
   /// Whether the first layer has launches of its own.
   bool first_apart() const;
+  /// Whether an image has as many values as the first layer takes.
+  bool takes_images() const;
   /// Floats of all parameters, those of others in front included.
   std::size_t all_parameters() const { return first_parameter + parameters; }
 };
@@ -65,7 +73,7 @@ RowTiles row_tiles(const DenseChainShape& shape, int batch, int compute_units, i
 struct FirstTiles {
   static constexpr int tile = 64, slice = 16, threads = 128;
   static int shared_bytes();
-  static Definitions definitions(ComputeFormat format);
+  static Definitions definitions(const DenseChainShape& shape, ComputeFormat format);
   /// Work-groups over a result of so many columns.
   static int groups(int batch, int columns);
 };

@@ -44,7 +44,6 @@ NormaliseInput::NormaliseInput(opencl::Device& device, Variant variant, const La
   } else {
     scale_ = device.upload(std::span<const float>(scale));
     shift_ = device.upload(std::span<const float>(shift));
-    if (channels_ == 1 && !augmentation.any()) law_ = PixelLaw{scale.front(), shift.front()};
   }
   kernel(false, false);  // a device that cannot build it says so before training
 }

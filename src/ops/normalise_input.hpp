@@ -15,12 +15,7 @@
 
 namespace dovetail {
 
-/// Of one channel: x = pixel · scale + shift.
-struct PixelLaw {
-  float scale = 0, shift = 0;
-};
-
-/// Of several: scale and shift are float32 [channels]. The images of a batch may be augmented
+/// x = pixel · scale + shift, both float32 [channels]. The images of a batch may be augmented
 /// first: number n of it is sample `first_sample` + n of the training.
 struct ChannelLaws {
   opencl::Buffer scale, shift;
@@ -55,10 +50,7 @@ class NormaliseInput {
   /// Images that a feature map has room for from now on.
   void set_capacity(int batch) { capacity_ = batch; }
   void forward(const ImageSource& images, const opencl::Buffer& y, int batch);
-  /// What forward_augmented() does where images have one channel and are neither rounded nor
-  /// augmented; none elsewhere.
-  const std::optional<PixelLaw>& law() const { return law_; }
-  /// The same for any number of channels, augmented or not.
+  /// What forward_augmented() does; none where it rounds.
   std::optional<ChannelLaws> channel_laws(std::uint64_t seed, std::uint64_t first_sample) const {
     if (table_) return std::nullopt;
     return ChannelLaws{scale_, shift_, augmentation_, seed, first_sample};
@@ -83,7 +75,6 @@ class NormaliseInput {
   opencl::Buffer table_;  // [channels, 256], where it rounds
   opencl::Buffer scale_;
   opencl::Buffer shift_;
-  std::optional<PixelLaw> law_;
   std::array<std::array<opencl::Kernel, 2>, 2> kernels_;  // [gathers][augments]
 };
 

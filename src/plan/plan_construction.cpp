@@ -166,6 +166,8 @@ std::optional<DenseChainShape> Plan::chain_from(const plan::Lowered& lowered,
                             .weight = place(placed.name + ".weight"),
                             .bias = place(placed.name + ".bias")});
   }
+  const Layout& input = lowered.layouts.front();
+  if (first == 0) shape.image = {input.channels, input.height, input.width};
   shape.first_parameter = arena_.elements();
   for (const DenseChainLayer& each : shape.layers)
     shape.first_parameter = std::min({shape.first_parameter, each.weight, each.bias});

@@ -15,10 +15,12 @@ using plan::Pass;
 void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed) {
   if (chain_) {
     DenseChain::Input input{.x = edges_[chain_begin_].value};
-    const auto& law = normalise_.law();
-    if (chain_begin_ == 0 && chain_->takes_images() && law) {
+    const auto laws = chain_begin_ == 0 && chain_->takes_images()
+                          ? normalise_.channel_laws(pass.seed, pass.first_sample)
+                          : std::nullopt;
+    if (laws) {
       input.images = inputs.image_source;
-      input.law = *law;
+      input.laws = *laws;
     } else {
       forward(pass, inputs, chain_begin_);
     }

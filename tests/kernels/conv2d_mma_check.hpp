@@ -8,9 +8,8 @@
 #include <vector>
 
 #include "kernels/feature_maps.hpp"
+#include "kernels/image_input.hpp"
 #include "kernels/warp/cases.hpp"
-#include "ops/augmentation.hpp"
-#include "ops/reference/activation.hpp"
 #include "ops/reference/conv2d_pool.hpp"
 #include "ops/reference/layout.hpp"
 #include "ops/reference/round_operand.hpp"
@@ -99,16 +98,6 @@ void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
             tolerance);
 }
 
-/// What an input of few channels is made from.
-struct ImageInput {
-  std::vector<std::uint8_t> pixels;   // [samples, channels, height, width]
-  std::vector<std::int32_t> samples;  // empty, or the images' numbers from `first` on
-  std::uint32_t first = 0;
-  std::vector<float> scale, shift;  // by channel
-  Augmentation augmentation{};
-  std::uint64_t seed = 0, first_sample = 0;
-};
-
 /// Images of few channels against the input that they make.
 /// @param runner  forward(x, weight, bias) and forward_images(images, x, weight, bias), which
 /// writes
@@ -116,48 +105,11 @@ struct ImageInput {
 template <typename Runner>
 void expect_images_are_inputs(const warp::Case& c, Runner& runner, Random& random) {
   const reference::Conv2dExtents& e = c.extents;
-  const auto batch = static_cast<std::size_t>(e.batch), channels = static_cast<std::size_t>(e.in),
-             plane = static_cast<std::size_t>(e.height * e.width);
-  const bool gathers = random.integer(0, 1) == 1;
-  ImageInput images;
-  images.pixels.resize((gathers ? 2 : 1) * e.x_size());
-  for (std::uint8_t& pixel : images.pixels)
-    pixel = static_cast<std::uint8_t>(random.integer(0, 255));
-  if (gathers) {
-    images.first = static_cast<std::uint32_t>(random.integer(0, 9));
-    for (std::size_t i = 0; i < images.first + batch; ++i)
-      images.samples.push_back(random.integer(0, 2 * static_cast<int>(batch) - 1));
-  }
-  for (std::size_t i = 0; i < channels; ++i) {
-    images.scale.push_back(1.0f / static_cast<float>(random.integer(50, 200)));
-    images.shift.push_back(static_cast<float>(random.integer(-3, 3)));
-  }
-  if (random.integer(0, 2) > 0) {
-    images.augmentation = {.crop = random.integer(0, 4),
-                           .flip = random.integer(0, 1) == 1,
-                           .erase = random.integer(0, 6)};
-    images.seed = 0x9E3779B97F4A7C15u;
-    images.first_sample = 0xFFFFFFFFu;  // the counter's second word is used, too
-  }
-  std::vector<std::uint8_t> picked;
-  for (std::size_t image = 0; image < batch; ++image) {
-    const auto sample =
-        gathers ? static_cast<std::size_t>(images.samples[images.first + image]) : image;
-    const auto from =
-        images.pixels.begin() + static_cast<std::ptrdiff_t>(sample * channels * plane);
-    picked.insert(picked.end(), from, from + static_cast<std::ptrdiff_t>(channels * plane));
-  }
-  const std::vector<int> pixels = reference::augment(
-      picked,
-      {batch, channels, static_cast<std::size_t>(e.height), static_cast<std::size_t>(e.width)},
-      images.augmentation, images.seed, images.first_sample);
-  std::vector<double> x(e.x_size());
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const std::size_t channel = i % (channels * plane) / plane;
-    const float value =
-        std::fma(static_cast<float>(pixels[i]), images.scale[channel], images.shift[channel]);
-    x[i] = pixels[i] < 0 ? 0.0 : static_cast<double>(value);  // erased: the mean
-  }
+  const auto batch = static_cast<std::size_t>(e.batch), channels = static_cast<std::size_t>(e.in);
+  const ImageExtents extents{batch, channels, static_cast<std::size_t>(e.height),
+                             static_cast<std::size_t>(e.width)};
+  const ImageInput images = random_images(extents, random);
+  const std::vector<double> x = images.values(extents);
   const std::vector<float> map = to_float(arrange(c.shape.input, e.batch, x));
   const std::vector<float> weight =
       reference::weight_to_device(to_float(random.normal(e.weight_size())), e.out, e.in, e.kernel);

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "kernels/feature_maps.hpp"
+#include "kernels/image_input.hpp"
 #include "kernels/warp/dense_cases.hpp"
-#include "ops/normalise_input.hpp"
 #include "ops/reference/loss.hpp"
 #include "ops/reference/matmul.hpp"
 #include "ops/reference/round_operand.hpp"
@@ -19,36 +19,22 @@ namespace dovetail::testing {
 struct ChainInputs {
   std::vector<float> x, parameters, row_weights;  // row_weights: empty, or [batch]
   std::vector<std::int32_t> labels;               // the batch's from first_label on
-  std::vector<std::uint8_t> pixels;   // [samples, in], which x follows from; empty: x is given
-  std::vector<std::int32_t> samples;  // the batch's from first_sample on
-  std::uint32_t first_label = 0, first_sample = 0;
-  PixelLaw law{};
+  ImageInput images;                              // which x follows from; no pixels: x is given
+  std::uint32_t first_label = 0;
 };
 struct ChainResults {
   std::vector<float> x, maps, gradients, statistics;
   std::vector<float> dx{};  // where the chain propagates, masked
 };
 
-/// Pixels in place of a given x, gathered or in order.
-inline void take_pixels(ChainInputs& in, std::size_t batch, std::size_t width, bool gathers,
-                        Random& random) {
-  const std::size_t held = gathers ? 2 * batch : batch;
-  in.pixels.resize(held * width);
-  for (std::uint8_t& pixel : in.pixels) pixel = static_cast<std::uint8_t>(random.integer(0, 255));
-  in.law = {1.0f / 75, -1.7f};
-  if (gathers) {
-    in.first_sample = static_cast<std::uint32_t>(random.integer(0, 9));
-    in.samples.assign(in.first_sample, 0);
-  }
-  for (std::size_t row = 0; row < batch; ++row) {
-    const auto sample =
-        gathers ? random.integer(0, static_cast<int>(held) - 1) : static_cast<int>(row);
-    if (gathers) in.samples.push_back(sample);
-    for (std::size_t i = 0; i < width; ++i) {
-      const std::uint8_t pixel = in.pixels[static_cast<std::size_t>(sample) * width + i];
-      in.x[row * width + i] = std::fma(static_cast<float>(pixel), in.law.scale, in.law.shift);
-    }
-  }
+/// Images in place of a given x.
+inline void take_images(ChainInputs& in, const warp::DenseCase& c, Random& random) {
+  const DenseChainShape::Image& image = c.image;
+  const ImageExtents extents{extent(c.batch), extent(image.channels), extent(image.height),
+                             extent(image.width)};
+  in.images = random_images(extents, random);
+  in.x = to_float(arrange(input_map(c.batch, image.height, image.width, image.channels), c.batch,
+                          in.images.values(extents)));
 }
 
 /// The products of layer i in canonical layouts: weight [out, in].
@@ -82,15 +68,14 @@ inline std::vector<double> part(const std::vector<float>& all, std::size_t first
 /// @param run  from ChainInputs to ChainResults.
 template <typename Run>
 void expect_chain_is_twin(const warp::DenseCase& c, const Run& run, bool weighed, Random& random) {
-  // Floats, pixels, gathered pixels.
-  const int source = c.first_apart() ? 0 : random.integer(0, 2);
-  SCOPED_TRACE(::testing::Message() << "source " << source);
+  const bool from_images = c.takes_images() && random.integer(0, 3) > 0;
+  SCOPED_TRACE(from_images ? "from images" : "from floats");
   constexpr double tolerance = 3e-5;  // tensor cores do not round their sums to the nearest
   const auto batch = extent(c.batch), classes = extent(c.classes);
   const auto entries = dense_chain::table(c.layers, c.batch);
   ChainInputs in;
   in.x = to_float(random.normal(batch * extent(c.layers.front().in)));
-  if (source > 0) take_pixels(in, batch, extent(c.layers.front().in), source == 2, random);
+  if (from_images) take_images(in, c, random);
   in.parameters = to_float(random.normal(c.all_parameters()));
   for (const DenseChainLayer& layer : c.layers) {
     const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(layer.in)));

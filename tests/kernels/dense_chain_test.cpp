@@ -35,13 +35,15 @@ class DenseChainTest : public DeviceTest<int> {
 
   testing::ChainResults run(const DenseCase& c, const testing::ChainInputs& in) {
     DenseChain chain(device(), c, c.batch, c.format);
-    DenseChain::Input input{.x = in.pixels.empty() ? upload(in.x) : poisoned(in.x.size()),
-                            .law = in.law};
-    if (!in.pixels.empty())
-      input.images.pixels = device().upload(std::span<const std::uint8_t>(in.pixels));
-    input.images.first = in.first_sample;
-    if (!in.samples.empty())
-      input.images.samples = device().upload(std::span<const std::int32_t>(in.samples));
+    const testing::ImageInput& from = in.images;
+    DenseChain::Input input{.x = from.pixels.empty() ? upload(in.x) : poisoned(in.x.size())};
+    if (!from.pixels.empty()) {
+      input.images = {device().upload(std::span<const std::uint8_t>(from.pixels)), {}, from.first};
+      input.laws = {upload(from.scale), upload(from.shift), from.augmentation, from.seed,
+                    from.first_sample};
+    }
+    if (!from.samples.empty())
+      input.images.samples = device().upload(std::span<const std::int32_t>(from.samples));
     const opencl::Buffer parameters = upload(in.parameters),
                          labels = device().upload(std::span<const std::int32_t>(in.labels)),
                          weights =

@@ -16,7 +16,7 @@ testing::ChainResults run_on_host(const DenseCase& c, const DenseLaunches& launc
                                   const testing::ChainInputs& in) {
   const ChainRunner runner(c, launches);
   testing::ChainResults results;
-  results.x = in.pixels.empty() ? in.x : std::vector<float>(in.x.size(), testing::poison);
+  results.x = in.images.pixels.empty() ? in.x : std::vector<float>(in.x.size(), testing::poison);
   results.maps.assign(dense_chain::map_elements(c.layers, c.batch), testing::poison);
   std::vector<float> losses(extent(c.batch), testing::poison), hits = losses;
   runner.rows(in, results.x, results.maps, losses, hits);

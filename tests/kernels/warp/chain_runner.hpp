@@ -21,13 +21,17 @@ class ChainRunner {
             std::vector<float>& losses, std::vector<float>& hits, int part_depth = 0) const {
     const dense_chain::RowTiles tiles =
         dense_chain::row_tiles(case_, case_.batch, case_.compute_units);
-    int source = in.pixels.empty() ? 0 : in.samples.empty() ? 1 : 2;
+    const testing::ImageInput& from = in.images;
+    const Augmentation& augmentation = from.augmentation;
+    int source = from.pixels.empty() ? 0 : 1;
     std::vector<float> parts;
     if (case_.first_apart()) source = first_layer(in, x, parts, part_depth);
     for (int group = 0; group < conv_tiles::quotient_up(case_.batch, tiles.rows); ++group) {
       WorkGroup(tiles.threads(), tiles.shared_bytes, {group, 0, 0}).run([&] {
-        launches_.rows(parts.empty() ? x.data() : parts.data(), in.pixels.data(), in.samples.data(),
-                       in.first_sample, source, in.law.scale, in.law.shift, in.parameters.data(),
+        launches_.rows(from.pixels.data(), from.samples.data(), from.first, !from.samples.empty(),
+                       from.scale.data(), from.shift.data(), augmentation.crop, augmentation.flip,
+                       augmentation.erase, from.seed, from.first_sample,
+                       parts.empty() ? x.data() : parts.data(), source, in.parameters.data(),
                        table(), in.labels.data(), in.first_label, in.row_weights.data(),
                        !in.row_weights.empty(), maps.data(), losses.data(), hits.data(),
                        case_.batch);
@@ -105,9 +109,11 @@ class ChainRunner {
 
  private:
   /// Returns how many parts there are.
-  int first_layer(const testing::ChainInputs& in, const std::vector<float>& x,
-                  std::vector<float>& parts, int depth) const {
+  int first_layer(const testing::ChainInputs& in, std::vector<float>& x, std::vector<float>& parts,
+                  int depth) const {
     using dense_chain::FirstTiles;
+    const testing::ImageInput& from = in.images;
+    const Augmentation& augmentation = from.augmentation;
     const DenseChainLayer& first = case_.layers.front();
     if (depth == 0) depth = dense_chain::part_depth(first, case_.batch, case_.compute_units);
     const int count = conv_tiles::quotient_up(first.in, depth);
@@ -116,8 +122,16 @@ class ChainRunner {
     for (int i = 0; i < count * tiles; ++i) {
       WorkGroup one(FirstTiles::threads, FirstTiles::shared_bytes(), {i % tiles, i / tiles, 0});
       one.run([&] {
-        launches_.first_layer(x.data(), in.parameters.data(), table(), parts.data(), case_.batch,
-                              depth);
+        if (from.pixels.empty()) {
+          launches_.first_layer(x.data(), in.parameters.data(), table(), parts.data(), case_.batch,
+                                depth);
+        } else {
+          launches_.first_layer_images(from.pixels.data(), from.samples.data(), from.first,
+                                       !from.samples.empty(), from.scale.data(), from.shift.data(),
+                                       augmentation.crop, augmentation.flip, augmentation.erase,
+                                       from.seed, from.first_sample, x.data(), in.parameters.data(),
+                                       table(), parts.data(), case_.batch, depth);
+        }
       });
     }
     return count;

@@ -14,6 +14,15 @@ struct DenseCase : DenseChainShape {
   int compute_units = 0;  // decides on the tiles
 };
 
+/// Of three channels where that is possible, and as square as can be.
+inline DenseChainShape::Image image_of_size(int size) {
+  const int channels = size % 3 == 0 ? 3 : 1, plane = size / channels;
+  int height = 1;
+  for (int rows = 1; rows * rows <= plane; ++rows)
+    if (plane % rows == 0) height = rows;
+  return {channels, height, plane / height};
+}
+
 /// @param widths  with padding, the input's first.
 /// @param gap  floats between the parameters, which belong to none.
 inline DenseCase make_dense_case(const std::vector<int>& widths, int batch, int classes,
@@ -34,6 +43,7 @@ inline DenseCase make_dense_case(const std::vector<int>& widths, int batch, int 
     c.layers.push_back(layer);
   }
   c.parameters = end + gap - c.first_parameter;
+  if (!propagates) c.image = image_of_size(widths.front());
   return c;
 }
 
@@ -49,6 +59,7 @@ inline std::vector<DenseCase> dense_cases() {
       make_dense_case({48, 80, 32}, 7, 25, fp16, 132, 16),
       make_dense_case({16, 32, 64, 16, 16}, 139, 3, tf32, 2, 48),
       make_dense_case({1040, 80, 16}, 70, 10, tf32, 132, 16),
+      make_dense_case({1104, 144, 16}, 67, 7, bf16, 132, 0),
       make_dense_case({1072, 48, 32, 16}, 21, 11, fp16, 1, 0, true),
       make_dense_case({96, 144, 16}, 139, 16, bf16, 132, 32, true),
   };

@@ -39,10 +39,12 @@ const std::vector<Launches>& launches();
 
 /// The kernels of a chain of dense layers.
 struct DenseLaunches {
-  void (*rows)(float* x, const unsigned char* pixels, const int* samples, unsigned first_sample,
-               int source, float scale, float shift, const float* parameters, const int* table,
-               const int* labels, unsigned first_label, const float* row_weights, int weighed,
-               float* maps, float* row_losses, float* row_hits, int batch) = nullptr;
+  void (*rows)(const unsigned char* pixels, const int* samples, unsigned first_image, int gathers,
+               const float* scale, const float* shift, int crop, int flip, int erase,
+               unsigned long seed, unsigned long first_sample, float* x, int source,
+               const float* parameters, const int* table, const int* labels, unsigned first_label,
+               const float* row_weights, int weighed, float* maps, float* row_losses,
+               float* row_hits, int batch) = nullptr;
   void (*weight_gradients)(const float* x, const float* maps, const int* table, float* partial,
                            unsigned base, unsigned size, int batch, int share, int together,
                            const float* row_losses, const float* row_hits,
@@ -52,6 +54,11 @@ struct DenseLaunches {
                       int batch, int depth) = nullptr;
   void (*input_gradient)(const float* maps, const float* parameters, const int* table,
                          const float* x, float* dx, int batch, int mask) = nullptr;
+  void (*first_layer_images)(const unsigned char* pixels, const int* samples, unsigned first_image,
+                             int gathers, const float* scale, const float* shift, int crop,
+                             int flip, int erase, unsigned long seed, unsigned long first_sample,
+                             float* x, const float* parameters, const int* table, float* parts,
+                             int batch, int depth) = nullptr;
 };
 /// One for each of dense_cases().
 const std::vector<DenseLaunches>& dense_launches();

@@ -91,9 +91,10 @@ int main(int, char** arguments) {
     dense += ", " + second.substr(1);
     if (c.first_apart()) {
       const std::string both = write("dense_chain_first.cl", "first_layer",
-                                     dense_chain::FirstTiles::definitions(c.format));
+                                     dense_chain::FirstTiles::definitions(c, c.format));
       const std::string space = both.substr(1, both.find(':') - 1);
-      dense += ", " + both.substr(1) + ", " + space + "::input_gradient";
+      dense += ", " + both.substr(1) + ", " + space + "::input_gradient, " + space +
+               "::first_layer_images";
     }
     dense += "},\n";
   }
