@@ -83,6 +83,8 @@ typedef struct {
   __global float* x;
 } Images;
 
+#define unwritten ((size_t)-1)  // by this work-item
+
 INLINE float image_value(const Images* of, int image, int row, int column, int channel, Draw* drawn, int* drawn_image) {
   const size_t sample = of->gathers ? of->samples[of->first + image] : image;
   __global const uchar* pixels = of->pixels + (sample * X_CHANNELS + channel) * x_pixels;
@@ -106,36 +108,43 @@ INLINE int writes(int y_row, int y_column, int row, int column) {
   return y_row == min(row, y_rows - 1) && y_column == min(column, y_columns - 1);
 }
 
-// A slice of A from images, to local memory.
+// A slice of A from images, to local memory. A work-item makes one column of it, and all loads set out before the first
+// store.
 INLINE void put_images(__local float* a, const Images* images, int unit0, int last_unit, int k0, int is_writer) {
+  enum { rows_apart = forward_threads / slice, rows = FORWARD_M / rows_apart };
+  const int k = k0 + (int)get_local_id(0) % slice, first_row = (int)get_local_id(0) / slice;
+  const int tap = k / X_CHANNELS, channel = k % X_CHANNELS;
+  float values[rows];
+  size_t targets[rows];
   int drawn_image = -1;
   Draw drawn;
-  for (int i = get_local_id(0); i < FORWARD_M * slice; i += forward_threads) {
-    const int k = k0 + i % slice, local_row = i / slice;
+  UNROLL for (int i = 0; i < rows; ++i) {
+    const int local_row = first_row + i * rows_apart;
     const int unit = min(unit0 + unit_of(local_row), last_unit), place = place_of(local_row);
+    const int image = unit / units_per_image;
     const int y_row = unit % units_per_image / Y_WIDTH * POOL + place / POOL;
     const int y_column = unit % Y_WIDTH * POOL + place % POOL;
-    const int tap = k / X_CHANNELS, channel = k % X_CHANNELS;
     const int row = y_row * STRIDE + tap / KERNEL - PADDING, column = y_column * STRIDE + tap % KERNEL - PADDING;
-    float value = 0.0f;
-    if (k < depth && row >= 0 && row < X_HEIGHT && column >= 0 && column < X_WIDTH) {
-      const int image = unit / units_per_image;
-      value = image_value(images, image, row, column, channel, &drawn, &drawn_image);
-      if (is_writer && writes(y_row, y_column, row, column)) {
-        images->x[(size_t)image * X_IMAGE + X_ORIGIN + (row + PADDING) * X_ROW + (column + PADDING) * X_PIXEL + channel] =
-            value;
-      }
-    }
-    a[local_row * pitch + i % slice] = value;
+    const int inside = k < depth && row >= 0 && row < X_HEIGHT && column >= 0 && column < X_WIDTH;
+    values[i] = inside ? image_value(images, image, row, column, channel, &drawn, &drawn_image) : 0.0f;
+    targets[i] = inside && is_writer && writes(y_row, y_column, row, column)
+                     ? (size_t)image * X_IMAGE + X_ORIGIN + (row + PADDING) * X_ROW + (column + PADDING) * X_PIXEL + channel
+                     : unwritten;
+  }
+  UNROLL for (int i = 0; i < rows; ++i) {
+    a[(first_row + i * rows_apart) * pitch + k - k0] = values[i];
+    if (targets[i] != unwritten) images->x[targets[i]] = values[i];
   }
 }
 
 // The same from x, one by one.
 INLINE void put_values(__local float* a, __global const float* x, int unit0, int last_unit, int k0) {
-  for (int i = get_local_id(0); i < FORWARD_M * slice; i += forward_threads) {
-    const int k = k0 + i % slice, row = i / slice;
+  enum { rows_apart = forward_threads / slice, rows = FORWARD_M / rows_apart };
+  const int k = k0 + (int)get_local_id(0) % slice, within = within_window(k);
+  UNROLL for (int i = 0; i < rows; ++i) {
+    const int row = (int)get_local_id(0) / slice + i * rows_apart;
     const size_t window = window_of(min(unit0 + unit_of(row), last_unit), place_of(row));
-    a[row * pitch + i % slice] = k < depth ? x[window + within_window(k)] : 0.0f;
+    a[row * pitch + k - k0] = k < depth ? x[window + within] : 0.0f;
   }
 }
 

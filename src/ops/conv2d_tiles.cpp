@@ -195,7 +195,7 @@ Definitions GpuTile::definitions(const std::string& product) const {
 }
 
 GpuTile choose_tile(long rows, int stride) {
-  constexpr long enough_groups = 256;  // for the multiprocessors of any GPU
+  constexpr long enough_groups = 128;  // for the multiprocessors of any GPU
   const int n = tile_columns(stride);
   int m = 128;
   while (m > 32 && (rows + m - 1) / m * quotient_up(stride, n) < enough_groups) m /= 2;
