@@ -14,19 +14,21 @@ namespace dovetail {
 using plan::DeviceParameter;
 using plan::Edge;
 using plan::Operation;
+using plan::Refusals;
 using plan::Slot;
 using plan::statistics_elements;
 
 Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
            const PlanOptions& options)
-    : Plan(device, model, input, options, lower(device, model, options)) {}
+    : Plan(device, model, input, options,
+           lower(device, model, options, on_tensor_cores(device, options))) {}
 
 plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
-                          const PlanOptions& options) {
+                          const PlanOptions& options, bool convolves_on_tensor_cores) {
   const Variant variant = options.variant.value_or(variant_for(device));
   plan::Fusion fusion{.norm_pools = options.fuse_pools};
   if (options.fuse_pools && variant == Variant::cpu) fusion.fits_pool = Conv2dPool::fits;
-  if (options.fuse_pools && on_tensor_cores(device, options)) fusion.fits_pool = Conv2dMma::fits;
+  if (options.fuse_pools && convolves_on_tensor_cores) fusion.fits_pool = Conv2dMma::fits;
   return plan::lower(model, room_of(model, options), fusion);
 }
 
@@ -56,9 +58,7 @@ Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& in
           options.augmentation) {
   make_edges(lowered);
   make_slots(lowered);
-  make_chain(lowered);
-  make_operations(lowered);
-  make_loss();
+  make_layers(lowered);
   if (options_.training &&
       options_.upload_way.value_or(device.is_cpu() ? UploadWay::in_turn : UploadWay::overlapped) ==
           UploadWay::overlapped) {
@@ -124,15 +124,30 @@ DeviceParameter Plan::step_of(const layer::QuantisedActivation& activation, std:
   return parameter;
 }
 
-void Plan::make_operations(const plan::Lowered& lowered) {
+void Plan::make_layers(const plan::Lowered& lowered) {
+  buckets_ = buckets_of(arena_, reduction_elements_, lowered, options_.bucket_bytes);
+  make_chain(lowered);
+  if (!make_operations(lowered)) {
+    // Plain kernels fuse other pools. There is nothing more to refuse to them.
+    drop_layers();
+    const plan::Lowered plain = lower();
+    make_edges(plain);
+    return make_layers(plain);
+  }
+  make_loss();
+}
+
+bool Plan::make_operations(const plan::Lowered& lowered) {
   std::size_t norms_made = 0;
   for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
     const plan::Step& step = lowered.steps[i];
     operations_.push_back(make_operation(step, edges_[i], edges_[i + 1], norms_made));
+    if (!operations_.back()) return false;
     const std::string& name = model_.layers()[step.layer].name;  // those without weights have none
     names_.push_back(name.empty() ? fmt::format("layer {}", step.layer + 1) : name);
     if (step.strip_halo) names_.back() += " halo";
   }
+  return true;
 }
 
 std::optional<DenseChainShape> Plan::chain_from(const plan::Lowered& lowered,
@@ -170,7 +185,7 @@ void Plan::make_chain(const plan::Lowered& lowered) {
   for (std::size_t first = 0; first < lowered.steps.size(); ++first) {
     const std::optional<DenseChainShape> shape = chain_from(lowered, first);
     if (!shape) continue;
-    make_in_instructions("chains of dense layers", [&] {
+    refusals_.attempt(device_, Refusals::Kind::chains, [&] {
       const DenseChainKernels kernels =
           tuner() ? plan::tuned_chain(*tuner(), device_, *shape, tuned_batch(), options_.format,
                                       options_.same_bits)
@@ -179,23 +194,6 @@ void Plan::make_chain(const plan::Lowered& lowered) {
       chain_begin_ = first;
     });
     return;
-  }
-}
-
-template <typename Make>
-bool Plan::make_in_instructions(const std::string& what, const Make& make) {
-  try {
-    make();
-    return true;
-  } catch (const Error& failure) {
-    if (std::ranges::find(plain_instead_, what) == plain_instead_.end()) {
-      plain_instead_.push_back(what);
-      log::warn(
-          fmt::format("{}: {} in NVIDIA's instructions are out: {}. Plain kernels do their work; "
-                      "{} can leave the others untried",
-                      device_.info().name, what, failure.what(), opencl::instructions_variable));
-    }
-    return false;
   }
 }
 
@@ -224,23 +222,17 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   };
   const bool training = options_.training;
   const ComputeFormat format = options_.format;
-  if (on_tensor_cores(device_, options_) && Conv2dMma::fits(pooled)) {
+  if (convolves_on_tensor_cores() && Conv2dMma::fits(pooled)) {
     std::vector<Direction> directions = directions_of(in);
     if (options_.same_bits) std::erase(directions, Direction::weight_gradient);
     std::unique_ptr<Conv2dMma> made;
-    const bool is_made = make_in_instructions("convolutions", [&] {
+    const bool is_made = refusals_.attempt(device_, Refusals::Kind::convolutions, [&] {
       made = tuner() ? plan::tuned_conv_mma(*tuner(), device_, pooled, tuned_batch(), training,
                                             format, directions, options_.step_passes)
                      : std::make_unique<Conv2dMma>(device_, pooled, training, format,
                                                    ConvMmaKernels{}, options_.step_passes);
     });
-    if (is_made) return operation(std::move(made));
-    if (step.pool && !Conv2dPool::fits(pooled)) {
-      throw Error(fmt::format("{}: no plain kernel computes {} with its pool", device_.info().name,
-                              placed.name),
-                  fmt::format("Set {}=async_copy, by which they become two layers",
-                              opencl::instructions_variable));
-    }
+    return is_made ? operation(std::move(made)) : nullptr;
   }
   if (step.pool) {
     return operation(free_tuner()
@@ -276,7 +268,8 @@ std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Ed
     products.emplace(*free_tuner(), device_, shape, tuned_batch(), options_.format,
                      directions_of(in));
   } else if (on_gpu_in_format || variant_ == Variant::nvidia) {
-    make_in_instructions("products of dense layers", [&] { products = usual(Variant::nvidia); });
+    refusals_.attempt(device_, Refusals::Kind::products,
+                      [&] { products = usual(Variant::nvidia); });
   }
   if (!products) products = usual(variant_ == Variant::nvidia ? Variant::gpu : variant_);
   return std::make_unique<plan::DenseOperation>(in, out, step.last_layer(), std::move(*products),

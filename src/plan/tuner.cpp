@@ -42,7 +42,8 @@ struct Timed {
   }
 };
 
-/// Runs it once, which compiles; nothing where its result is wrong.
+/// Runs it once, which compiles; nothing where its result is wrong. A lack of memory is no fault of
+/// its own.
 std::optional<Timed> audition(opencl::Device& device, const std::string& problem,
                               const std::string& name, std::size_t candidate,
                               const std::function<Tuner::Trial(std::size_t)>& prepare) {
@@ -53,6 +54,8 @@ std::optional<Timed> audition(opencl::Device& device, const std::string& problem
     device.finish();
     fault = timed.trial.fault();
     if (fault.empty()) return timed;
+  } catch (const opencl::OutOfMemory&) {
+    throw;
   } catch (const Error& failure) {
     fault = failure.what();
   }
@@ -192,7 +195,7 @@ std::size_t Tuner::measure(Choice& choice, const std::vector<Candidate>& candida
     if (timed) right.push_back(std::move(*timed));
   }
   if (right.empty()) {
-    throw Error(
+    throw NothingComputes(
         fmt::format("{}: no kernel computes {} rightly", device_.info().name, choice.problem),
         fmt::format(
             "Look for a newer driver, leave instruction sets out by {} (\"none\" leaves plain "

@@ -14,6 +14,12 @@
 
 namespace dovetail::plan {
 
+/// No candidate's result is right.
+class NothingComputes : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A problem is a name that says all that a choice depends on but the device: "dense 784->256, 64
 /// rows, float32, forward".
 class Tuner {
@@ -39,7 +45,9 @@ class Tuner {
 
   /// The candidate to use: the fastest whose results are right, where the first one is preferred to
   /// others that are hardly faster. A candidate that throws Error or is at fault is out, with a
-  /// line. What this tuner has chosen before stays so. Throws Error where none is left.
+  /// line; but where one lacks memory its OutOfMemory ends the choice, since what is chosen without
+  /// it would be remembered. What this tuner has chosen before stays so. Throws NothingComputes
+  /// where none is left.
   std::size_t choose(const std::string& problem, const std::vector<Candidate>& candidates,
                      const std::function<Trial(std::size_t candidate)>& prepare);
 

@@ -15,6 +15,7 @@
 #include "plan/conv_problem.hpp"
 #include "plan/dense_problem.hpp"
 #include "plan/fixture.hpp"
+#include "support/scoped_variable.hpp"
 #include "support/scratch_folder.hpp"
 
 namespace dovetail {
@@ -185,11 +186,11 @@ TEST_F(TunerTest, AChoiceAmongFewerInstructionsIsNotRememberedForAll) {
     EXPECT_EQ(choose(tuner, {20, 1}), 1u);
     return tuner.choices().back().origin;
   };
-  setenv(opencl::instructions_variable, "none", 1);
-  const Origin first = origin(), second = origin();
-  unsetenv(opencl::instructions_variable);
-  EXPECT_EQ(first, Origin::measured);
-  EXPECT_EQ(second, Origin::remembered);
+  {
+    const ScopedVariable none(opencl::instructions_variable, "none");
+    EXPECT_EQ(origin(), Origin::measured);
+    EXPECT_EQ(origin(), Origin::remembered);
+  }
   EXPECT_EQ(origin(), Origin::measured);
 }
 
@@ -201,6 +202,21 @@ TEST_F(TunerTest, WhatATunerChoseStaysWithoutACacheToo) {
   EXPECT_EQ(choose(tuner, {20, 1}), 1u);
   EXPECT_EQ(prepared_, 2);
   EXPECT_EQ(tuner.choices().size(), 1u);
+}
+
+// It is the moment's, and what is chosen without a candidate is remembered.
+TEST_F(TunerTest, ALackOfMemoryIsNoFaultOfACandidates) {
+  Tuner tuner(host_.device);
+  const auto choose_with = [&](const auto& fails) {
+    return tuner.choose("a product", {{"slow"}, {"fast"}}, [&](std::size_t i) {
+      if (i == 1) fails();
+      return trial(i == 1 ? 1 : 20);
+    });
+  };
+  EXPECT_THROW(choose_with([] { throw opencl::OutOfMemory("no room"); }), opencl::OutOfMemory);
+  EXPECT_TRUE(tuner.choices().empty());
+  EXPECT_EQ(choose_with([] {}), 1u);
+  EXPECT_EQ(tuner.choices().back().origin, Origin::measured);
 }
 
 TEST_F(TunerTest, AWrongResultDisqualifiesTheFastest) {
