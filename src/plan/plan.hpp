@@ -177,7 +177,8 @@ class Plan {
 
   // ---- training
   /// Enqueues forward, loss and backward of `labels.size()` samples (0 to the capacity). Gradients
-  /// are sums over the samples. The arguments are those of StepSamples.
+  /// are sums over the samples. The arguments are those of StepSamples. It may begin as late as an
+  /// enqueue_step without hand_over.
   void enqueue_gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
                          std::uint64_t first_sample, std::span<const float> weights = {});
   /// The same for a step of several passes, the next `sizes[i]` samples each (0 to the capacity; a
@@ -185,8 +186,9 @@ class Plan {
   /// second, the third with the fourth, then the pairs, and so on. Passes of one size run in one
   /// launch where joins_passes(); that changes no bit.
   /// @param hand_over each bucket begins its way to the host when it is finished, while the
-  /// backward pass goes on. All must be returned before anything else is done. Without, the step
-  /// may not begin before something else is enqueued and flushed, such as the update.
+  /// backward pass goes on. All must be returned before anything else is done. Without, a step
+  /// whose samples are not copied beside the kernels may not begin before something else is
+  /// enqueued and flushed, such as the update, or waited for, such as map_reduction().
   void enqueue_step(const StepSamples& samples, std::span<const std::size_t> sizes, bool hand_over);
   /// The reduction's ranges in the order in which they are handed over: gradients from the last
   /// layer's on, then batch statistics, loss and counts, which the last bucket holds alone.
