@@ -26,9 +26,10 @@ class Tuner {
  public:
   enum class Memory { use, renew };
   /// Remembers in device.cache(), where there is one. Memory::renew: what was remembered before is
-  /// not looked at, but measured anew and replaced.
-  explicit Tuner(opencl::Device& device, Memory memory = Memory::use)
-      : device_(device), memory_(memory) {}
+  /// not looked at, but measured anew and replaced. `patience_s`: how long another process that
+  /// measures is waited for; one that takes longer has stopped, and no other is waited for then.
+  explicit Tuner(opencl::Device& device, Memory memory = Memory::use, double patience_s = 120)
+      : device_(device), memory_(memory), patience_s_(patience_s) {}
 
   /// `cost`: a guess, in any unit. What is guessed to take several times as long as the best is not
   /// measured.
@@ -80,13 +81,17 @@ class Tuner {
     std::optional<FileLock> lock{};  // none where there is no cache, or none can be had
     bool waited = false;
   };
-  Turn await_turn(const std::string& problem);
+  /// Without a turn where `is_known` says, while it waits, that there is nothing to measure, and
+  /// where patience ends.
+  Turn await_turn(const std::string& problem, const std::function<bool()>& is_known);
   std::size_t measure(Choice& choice, const std::vector<Candidate>& candidates,
                       const std::vector<std::size_t>& plausible,
                       const std::function<Trial(std::size_t)>& prepare);
 
   opencl::Device& device_;
   Memory memory_;
+  double patience_s_;
+  bool gave_up_ = false;  // waiting for other processes
   std::vector<Choice> choices_;
   std::map<std::string, std::string> told_;
 };
