@@ -1,59 +1,56 @@
-// 2-D convolution on GPUs: implicit matrix products, tiles shared in local memory, 4 x 4 results a
-// work-item.
+// 2-D convolution on GPUs: forward with bias, ReLU and perhaps a 2x2 max-pool, input gradient, weight gradient. Implicit
+// matrix products (gpu_tile.clh) in plain OpenCL C.
 //
-// The geometry of X and Y is defined by ops/conv2d.cpp as for conv2d_cpu.cl. Each of the three
-// products C[m][n] = sum_k A[m][k] B[k][n] has its own tile (TILE_M x TILE_N results a work-group,
-// both multiples of 4):
+// The geometry of X and Y is defined by ops/conv2d_gpu.cpp as for conv2d_cpu.cl; with POOL 2, Y is the pooled map. Each of
+// the three products C[m][n] = sum_k A[m][k] B[k][n] has its own tile, _M x _N results a work-group of which a work-item
+// has _ROWS x _COLUMNS:
 //   forward          m: pixel of y,       n: channel of y,  k: (tap, channel of x)
 //   input gradient   m: pixel of x,       n: channel of x,  k: (tap, channel of y)
 //   weight gradient  m: (tap, channel of x), n: channel of y,  k: pixel of y, in chunks of images
+// What the next slice of k needs is on its way to registers while this one is multiplied.
+//
+// A pixel of y in front of the pool counts here as pixel `place` of unit `unit`, a window of the pool; places are 0 to 3 in
+// row-major order. The gradient of a unit belongs to the place of its maximum. Without a pool units are pixels.
 
 #ifndef FORWARD_M
-#error "built by ops/conv2d.cpp with the geometry of one layer"
+#error "built by ops/conv2d_gpu.cpp with the geometry of one layer"
 #endif
 
-#include "passes.clh"
-
-#define INLINE inline __attribute__((always_inline))
+#include "gpu_tile.clh"
+#include "philox.clh"
+#include "augment.clh"
 
 enum {
-  slice = 16,  // k advances by this much between barriers
   taps = KERNEL * KERNEL,
   depth = taps * X_CHANNELS,  // rows of the weight matrix
-  y_pixels = Y_HEIGHT * Y_WIDTH,
+  window_places = POOL * POOL,
+  units_per_image = Y_HEIGHT * Y_WIDTH,
+  y_rows = Y_HEIGHT * POOL,  // in front of the pool
+  y_columns = Y_WIDTH * POOL,
   x_pixels = X_HEIGHT * X_WIDTH,
-  forward_threads = FORWARD_M * FORWARD_N / 16,
-  input_threads = INPUT_M * INPUT_N / 16,
-  weight_threads = WEIGHT_M * WEIGHT_N / 16,
+  x_vectors = X_CHANNELS % 4 == 0,  // four rows of the weight matrix are four channels of one pixel of x
+
+  forward_threads = FORWARD_M * FORWARD_N / (FORWARD_ROWS * FORWARD_COLUMNS),
+  forward_vectors = FORWARD_COLUMNS / 4,
+  forward_apart = FORWARD_M / FORWARD_ROWS,
+  forward_units = FORWARD_M / window_places,
+  input_threads = INPUT_M * INPUT_N / (INPUT_ROWS * INPUT_COLUMNS),
+  input_vectors = INPUT_COLUMNS / 4,
+  input_apart = INPUT_M / INPUT_ROWS,
+  weight_threads = WEIGHT_M * WEIGHT_N / (WEIGHT_ROWS * WEIGHT_COLUMNS),
+  weight_vectors = WEIGHT_COLUMNS / 4,
 };
 
-// sum += A-slice * B-slice for this work-item's 4 x 4 results; a is [slice][tile_m], b is
-// [slice][tile_n].
-INLINE void multiply(__local const float* a, int tile_m, __local const float* b, int tile_n, int m,
-                     int n, float4 sum[4]) {
-#pragma unroll
-  for (int k = 0; k < slice; ++k) {
-    const float4 left = vload4(0, a + k * tile_m + m);
-    const float4 right = vload4(0, b + k * tile_n + n);
-    sum[0] += left.x * right;
-    sum[1] += left.y * right;
-    sum[2] += left.z * right;
-    sum[3] += left.w * right;
-  }
+// Where the window of x begins that pixel `place` of a unit looks at.
+INLINE size_t window_of(int unit, int place) {
+  const int row = unit % units_per_image / Y_WIDTH * POOL + place / POOL;
+  const int column = unit % Y_WIDTH * POOL + place % POOL;
+  return (size_t)(unit / units_per_image) * X_IMAGE + X_ORIGIN + (row * X_ROW + column * X_PIXEL) * STRIDE;
 }
 
-// Where the window of output pixel `pixel` (counted over the whole batch) begins in x.
-INLINE size_t window_of(int pixel) {
-  const int row = pixel % y_pixels / Y_WIDTH;
-  const int column = pixel % Y_WIDTH;
-  return (size_t)(pixel / y_pixels) * X_IMAGE + X_ORIGIN +
-         (row * X_ROW + column * X_PIXEL) * STRIDE;
-}
-
-INLINE size_t y_of(int pixel) {
-  const int row = pixel % y_pixels / Y_WIDTH;
-  const int column = pixel % Y_WIDTH;
-  return (size_t)(pixel / y_pixels) * Y_IMAGE + Y_INTERIOR + row * Y_ROW + column * Y_PIXEL;
+INLINE size_t y_of(int unit) {
+  return (size_t)(unit / units_per_image) * Y_IMAGE + Y_INTERIOR + unit % units_per_image / Y_WIDTH * Y_ROW +
+         unit % Y_WIDTH * Y_PIXEL;
 }
 
 // Where weight row k = (tap, channel of x) reads within a window.
@@ -62,190 +59,421 @@ INLINE int within_window(int k) {
   return tap / KERNEL * X_ROW + tap % KERNEL * X_PIXEL + k % X_CHANNELS;
 }
 
-// y = x * weight + bias, then max(0, .) when `relu`. Work-groups: (tile of pixels, tile of
-// channels).
-__kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forward(
-    __global const float* restrict x, __global const float* restrict weight,
-    __global const float* restrict bias, __global float* restrict y, int batch, int relu) {
-  __local float a[slice * FORWARD_M];
-  __local float b[slice * FORWARD_N];
-  const int item = get_local_id(0);
-  const int m0 = get_group_id(0) * FORWARD_M;
-  const int n0 = get_group_id(1) * FORWARD_N;
-  const int m = item / (FORWARD_N / 4) * 4;
-  const int n = item % (FORWARD_N / 4) * 4;
-  const int last_pixel = batch * y_pixels - 1;
-  float4 sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-  for (int k0 = 0; k0 < depth; k0 += slice) {
-    // Past the last pixel the last one is read again; past the last weight row both factors are
-    // zero.
-    if (X_CHANNELS % 4 == 0) {
-      for (int i = item; i < FORWARD_M * slice / 4; i += forward_threads) {
-        const int k = i % (slice / 4) * 4;
-        const size_t window = window_of(min(m0 + i / (slice / 4), last_pixel));
-        const float4 values =
-            k0 + k < depth ? vload4(0, x + window + within_window(k0 + k)) : (float4)(0.0f);
-        __local float* target = a + k * FORWARD_M + i / (slice / 4);
-        target[0] = values.x;
-        target[FORWARD_M] = values.y;
-        target[2 * FORWARD_M] = values.z;
-        target[3 * FORWARD_M] = values.w;
-      }
-    } else {
-      for (int i = item; i < FORWARD_M * slice; i += forward_threads) {
-        const int k = k0 + i % slice;
-        const size_t window = window_of(min(m0 + i / slice, last_pixel));
-        a[i % slice * FORWARD_M + i / slice] = k < depth ? x[window + within_window(k)] : 0.0f;
-      }
-    }
-    for (int i = item; i < FORWARD_N * slice; i += forward_threads) {
-      const int k = k0 + i / FORWARD_N;
-      b[i] = k < depth ? weight[k * Y_PIXEL + n0 + i % FORWARD_N] : 0.0f;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    multiply(a, FORWARD_M, b, FORWARD_N, m, n, sum);
-    barrier(CLK_LOCAL_MEM_FENCE);
-  }
-  for (int i = 0; i < 4 && m0 + m + i <= last_pixel; ++i) {
-    float4 value = sum[i] + vload4(0, bias + n0 + n);
-    // A comparison that is false for NaN: it passes on and is found by the loss.
-    if (relu) value = select(value, (float4)(0.0f), value < 0.0f);
-    vstore4(value, 0, y + y_of(m0 + m + i) + n0 + n);
-  }
+// ---- forward ----
+
+// Row `row` of a tile: where a work-item has the four places of a window in rows of its own.
+INLINE int unit_of(int row) {
+  return POOL == 1 ? row : row / (4 * forward_apart) * forward_apart + row % forward_apart;
+}
+INLINE int place_of(int row) {
+  return POOL == 1 ? 0 : row / forward_apart % 4;
 }
 
-// Four channels of dy at the output pixel that saw input pixel (image, row, column) through `tap`;
-// else zeros.
-INLINE float4 seen_through(__global const float* dy, int tap, size_t image, int row, int column,
-                           int channel) {
-  const int i = row + PADDING - tap / KERNEL;
-  const int j = column + PADDING - tap % KERNEL;
-  if (i < 0 || j < 0 || i % STRIDE || j % STRIDE || i / STRIDE >= Y_HEIGHT ||
-      j / STRIDE >= Y_WIDTH) {
-    return (float4)(0.0f);
-  }
-  return vload4(
-      0, dy + image * Y_IMAGE + Y_INTERIOR + i / STRIDE * Y_ROW + j / STRIDE * Y_PIXEL + channel);
+// Images that x is made of: x = pixel * scale + shift of its channel. Image n is number samples[first + n] where `gathers`.
+// Where one of crop, flip and erase is not 0, images are augmented: outside of one is black, what is erased 0.
+typedef struct {
+  __global const uchar* pixels;  // [samples, channels, height, width]
+  __global const int* samples;
+  uint first;
+  int gathers;
+  __global const float* scale;
+  __global const float* shift;
+  int crop, flip, erase;
+  ulong seed, first_sample;
+  __global float* x;
+} Images;
+
+INLINE float image_value(const Images* of, int image, int row, int column, int channel, Draw* drawn, int* drawn_image) {
+  const size_t sample = of->gathers ? of->samples[of->first + image] : image;
+  __global const uchar* pixels = of->pixels + (sample * X_CHANNELS + channel) * x_pixels;
+  if (!(of->crop | of->flip | of->erase))
+    return fma((float)pixels[row * X_WIDTH + column], of->scale[channel], of->shift[channel]);
+  if (image != *drawn_image)
+    *drawn = draw(of->first_sample + image, of->seed, of->crop, of->flip, of->erase, X_HEIGHT, X_WIDTH);
+  *drawn_image = image;
+  const int from_row = drawn_row(*drawn, row), from = drawn_column(*drawn, column, X_WIDTH);
+  const int inside = from_row >= 0 && from_row < X_HEIGHT && from >= 0 && from < X_WIDTH;
+  const uchar pixel = inside ? pixels[from_row * X_WIDTH + from] : 0;
+  return is_erased(*drawn, row, column, of->erase) ? 0.0f : fma((float)pixel, of->scale[channel], of->shift[channel]);
 }
 
-// dx, 0 where gate (the forward pass's input) is <= 0 when `mask`. Work-groups: (tile of pixels,
-// tile of channels).
-__kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_gradient(
-    __global const float* restrict dy, __global const float* restrict weight,
-    __global const float* restrict gate, __global float* restrict dx, int batch, int mask) {
-  __local float a[slice * INPUT_M];
-  __local float b[slice * INPUT_N];
-  const int item = get_local_id(0);
-  const int m0 = get_group_id(0) * INPUT_M;
-  const int n0 = get_group_id(1) * INPUT_N;
-  const int m = item / (INPUT_N / 4) * 4;
-  const int n = item % (INPUT_N / 4) * 4;
-  const int last_pixel = batch * x_pixels - 1;
-  float4 sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-  for (int k0 = 0; k0 < taps * Y_PIXEL; k0 += slice) {
-    // Y_PIXEL is a multiple of the slice: one tap each.
-    const int tap = k0 / Y_PIXEL;
-    const int channel = k0 % Y_PIXEL;
-    for (int i = item; i < INPUT_M * slice / 4; i += input_threads) {
-      const int k = i % (slice / 4) * 4;
-      const int pixel = min(m0 + i / (slice / 4), last_pixel);
-      const float4 values = seen_through(dy, tap, pixel / x_pixels, pixel % x_pixels / X_WIDTH,
-                                         pixel % X_WIDTH, channel + k);
-      __local float* target = a + k * INPUT_M + i / (slice / 4);
-      target[0] = values.x;
-      target[INPUT_M] = values.y;
-      target[2 * INPUT_M] = values.z;
-      target[3 * INPUT_M] = values.w;
-    }
-    for (int i = item; i < INPUT_N * slice; i += input_threads) {
-      const int input_channel = n0 + i / slice;
-      b[i % slice * INPUT_N + i / slice] =
-          input_channel < X_CHANNELS
-              ? weight[(tap * X_CHANNELS + input_channel) * Y_PIXEL + channel + i % slice]
-              : 0.0f;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    multiply(a, INPUT_M, b, INPUT_N, m, n, sum);
-    barrier(CLK_LOCAL_MEM_FENCE);
-  }
-  for (int i = 0; i < 4 && m0 + m + i <= last_pixel; ++i) {
-    const int pixel = m0 + m + i;
-    const size_t target = (size_t)(pixel / x_pixels) * X_IMAGE + X_INTERIOR +
-                          pixel % x_pixels / X_WIDTH * X_ROW + pixel % X_WIDTH * X_PIXEL + n0 + n;
-    const float values[4] = {sum[i].x, sum[i].y, sum[i].z, sum[i].w};
-    for (int j = 0; j < 4 && n0 + n + j < X_PIXEL; ++j) {
-      dx[target + j] = mask && gate[target + j] <= 0.0f ? 0.0f : values[j];
-    }
-  }
-}
-
-// partial[pass][chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the
-// bias, over one of the `chunks` of images of a pass of `batch`. With EXACT_BIAS dy is a rounded copy
-// of exact_dy, and the bias's is summed from the latter. Work-groups: (tile of weight rows, tile of
-// channels, pass and chunk).
-__kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight_gradient(
-    __global const float* restrict x, __global const float* restrict dy,
-    __global const float* restrict exact_dy, __global float* restrict partial, int batch,
-    int images_per_chunk, int chunks) {
-  __local float a[slice * WEIGHT_M];
-  __local float b[slice * WEIGHT_N];
-  const int item = get_local_id(0);
-  const int m0 = get_group_id(0) * WEIGHT_M;
-  const int n0 = get_group_id(1) * WEIGHT_N;
-  const int m = item / (WEIGHT_N / 4) * 4;
-  const int n = item % (WEIGHT_N / 4) * 4;
-  const int begin = (int)get_group_id(2) / chunks * batch;
-  const int chunk = get_group_id(2) % chunks;
-  const int first = (begin + chunk * images_per_chunk) * y_pixels;
-  const int last = (begin + min(batch, (chunk + 1) * images_per_chunk)) * y_pixels;
-  float4 sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-  float4 bias_sum = 0.0f;
-  for (int k0 = first; k0 < last; k0 += slice) {
-    for (int i = item; i < WEIGHT_M * slice; i += weight_threads) {
-      const int k = k0 + i / WEIGHT_M;
-      const int row = m0 + i % WEIGHT_M;
-      a[i] = k < last && row < depth ? x[window_of(k) + within_window(row)] : 0.0f;
-    }
-    for (int i = item; i < WEIGHT_N * slice; i += weight_threads) {
-      const int k = k0 + i / WEIGHT_N;
-      b[i] = k < last ? dy[y_of(k) + n0 + i % WEIGHT_N] : 0.0f;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    multiply(a, WEIGHT_M, b, WEIGHT_N, m, n, sum);
-#if EXACT_BIAS
-    for (int k = k0; k < min(k0 + slice, last) && m == 0 && m0 == 0; ++k)
-      bias_sum += vload4(0, exact_dy + y_of(k) + n0 + n);
-#else
-    for (int k = 0; k < slice && m == 0 && m0 == 0; ++k)
-      bias_sum += vload4(0, b + k * WEIGHT_N + n);
+// Whether it is this pixel of y that writes what it sees at (row, column) of x: one does for each that windows look at, or
+// all that see it where strides leave gaps.
+INLINE int writes(int y_row, int y_column, int row, int column) {
+#if STRIDE > 1 || PADDING >= KERNEL
+  return 1;
 #endif
-    barrier(CLK_LOCAL_MEM_FENCE);
+  return y_row == min(row, y_rows - 1) && y_column == min(column, y_columns - 1);
+}
+
+// A slice of A from images, to local memory.
+INLINE void put_images(__local float* a, const Images* images, int unit0, int last_unit, int k0, int is_writer) {
+  int drawn_image = -1;
+  Draw drawn;
+  for (int i = get_local_id(0); i < FORWARD_M * slice; i += forward_threads) {
+    const int k = k0 + i % slice, local_row = i / slice;
+    const int unit = min(unit0 + unit_of(local_row), last_unit), place = place_of(local_row);
+    const int y_row = unit % units_per_image / Y_WIDTH * POOL + place / POOL;
+    const int y_column = unit % Y_WIDTH * POOL + place % POOL;
+    const int tap = k / X_CHANNELS, channel = k % X_CHANNELS;
+    const int row = y_row * STRIDE + tap / KERNEL - PADDING, column = y_column * STRIDE + tap % KERNEL - PADDING;
+    float value = 0.0f;
+    if (k < depth && row >= 0 && row < X_HEIGHT && column >= 0 && column < X_WIDTH) {
+      const int image = unit / units_per_image;
+      value = image_value(images, image, row, column, channel, &drawn, &drawn_image);
+      if (is_writer && writes(y_row, y_column, row, column)) {
+        images->x[(size_t)image * X_IMAGE + X_ORIGIN + (row + PADDING) * X_ROW + (column + PADDING) * X_PIXEL + channel] =
+            value;
+      }
+    }
+    a[local_row * pitch + i % slice] = value;
+  }
+}
+
+// The same from x, one by one.
+INLINE void put_values(__local float* a, __global const float* x, int unit0, int last_unit, int k0) {
+  for (int i = get_local_id(0); i < FORWARD_M * slice; i += forward_threads) {
+    const int k = k0 + i % slice, row = i / slice;
+    const size_t window = window_of(min(unit0 + unit_of(row), last_unit), place_of(row));
+    a[row * pitch + i % slice] = k < depth ? x[window + within_window(k)] : 0.0f;
+  }
+}
+
+#define FINISH_RELU 1
+#define FINISH_PLACES 2  // keep where the maxima were
+
+INLINE float4 rectify(float4 value, int finish) {
+  // A comparison that is false for NaN: it passes on and is found by the loss.
+  return finish & FINISH_RELU ? select(value, (float4)(0.0f), value < 0.0f) : value;
+}
+
+INLINE void store_forward(const float4* sum, __global const float* bias, __global uchar* places, __global float* y,
+                          int unit0, int last_unit, int n, int first_row, int finish) {
+  UNROLL for (int i = 0; i < FORWARD_ROWS; i += window_places) {
+    const int unit = unit0 + unit_of(first_row + i * forward_apart);
+    if (unit > last_unit) continue;
+    __global float* target = y + y_of(unit) + n;
+    UNROLL for (int j = 0; j < forward_vectors; ++j) {
+      const int column = j * (FORWARD_N / 2);
+      float4 most = sum[i * forward_vectors + j];
+      int4 place = 0;
+      // The first of the largest. A NaN is kept.
+      UNROLL for (int other = 1; other < window_places; ++other) {
+        const float4 value = sum[(i + other) * forward_vectors + j];
+        const int4 wins = (value > most) | isnan(value);
+        most = select(most, value, wins);
+        place = select(place, (int4)(other), wins);
+      }
+      store4(target + column, rectify(most + load4(bias + n + column), finish));
+#if POOL > 1
+      if (finish & FINISH_PLACES)
+        *(__global uchar4*)(places + (size_t)unit * Y_PIXEL + n + column) = convert_uchar4(place);
+#endif
+    }
+  }
+}
+
+INLINE void forward_tile(__local float* a, __local float* b, __global const float* x, const Images* images,
+                         __global const float* weight, __global const float* bias, __global uchar* places,
+                         __global float* y, int batch, int finish) {
+  const int item = get_local_id(0);
+  const int unit0 = (int)get_group_id(0) * forward_units;
+  const int last_unit = batch * units_per_image - 1;
+  const int n0 = (int)get_group_id(1) * FORWARD_N;
+  const int first_row = item / (FORWARD_N / FORWARD_COLUMNS);
+  const int column = item % (FORWARD_N / FORWARD_COLUMNS) * 4;
+  const int by_vectors = x_vectors && !images;
+  float4 sum[FORWARD_ROWS * forward_vectors];
+  UNROLL for (int i = 0; i < FORWARD_ROWS * forward_vectors; ++i) sum[i] = 0.0f;
+
+  // Past the last unit the last one is read again; past the last weight row both factors are zero.
+  float4 next_a[FETCHES(FORWARD_M, forward_threads)], next_b[FETCHES(FORWARD_N, forward_threads)];
+  int windows[FETCHES(FORWARD_M, forward_threads)];
+  const size_t base = window_of(min(unit0, last_unit), 0);
+  if (by_vectors) {
+    UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i) {
+      const int row = min((item + i * forward_threads) / quads, FORWARD_M - 1);
+      windows[i] = (int)(window_of(min(unit0 + unit_of(row), last_unit), place_of(row)) - base);
+    }
+    x += base;
+  }
+  for (int k0 = -slice; k0 < depth; k0 += slice) {
+    if (k0 >= 0) {
+      barrier(CLK_LOCAL_MEM_FENCE);
+      if (by_vectors) {
+        UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i) {
+          const int at = item + i * forward_threads;
+          if (at < FORWARD_M * quads) put4(a + at / quads * pitch + at % quads * 4, next_a[i]);
+        }
+      } else if (images) {
+        put_images(a, images, unit0, last_unit, k0, n0 == 0);
+      } else {
+        put_values(a, x, unit0, last_unit, k0);
+      }
+      UNROLL for (int i = 0; i < FETCHES(FORWARD_N, forward_threads); ++i) {
+        const int at = item + i * forward_threads;
+        if (at < FORWARD_N * quads) put4(b + at * 4, next_b[i]);
+      }
+      barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    const int next = k0 + slice;
+    if (next < depth) {
+      if (by_vectors) {
+        const int k = next + item % quads * 4;
+        const int within = within_window(min(k, depth - 4));
+        UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i)
+          next_a[i] = k < depth ? load4(x + windows[i] + within) : (float4)(0.0f);
+      }
+      UNROLL for (int i = 0; i < FETCHES(FORWARD_N, forward_threads); ++i) {
+        const int at = item + i * forward_threads;
+        const int k = next + at / (FORWARD_N / 4);
+        next_b[i] = k < depth && at < FORWARD_N * quads
+                        ? load4(weight + (size_t)k * Y_PIXEL + n0 + at % (FORWARD_N / 4) * 4)
+                        : (float4)(0.0f);
+      }
+    }
+    if (k0 >= 0)
+      MULTIPLY_ROWS(a + first_row * pitch, forward_apart, b + column, FORWARD_N, FORWARD_ROWS, forward_vectors, sum);
+  }
+  store_forward(sum, bias, places, y, unit0, last_unit, n0 + column, first_row, finish);
+}
+
+// y = x * weight + bias, the largest of each window of the pool, then max(0, .) when asked to. `places`: bytes [batch,
+// height, width, channels] of the pooled map. Work-groups: (tile of units, tile of channels).
+__kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forward(
+    __global const float* restrict x, __global const float* restrict weight, __global const float* restrict bias,
+    __global uchar* restrict places, __global float* restrict y, int batch, int finish) {
+  LOCAL_TILE(a, FORWARD_M * pitch);
+  LOCAL_TILE(b, slice * FORWARD_N);
+  forward_tile(a, b, x, 0, weight, bias, places, y, batch, finish);
+}
+
+// The same with x made from images. Each pixel of x that a window looks at is written.
+__kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forward_images(
+    __global const uchar* restrict pixels, __global const int* restrict samples, uint first, int gathers,
+    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase,
+    ulong seed, ulong first_sample, __global float* restrict x, __global const float* restrict weight,
+    __global const float* restrict bias, __global uchar* restrict places, __global float* restrict y, int batch,
+    int finish) {
+  LOCAL_TILE(a, FORWARD_M * pitch);
+  LOCAL_TILE(b, slice * FORWARD_N);
+  Images images;
+  images.pixels = pixels, images.samples = samples, images.first = first, images.gathers = gathers;
+  images.scale = scale, images.shift = shift;
+  images.crop = crop, images.flip = flip, images.erase = erase;
+  images.seed = seed, images.first_sample = first_sample;
+  images.x = x;
+  forward_tile(a, b, 0, &images, weight, bias, places, y, batch, finish);
+}
+
+// ---- gradients ----
+
+// Four channels of the gradient of pixel `place` of a unit: where its maximum was there.
+INLINE float4 gradient_of(__global const float* dy, __global const uchar* places, size_t at, int unit, int place,
+                          int channel) {
+  const float4 value = load4(dy + at + channel);
+  if (POOL == 1) return value;
+  const uchar4 maximum = *(__global const uchar4*)(places + (size_t)unit * Y_PIXEL + channel);
+  return select((float4)(0.0f), value, convert_int4(maximum) == place);
+}
+
+// Four channels of dy at the pixel of y that saw input pixel (image, row, column) through `tap`; else zeros.
+INLINE float4 seen_through(__global const float* dy, __global const uchar* places, int tap, int image, int row,
+                           int column, int channel) {
+  const int i = row + PADDING - tap / KERNEL, j = column + PADDING - tap % KERNEL;
+  if (i < 0 || j < 0 || i % STRIDE || j % STRIDE || i / STRIDE >= y_rows || j / STRIDE >= y_columns)
+    return (float4)(0.0f);
+  const int y_row = i / STRIDE, y_column = j / STRIDE;
+  const int unit_row = y_row / POOL, unit_column = y_column / POOL;
+  return gradient_of(dy, places,
+                     (size_t)image * Y_IMAGE + (Y_INTERIOR + unit_row * Y_ROW + unit_column * Y_PIXEL),
+                     (image * Y_HEIGHT + unit_row) * Y_WIDTH + unit_column,
+                     y_row % POOL * POOL + y_column % POOL, channel);
+}
+
+// dx, 0 where gate (the forward pass's input) is <= 0 when `mask`. Work-groups: (tile of pixels, tile of channels).
+// Without strides and pools, borders of dy are zeros in memory.
+__kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_gradient(
+    __global const float* restrict dy, __global const float* restrict weight, __global const float* restrict gate,
+    __global const uchar* restrict places, __global float* restrict dx, int batch, int mask) {
+  LOCAL_TILE(a, INPUT_M * pitch);
+  LOCAL_TILE(b, slice * INPUT_N);
+  enum {
+    a_fetches = FETCHES(INPUT_M, input_threads),
+    b_fetches = FETCHES(INPUT_N, input_threads),
+    has_borders = STRIDE * POOL == 1,
+  };
+  const int item = get_local_id(0);
+  const int m0 = (int)get_group_id(0) * INPUT_M, n0 = (int)get_group_id(1) * INPUT_N;
+  const int last_pixel = batch * x_pixels - 1;
+  const int first_row = item / (INPUT_N / INPUT_COLUMNS);
+  const int first_column = item % (INPUT_N / INPUT_COLUMNS) * 4;
+  float4 sum[INPUT_ROWS * input_vectors];
+  UNROLL for (int i = 0; i < INPUT_ROWS * input_vectors; ++i) sum[i] = 0.0f;
+
+  float4 next_a[a_fetches], next_b[b_fetches];
+  int images[a_fetches], rows[a_fetches], columns[a_fetches];  // of the pixels to fetch for
+  UNROLL for (int i = 0; i < a_fetches; ++i) {
+    const int pixel = min(m0 + (item + i * input_threads) / quads, last_pixel);
+    images[i] = pixel / x_pixels;
+    rows[i] = pixel % x_pixels / X_WIDTH, columns[i] = pixel % X_WIDTH;
+  }
+  for (int k0 = -slice; k0 < taps * Y_PIXEL; k0 += slice) {
+    if (k0 >= 0) {
+      barrier(CLK_LOCAL_MEM_FENCE);
+      UNROLL for (int i = 0; i < a_fetches; ++i) {
+        const int at = item + i * input_threads;
+        if (at < INPUT_M * quads) put4(a + at / quads * pitch + at % quads * 4, next_a[i]);
+      }
+      UNROLL for (int i = 0; i < b_fetches; ++i) {
+        const int at = item + i * input_threads;
+        if (at >= INPUT_N * quads) continue;
+        __local float* target = b + at / INPUT_N * 4 * INPUT_N + at % INPUT_N;
+        target[0] = next_b[i].x, target[INPUT_N] = next_b[i].y;
+        target[2 * INPUT_N] = next_b[i].z, target[3 * INPUT_N] = next_b[i].w;
+      }
+      barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    const int next = k0 + slice;
+    if (next < taps * Y_PIXEL) {
+      const int tap = next / Y_PIXEL, channel = next % Y_PIXEL;  // Y_PIXEL is a multiple of the slice: one tap
+      UNROLL for (int i = 0; i < a_fetches; ++i) {
+        const int quad = channel + item % quads * 4;
+        if (has_borders) {
+          const int row = rows[i] + PADDING - tap / KERNEL, column = columns[i] + PADDING - tap % KERNEL;
+          next_a[i] = load4(dy + (size_t)images[i] * Y_IMAGE + (Y_INTERIOR + row * Y_ROW + column * Y_PIXEL + quad));
+        } else {
+          next_a[i] = seen_through(dy, places, tap, images[i], rows[i], columns[i], quad);
+        }
+      }
+      UNROLL for (int i = 0; i < b_fetches; ++i) {
+        const int at = item + i * input_threads;
+        const int input_channel = n0 + at % INPUT_N;
+        next_b[i] = input_channel < X_CHANNELS && at < INPUT_N * quads
+                        ? load4(weight + (size_t)(tap * X_CHANNELS + input_channel) * Y_PIXEL + channel +
+                                at / INPUT_N * 4)
+                        : (float4)(0.0f);
+      }
+    }
+    if (k0 >= 0)
+      MULTIPLY_ROWS(a + first_row * pitch, input_apart, b + first_column, INPUT_N, INPUT_ROWS, input_vectors, sum);
+  }
+  UNROLL for (int i = 0; i < INPUT_ROWS; ++i) {
+    const int pixel = m0 + first_row + i * input_apart;
+    if (pixel > last_pixel) continue;
+    const size_t target = (size_t)(pixel / x_pixels) * X_IMAGE + X_INTERIOR + pixel % x_pixels / X_WIDTH * X_ROW +
+                          pixel % X_WIDTH * X_PIXEL;
+    UNROLL for (int j = 0; j < input_vectors; ++j) {
+      const int n = n0 + first_column + j * (INPUT_N / 2);
+      const float4 value = sum[i * input_vectors + j];
+      if (X_PIXEL % 4 == 0) {
+        if (n >= X_PIXEL) continue;
+        store4(dx + target + n, mask ? select(value, (float4)(0.0f), load4(gate + target + n) <= 0.0f) : value);
+      } else {
+        const float values[4] = {value.x, value.y, value.z, value.w};
+        for (int c = 0; c < 4 && n + c < X_PIXEL; ++c)
+          dx[target + n + c] = mask && gate[target + n + c] <= 0.0f ? 0.0f : values[c];
+      }
+    }
+  }
+}
+
+// Where pixel k of the slices of the weight gradient, counted over the batch, lies.
+typedef struct {
+  ulong window, y;
+} Spot;
+
+INLINE Spot spot_of(int k, int last) {
+  const int pixel = min(k, last - 1);
+  Spot spot;
+  spot.window = window_of(pixel / window_places, pixel % window_places);
+  spot.y = y_of(pixel / window_places);
+  return spot;
+}
+
+// partial[pass][chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one of the
+// `chunks` of the pixels of a pass of `batch` images. With EXACT_BIAS dy is a rounded copy of exact_dy, and the bias's is
+// summed from the latter. Work-groups: (tile of weight rows, tile of channels, pass and chunk).
+__kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight_gradient(
+    __global const float* restrict x, __global const float* restrict dy, __global const float* restrict exact_dy,
+    __global const uchar* restrict places, __global float* restrict partial, int batch, int pixels_per_chunk,
+    int chunks) {
+  LOCAL_TILE(a, slice * WEIGHT_M);
+  LOCAL_TILE(b, slice * WEIGHT_N);
+  __local Spot spots[slice];  // of the slice to be fetched
+  enum { a_fetches = FETCHES(WEIGHT_M, weight_threads), b_fetches = FETCHES(WEIGHT_N, weight_threads) };
+  const int item = get_local_id(0);
+  const int m0 = (int)get_group_id(0) * WEIGHT_M, n0 = (int)get_group_id(1) * WEIGHT_N;
+  const int m = item / (WEIGHT_N / WEIGHT_COLUMNS) * 4;
+  const int n = item % (WEIGHT_N / WEIGHT_COLUMNS) * 4;
+  const int pass = (int)get_group_id(2) / chunks, chunk = (int)get_group_id(2) % chunks;
+  const int pixels = batch * units_per_image * window_places;
+  const int first = pass * pixels + chunk * pixels_per_chunk;
+  const int last = min((pass + 1) * pixels, first + pixels_per_chunk);
+  float4 sum[WEIGHT_ROWS * weight_vectors];
+  float4 bias = 0.0f;  // of the four channels that this work-item fetches
+  UNROLL for (int i = 0; i < WEIGHT_ROWS * weight_vectors; ++i) sum[i] = 0.0f;
+  float4 next_a[a_fetches], next_b[b_fetches];
+
+  if (item < slice) spots[item] = spot_of(first + item, last);
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (int k0 = first - slice; k0 < last; k0 += slice) {
+    if (k0 >= first) {
+      barrier(CLK_LOCAL_MEM_FENCE);
+      UNROLL for (int i = 0; i < a_fetches; ++i) {
+        const int at = item + i * weight_threads;
+        if (at < WEIGHT_M * quads) put4(a + at * 4, next_a[i]);
+      }
+      UNROLL for (int i = 0; i < b_fetches; ++i) {
+        const int at = item + i * weight_threads;
+        if (at < WEIGHT_N * quads) put4(b + at * 4, next_b[i]);
+      }
+      if (item < slice) spots[item] = spot_of(k0 + slice + item, last);
+      barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    const int next = k0 + slice;
+    if (next < last) {
+      UNROLL for (int i = 0; i < a_fetches; ++i) {
+        const int at = item + i * weight_threads;
+        const int k = min(at / (WEIGHT_M / 4), slice - 1), row = m0 + at % (WEIGHT_M / 4) * 4;
+        __global const float* window = x + spots[k].window;
+        if (x_vectors) {
+          next_a[i] = next + k < last && row < depth ? load4(window + within_window(row)) : (float4)(0.0f);
+        } else {
+          float values[4];
+          UNROLL for (int c = 0; c < 4; ++c)
+            values[c] = next + k < last && row + c < depth ? window[within_window(row + c)] : 0.0f;
+          next_a[i] = (float4)(values[0], values[1], values[2], values[3]);
+        }
+      }
+      UNROLL for (int i = 0; i < b_fetches; ++i) {
+        const int at = item + i * weight_threads;
+        const int k = min(at / (WEIGHT_N / 4), slice - 1), channel = n0 + at % (WEIGHT_N / 4) * 4;
+        const int unit = (next + k) / window_places, place = (next + k) % window_places;
+        const int inside = next + k < last && at < WEIGHT_N * quads;
+        next_b[i] = inside ? gradient_of(dy, places, spots[k].y, unit, place, channel) : (float4)(0.0f);
+#if EXACT_BIAS
+        if (inside) bias += gradient_of(exact_dy, places, spots[k].y, unit, place, channel);
+#else
+        bias += next_b[i];
+#endif
+      }
+    }
+    if (k0 >= first)
+      MULTIPLY_COLUMNS(a + m, WEIGHT_M, b + n, WEIGHT_N, WEIGHT_ROWS / 4, weight_vectors, sum);
   }
   partial += get_group_id(2) * (size_t)((depth + 1) * Y_PIXEL) + n0 + n;
-  for (int i = 0; i < 4 && m0 + m + i < depth; ++i)
-    vstore4(sum[i], 0, partial + (m0 + m + i) * Y_PIXEL);
-  if (m == 0 && m0 == 0) vstore4(bias_sum, 0, partial + depth * Y_PIXEL);
-}
-
-// dweight[depth][Y_PIXEL] and dbias[Y_PIXEL]: the sum over each pass's chunks, in their order, and
-// over the passes. Work-items: elements.
-__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void sum_chunks(
-    __global const float* restrict partial, __global float* restrict dweight,
-    __global float* restrict dbias, int chunks, int passes) {
-  const int element = get_global_id(0);
-  if (element >= (depth + 1) * Y_PIXEL) return;
-  float kept[pass_levels];
-  float sum = 0.0f;
-  for (int pass = 0; pass < passes; ++pass) {
-    sum = 0.0f;
-    for (int chunk = 0; chunk < chunks; ++chunk) {
-      sum += partial[(pass * chunks + chunk) * (size_t)((depth + 1) * Y_PIXEL) + element];
+  UNROLL for (int i = 0; i < WEIGHT_ROWS; ++i) {
+    const int row = m0 + m + i / 4 * (WEIGHT_M / 2) + i % 4;
+    UNROLL for (int j = 0; j < weight_vectors; ++j) {
+      if (row < depth) store4(partial + (size_t)row * Y_PIXEL + j * (WEIGHT_N / 2), sum[i * weight_vectors + j]);
     }
-    ADD_PASS(sum, pass, kept);
   }
-  if (element < depth * Y_PIXEL) {
-    dweight[element] = sum;
-  } else {
-    dbias[element - depth * Y_PIXEL] = sum;
-  }
+  if (m0 > 0) return;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  put4(b + item * 4, bias);
+  barrier(CLK_LOCAL_MEM_FENCE);
+  if (item >= WEIGHT_N / 4) return;
+  for (int i = item + WEIGHT_N / 4; i < weight_threads; i += WEIGHT_N / 4) bias += local4(b + i * 4);
+  store4(partial + (size_t)depth * Y_PIXEL - n + item * 4, bias);
 }

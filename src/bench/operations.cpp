@@ -224,19 +224,26 @@ void run_convs(opencl::Device& device, Variant variant, ComputeFormat format,
   const bool has_tensor_cores = (variant == Variant::nvidia || tuner) &&
                                 format != ComputeFormat::float32 &&
                                 device.takes(opencl::InstructionSet::mma);
-  const bool pools = tuner ? device.is_cpu() : variant == Variant::cpu;
+  const bool on_cpu = tuner ? device.is_cpu() : variant == Variant::cpu;
   for (const ConvShape& shape : shapes) {
     ConvBench bench(device, shape, direction, report);
     const std::vector<Direction> directions = directions_of(direction, bench.is_hidden());
     if (directions.empty()) continue;
-    if (has_tensor_cores) {
+    if (!on_cpu) {
       for (const int pool : {1, 2}) {
         const Conv2dPoolShape pooled = bench.pooled(pool);
-        if (!Conv2dMma::fits(pooled)) continue;
-        const auto conv = tuner ? plan::tuned_conv_mma(*tuner, device, pooled, shape.batch, true,
-                                                       format, directions)
-                                : std::make_unique<Conv2dMma>(device, pooled, true, format);
-        bench.time(*conv, pool == 1 ? "" : "with max-pool, ", 1, 1);
+        const std::string what = pool == 1 ? "" : "with max-pool, ";
+        if (has_tensor_cores && Conv2dMma::fits(pooled)) {
+          const auto conv = tuner ? plan::tuned_conv_mma(*tuner, device, pooled, shape.batch, true,
+                                                         format, directions)
+                                  : std::make_unique<Conv2dMma>(device, pooled, true, format);
+          bench.time(*conv, what, 1, 1);
+        } else {
+          const auto conv = tuner ? plan::tuned_conv_gpu(*tuner, device, pooled, shape.batch, true,
+                                                         format, directions)
+                                  : std::make_unique<Conv2dGpu>(device, pooled, true, format);
+          bench.time(*conv, what, 1, 1);
+        }
       }
       continue;
     }
@@ -245,7 +252,7 @@ void run_convs(opencl::Device& device, Variant variant, ComputeFormat format,
               : std::make_unique<Conv2d>(device, variant, bench.plain(), format);
     bench.time(*conv, "", 1, 1);
     const Conv2dPoolShape pooled = bench.pooled(2);
-    if (!pools || !Conv2dPool::fits(pooled)) continue;
+    if (!Conv2dPool::fits(pooled)) continue;
     // The gradients of the padded ones multiply with the maxima alone, one pixel of four.
     const auto with_pool =
         tuner ? plan::tuned_conv_pool(*tuner, device, pooled, shape.batch, true, format, directions)

@@ -1,11 +1,13 @@
-// Cuts a convolution into tiles for its device and launches the kernels.
+// Cuts a convolution into tiles for CPUs and launches the kernels; a GPU's are Conv2dGpu's.
 #include "ops/conv2d.hpp"
 
 #include <algorithm>
 #include <cstdint>
 
 #include "dovetail_kernels.hpp"
+#include "ops/conv2d_gpu.hpp"
 #include "ops/conv2d_tiles.hpp"
+#include "ops/lines.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -14,23 +16,33 @@ namespace dovetail {
 using namespace conv_tiles;
 
 opencl::Range Conv2d::Grid::over(int batch) const {
-  const int groups = quotient_up(batch * units_per_image, units_per_group);
-  return {{size(groups * threads), size(channel_tiles), 1}, {size(threads), 1, 1}};
+  return {{size(quotient_up(batch, images_per_item)), size(channel_tiles), 1}, {1, 1, 1}};
+}
+
+void Conv2d::expect_room(int batch) const {
+  expect_batch(batch, std::min(shape_.input.batch, shape_.output.batch));
 }
 
 Conv2d::Conv2d(opencl::Device& device, const ConvKernels& kernels, const Conv2dShape& shape,
                ComputeFormat format, int step_passes)
-    : device_(device),
-      kernels_(kernels),
-      variant_(kernels.variant == Variant::cpu ? Variant::cpu : Variant::gpu),
-      shape_(shape) {
+    : device_(device), kernels_(kernels), shape_(shape) {
   validate(shape);
-  if (format != ComputeFormat::float32) rounding_.emplace(device, variant_, format);
-  if (variant_ == Variant::cpu) {
-    build_cpu(step_passes);
-  } else {
-    build_gpu();
+  if (kernels.variant != Variant::cpu) {
+    gpu_ = std::make_unique<Conv2dGpu>(
+        device,
+        Conv2dPoolShape{shape.input, shape.output, shape.kernel, shape.stride, shape.padding, 1},
+        true, format, kernels);
+    return;
   }
+  if (format != ComputeFormat::float32) rounding_.emplace(device, Variant::cpu, format);
+  build(step_passes);
+}
+
+Conv2d::Conv2d(Conv2d&&) noexcept = default;
+Conv2d::~Conv2d() = default;
+
+bool Conv2d::emulates_format() const {
+  return gpu_ ? gpu_->emulates_format() : rounding_.has_value();
 }
 
 const opencl::Buffer& Conv2d::operand(const opencl::Buffer& source, const Layout& layout, int batch,
@@ -45,7 +57,7 @@ const opencl::Buffer& Conv2d::operand(const opencl::Buffer& weight) {
                           RoundOperand::Side::right);
 }
 
-void Conv2d::build_cpu(int step_passes) {
+void Conv2d::build(int step_passes) {
   namespace entries = kernels::conv2d_cpu_;
   const auto build = [&](const Conv2dShape& shape, const CpuTile& tile) {
     Definitions all = geometry(shape);
@@ -63,7 +75,7 @@ void Conv2d::build_cpu(int step_passes) {
   weight_gradient_ = program.kernel(entries::weight_gradient);
   sum_chunks_ = program.kernel(entries::sum_chunks);
   const int channel_tiles = shape_.output.channel_stride / (tile.vectors * channel_lanes);
-  forward_grid_ = {.units_per_group = tile.images, .channel_tiles = channel_tiles};
+  forward_grid_ = {.images_per_item = tile.images, .channel_tiles = channel_tiles};
   weight_range_ = {{1, size(channel_tiles), 1}};
   sum_range_ = {{size(shape_.kernel * shape_.kernel + 1), 1, 1}};
   std::size_t panel_floats = size(depth(shape_) * shape_.output.channel_stride);
@@ -75,51 +87,14 @@ void Conv2d::build_cpu(int step_passes) {
     pack_turned_ = back_program.kernel(entries::pack_turned);
     input_gradient_ = back_program.kernel(entries::input_gradient);
     input_grid_ = {
-        .units_per_group = back_tile.images,
+        .images_per_item = back_tile.images,
         .channel_tiles = shape_.input.channel_stride / (back_tile.vectors * channel_lanes)};
     panel_floats = std::max(panel_floats, size(depth(back) * shape_.input.channel_stride));
   } else {
     input_gradient_ = program.kernel(entries::gather_input_gradient);
   }
   panels_ = device_.allocate(panel_floats * sizeof(float));
-  allocate_partial(cpu_gradient_groups(step_passes));
-}
-
-void Conv2d::build_gpu() {
-  namespace entries = kernels::conv2d_gpu_;
-  const Layout& x = shape_.input;
-  const Layout& y = shape_.output;
-  const GpuTile forward =
-      gpu_tile(long{y.batch} * y.height * y.width, y.channel_stride, kernels_.forward);
-  const GpuTile input =
-      gpu_tile(long{x.batch} * x.height * x.width, x.channel_stride, kernels_.input_gradient);
-  const GpuTile weight = choose_tile(depth(shape_), y.channel_stride);
-  Definitions all = geometry(shape_);
-  all.insert(all.end(),
-             {fmt::format("FORWARD_M={}", forward.m), fmt::format("FORWARD_N={}", forward.n),
-              fmt::format("INPUT_M={}", input.m), fmt::format("INPUT_N={}", input.n),
-              fmt::format("WEIGHT_M={}", weight.m), fmt::format("WEIGHT_N={}", weight.n),
-              fmt::format("EXACT_BIAS={:d}", rounding_.has_value())});
-  const opencl::Program program = device_.build(kernels::conv2d_gpu, all);
-  forward_ = program.kernel(entries::forward);
-  input_gradient_ = program.kernel(entries::input_gradient);
-  weight_gradient_ = program.kernel(entries::weight_gradient);
-  sum_chunks_ = program.kernel(entries::sum_chunks);
-  forward_grid_ = {y.height * y.width, forward.m, y.channel_stride / forward.n, forward.threads()};
-  input_grid_ = {x.height * x.width, input.m, quotient_up(x.channel_stride, input.n),
-                 input.threads()};
-  weight_range_ = {{size(quotient_up(depth(shape_), weight.m) * weight.threads()),
-                    size(y.channel_stride / weight.n), 1},
-                   {size(weight.threads()), 1, 1}};
-  const int elements = (depth(shape_) + 1) * y.channel_stride;
-  sum_range_ = {{size(round_up(elements, 64)), 1, 1}, {64, 1, 1}};
-  allocate_partial(kernels_.groups > 0 ? kernels_.groups : usual_groups);
-}
-
-void Conv2d::allocate_partial(int wanted_groups) {
-  const std::size_t groups =
-      weight_range_.global[0] / weight_range_.local[0] * weight_range_.global[1];
-  max_chunks_ = std::clamp(wanted_groups / static_cast<int>(groups), 1, shape_.input.batch);
+  max_chunks_ = std::clamp(cpu_gradient_groups(step_passes) / channel_tiles, 1, shape_.input.batch);
   reserve_partial(max_chunks_);
 }
 
@@ -129,42 +104,33 @@ void Conv2d::reserve_partial(int chunks) {
   device_.reserve(partial_, bytes);
 }
 
-void Conv2d::expect_batch(int batch) const {
-  const int capacity = std::min(shape_.input.batch, shape_.output.batch);
-  if (batch < 1 || batch > capacity) {
-    throw Error(fmt::format("convolution: a batch of {} where 1 to {} fit", batch, capacity));
-  }
-}
-
 void Conv2d::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                      const opencl::Buffer& bias, const opencl::Buffer& y, int batch, bool relu) {
-  expect_batch(batch);
+  if (gpu_) return gpu_->forward(x, weight, bias, y, batch, relu);
+  expect_room(batch);
   const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
-  const opencl::Buffer& right = operand(weight);
-  if (pack_) {
-    const std::size_t taps = size(shape_.kernel * shape_.kernel);
-    device_.launch(pack_, {{size(forward_grid_.channel_tiles), taps, 1}}, right, panels_);
-  }
-  device_.launch(forward_, forward_grid_.over(batch), left, pack_ ? panels_ : right, bias, y,
-                 std::int32_t{batch}, std::int32_t{relu});
+  const std::size_t taps = size(shape_.kernel * shape_.kernel);
+  device_.launch(pack_, {{size(forward_grid_.channel_tiles), taps, 1}}, operand(weight), panels_);
+  device_.launch(forward_, forward_grid_.over(batch), left, panels_, bias, y, std::int32_t{batch},
+                 std::int32_t{relu});
 }
 
 void Conv2d::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
                             const opencl::Buffer& x, const opencl::Buffer& dx, int batch,
                             bool mask) {
-  expect_batch(batch);
+  if (gpu_) return gpu_->input_gradient(dy, weight, x, dx, batch, mask);
+  expect_room(batch);
   if (shape_.output.halo < shape_.gradient_halo()) {
     throw Error(fmt::format("convolution: the input gradient needs an output halo of {}, not {}",
                             shape_.gradient_halo(), shape_.output.halo));
   }
   const opencl::Buffer& left = operand(dy, shape_.output, batch, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight);
-  opencl::Range range = input_grid_.over(batch);
+  opencl::Range range{{size(shape_.input.height), size(batch), 1}};
   if (pack_turned_) {
     const std::size_t taps = size(shape_.kernel * shape_.kernel);
+    range = input_grid_.over(batch);
     device_.launch(pack_turned_, {{size(input_grid_.channel_tiles), taps, 1}}, right, panels_);
-  } else if (variant_ == Variant::cpu) {
-    range = {{size(shape_.input.height), size(batch), 1}};
   }
   device_.launch(input_gradient_, range, left, pack_turned_ ? panels_ : right, x, dx,
                  std::int32_t{batch}, std::int32_t{mask});
@@ -173,8 +139,9 @@ void Conv2d::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
 void Conv2d::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
                              const opencl::Buffer& dweight, const opencl::Buffer& dbias,
                              const JoinedBatch& batch) {
+  if (gpu_) return gpu_->weight_gradient(x, dy, dweight, dbias, batch);
   const int samples = batch.samples();
-  expect_batch(samples);
+  expect_room(samples);
   const std::int32_t images = quotient_up(batch.each, max_chunks_);
   const std::int32_t chunks = quotient_up(batch.each, images);
   opencl::Range range = weight_range_;

@@ -1,6 +1,7 @@
 // 2-D convolution of feature maps: forward with bias and ReLU, input gradient, weight gradient.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -57,6 +58,8 @@ struct ConvKernels {
 std::vector<ConvKernels> conv_candidates(const opencl::Device& device, const Conv2dShape& shape,
                                          Direction direction);
 
+class Conv2dGpu;
+
 /// Allocates its scratch memory on construction; the three operations only enqueue kernels.
 class Conv2d {
  public:
@@ -69,7 +72,10 @@ class Conv2d {
          ComputeFormat format = ComputeFormat::float32)
       : Conv2d(device, ConvKernels{.variant = variant}, shape, format) {}
 
-  bool emulates_format() const { return rounding_.has_value(); }
+  Conv2d(Conv2d&&) noexcept;
+  ~Conv2d();
+
+  bool emulates_format() const;
 
   /// y = x ⋆ weight + bias, then max(0, ·) when `relu`; writes the interior of y for `batch`
   /// images, never the halo.
@@ -89,20 +95,16 @@ class Conv2d {
                        const JoinedBatch& batch);
 
  private:
-  /// Work-groups over (pixels or images of the batch, tiles of channels).
+  /// Work-items over (images of the batch, tiles of channels).
   struct Grid {
-    int units_per_image = 1;
-    int units_per_group = 1;
+    int images_per_item = 1;
     int channel_tiles = 1;
-    int threads = 1;
     opencl::Range over(int batch) const;
   };
 
-  void build_cpu(int step_passes);
-  void build_gpu();
-  void allocate_partial(int wanted_groups);
+  void build(int step_passes);
   void reserve_partial(int chunks);
-  void expect_batch(int batch) const;
+  void expect_room(int batch) const;
   /// The first `batch` images as the products are to read them; the same for the weight.
   const opencl::Buffer& operand(const opencl::Buffer& source, const Layout& layout, int batch,
                                 RoundOperand::Side side);
@@ -110,8 +112,8 @@ class Conv2d {
 
   opencl::Device& device_;
   ConvKernels kernels_;
-  Variant variant_;
   Conv2dShape shape_;
+  std::unique_ptr<Conv2dGpu> gpu_;  // of the variants for GPUs; then nothing below is there
   std::optional<RoundOperand> rounding_;
   Grid forward_grid_;
   Grid input_grid_;

@@ -52,10 +52,6 @@ void add_weight(Definitions& all, const Conv2dPoolShape& shape, ComputeFormat fo
 
 }  // namespace
 
-int depth(const Conv2dPoolShape& shape) {
-  return shape.kernel * shape.kernel * shape.input.channels;
-}
-
 int Source::corner(int pixel, int height, int width) const {
   return first + pixel / (height * width) * image +
          (pixel % (height * width) / width * line + pixel % width) * stride;

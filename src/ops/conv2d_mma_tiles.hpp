@@ -12,6 +12,7 @@ namespace dovetail::conv_mma {
 
 using conv_tiles::convolution;
 using conv_tiles::Definitions;
+using conv_tiles::depth;
 
 inline constexpr int most_shared = 200 << 10;    // bytes of a work-group, of the 227 KiB on Hopper
 inline constexpr int shared_of_two = 224 << 10;  // of two work-groups on one multiprocessor
@@ -21,9 +22,6 @@ inline constexpr int most_narrow_depth = 64;     // products of a result, whose 
 inline bool is_narrow(const Layout& map) {
   return map.channel_stride % channel_lanes != 0;
 }
-
-/// Products of one result.
-int depth(const Conv2dPoolShape& shape);
 
 /// A feature map as a row of pixels, borders included, and the windows over it. For image n and the
 /// window at (row, column): the first pixel is first + n · image + (row · line + column) · stride.

@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "ops/conv2d_gpu.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -169,22 +170,57 @@ Definitions weight_tile(const Conv2dShape& shape, int vectors) {
           fmt::format("GRADIENT_ROWS={}", quotient_up(shape.output.height, blocks))};
 }
 
-// ---- GPU: tiles of a work-group, 4 × 4 results a work-item ----
+// ---- GPU: tiles of a work-group ----
+
+namespace {
+
+int columns_of_item(int n) {
+  return n >= 32 ? 8 : 4;
+}
+
+int tile_columns(int stride) {
+  return stride % 64 == 0 ? 64 : stride % 32 == 0 ? 32 : 16;
+}
+
+/// Small tiles are for results too few to fill a device: then more work-items share them.
+int rows_of_item(int m) {
+  return m >= 128 ? 8 : 4;
+}
+
+}  // namespace
+
+Definitions GpuTile::definitions(const std::string& product) const {
+  return {fmt::format("{}_M={}", product, m), fmt::format("{}_N={}", product, n),
+          fmt::format("{}_ROWS={}", product, rows), fmt::format("{}_COLUMNS={}", product, columns)};
+}
 
 GpuTile choose_tile(long rows, int stride) {
-  const int n = stride % 64 == 0 ? 64 : stride % 32 == 0 ? 32 : 16;
-  int m = 4096 / n;
-  while (m > 16 && m / 2 >= rows) m /= 2;
-  return {m, n};
+  constexpr long enough_groups = 256;  // for the multiprocessors of any GPU
+  const int n = tile_columns(stride);
+  int m = 128;
+  while (m > 32 && (rows + m - 1) / m * quotient_up(stride, n) < enough_groups) m /= 2;
+  return {m, n, rows_of_item(m), columns_of_item(n)};
 }
 
 GpuTile gpu_tile(long rows, int stride, const ConvKernels::Tile& wanted) {
   if (wanted.rows == 0) return choose_tile(rows, stride);
-  const GpuTile tile{wanted.rows, wanted.columns};
-  if (tile.m % 4 != 0 || tile.n % 16 != 0 || stride % tile.n != 0 || tile.threads() < 16 ||
-      tile.threads() > 256)
+  const GpuTile tile{wanted.rows, wanted.columns, rows_of_item(wanted.rows),
+                     columns_of_item(wanted.columns)};
+  if (tile.m < 32 || tile.m % 32 != 0 || tile.n < 16 || tile.n % 16 != 0 ||
+      round_up(stride, channel_lanes) % tile.n != 0 || tile.threads() < 16 || tile.threads() > 256)
     throw Error(fmt::format("convolution: a tile of {}x{}", tile.m, tile.n));
   return tile;
+}
+
+GpuTile gpu_weight_tile(int rows, int stride) {
+  const int n = tile_columns(stride);
+  constexpr int few_rows = 48;
+  if (rows <= few_rows) return {round_up(rows, 16), n, 4, 4};
+  constexpr std::array<int, 5> extents{128, 112, 96, 80, 64};
+  const int m = *std::ranges::min_element(extents, {}, [&](int each) {
+    return quotient_up(rows, each) * each;  // of equal ones the first
+  });
+  return {m, n, 8, columns_of_item(n)};
 }
 
 }  // namespace conv_tiles
@@ -221,29 +257,33 @@ std::vector<ConvKernels> cpu_candidates(const Conv2dShape& shape, Direction dire
   return candidates;
 }
 
-std::vector<ConvKernels> gpu_candidates(const Conv2dShape& shape, Direction direction) {
+}  // namespace
+
+std::vector<ConvKernels> conv_gpu_candidates(const Conv2dPoolShape& shape, Direction direction) {
   std::vector<ConvKernels> candidates{{.variant = Variant::gpu}};
   if (direction == Direction::weight_gradient) {
     candidates.push_back({.variant = Variant::gpu, .groups = 2048});
     candidates.push_back({.variant = Variant::gpu, .groups = 128});
     return candidates;
   }
-  const Layout& result = direction == Direction::forward ? shape.output : shape.input;
+  const Layout result = direction == Direction::forward ? convolution(shape).output : shape.input;
   const GpuTile usual =
       choose_tile(long{result.batch} * result.height * result.width, result.channel_stride);
-  if (usual.m >= 32)
-    candidates.push_back(with_tile(Variant::gpu, direction, {usual.m / 2, usual.n}));
-  if (usual.n >= 32)
-    candidates.push_back(with_tile(Variant::gpu, direction, {usual.m, usual.n / 2}));
+  const auto add = [&](int m, int n) {
+    candidates.push_back(with_tile(Variant::gpu, direction, {m, n}));
+  };
+  if (usual.m <= 128) add(2 * usual.m, usual.n);
+  if (usual.m >= 64) add(usual.m / 2, usual.n);
+  if (usual.n >= 32) add(usual.m, usual.n / 2);
+  if (result.channel_stride % 128 == 0) add(usual.m, 128);
   return candidates;
 }
-
-}  // namespace
 
 std::vector<ConvKernels> conv_candidates(const opencl::Device& device, const Conv2dShape& shape,
                                          Direction direction) {
   std::vector<ConvKernels> candidates = cpu_candidates(shape, direction);
-  const std::vector<ConvKernels> gpu = gpu_candidates(shape, direction);
+  const std::vector<ConvKernels> gpu = conv_gpu_candidates(
+      {shape.input, shape.output, shape.kernel, shape.stride, shape.padding, 1}, direction);
   candidates.insert(device.is_cpu() ? candidates.end() : candidates.begin(), gpu.begin(),
                     gpu.end());
   return candidates;

@@ -25,6 +25,9 @@ inline std::size_t size(int value) {
 inline int depth(const Conv2dShape& shape) {
   return shape.kernel * shape.kernel * shape.input.channels;
 }
+inline int depth(const Conv2dPoolShape& shape) {
+  return shape.kernel * shape.kernel * shape.input.channels;
+}
 
 /// Throws Error where the shape breaks what Conv2dShape says.
 void validate(const Conv2dShape& shape);
@@ -61,16 +64,21 @@ inline int cpu_gradient_groups(int step_passes) {
   return std::max(1, groups / std::max(1, step_passes / 2));
 }
 
-/// GPU: what a work-group computes, 4 × 4 results a work-item.
+/// GPU: what a work-group computes, and of that a work-item.
 struct GpuTile {
-  int m, n;
-  int threads() const { return m * n / 16; }
+  int m, n;           // a pixel or weight row each × channels of the result
+  int rows, columns;  // of a work-item
+  int threads() const { return m * n / (rows * columns); }
+  /// PRODUCT_M and so on.
+  Definitions definitions(const std::string& product) const;
 };
-/// @param rows    extent along m; a pixel or weight row each.
+/// @param rows    extent along m.
 /// @param stride  channels of the result with their padding.
 GpuTile choose_tile(long rows, int stride);
 /// The tile of choose_tile, or the one that is asked for. Throws Error for one that does not fit.
 GpuTile gpu_tile(long rows, int stride, const ConvKernels::Tile& wanted);
+/// Of the weight gradient: `rows` (tap, channel) of the weight.
+GpuTile gpu_weight_tile(int rows, int stride);
 
 inline constexpr int usual_groups = 512;  // of the weight gradient
 

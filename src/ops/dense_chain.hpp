@@ -12,6 +12,7 @@
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
 #include "ops/normalise_input.hpp"
+#include "ops/sum_chunks.hpp"
 
 namespace dovetail {
 
@@ -93,7 +94,8 @@ class DenseChain {
   int compute_units_;
   dense_chain::RowTiles row_tiles_;
   dense_chain::WeightTiles weight_tiles_;
-  opencl::Kernel rows_, weight_gradients_, sum_chunks_, first_layer_, input_gradient_;
+  opencl::Kernel rows_, weight_gradients_, first_layer_, input_gradient_;
+  SumChunks sum_chunks_;
   opencl::Buffer table_, maps_, partial_, parts_, losses_, hits_;
 };
 

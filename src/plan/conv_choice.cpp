@@ -41,6 +41,21 @@ Kernels choose(Tuner& tuner, opencl::Device& device, const Conv2dPoolShape& shap
   })];
 }
 
+/// The choice for one direction.
+void take(ConvKernels& chosen, Direction direction, const ConvKernels& choice) {
+  switch (direction) {
+    case Direction::forward:
+      chosen.forward = choice.forward;
+      break;
+    case Direction::input_gradient:
+      chosen.input_gradient = choice.input_gradient;
+      break;
+    case Direction::weight_gradient:
+      chosen.groups = choice.groups;
+      break;
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const Conv2dShape& room,
@@ -63,17 +78,7 @@ std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const C
         });
     if (is_first) chosen.variant = choice.variant;
     is_first = false;
-    switch (direction) {
-      case Direction::forward:
-        chosen.forward = choice.forward;
-        break;
-      case Direction::input_gradient:
-        chosen.input_gradient = choice.input_gradient;
-        break;
-      case Direction::weight_gradient:
-        chosen.groups = choice.groups;
-        break;
-    }
+    take(chosen, direction, choice);
   }
   return std::make_unique<Conv2d>(device, chosen, room, format, step_passes);
 }
@@ -96,6 +101,25 @@ std::unique_ptr<Conv2dPool> tuned_conv_pool(Tuner& tuner, opencl::Device& device
     if (direction == Direction::forward) chosen = choice;
   }
   return std::make_unique<Conv2dPool>(device, room, training, format, chosen, step_passes);
+}
+
+std::unique_ptr<Conv2dGpu> tuned_conv_gpu(Tuner& tuner, opencl::Device& device,
+                                          const Conv2dPoolShape& room, int batch, bool training,
+                                          ComputeFormat format,
+                                          const std::vector<Direction>& directions) {
+  const Conv2dPoolShape shape = measured_shape(room, batch);
+  ConvKernels chosen{.variant = Variant::gpu};
+  for (const Direction direction : directions) {
+    take(chosen, direction,
+         choose(
+             tuner, device, shape, format, direction, conv_gpu_candidates(shape, direction),
+             [&](const ConvKernels& each) -> Tuner::Candidate { return {each.name(direction)}; },
+             [&](const ConvKernels& each) {
+               return std::make_shared<Conv2dGpu>(device, shape, direction != Direction::forward,
+                                                  format, each);
+             }));
+  }
+  return std::make_unique<Conv2dGpu>(device, room, training, format, chosen);
 }
 
 std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,

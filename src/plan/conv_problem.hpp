@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ops/conv2d.hpp"
+#include "ops/conv2d_gpu.hpp"
 #include "ops/conv2d_mma.hpp"
 #include "ops/conv2d_pool.hpp"
 #include "plan/tuner.hpp"
@@ -27,6 +28,10 @@ std::unique_ptr<Conv2dPool> tuned_conv_pool(Tuner& tuner, opencl::Device& device
                                             ComputeFormat format,
                                             const std::vector<Direction>& directions,
                                             int step_passes = 1);
+std::unique_ptr<Conv2dGpu> tuned_conv_gpu(Tuner& tuner, opencl::Device& device,
+                                          const Conv2dPoolShape& room, int batch, bool training,
+                                          ComputeFormat format,
+                                          const std::vector<Direction>& directions);
 std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
                                           const Conv2dPoolShape& room, int batch, bool training,
                                           ComputeFormat format,

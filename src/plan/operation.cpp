@@ -1,8 +1,6 @@
 // Each operation hands its edges to the kernels' launchers.
 #include "plan/operation.hpp"
 
-#include <type_traits>
-
 #include "support/error.hpp"
 
 namespace dovetail::plan {
@@ -28,6 +26,15 @@ void OperationWeight::finish_gradient() {
   if (quantiser_) quantiser_->backward(parameter_.value, parameter_.gradient);
 }
 
+namespace {
+
+template <typename Convolution>
+concept makes_input = requires(const Convolution& conv) {
+  conv.takes_images();
+};
+
+}  // namespace
+
 template <typename Convolution>
 ConvolutionOperation<Convolution>::ConvolutionOperation(Edge& in, Edge& out, std::size_t last_layer,
                                                         std::unique_ptr<Convolution> conv,
@@ -45,14 +52,14 @@ void ConvolutionOperation<Convolution>::forward(const Pass& pass) {
 
 template <typename Convolution>
 bool ConvolutionOperation<Convolution>::takes_images() const {
-  if constexpr (std::is_same_v<Convolution, Conv2dMma>) return conv_->takes_images();
+  if constexpr (makes_input<Convolution>) return conv_->takes_images();
   return false;
 }
 
 template <typename Convolution>
 void ConvolutionOperation<Convolution>::forward_images(const Pass& pass, const ImageSource& images,
                                                        const ChannelLaws& laws) {
-  if constexpr (std::is_same_v<Convolution, Conv2dMma>) {
+  if constexpr (makes_input<Convolution>) {
     conv_->forward_images(images, laws, in_.value, weight_.refresh(), bias_.value, out_.value,
                           pass.batch, out_.rectified);
   } else {
@@ -73,6 +80,7 @@ void ConvolutionOperation<Convolution>::backward(const Pass& pass, bool propagat
 
 template class ConvolutionOperation<Conv2d>;
 template class ConvolutionOperation<Conv2dPool>;
+template class ConvolutionOperation<Conv2dGpu>;
 template class ConvolutionOperation<Conv2dMma>;
 
 DenseOperation::DenseOperation(Edge& in, Edge& out, std::size_t last_layer, DenseProducts products,

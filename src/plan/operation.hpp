@@ -10,6 +10,7 @@
 #include "ops/activation.hpp"
 #include "ops/batch_norm.hpp"
 #include "ops/conv2d.hpp"
+#include "ops/conv2d_gpu.hpp"
 #include "ops/conv2d_mma.hpp"
 #include "ops/conv2d_pool.hpp"
 #include "ops/fake_quantise.hpp"
@@ -104,7 +105,7 @@ class OperationWeight {
   std::optional<WeightQuantiser> quantiser_;
 };
 
-/// Convolution, bias and perhaps ReLU, by a Conv2d; by a Conv2dPool or Conv2dMma also max-pool.
+/// Convolution, bias and perhaps ReLU, by a Conv2d; by the others also max-pool.
 template <typename Convolution>
 class ConvolutionOperation : public Operation {
  public:

@@ -61,8 +61,8 @@ struct PlanOptions {
   std::size_t bucket_bytes = 0;  // of gradients that are handed over; 0: all
   /// Memory for the host's side of the reduction, as of HostedBuffer; Plan::reduction_elements.
   std::span<float> reduction_memory{};
-  /// On CPU devices and tensor cores a max-pool runs within the convolution before it, whose own
-  /// output is then nowhere.
+  /// A max-pool runs within the convolution before it where there are kernels for both, and the
+  /// convolution's own output is then nowhere.
   bool fuse_pools = true;
   /// How the reduction goes there; by default the device's way.
   std::optional<opencl::HostedBuffer::Way> reduction_way{};

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "device/opencl/pinned_memory.hpp"
+#include "ops/conv2d_tiles.hpp"
 #include "plan/chain_problem.hpp"
 #include "plan/conv_problem.hpp"
 #include "plan/plan.hpp"
@@ -27,8 +28,19 @@ plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
                           const PlanOptions& options, bool convolves_on_tensor_cores) {
   const Variant variant = options.variant.value_or(variant_for(device));
   plan::Fusion fusion{.norm_pools = options.fuse_pools};
-  if (options.fuse_pools && variant == Variant::cpu) fusion.fits_pool = Conv2dPool::fits;
-  if (options.fuse_pools && convolves_on_tensor_cores) fusion.fits_pool = Conv2dMma::fits;
+  if (options.fuse_pools && variant == Variant::cpu) {
+    fusion.fits_pool = Conv2dPool::fits;
+  } else if (options.fuse_pools && convolves_on_tensor_cores) {
+    // A convolution that fits them alone stays there.
+    fusion.fits_pool = [](const Conv2dPoolShape& shape) {
+      const Conv2dShape alone = conv_tiles::convolution(shape);
+      return Conv2dMma::fits(shape) ||
+             (Conv2dGpu::fits(shape) && !Conv2dMma::fits({alone.input, alone.output, alone.kernel,
+                                                          alone.stride, alone.padding, 1}));
+    };
+  } else if (options.fuse_pools) {
+    fusion.fits_pool = Conv2dGpu::fits;
+  }
   return plan::lower(model, room_of(model, options), fusion);
 }
 
@@ -233,6 +245,12 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
                                                    ConvMmaKernels{}, options_.step_passes);
     });
     return is_made ? operation(std::move(made)) : nullptr;
+  }
+  if (variant_ != Variant::cpu) {
+    return operation(free_tuner()
+                         ? plan::tuned_conv_gpu(*free_tuner(), device_, pooled, tuned_batch(),
+                                                training, format, directions_of(in))
+                         : std::make_unique<Conv2dGpu>(device_, pooled, training, format));
   }
   if (step.pool) {
     return operation(free_tuner()

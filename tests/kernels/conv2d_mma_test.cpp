@@ -4,65 +4,18 @@
 
 #include "kernels/compute_fixture.hpp"
 #include "kernels/conv2d_mma_check.hpp"
+#include "kernels/conv2d_runner.hpp"
 #include "support/text.hpp"
 
 namespace dovetail {
 namespace {
 
 using warp::Case;
+using DeviceRunner = testing::DeviceRunner<Conv2dMma>;
 
-class DeviceRunner {
- public:
-  DeviceRunner(opencl::Device& device, const Case& c)
-      : device_(device), case_(c), conv_(device, c.shape, true, c.format, c.kernels) {}
-
-  std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
-                             const std::vector<float>& bias) {
-    const opencl::Buffer y = testing::poisoned(case_.shape.output.size());
-    conv_.forward(upload(x), upload(weight), upload(bias), y, case_.extents.batch, true);
-    return device_.download<float>(y);
-  }
-  std::vector<float> forward_images(const testing::ImageInput& images, std::vector<float>& x,
-                                    const std::vector<float>& weight,
-                                    const std::vector<float>& bias) {
-    ImageSource source;
-    source.pixels = device_.upload(std::span<const std::uint8_t>(images.pixels));
-    source.first = images.first;
-    if (!images.samples.empty())
-      source.samples = device_.upload(std::span<const std::int32_t>(images.samples));
-    const opencl::Buffer made = upload(x), y = testing::poisoned(case_.shape.output.size());
-    conv_.forward_images(source,
-                         {upload(images.scale), upload(images.shift), images.augmentation,
-                          images.seed, images.first_sample},
-                         made, upload(weight), upload(bias), y, case_.extents.batch, true);
-    x = device_.download<float>(made);
-    return device_.download<float>(y);
-  }
-  std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>& weight,
-                                    const std::vector<float>& x) {
-    const opencl::Buffer dx = testing::poisoned(case_.shape.input.size());
-    conv_.input_gradient(upload(dy), upload(weight), upload(x), dx, case_.extents.batch, true);
-    return device_.download<float>(dx);
-  }
-  testing::WeightGradient weight_gradient(const std::vector<float>& x,
-                                          const std::vector<float>& dy) {
-    const auto outs = static_cast<std::size_t>(case_.shape.output.channel_stride);
-    const auto& e = case_.extents;
-    const opencl::Buffer weight =
-        testing::poisoned(static_cast<std::size_t>(e.kernel * e.kernel * e.in) * outs);
-    const opencl::Buffer bias = testing::poisoned(outs);
-    conv_.weight_gradient(upload(x), upload(dy), weight, bias, e.batch);
-    return {device_.download<float>(weight), device_.download<float>(bias)};
-  }
-
- private:
-  opencl::Buffer upload(const std::vector<float>& values) {
-    return device_.upload(std::span<const float>(values));
-  }
-  opencl::Device& device_;
-  Case case_;
-  Conv2dMma conv_;
-};
+DeviceRunner runner_of(opencl::Device& device, const Case& c) {
+  return {device, c, Conv2dMma(device, c.shape, true, c.format, c.kernels)};
+}
 
 class Conv2dMmaTest : public DeviceTest<int> {
  protected:
@@ -106,7 +59,7 @@ TEST_F(Conv2dMmaTest, IsItsTwin) {
     SCOPED_TRACE(fmt::format("batch {}, {}x{}x{} -> {}, kernel {}, padding {}, pool {}, {}",
                              e.batch, e.in, e.height, e.width, e.out, e.kernel, e.padding, c.pool,
                              to_string(c.format)));
-    DeviceRunner runner(device(), c);
+    DeviceRunner runner = runner_of(device(), c);
     testing::expect_twin(c, runner, random);
     if (conv_mma::is_narrow(c.shape.input)) testing::expect_images_are_inputs(c, runner, random);
   }
@@ -117,7 +70,7 @@ TEST_F(Conv2dMmaTest, GivesTheSameBitsTwice) {
   const Case c = warp::cases()[1];
   const auto floats = [&](std::size_t count) { return testing::to_float(random.normal(count)); };
   const std::vector<float> x = floats(c.shape.input.size()), dy = floats(c.shape.output.size());
-  DeviceRunner runner(device(), c);
+  DeviceRunner runner = runner_of(device(), c);
   runner.forward(x, floats(static_cast<std::size_t>(9 * 32 * 64)), floats(64));
   EXPECT_EQ(runner.weight_gradient(x, dy).weight, runner.weight_gradient(x, dy).weight);
 }
