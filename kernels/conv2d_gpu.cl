@@ -83,6 +83,8 @@ typedef struct {
   __global float* x;
 } Images;
 
+#define unwritten ((size_t)-1)  // by this work-item
+
 INLINE float image_value(const Images* of, int image, int row, int column, int channel, Draw* drawn, int* drawn_image) {
   const size_t sample = of->gathers ? of->samples[of->first + image] : image;
   __global const uchar* pixels = of->pixels + (sample * X_CHANNELS + channel) * x_pixels;
@@ -106,36 +108,43 @@ INLINE int writes(int y_row, int y_column, int row, int column) {
   return y_row == min(row, y_rows - 1) && y_column == min(column, y_columns - 1);
 }
 
-// A slice of A from images, to local memory.
+// A slice of A from images, to local memory. A work-item makes one column of it, and all loads set out before the first
+// store.
 INLINE void put_images(__local float* a, const Images* images, int unit0, int last_unit, int k0, int is_writer) {
+  enum { rows_apart = forward_threads / slice, rows = FORWARD_M / rows_apart };
+  const int k = k0 + (int)get_local_id(0) % slice, first_row = (int)get_local_id(0) / slice;
+  const int tap = k / X_CHANNELS, channel = k % X_CHANNELS;
+  float values[rows];
+  size_t targets[rows];
   int drawn_image = -1;
   Draw drawn;
-  for (int i = get_local_id(0); i < FORWARD_M * slice; i += forward_threads) {
-    const int k = k0 + i % slice, local_row = i / slice;
+  UNROLL for (int i = 0; i < rows; ++i) {
+    const int local_row = first_row + i * rows_apart;
     const int unit = min(unit0 + unit_of(local_row), last_unit), place = place_of(local_row);
+    const int image = unit / units_per_image;
     const int y_row = unit % units_per_image / Y_WIDTH * POOL + place / POOL;
     const int y_column = unit % Y_WIDTH * POOL + place % POOL;
-    const int tap = k / X_CHANNELS, channel = k % X_CHANNELS;
     const int row = y_row * STRIDE + tap / KERNEL - PADDING, column = y_column * STRIDE + tap % KERNEL - PADDING;
-    float value = 0.0f;
-    if (k < depth && row >= 0 && row < X_HEIGHT && column >= 0 && column < X_WIDTH) {
-      const int image = unit / units_per_image;
-      value = image_value(images, image, row, column, channel, &drawn, &drawn_image);
-      if (is_writer && writes(y_row, y_column, row, column)) {
-        images->x[(size_t)image * X_IMAGE + X_ORIGIN + (row + PADDING) * X_ROW + (column + PADDING) * X_PIXEL + channel] =
-            value;
-      }
-    }
-    a[local_row * pitch + i % slice] = value;
+    const int inside = k < depth && row >= 0 && row < X_HEIGHT && column >= 0 && column < X_WIDTH;
+    values[i] = inside ? image_value(images, image, row, column, channel, &drawn, &drawn_image) : 0.0f;
+    targets[i] = inside && is_writer && writes(y_row, y_column, row, column)
+                     ? (size_t)image * X_IMAGE + X_ORIGIN + (row + PADDING) * X_ROW + (column + PADDING) * X_PIXEL + channel
+                     : unwritten;
+  }
+  UNROLL for (int i = 0; i < rows; ++i) {
+    a[(first_row + i * rows_apart) * pitch + k - k0] = values[i];
+    if (targets[i] != unwritten) images->x[targets[i]] = values[i];
   }
 }
 
 // The same from x, one by one.
 INLINE void put_values(__local float* a, __global const float* x, int unit0, int last_unit, int k0) {
-  for (int i = get_local_id(0); i < FORWARD_M * slice; i += forward_threads) {
-    const int k = k0 + i % slice, row = i / slice;
+  enum { rows_apart = forward_threads / slice, rows = FORWARD_M / rows_apart };
+  const int k = k0 + (int)get_local_id(0) % slice, within = within_window(k);
+  UNROLL for (int i = 0; i < rows; ++i) {
+    const int row = (int)get_local_id(0) / slice + i * rows_apart;
     const size_t window = window_of(min(unit0 + unit_of(row), last_unit), place_of(row));
-    a[row * pitch + i % slice] = k < depth ? x[window + within_window(k)] : 0.0f;
+    a[row * pitch + k - k0] = k < depth ? x[window + within] : 0.0f;
   }
 }
 
@@ -284,8 +293,11 @@ INLINE float4 seen_through(__global const float* dy, __global const uchar* place
   if (i < 0 || j < 0 || i % STRIDE || j % STRIDE || i / STRIDE >= y_rows || j / STRIDE >= y_columns)
     return (float4)(0.0f);
   const int y_row = i / STRIDE, y_column = j / STRIDE;
-  const int unit = (image * Y_HEIGHT + y_row / POOL) * Y_WIDTH + y_column / POOL;
-  return gradient_of(dy, places, y_of(unit), unit, y_row % POOL * POOL + y_column % POOL, channel);
+  const int unit_row = y_row / POOL, unit_column = y_column / POOL;
+  return gradient_of(dy, places,
+                     (size_t)image * Y_IMAGE + (Y_INTERIOR + unit_row * Y_ROW + unit_column * Y_PIXEL),
+                     (image * Y_HEIGHT + unit_row) * Y_WIDTH + unit_column,
+                     y_row % POOL * POOL + y_column % POOL, channel);
 }
 
 // dx, 0 where gate (the forward pass's input) is <= 0 when `mask`. Work-groups: (tile of pixels, tile of channels).
@@ -389,11 +401,11 @@ INLINE Spot spot_of(int k, int last) {
 }
 
 // partial[pass][chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one of the
-// `chunks` of images of a pass of `batch`. With EXACT_BIAS dy is a rounded copy of exact_dy, and the bias's is summed from
-// the latter. Work-groups: (tile of weight rows, tile of channels, pass and chunk).
+// `chunks` of the pixels of a pass of `batch` images. With EXACT_BIAS dy is a rounded copy of exact_dy, and the bias's is
+// summed from the latter. Work-groups: (tile of weight rows, tile of channels, pass and chunk).
 __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy, __global const float* restrict exact_dy,
-    __global const uchar* restrict places, __global float* restrict partial, int batch, int images_per_chunk,
+    __global const uchar* restrict places, __global float* restrict partial, int batch, int pixels_per_chunk,
     int chunks) {
   LOCAL_TILE(a, slice * WEIGHT_M);
   LOCAL_TILE(b, slice * WEIGHT_N);
@@ -403,15 +415,13 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
   const int m0 = (int)get_group_id(0) * WEIGHT_M, n0 = (int)get_group_id(1) * WEIGHT_N;
   const int m = item / (WEIGHT_N / WEIGHT_COLUMNS) * 4;
   const int n = item % (WEIGHT_N / WEIGHT_COLUMNS) * 4;
-  const int begin = (int)get_group_id(2) / chunks * batch;
-  const int chunk = (int)get_group_id(2) % chunks;
-  const int pixels = units_per_image * window_places;
-  const int first = (begin + chunk * images_per_chunk) * pixels;
-  const int last = (begin + min(batch, (chunk + 1) * images_per_chunk)) * pixels;
-  const int sums_bias = m == 0 && m0 == 0;
-  float4 sum[WEIGHT_ROWS * weight_vectors], bias_sum[weight_vectors];
+  const int pass = (int)get_group_id(2) / chunks, chunk = (int)get_group_id(2) % chunks;
+  const int pixels = batch * units_per_image * window_places;
+  const int first = pass * pixels + chunk * pixels_per_chunk;
+  const int last = min((pass + 1) * pixels, first + pixels_per_chunk);
+  float4 sum[WEIGHT_ROWS * weight_vectors];
+  float4 bias = 0.0f;  // of the four channels that this work-item fetches
   UNROLL for (int i = 0; i < WEIGHT_ROWS * weight_vectors; ++i) sum[i] = 0.0f;
-  UNROLL for (int i = 0; i < weight_vectors; ++i) bias_sum[i] = 0.0f;
   float4 next_a[a_fetches], next_b[b_fetches];
 
   if (item < slice) spots[item] = spot_of(first + item, last);
@@ -448,25 +458,18 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
       UNROLL for (int i = 0; i < b_fetches; ++i) {
         const int at = item + i * weight_threads;
         const int k = min(at / (WEIGHT_N / 4), slice - 1), channel = n0 + at % (WEIGHT_N / 4) * 4;
-        next_b[i] = next + k < last ? gradient_of(dy, places, spots[k].y, (next + k) / window_places,
-                                                  (next + k) % window_places, channel)
-                                    : (float4)(0.0f);
-      }
-    }
-    if (k0 < first) continue;
-    MULTIPLY_COLUMNS(a + m, WEIGHT_M, b + n, WEIGHT_N, WEIGHT_ROWS / 4, weight_vectors, sum);
-    if (!sums_bias) continue;
-    UNROLL for (int j = 0; j < weight_vectors; ++j) {
-      const int column = n + j * (WEIGHT_N / 2);
+        const int unit = (next + k) / window_places, place = (next + k) % window_places;
+        const int inside = next + k < last && at < WEIGHT_N * quads;
+        next_b[i] = inside ? gradient_of(dy, places, spots[k].y, unit, place, channel) : (float4)(0.0f);
 #if EXACT_BIAS
-      for (int k = k0; k < min(k0 + slice, last); ++k) {
-        const int unit = k / window_places;
-        bias_sum[j] += gradient_of(exact_dy, places, y_of(unit), unit, k % window_places, n0 + column);
-      }
+        if (inside) bias += gradient_of(exact_dy, places, spots[k].y, unit, place, channel);
 #else
-      for (int k = 0; k < slice; ++k) bias_sum[j] += local4(b + k * WEIGHT_N + column);
+        bias += next_b[i];
 #endif
+      }
     }
+    if (k0 >= first)
+      MULTIPLY_COLUMNS(a + m, WEIGHT_M, b + n, WEIGHT_N, WEIGHT_ROWS / 4, weight_vectors, sum);
   }
   partial += get_group_id(2) * (size_t)((depth + 1) * Y_PIXEL) + n0 + n;
   UNROLL for (int i = 0; i < WEIGHT_ROWS; ++i) {
@@ -475,7 +478,11 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
       if (row < depth) store4(partial + (size_t)row * Y_PIXEL + j * (WEIGHT_N / 2), sum[i * weight_vectors + j]);
     }
   }
-  if (!sums_bias) return;
-  UNROLL for (int j = 0; j < weight_vectors; ++j)
-    store4(partial + (size_t)depth * Y_PIXEL + j * (WEIGHT_N / 2), bias_sum[j]);
+  if (m0 > 0) return;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  put4(b + item * 4, bias);
+  barrier(CLK_LOCAL_MEM_FENCE);
+  if (item >= WEIGHT_N / 4) return;
+  for (int i = item + WEIGHT_N / 4; i < weight_threads; i += WEIGHT_N / 4) bias += local4(b + i * 4);
+  store4(partial + (size_t)depth * Y_PIXEL - n + item * 4, bias);
 }

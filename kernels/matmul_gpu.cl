@@ -43,8 +43,8 @@ INLINE void multiply(__local const float* a, __local const float* b, float4 sum[
   const int n = get_local_id(0) % (tile / 4) * 4;
 #pragma unroll
   for (int k = 0; k < slice; ++k) {
-    const float4 left = vload4(0, a + k * tile + m);
-    const float4 right = vload4(0, b + k * tile + n);
+    const float4 left = *(__local const float4*)(a + k * tile + m);
+    const float4 right = *(__local const float4*)(b + k * tile + n);
     sum[0] += left.x * right;
     sum[1] += left.y * right;
     sum[2] += left.z * right;
@@ -66,8 +66,8 @@ INLINE void store(const float4 sum[4], __global float* partial, int rows, int co
 // The three products share the loop over split `split` of k.
 #define PRODUCT(load_a, a_source, a_stride, load_b, b_source, b_stride, rows, columns, all_depth, \
                 split)                                                                            \
-  __local float a[slice * tile];                                                                  \
-  __local float b[slice * tile];                                                                  \
+  __local float a[slice * tile] __attribute__((aligned(16)));                                     \
+  __local float b[slice * tile] __attribute__((aligned(16)));                                     \
   float4 sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};                                                       \
   const int depth = min(((split) + 1) * split_depth, all_depth);                                  \
   for (int k0 = (split) * split_depth; k0 < depth; k0 += slice) {                                 \

@@ -1,11 +1,14 @@
 // Adds up the partial sums that work-groups of another kernel left, one row a chunk.
 
+#ifndef LANES
+#error "built with the number of work-items that share a sum, 1 to 64"
+#endif
 #include "passes.clh"
 
-enum { elements = 64, lanes = 4, threads = elements * lanes };
+enum { threads = 256, lanes = LANES, elements = threads / lanes };
 
 // partial[passes][chunks][size]: its first `weights` columns to `weight` from float `first` on, the others to `bias`. The
-// order of a sum depends on the numbers of passes and of chunks alone. Work-groups: 64 columns.
+// order of a sum depends on the numbers of passes and of chunks alone. Work-groups: `elements` columns.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void sum_chunks(
     __global const float* restrict partial, __global float* restrict weight,
     __global float* restrict bias, int chunks, int passes, int size, int weights, int first) {

@@ -14,6 +14,12 @@ namespace dovetail {
 
 using namespace conv_tiles;
 
+namespace {
+
+constexpr int slice = 16;  // pixels between barriers of the weight gradient
+
+}  // namespace
+
 bool Conv2dGpu::fits(const Conv2dPoolShape& shape) {
   return (shape.pool == 1 || shape.pool == 2) && shape.output.height > 0 && shape.output.width > 0;
 }
@@ -57,13 +63,15 @@ Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool 
   input_gradient_ = {program.kernel(entries::input_gradient), x.height * x.width, input.m,
                      quotient_up(x.channel_stride, input.n), input.threads()};
   weight_gradient_ = program.kernel(entries::weight_gradient);
-  sum_chunks_ = device_.build(kernels::sum_chunks).kernel(kernels::sum_chunks_::sum_chunks);
+  sum_chunks_ = SumChunks(device_, (depth(shape) + 1) * y.channel_stride);
   const int row_tiles = quotient_up(depth(shape), weight.m),
             column_tiles = y.channel_stride / weight.n;
   weight_range_ = {{size(row_tiles * weight.threads()), size(column_tiles), 1},
                    {size(weight.threads()), 1, 1}};
   const int groups = kernels.groups > 0 ? kernels.groups : usual_groups;
-  max_chunks_ = std::clamp(groups / (row_tiles * column_tiles), 1, x.batch);
+  pixels_per_image_ = units * window;
+  max_chunks_ = std::clamp(groups / (row_tiles * column_tiles), 1,
+                           quotient_up(x.batch * pixels_per_image_, slice));
   reserve_partial(max_chunks_);
 }
 
@@ -138,19 +146,18 @@ void Conv2dGpu::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
                                 const JoinedBatch& batch) {
   const int samples = batch.samples();
   expect_gradients(samples);
-  const std::int32_t images = quotient_up(batch.each, max_chunks_);
-  const std::int32_t chunks = quotient_up(batch.each, images);
+  const int pixels = batch.each * pixels_per_image_;
+  const std::int32_t pixels_per_chunk = round_up(quotient_up(pixels, max_chunks_), slice);
+  const std::int32_t chunks = quotient_up(pixels, pixels_per_chunk);
   opencl::Range range = weight_range_;
   range.global[2] = size(batch.passes * chunks);
   const opencl::Buffer& left = operand(x, shape_.input, samples, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(dy, shape_.output, samples, RoundOperand::Side::right);
   reserve_partial(batch.passes * chunks);
   device_.launch(weight_gradient_, range, left, right, dy, places_, partial_,
-                 std::int32_t{batch.each}, images, chunks);
-  const std::int32_t weights = depth(shape_) * shape_.output.channel_stride;
-  const std::int32_t all = weights + shape_.output.channel_stride;
-  device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
-                 dweight, dbias, chunks, std::int32_t{batch.passes}, all, weights, std::int32_t{0});
+                 std::int32_t{batch.each}, pixels_per_chunk, chunks);
+  sum_chunks_.run(device_, partial_, dweight, dbias, chunks, batch.passes,
+                  depth(shape_) * shape_.output.channel_stride);
 }
 
 }  // namespace dovetail

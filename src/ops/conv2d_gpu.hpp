@@ -13,6 +13,7 @@
 #include "ops/joined_batch.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/round_operand.hpp"
+#include "ops/sum_chunks.hpp"
 
 namespace dovetail {
 
@@ -89,11 +90,13 @@ class Conv2dGpu {
   bool training_;
   std::optional<RoundOperand> rounding_;
   Product forward_, input_gradient_;
-  opencl::Kernel forward_images_, weight_gradient_, sum_chunks_;
-  opencl::Range weight_range_;  // of one chunk of images
+  opencl::Kernel forward_images_, weight_gradient_;
+  SumChunks sum_chunks_;
+  opencl::Range weight_range_;  // of one chunk of pixels
+  int pixels_per_image_ = 1;    // that the weight gradient visits
   int max_chunks_ = 1;
   opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were
-  opencl::Buffer partial_;  // gradients per chunk of images
+  opencl::Buffer partial_;  // gradients per chunk of pixels
 };
 
 }  // namespace dovetail

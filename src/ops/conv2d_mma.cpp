@@ -132,7 +132,7 @@ void Conv2dMma::build_weight_gradient() {
                     tiles.definitions(shape_, format_));
   weight_gradient_ = program.kernel(narrow ? kernels::conv2d_mma_narrow_weight_::weight_gradient
                                            : kernels::conv2d_mma_weight_::weight_gradient);
-  sum_chunks_ = device_.build(kernels::sum_chunks).kernel(kernels::sum_chunks_::sum_chunks);
+  sum_chunks_ = SumChunks(device_, (depth(shape_) + 1) * shape_.output.channel_stride);
   gradient_threads_ = tiles.threads();
   gradient_tiles_ = tiles.groups();
   pixels_per_image_ = tiles.pixels_per_image();
@@ -206,16 +206,14 @@ void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
   const int tiles = quotient_up(batch.each * pixels_per_image_, tile_pixels_);
   const std::int32_t tiles_per_chunk = quotient_up(tiles, max_chunks_);
   const std::int32_t chunks = quotient_up(tiles, tiles_per_chunk);
-  const std::int32_t weights = depth(shape_) * shape_.output.channel_stride;
-  const std::int32_t all = weights + shape_.output.channel_stride;
   reserve_partial(batch.passes * chunks);
   device_.launch(
       weight_gradient_,
       {{size(gradient_tiles_) * size(gradient_threads_), size(chunks), size(batch.passes)},
        {size(gradient_threads_), 1, 1}},
       x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk);
-  device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
-                 dweight, dbias, chunks, std::int32_t{batch.passes}, all, weights, std::int32_t{0});
+  sum_chunks_.run(device_, partial_, dweight, dbias, chunks, batch.passes,
+                  depth(shape_) * shape_.output.channel_stride);
 }
 
 void Conv2dMma::reserve_partial(int chunks) {

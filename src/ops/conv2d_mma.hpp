@@ -14,6 +14,7 @@
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
 #include "ops/normalise_input.hpp"
+#include "ops/sum_chunks.hpp"
 
 namespace dovetail {
 
@@ -106,8 +107,9 @@ class Conv2dMma {
   ConvMmaKernels kernels_;
   int step_passes_;
   Product forward_, input_gradient_;
-  opencl::Kernel forward_images_;                       // of few channels
-  opencl::Kernel pack_, weight_gradient_, sum_chunks_;  // pack_: not of few channels
+  opencl::Kernel forward_images_;          // of few channels
+  opencl::Kernel pack_, weight_gradient_;  // pack_: not of few channels
+  SumChunks sum_chunks_;
   int gradient_threads_ = 1;
   int gradient_tiles_ = 1;    // of channels of x × channels of y
   int pixels_per_image_ = 1;  // that the weight gradient visits

@@ -182,7 +182,10 @@ int tile_columns(int stride) {
   return stride % 64 == 0 ? 64 : stride % 32 == 0 ? 32 : 16;
 }
 
-constexpr int rows_of_item = 8;
+/// Small tiles are for results too few to fill a device: then more work-items share them.
+int rows_of_item(int m) {
+  return m >= 128 ? 8 : 4;
+}
 
 }  // namespace
 
@@ -192,15 +195,17 @@ Definitions GpuTile::definitions(const std::string& product) const {
 }
 
 GpuTile choose_tile(long rows, int stride) {
+  constexpr long enough_groups = 128;  // for the multiprocessors of any GPU
   const int n = tile_columns(stride);
   int m = 128;
-  while (m > 32 && m / 2 >= rows) m /= 2;
-  return {m, n, rows_of_item, columns_of_item(n)};
+  while (m > 32 && (rows + m - 1) / m * quotient_up(stride, n) < enough_groups) m /= 2;
+  return {m, n, rows_of_item(m), columns_of_item(n)};
 }
 
 GpuTile gpu_tile(long rows, int stride, const ConvKernels::Tile& wanted) {
   if (wanted.rows == 0) return choose_tile(rows, stride);
-  const GpuTile tile{wanted.rows, wanted.columns, rows_of_item, columns_of_item(wanted.columns)};
+  const GpuTile tile{wanted.rows, wanted.columns, rows_of_item(wanted.rows),
+                     columns_of_item(wanted.columns)};
   if (tile.m < 32 || tile.m % 32 != 0 || tile.n < 16 || tile.n % 16 != 0 ||
       round_up(stride, channel_lanes) % tile.n != 0 || tile.threads() < 16 || tile.threads() > 256)
     throw Error(fmt::format("convolution: a tile of {}x{}", tile.m, tile.n));
@@ -215,7 +220,7 @@ GpuTile gpu_weight_tile(int rows, int stride) {
   const int m = *std::ranges::min_element(extents, {}, [&](int each) {
     return quotient_up(rows, each) * each;  // of equal ones the first
   });
-  return {m, n, rows_of_item, columns_of_item(n)};
+  return {m, n, 8, columns_of_item(n)};
 }
 
 }  // namespace conv_tiles
@@ -267,7 +272,7 @@ std::vector<ConvKernels> conv_gpu_candidates(const Conv2dPoolShape& shape, Direc
   const auto add = [&](int m, int n) {
     candidates.push_back(with_tile(Variant::gpu, direction, {m, n}));
   };
-  if (usual.m == 128) add(2 * usual.m, usual.n);
+  if (usual.m <= 128) add(2 * usual.m, usual.n);
   if (usual.m >= 64) add(usual.m / 2, usual.n);
   if (usual.n >= 32) add(usual.m, usual.n / 2);
   if (result.channel_stride % 128 == 0) add(usual.m, 128);

@@ -104,7 +104,7 @@ DenseChain::DenseChain(opencl::Device& device, const DenseChainShape& shape, int
     if (takes_images()) first_layer_images_ = program.kernel(entries::first_layer_images);
     input_gradient_ = program.kernel(entries::input_gradient);
   }
-  sum_chunks_ = device.build(kernels::sum_chunks).kernel(kernels::sum_chunks_::sum_chunks);
+  sum_chunks_ = SumChunks(device, static_cast<int>(shape_.parameters));
   const std::vector<dense_chain::Entry> entries = dense_chain::table(layers, batch);
   table_ = device.upload(std::span<const dense_chain::Entry>(entries));
   maps_ = device.allocate(dense_chain::map_elements(layers, batch) * sizeof(float));
@@ -198,9 +198,8 @@ void DenseChain::weight_gradients(const opencl::Buffer& x, const opencl::Buffer&
                  std::int32_t{batch.each}, share, std::int32_t{together ? batch.passes : 1},
                  losses_, hits_, statistics);
   if (is_whole) return;
-  device_.launch(sum_chunks_, {{size(quotient_up(all, 64)) * 256, 1, 1}, {256, 1, 1}}, partial_,
-                 gradients, gradients, shares, std::int32_t{batch.passes}, all, all,
-                 static_cast<std::int32_t>(base));
+  sum_chunks_.run(device_, partial_, gradients, gradients, shares, batch.passes, all,
+                  static_cast<int>(base));
 }
 
 }  // namespace dovetail

@@ -12,6 +12,7 @@
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
 #include "ops/normalise_input.hpp"
+#include "ops/sum_chunks.hpp"
 
 namespace dovetail {
 
@@ -93,8 +94,9 @@ class DenseChain {
   int compute_units_;
   dense_chain::RowTiles row_tiles_;
   dense_chain::WeightTiles weight_tiles_;
-  opencl::Kernel rows_, weight_gradients_, sum_chunks_;
+  opencl::Kernel rows_, weight_gradients_;
   opencl::Kernel first_layer_, first_layer_images_, input_gradient_;
+  SumChunks sum_chunks_;
   opencl::Buffer table_, maps_, partial_, parts_, losses_, hits_;
 };
 

@@ -28,25 +28,26 @@ Update::Update(opencl::Device& device, Variant variant, std::size_t elements, st
   if (elements == 0 || elements + rest >= RecordSums::none)
     throw Error(fmt::format("an update of {} parameters with {} other sums", elements, rest));
   range_ = {.global = {(elements + group - 1) / group * group, 1, 1}, .local = {group, 1, 1}};
-  const auto build = [&](const std::vector<std::string>& definitions) {
-    namespace entries = kernels::update_;
-    const opencl::Program program = device.build(kernels::update, definitions);
-    return Kernels{program.kernel(entries::sgd), program.kernel(entries::sgd_momentum),
-                   program.kernel(entries::adam)};
-  };
   plain_ = build({});
-  if (rest > 0) recording_ = build({"RECORD"});
+}
+
+Update::Kernels Update::build(const std::vector<std::string>& definitions) {
+  namespace entries = kernels::update_;
+  const opencl::Program program = device_.build(kernels::update, definitions);
+  return {program.kernel(entries::sgd), program.kernel(entries::sgd_momentum),
+          program.kernel(entries::adam)};
 }
 
 const Update::Kernels& Update::kernels_for(const opencl::Buffer& parameters,
                                            const opencl::Buffer& gradients,
-                                           const opencl::Buffer& record) const {
+                                           const opencl::Buffer& record) {
   expect_length(parameters, elements_, "parameters");
   expect_length(gradients, record ? std::size_t{elements_} + rest_ : elements_, "gradients");
   if (!record) return plain_;
   if (rest_ == 0) throw Error("an update that was made without records");
   expect_length(record, std::size_t{rest_} + 1, "a record");
-  return recording_;
+  if (!recording_) recording_ = build({"RECORD"});
+  return *recording_;
 }
 
 template <typename... Arguments>

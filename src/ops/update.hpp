@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "device/opencl/device.hpp"
 #include "ops/variant.hpp"
@@ -16,7 +19,7 @@ namespace dovetail {
 /// then those sums, with `rest` floats behind them.
 class Update {
  public:
-  /// `rest` 0: without records.
+  /// `rest` 0: without records. Their kernels are built with the first one.
   Update(opencl::Device& device, Variant variant, std::size_t elements, std::size_t rest = 0);
 
   struct Sgd {
@@ -49,9 +52,10 @@ class Update {
   struct Kernels {
     opencl::Kernel sgd, sgd_momentum, adam;
   };
+  Kernels build(const std::vector<std::string>& definitions);
   /// Throws Error where the buffers have other lengths.
   const Kernels& kernels_for(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
-                             const opencl::Buffer& record) const;
+                             const opencl::Buffer& record);
   template <typename... Arguments>
   void launch(const opencl::Kernel& kernel, const opencl::Buffer& record,
               const Arguments&... arguments);
@@ -59,7 +63,8 @@ class Update {
   opencl::Device& device_;
   std::uint32_t elements_, rest_;
   opencl::Range range_;
-  Kernels plain_, recording_;
+  Kernels plain_;
+  std::optional<Kernels> recording_;
 };
 
 }  // namespace dovetail

@@ -201,7 +201,7 @@ std::vector<float> Plan::infer(std::span<const std::uint8_t> images, std::size_t
 }
 
 Plan::Ranges Plan::output_ranges(std::span<const std::uint8_t> images, std::size_t count) {
-  const std::vector<plan::Step> steps = lower(device_, model_, options_).steps;
+  const std::vector<plan::Step> steps = lower().steps;
   if (std::any_of(steps.begin(), steps.end(), [](const plan::Step& step) { return step.pool; })) {
     // Calibration wants to see what went into the pools, too.
     if (!unfused_) {

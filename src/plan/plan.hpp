@@ -24,6 +24,7 @@
 #include "plan/buckets.hpp"
 #include "plan/lowering.hpp"
 #include "plan/operation.hpp"
+#include "plan/refusals.hpp"
 #include "plan/tuner.hpp"
 #include "quant/calibration.hpp"
 #include "support/host_memory.hpp"
@@ -125,7 +126,7 @@ class Plan {
   /// instructions for it.
   bool emulates_format() const;
   /// How the model's layers were joined.
-  std::vector<plan::Step> steps() const { return lower(device_, model_, options_).steps; }
+  std::vector<plan::Step> steps() const { return lower().steps; }
   /// What timelines call the operations of steps().
   const std::vector<std::string>& operation_names() const { return names_; }
   /// The first of the operations that training runs as one chain of dense layers, whose part is
@@ -176,7 +177,8 @@ class Plan {
 
   // ---- training
   /// Enqueues forward, loss and backward of `labels.size()` samples (0 to the capacity). Gradients
-  /// are sums over the samples. The arguments are those of StepSamples.
+  /// are sums over the samples. The arguments are those of StepSamples. It may begin as late as an
+  /// enqueue_step without hand_over.
   void enqueue_gradients(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels,
                          std::uint64_t first_sample, std::span<const float> weights = {});
   /// The same for a step of several passes, the next `sizes[i]` samples each (0 to the capacity; a
@@ -184,8 +186,9 @@ class Plan {
   /// second, the third with the fourth, then the pairs, and so on. Passes of one size run in one
   /// launch where joins_passes(); that changes no bit.
   /// @param hand_over each bucket begins its way to the host when it is finished, while the
-  /// backward pass goes on. All must be returned before anything else is done. Without, the step
-  /// may not begin before something else is enqueued and flushed, such as the update.
+  /// backward pass goes on. All must be returned before anything else is done. Without, a step
+  /// whose samples are not copied beside the kernels may not begin before something else is
+  /// enqueued and flushed, such as the update, or waited for, such as map_reduction().
   void enqueue_step(const StepSamples& samples, std::span<const std::size_t> sizes, bool hand_over);
   /// The reduction's ranges in the order in which they are handed over: gradients from the last
   /// layer's on, then batch statistics, loss and counts, which the last bucket holds alone.
@@ -321,9 +324,16 @@ class Plan {
   Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
        const PlanOptions& options, const plan::Lowered& lowered);
   static plan::Lowered lower(const opencl::Device& device, const Model& model,
-                             const PlanOptions& options);
-  /// Whether convolutions take the kernels of Conv2dMma, where they fit.
+                             const PlanOptions& options, bool convolves_on_tensor_cores);
+  plan::Lowered lower() const {
+    return lower(device_, model_, options_, convolves_on_tensor_cores());
+  }
+  /// Whether the device takes kernels for tensor cores, as far as its probe says.
   static bool on_tensor_cores(const opencl::Device& device, const PlanOptions& options);
+  /// Whether convolutions take the kernels of Conv2dMma, where they fit.
+  bool convolves_on_tensor_cores() const {
+    return on_tensor_cores(device_, options_) && !refusals_.has(plan::Refusals::Kind::convolutions);
+  }
   /// Samples that there is room for at once: those of all passes where they may be joined.
   static int room_of(const Model& model, const PlanOptions& options);
   int room() const { return edges_.front().layout.batch; }
@@ -340,7 +350,12 @@ class Plan {
   void make_slots(const plan::Lowered& lowered);
   /// Memory for the batch statistics of each of several passes that are joined.
   void make_pass_statistics();
-  void make_operations(const plan::Lowered& lowered);
+  /// Operations and loss, where the edges are there; the loss is the last to come.
+  void make_layers(const plan::Lowered& lowered);
+  /// What depends on the capacity.
+  void drop_layers();
+  /// False where convolutions are refused: the model is to be lowered again.
+  bool make_operations(const plan::Lowered& lowered);
   void make_numbers();
   std::vector<Inputs> make_inputs(const HostMemory& memory);
   void make_input_slots();
@@ -362,7 +377,7 @@ class Plan {
   int usual_batch() const {
     return options_.tuned_batch > 0 ? options_.tuned_batch : options_.batch;
   }
-  /// `norm_index` counts the batch norms that were made before.
+  /// Null where the driver refuses what the convolution was lowered for.
   std::unique_ptr<plan::Operation> make_convolution(const plan::Step& step, plan::Edge& in,
                                                     plan::Edge& out);
   std::unique_ptr<plan::Operation> make_norm(const plan::Step& step, plan::Edge& in,
@@ -370,13 +385,10 @@ class Plan {
                                              const plan::NormStatistics& statistics);
   std::unique_ptr<plan::Operation> make_dense(const plan::Step& step, plan::Edge& in,
                                               plan::Edge& out);
+  /// `norm_index` counts the batch norms that were made before. Null as make_convolution's.
   std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in,
                                                   plan::Edge& out, std::size_t& norm_index);
   void make_loss();
-  /// Whether `make` made it. Where it throws Error the driver refuses kernels that the probe took:
-  /// one warning for each `what`, and plain kernels are to be made instead.
-  template <typename Make>
-  bool make_in_instructions(const std::string& what, const Make& make);
   /// The dense layers from operation `first` to the last one, whose parameters end the arena.
   std::optional<DenseChainShape> chain_from(const plan::Lowered& lowered, std::size_t first) const;
   /// As many of the last layers as DenseChain takes for training, in this plan's options.
@@ -466,8 +478,8 @@ class Plan {
   std::vector<plan::Edge> edges_;
   NormaliseInput normalise_;
   std::vector<std::unique_ptr<plan::Operation>> operations_;
-  std::vector<std::string> plain_instead_;  // what make_in_instructions has warned of
-  std::vector<std::string> names_;          // of the operations, for timelines
+  plan::Refusals refusals_;          // stay when the model is lowered again
+  std::vector<std::string> names_;   // of the operations, for timelines
   std::optional<DenseChain> chain_;  // for training steps, in place of the last ones and the loss
   std::size_t chain_begin_ = 0;      // the first operation in whose place it is
   std::optional<SoftmaxCrossEntropy> cross_entropy_;

@@ -9,19 +9,19 @@ namespace dovetail {
 std::string Plan::set_capacity(std::size_t samples) {
   if (samples == capacity()) return "";
   const int before = std::exchange(options_.batch, static_cast<int>(samples));
+  const plan::Refusals refused_before = refusals_;
   try {
     lower_again();
     return "";
   } catch (const Error& failure) {
     options_.batch = before;
+    refusals_ = refused_before;
     lower_again();
     return failure.what();
   }
 }
 
-void Plan::lower_again() {
-  device_.finish();
-  // The old memory goes before the new one comes.
+void Plan::drop_layers() {
   unfused_.reset();
   operations_.clear();
   names_.clear();
@@ -32,12 +32,15 @@ void Plan::lower_again() {
   chain_.reset();
   cross_entropy_.reset();
   squared_error_.reset();
-  const plan::Lowered lowered = lower(device_, model_, options_);
+}
+
+void Plan::lower_again() {
+  device_.finish();
+  drop_layers();  // the old memory goes before the new one comes
+  const plan::Lowered lowered = lower();
   make_edges(lowered);
   normalise_.set_capacity(room());
-  make_chain(lowered);
-  make_operations(lowered);
-  make_loss();
+  make_layers(lowered);
   if (holds_images()) make_numbers();
   load_statistics(running_);
   device_.finish();  // some drivers take memory only when it is used

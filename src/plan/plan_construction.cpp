@@ -3,11 +3,7 @@
 
 #include "device/opencl/pinned_memory.hpp"
 #include "ops/conv2d_tiles.hpp"
-#include "plan/chain_problem.hpp"
-#include "plan/conv_problem.hpp"
 #include "plan/plan.hpp"
-#include "support/error.hpp"
-#include "support/log.hpp"
 #include "support/text.hpp"
 
 namespace dovetail {
@@ -20,15 +16,16 @@ using plan::statistics_elements;
 
 Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& input,
            const PlanOptions& options)
-    : Plan(device, model, input, options, lower(device, model, options)) {}
+    : Plan(device, model, input, options,
+           lower(device, model, options, on_tensor_cores(device, options))) {}
 
 plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
-                          const PlanOptions& options) {
+                          const PlanOptions& options, bool convolves_on_tensor_cores) {
   const Variant variant = options.variant.value_or(variant_for(device));
   plan::Fusion fusion{.norm_pools = options.fuse_pools};
   if (options.fuse_pools && variant == Variant::cpu) {
     fusion.fits_pool = Conv2dPool::fits;
-  } else if (options.fuse_pools && on_tensor_cores(device, options)) {
+  } else if (options.fuse_pools && convolves_on_tensor_cores) {
     // A convolution that fits them alone stays there.
     fusion.fits_pool = [](const Conv2dPoolShape& shape) {
       const Conv2dShape alone = conv_tiles::convolution(shape);
@@ -68,9 +65,7 @@ Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& in
           options.augmentation) {
   make_edges(lowered);
   make_slots(lowered);
-  make_chain(lowered);
-  make_operations(lowered);
-  make_loss();
+  make_layers(lowered);
   if (options_.training &&
       options_.upload_way.value_or(device.is_cpu() ? UploadWay::in_turn : UploadWay::overlapped) ==
           UploadWay::overlapped) {
@@ -136,166 +131,30 @@ DeviceParameter Plan::step_of(const layer::QuantisedActivation& activation, std:
   return parameter;
 }
 
-void Plan::make_operations(const plan::Lowered& lowered) {
+void Plan::make_layers(const plan::Lowered& lowered) {
+  buckets_ = buckets_of(arena_, reduction_elements_, lowered, options_.bucket_bytes);
+  make_chain(lowered);
+  if (!make_operations(lowered)) {
+    // Plain kernels fuse other pools. There is nothing more to refuse to them.
+    drop_layers();
+    const plan::Lowered plain = lower();
+    make_edges(plain);
+    return make_layers(plain);
+  }
+  make_loss();
+}
+
+bool Plan::make_operations(const plan::Lowered& lowered) {
   std::size_t norms_made = 0;
   for (std::size_t i = 0; i < lowered.steps.size(); ++i) {
     const plan::Step& step = lowered.steps[i];
     operations_.push_back(make_operation(step, edges_[i], edges_[i + 1], norms_made));
+    if (!operations_.back()) return false;
     const std::string& name = model_.layers()[step.layer].name;  // those without weights have none
     names_.push_back(name.empty() ? fmt::format("layer {}", step.layer + 1) : name);
     if (step.strip_halo) names_.back() += " halo";
   }
-}
-
-std::optional<DenseChainShape> Plan::chain_from(const plan::Lowered& lowered,
-                                                std::size_t first) const {
-  const auto& slots = arena_.slots();
-  const auto place = [&](const std::string& name) {
-    return std::ranges::find(slots, name, [](const Slot& slot) { return slot.spec.name; })->offset;
-  };
-  DenseChainShape shape{.classes = model_.classes(), .propagates = first > 0};
-  for (std::size_t i = first; i < lowered.steps.size(); ++i) {
-    const plan::Step& step = lowered.steps[i];
-    const PlacedLayer& placed = model_.layers()[step.layer];
-    const auto* dense = std::get_if<layer::Dense>(&placed.layer);
-    const bool is_last = i + 1 == lowered.steps.size();
-    if (step.strip_halo || !dense || dense->quantised || !dense->bias || step.relu == is_last)
-      return std::nullopt;
-    shape.layers.push_back({.in = lowered.layouts[i].image_stride(),
-                            .out = lowered.layouts[i + 1].channel_stride,
-                            .weight = place(placed.name + ".weight"),
-                            .bias = place(placed.name + ".bias")});
-  }
-  const Layout& input = lowered.layouts.front();
-  if (first == 0) shape.image = {input.channels, input.height, input.width};
-  shape.first_parameter = arena_.elements();
-  for (const DenseChainLayer& each : shape.layers)
-    shape.first_parameter = std::min({shape.first_parameter, each.weight, each.bias});
-  shape.parameters = arena_.elements() - shape.first_parameter;
-  if (!DenseChain::fits(shape, room())) return std::nullopt;
-  return shape;
-}
-
-void Plan::make_chain(const plan::Lowered& lowered) {
-  if (!options_.training || options_.loss != LossKind::cross_entropy ||
-      !on_tensor_cores(device_, options_)) {
-    return;
-  }
-  for (std::size_t first = 0; first < lowered.steps.size(); ++first) {
-    const std::optional<DenseChainShape> shape = chain_from(lowered, first);
-    if (!shape) continue;
-    make_in_instructions("chains of dense layers", [&] {
-      const DenseChainKernels kernels =
-          tuner() ? plan::tuned_chain(*tuner(), device_, *shape, tuned_batch(), options_.format,
-                                      options_.same_bits)
-                  : DenseChainKernels{};
-      chain_.emplace(device_, *shape, room(), options_.format, kernels);
-      chain_begin_ = first;
-    });
-    return;
-  }
-}
-
-template <typename Make>
-bool Plan::make_in_instructions(const std::string& what, const Make& make) {
-  try {
-    make();
-    return true;
-  } catch (const Error& failure) {
-    if (std::ranges::find(plain_instead_, what) == plain_instead_.end()) {
-      plain_instead_.push_back(what);
-      log::warn(
-          fmt::format("{}: {} in NVIDIA's instructions are out: {}. Plain kernels do their work; "
-                      "{} can leave the others untried",
-                      device_.info().name, what, failure.what(), opencl::instructions_variable));
-    }
-    return false;
-  }
-}
-
-std::vector<Direction> Plan::directions_of(const Edge& in) const {
-  std::vector<Direction> directions{Direction::forward};
-  const auto number = static_cast<std::size_t>(&in - edges_.data());
-  if (!options_.training || (chain_ && number >= chain_begin_)) return directions;
-  directions.push_back(Direction::weight_gradient);
-  if (&in != &edges_.front()) directions.push_back(Direction::input_gradient);
-  return directions;
-}
-
-std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& in, Edge& out) {
-  const PlacedLayer& placed = model_.layers()[step.layer];
-  const auto& conv = std::get<layer::Conv2d>(placed.layer);
-  const WeightMatrix matrix{.rows = conv.kernel * conv.kernel * in.layout.channels,
-                            .column_stride = out.layout.channel_stride};
-  Conv2dPoolShape pooled{in.layout, out.layout, conv.kernel, conv.stride, conv.padding, 1};
-  if (step.pool)
-    pooled.pool = std::get<layer::MaxPool>(model_.layers()[step.last_layer()].layer).kernel;
-  const auto operation = [&](auto made) -> std::unique_ptr<Operation> {
-    using Convolution = typename decltype(made)::element_type;
-    return std::make_unique<plan::ConvolutionOperation<Convolution>>(
-        in, out, step.last_layer(), std::move(made), weight_of(placed, matrix, conv.quantised),
-        bias_of(placed, conv.bias));
-  };
-  const bool training = options_.training;
-  const ComputeFormat format = options_.format;
-  if (on_tensor_cores(device_, options_) && Conv2dMma::fits(pooled)) {
-    std::vector<Direction> directions = directions_of(in);
-    if (options_.same_bits) std::erase(directions, Direction::weight_gradient);
-    std::unique_ptr<Conv2dMma> made;
-    const bool is_made = make_in_instructions("convolutions", [&] {
-      made = tuner() ? plan::tuned_conv_mma(*tuner(), device_, pooled, tuned_batch(), training,
-                                            format, directions, options_.step_passes)
-                     : std::make_unique<Conv2dMma>(device_, pooled, training, format,
-                                                   ConvMmaKernels{}, options_.step_passes);
-    });
-    if (is_made) return operation(std::move(made));
-  }
-  if (variant_ != Variant::cpu) {
-    return operation(free_tuner()
-                         ? plan::tuned_conv_gpu(*free_tuner(), device_, pooled, tuned_batch(),
-                                                training, format, directions_of(in))
-                         : std::make_unique<Conv2dGpu>(device_, pooled, training, format));
-  }
-  if (step.pool) {
-    return operation(free_tuner()
-                         ? plan::tuned_conv_pool(*free_tuner(), device_, pooled, tuned_batch(),
-                                                 training, format, directions_of(in),
-                                                 options_.step_passes)
-                         : std::make_unique<Conv2dPool>(device_, pooled, training, format,
-                                                        ConvPoolKernels{}, options_.step_passes));
-  }
-  const Conv2dShape shape{in.layout, out.layout, conv.kernel, conv.stride, conv.padding};
-  return operation(free_tuner()
-                       ? plan::tuned_conv(*free_tuner(), device_, shape, tuned_batch(), format,
-                                          directions_of(in), options_.step_passes)
-                       : std::make_unique<Conv2d>(device_, ConvKernels{.variant = variant_}, shape,
-                                                  format, options_.step_passes));
-}
-
-std::unique_ptr<Operation> Plan::make_dense(const plan::Step& step, Edge& in, Edge& out) {
-  const PlacedLayer& placed = model_.layers()[step.layer];
-  const auto& dense = std::get<layer::Dense>(placed.layer);
-  const MatmulShape shape{.in = in.layout.image_stride(), .out = out.layout.channel_stride};
-  const WeightMatrix matrix{.rows = in.layout.image_stride(),
-                            .column_stride = out.layout.channel_stride,
-                            .period = in.layout.channel_stride,
-                            .valid = in.layout.channels};
-  const bool on_gpu_in_format =
-      variant_ == Variant::gpu && options_.format != ComputeFormat::float32 && !options_.variant;
-  const auto usual = [&](Variant variant) {
-    return plan::DenseProducts(device_, variant, shape, usual_batch(), options_.format);
-  };
-  std::optional<plan::DenseProducts> products;
-  if (free_tuner()) {  // plain kernels are among its candidates
-    products.emplace(*free_tuner(), device_, shape, tuned_batch(), options_.format,
-                     directions_of(in));
-  } else if (on_gpu_in_format || variant_ == Variant::nvidia) {
-    make_in_instructions("products of dense layers", [&] { products = usual(Variant::nvidia); });
-  }
-  if (!products) products = usual(variant_ == Variant::nvidia ? Variant::gpu : variant_);
-  return std::make_unique<plan::DenseOperation>(in, out, step.last_layer(), std::move(*products),
-                                                weight_of(placed, matrix, dense.quantised),
-                                                bias_of(placed, dense.bias));
+  return true;
 }
 
 std::unique_ptr<Operation> Plan::make_norm(const plan::Step& step, Edge& in, Edge& out,

@@ -72,7 +72,7 @@ std::vector<plan::Bucket> Plan::buckets_of(const plan::Arena& arena, std::size_t
 
 Plan::ReductionSize Plan::reduction_size(const opencl::Device& device, const Model& model,
                                          const PlanOptions& options) {
-  const plan::Lowered lowered = lower(device, model, options);
+  const plan::Lowered lowered = lower(device, model, options, on_tensor_cores(device, options));
   const plan::Arena arena = arena_of(device.alignment(), model, lowered);
   plan::Arena reduction = arena;
   std::vector<Norm> norms;
@@ -86,7 +86,6 @@ void Plan::make_slots(const plan::Lowered& lowered) {
   plan::Arena reduction = arena_;
   statistics_offset_ = reserve_statistics(model_, reduction, norms_);
   reduction_elements_ = reduction.elements();
-  buckets_ = buckets_of(arena_, reduction_elements_, lowered, options_.bucket_bytes);
 
   parameters_ = device_.allocate_zeroed(arena_.elements() * sizeof(float));
   using Way = opencl::HostedBuffer::Way;
@@ -110,7 +109,7 @@ void Plan::make_slots(const plan::Lowered& lowered) {
     state_.push_back(device_.allocate_zeroed(parameters_.bytes()));
   }
   update_.emplace(device_, variant_, arena_.elements(),
-                  records_updates() ? buckets_.back().size() : 0);
+                  records_updates() ? reduction_elements_ - arena_.elements() : 0);
 }
 
 }  // namespace dovetail

@@ -20,8 +20,8 @@ constexpr double plausible_cost = 3;  // in units of the least: guesses are not 
 constexpr double sample_s = 0.001;    // calls are queued for so long, then waited for
 constexpr double budget_s = 0.05;     // for one candidate, about
 constexpr int least_rounds = 3, most_rounds = 9;
-constexpr double hopeless = 3;  // times the fastest of the moment: not timed again
-constexpr double said_after_s = 3, patience_s = 120;  // of waiting for other processes
+constexpr double hopeless = 3;      // times the fastest of the moment: not timed again
+constexpr double said_after_s = 3;  // of waiting for another process
 constexpr double hardly =
     0.97;  // a later candidate must take less than this share of the first's time
 
@@ -42,7 +42,8 @@ struct Timed {
   }
 };
 
-/// Runs it once, which compiles; nothing where its result is wrong.
+/// Runs it once, which compiles; nothing where its result is wrong. A lack of memory is no fault of
+/// its own.
 std::optional<Timed> audition(opencl::Device& device, const std::string& problem,
                               const std::string& name, std::size_t candidate,
                               const std::function<Tuner::Trial(std::size_t)>& prepare) {
@@ -53,6 +54,8 @@ std::optional<Timed> audition(opencl::Device& device, const std::string& problem
     device.finish();
     fault = timed.trial.fault();
     if (fault.empty()) return timed;
+  } catch (const opencl::OutOfMemory&) {
+    throw;
   } catch (const Error& failure) {
     fault = failure.what();
   }
@@ -147,9 +150,14 @@ std::size_t Tuner::choose(const std::string& problem, const std::vector<Candidat
   const bool may_remember = device_.cache() && memory_ == Memory::use;
   if (!chosen && may_remember) remember();
   if (!chosen) {
-    const Turn turn = await_turn(problem);
-    // Whoever had the turn before may have measured this.
-    if (may_remember && (turn.waited || state == CacheFolder::State::missing)) remember();
+    // Whoever has the turn, or had it before, may have measured this. An entry that is there and of
+    // no use is looked at once more only: each look would say so.
+    const Turn turn = await_turn(problem, [&] {
+      if (may_remember && state == CacheFolder::State::missing) remember();
+      return chosen.has_value();
+    });
+    const bool may_be_new = turn.waited || state == CacheFolder::State::missing;
+    if (!chosen && may_remember && may_be_new) remember();
     if (!chosen) {
       choice.origin = Origin::measured;
       chosen = measure(choice, candidates, plausible, prepare);
@@ -161,15 +169,20 @@ std::size_t Tuner::choose(const std::string& problem, const std::vector<Candidat
   return *chosen;
 }
 
-Tuner::Turn Tuner::await_turn(const std::string& problem) {
+Tuner::Turn Tuner::await_turn(const std::string& problem, const std::function<bool()>& is_known) {
   if (!device_.cache()) return {};
   bool waited = false, has_said = false;
   const auto waiting = [&](double seconds, const std::string& holder) {
     const activity::During during(activity::Call::build_kernels);  // a sign of progress
+    if (gave_up_) return false;
     waited = true;
-    if (seconds > patience_s) {
-      log::warn(fmt::format("{}: measures {} beside {}, which has not ended for {:.0f} s",
-                            device_.info().name, problem, holder, seconds));
+    if (is_known()) return false;
+    if (seconds > patience_s_) {
+      gave_up_ = true;
+      log::warn(
+          fmt::format("{}: measures {}, and waits for nobody any more, beside {}, which has "
+                      "not ended for {:.0f} s",
+                      device_.info().name, problem, holder, seconds));
       return false;
     }
     if (seconds > said_after_s && !has_said) {
@@ -192,7 +205,7 @@ std::size_t Tuner::measure(Choice& choice, const std::vector<Candidate>& candida
     if (timed) right.push_back(std::move(*timed));
   }
   if (right.empty()) {
-    throw Error(
+    throw NothingComputes(
         fmt::format("{}: no kernel computes {} rightly", device_.info().name, choice.problem),
         fmt::format(
             "Look for a newer driver, leave instruction sets out by {} (\"none\" leaves plain "

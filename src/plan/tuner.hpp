@@ -14,15 +14,22 @@
 
 namespace dovetail::plan {
 
+/// No candidate's result is right.
+class NothingComputes : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A problem is a name that says all that a choice depends on but the device: "dense 784->256, 64
 /// rows, float32, forward".
 class Tuner {
  public:
   enum class Memory { use, renew };
   /// Remembers in device.cache(), where there is one. Memory::renew: what was remembered before is
-  /// not looked at, but measured anew and replaced.
-  explicit Tuner(opencl::Device& device, Memory memory = Memory::use)
-      : device_(device), memory_(memory) {}
+  /// not looked at, but measured anew and replaced. `patience_s`: how long another process that
+  /// measures is waited for; one that takes longer has stopped, and no other is waited for then.
+  explicit Tuner(opencl::Device& device, Memory memory = Memory::use, double patience_s = 120)
+      : device_(device), memory_(memory), patience_s_(patience_s) {}
 
   /// `cost`: a guess, in any unit. What is guessed to take several times as long as the best is not
   /// measured.
@@ -39,7 +46,9 @@ class Tuner {
 
   /// The candidate to use: the fastest whose results are right, where the first one is preferred to
   /// others that are hardly faster. A candidate that throws Error or is at fault is out, with a
-  /// line. What this tuner has chosen before stays so. Throws Error where none is left.
+  /// line; but where one lacks memory its OutOfMemory ends the choice, since what is chosen without
+  /// it would be remembered. What this tuner has chosen before stays so. Throws NothingComputes
+  /// where none is left.
   std::size_t choose(const std::string& problem, const std::vector<Candidate>& candidates,
                      const std::function<Trial(std::size_t candidate)>& prepare);
 
@@ -72,13 +81,17 @@ class Tuner {
     std::optional<FileLock> lock{};  // none where there is no cache, or none can be had
     bool waited = false;
   };
-  Turn await_turn(const std::string& problem);
+  /// Without a turn where `is_known` says, while it waits, that there is nothing to measure, and
+  /// where patience ends.
+  Turn await_turn(const std::string& problem, const std::function<bool()>& is_known);
   std::size_t measure(Choice& choice, const std::vector<Candidate>& candidates,
                       const std::vector<std::size_t>& plausible,
                       const std::function<Trial(std::size_t)>& prepare);
 
   opencl::Device& device_;
   Memory memory_;
+  double patience_s_;
+  bool gave_up_ = false;  // waiting for other processes
   std::vector<Choice> choices_;
   std::map<std::string, std::string> told_;
 };

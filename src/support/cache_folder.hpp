@@ -13,7 +13,8 @@ namespace dovetail {
 /// cannot be used costs time, not the job. Not thread-safe.
 class CacheFolder {
  public:
-  /// The folder is made with the first entry.
+  /// The folder is made with the first entry, or before by what else is kept in it
+  /// (FileLock::await_turn).
   explicit CacheFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   /// $XDG_CACHE_HOME/dovetail, else $HOME/.cache/dovetail; null where neither is set (XDG Base

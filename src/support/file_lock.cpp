@@ -76,10 +76,18 @@ std::optional<FileLock> FileLock::await_turn(
   const int file = ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
   if (file < 0) return std::nullopt;
   FileLock lock(file);
-  const Stopwatch watch;
+  Stopwatch watch;
+  std::string waited_for;
   while (::flock(file, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
-    if (errno != EWOULDBLOCK || !waiting(watch.seconds(), holder(path))) return std::nullopt;
+    if (errno != EWOULDBLOCK) return std::nullopt;
+    const std::string now = holder(path);  // empty while the next one writes it
+    const bool is_another = !now.empty() && now != waited_for;
+    if (is_another) {
+      waited_for = now;
+      watch.restart();
+    }
+    if (!waiting(is_another ? 0 : watch.seconds(), waited_for)) return std::nullopt;
     std::this_thread::sleep_for(between);
   }
   write_holder(file, this_job());

@@ -18,8 +18,10 @@ class FileLock {
   /// one holds it, throws Error: "`what` by another job: process ...".
   static FileLock take_for_job(const std::filesystem::path& path, const std::string& what);
   /// For work that processes of this host do one after the other: locks `folder`/`name`-HOST.lock
-  /// as soon as nobody holds it. Meanwhile it calls `waiting` again and again, which returns false
-  /// to give up. Without a line nullopt where the folder cannot be written or has no locks.
+  /// as soon as nobody holds it; whoever looks at the right moment is next. Meanwhile it calls
+  /// `waiting` again and again with the holder and for how long that one has been waited for, which
+  /// returns false to give up. Without a line nullopt where the folder, which is made where it is
+  /// missing, cannot be written or has no locks.
   static std::optional<FileLock> await_turn(
       const std::filesystem::path& folder, const std::string& name,
       const std::function<bool(double seconds, const std::string& holder)>& waiting);

@@ -10,6 +10,7 @@
 
 #include "device/xrt/card.hpp"
 #include "support/error.hpp"
+#include "support/scoped_variable.hpp"
 
 namespace dovetail::app {
 namespace {
@@ -63,11 +64,11 @@ TEST(Devices, AppearAsAnAlignedTable) {
 
 TEST(Devices, AreListedWithWhatTheirInstructionsAreRestrictedTo) {
   EXPECT_THAT(devices_text({gpu()}), Not(HasSubstr("DOVETAIL_INSTRUCTIONS")));
-  setenv("DOVETAIL_INSTRUCTIONS", "async_copy,mma", 1);
-  const std::string some = devices_text({gpu()});
-  setenv("DOVETAIL_INSTRUCTIONS", "none", 1);
-  const std::string none = devices_text({gpu()});
-  unsetenv("DOVETAIL_INSTRUCTIONS");
+  const auto text_where = [](const char* words) {
+    const ScopedVariable allowed("DOVETAIL_INSTRUCTIONS", words);
+    return devices_text({gpu()});
+  };
+  const std::string some = text_where("async_copy,mma"), none = text_where("none");
   EXPECT_THAT(some, HasSubstr("\nDOVETAIL_INSTRUCTIONS leaves NVIDIA GPUs cp.async, mma.sync"));
   EXPECT_THAT(none, HasSubstr("\nDOVETAIL_INSTRUCTIONS leaves NVIDIA GPUs nothing"));
 }

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "device/opencl/device.hpp"
+#include "device/opencl/hosted_buffer.hpp"
 #include "support/error.hpp"
 
 namespace dovetail::opencl {
@@ -152,6 +153,7 @@ TEST(OpenclDevice, RangesReachTheKernel) {
 TEST(OpenclDevice, AKernelThatDoesNotBuildShowsTheCompilersLog) {
   constexpr kernels::Source broken{
       "broken", "kernel void broken(global float* x) { x[0] = undeclared_name; }"};
+  EXPECT_THROW(device().build(broken), BuildFailure);
   EXPECT_THAT(
       error_of([&] { device().build(broken, {"TILE=8"}); }),
       AllOf(HasSubstr("kernels/broken.cl"), HasSubstr("-DTILE=8"), HasSubstr("undeclared_name")));
@@ -190,9 +192,23 @@ TEST(OpenclDevice, ALaunchThatTheDeviceRefusesIsAnErrorThatNamesTheKernel) {
                     HasSubstr(". `dovetail devices`")));
 }
 
-TEST(OpenclDevice, TooMuchMemoryIsAnErrorWithARemedy) {
+TEST(OpenclDevice, TooMuchMemoryIsAFailureOfItsOwnWithARemedy) {
+  EXPECT_THROW(device().allocate(std::size_t{1} << 55), OutOfMemory);
+  EXPECT_THROW(device().allocate_zeroed(std::size_t{1} << 55), OutOfMemory);
+  EXPECT_THROW(HostedBuffer(device(), std::size_t{1} << 55, {}, HostedBuffer::Way::copy),
+               OutOfMemory);
   EXPECT_THAT(error_of([] { device().allocate(std::size_t{1} << 55); }),
               AllOf(HasSubstr("cannot allocate 32768.0 TiB"), HasSubstr("smaller batch")));
+}
+
+TEST(OpenclDevice, ABufferOfNothingIsNoLackOfMemory) {
+  try {
+    device().allocate(0);
+    FAIL() << "nothing was thrown";
+  } catch (const OutOfMemory& error) {
+    FAIL() << error.what();
+  } catch (const Error&) {
+  }
 }
 
 TEST(OpenclDevice, KnowsItsLimits) {

@@ -12,22 +12,9 @@
 
 #include "device/xrt/card.hpp"
 #include "support/error.hpp"
+#include "support/scoped_variable.hpp"
 
 namespace dovetail::fpga {
-
-/// Sets an environment variable for as long as it lives.
-class ScopedVariable {
- public:
-  ScopedVariable(const char* name, const std::string& value) : name_(name) {
-    setenv(name, value.c_str(), 1);
-  }
-  ~ScopedVariable() { unsetenv(name_); }
-  ScopedVariable(const ScopedVariable&) = delete;
-  ScopedVariable& operator=(const ScopedVariable&) = delete;
-
- private:
-  const char* name_;
-};
 
 inline std::filesystem::path fixture_xclbin() {
   use_emulated_cards(1);

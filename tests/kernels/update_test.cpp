@@ -161,6 +161,23 @@ TEST_P(UpdateTest, RecordsWhatItSees) {
   }
 }
 
+// Ranks that sum their gradients never record.
+TEST_P(UpdateTest, BuildsTheKernelsThatRecordWithTheFirstRecord) {
+  opencl::Device device(test_device_index());
+  Update update(device, GetParam(), 4, 2);
+  const int without = device.builds().compiled;
+  const opencl::Buffer parameters = device.allocate_zeroed(4 * sizeof(float)),
+                       sums = device.allocate_zeroed(6 * sizeof(float)),
+                       record = device.allocate_zeroed(3 * sizeof(float));
+  update.sgd(parameters, parameters, {}, {}, 1);
+  EXPECT_EQ(device.builds().compiled, without);
+  for (int step = 0; step < 2; ++step) {
+    update.sgd(parameters, sums, {}, {}, 1, record);
+    EXPECT_EQ(device.builds().compiled, without + 1);
+  }
+  device.finish();
+}
+
 TEST_P(UpdateTest, RefusesBuffersOfOtherLengths) {
   Update update(test_device(), GetParam(), 4);
   const opencl::Buffer four = upload({1, 2, 3, 4});

@@ -11,6 +11,7 @@
 
 #include "mpi/mpi_main.hpp"
 #include "support/random.hpp"
+#include "support/scoped_variable.hpp"
 
 namespace dovetail {
 namespace {
@@ -119,12 +120,11 @@ TEST(AllReduceTest, GroupsAreAsAskedFor) {
 
 TEST(AllReduceTest, WithoutRoomForAWindowAllTravelsAsMessages) {
   // A file system in which nothing is ever free stands for /dev/shm in a small container.
-  setenv("OMPI_MCA_osc_sm_backing_directory", "/proc", 1);
+  const ScopedVariable folder("OMPI_MCA_osc_sm_backing_directory", "/proc");
   ::testing::internal::CaptureStderr();
   constexpr std::size_t count = 1003;
   AllReduce reduce(world(), {{0, count}});
   const std::string said = ::testing::internal::GetCapturedStderr();
-  unsetenv("OMPI_MCA_osc_sm_backing_directory");
   EXPECT_EQ(reduce.groups(), world().size());
   const bool shares = world().size() > 1, speaks = shares && world().is_lead();
   EXPECT_EQ(said.find("gradients travel as messages: /proc has 0 B free") != said.npos, speaks)

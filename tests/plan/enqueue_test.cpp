@@ -3,7 +3,6 @@
 //
 // The functions of OpenCL that would are defined here, count, and go on to the real ones. Their
 // handles are pointers, so that no header of OpenCL is needed.
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -13,22 +12,20 @@
 #include "plan/fixture.hpp"
 #include "plan/plan.hpp"
 #include "plan/steps_ahead.hpp"
+#include "support/next_function.hpp"
 
 namespace {
 
-std::atomic<int> made{0}, waited{0};
+using dovetail::testing::next_function;
 
-template <typename Function>
-Function* real(const char* name, Function*) {
-  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
-}
+std::atomic<int> made{0}, waited{0};
 
 }  // namespace
 
 #define DOVETAIL_COUNTED(counter, counts, result, name, parameters, ...) \
   result name parameters;                                                \
   result name parameters {                                               \
-    static auto* const function = real(#name, &name);                    \
+    static auto* const function = next_function(#name, &name);           \
     if (counts) ++counter;                                               \
     return function(__VA_ARGS__);                                        \
   }

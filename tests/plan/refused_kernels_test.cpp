@@ -1,10 +1,10 @@
 // A driver that takes the probes' instructions and refuses the kernels made of them: plans go on
-// with plain kernels.
+// with plain kernels. A device that lacks memory for such kernels has refused nothing.
 //
 // Functions of OpenCL are defined here and go on to the real ones: they call the device an NVIDIA
 // GPU, put a plain kernel in each probe's place, and an #error into every other source with inline
-// assembly. Handles are pointers, so that no header of OpenCL is needed.
-#include <dlfcn.h>
+// assembly, or leave the assembly out; and they fail to make one buffer. Handles are pointers, so
+// that no header of OpenCL is needed.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -15,14 +15,25 @@
 #include "model/zoo.hpp"
 #include "plan/fixture.hpp"
 #include "plan/tuner.hpp"
+#include "support/next_function.hpp"
+#include "support/scoped_variable.hpp"
 
 namespace {
 
-int refused = 0;
+using dovetail::testing::next_function;
 
-template <typename Function>
-Function* real(const char* name, Function*) {
-  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+int refused = 0;
+bool takes_assembly = false;    // what such kernels compute is nonsense
+int buffers_until_failure = 0;  // 0: none fails
+std::int32_t failure_of_buffer = 0;
+
+/// The source without its assembly.
+std::string without_assembly(std::string text) {
+  for (const std::string word : {"asm volatile(", "asm("}) {
+    for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at))
+      text.replace(at, word.size(), "left_out(");
+  }
+  return "#define left_out(...)\n" + text;
 }
 
 }  // namespace
@@ -34,7 +45,7 @@ std::int32_t clGetDeviceInfo(void* device, std::uint32_t key, std::size_t bytes,
                              std::size_t* length) {
   constexpr std::uint32_t type = 0x1000;
   constexpr std::uint64_t gpu = 1 << 2;
-  static auto* const function = real("clGetDeviceInfo", &clGetDeviceInfo);
+  static auto* const function = next_function("clGetDeviceInfo", &clGetDeviceInfo);
   const std::int32_t status = function(device, key, bytes, value, length);
   if (key == type && value != nullptr) std::memcpy(value, &gpu, sizeof gpu);
   return status;
@@ -46,7 +57,7 @@ std::int32_t clGetPlatformInfo(void* platform, std::uint32_t key, std::size_t by
                                std::size_t* length) {
   constexpr std::uint32_t name = 0x0902;
   constexpr char pretended[] = "NVIDIA CUDA";
-  static auto* const function = real("clGetPlatformInfo", &clGetPlatformInfo);
+  static auto* const function = next_function("clGetPlatformInfo", &clGetPlatformInfo);
   const std::int32_t status = function(platform, key, bytes, value, length);
   if (key == name && value != nullptr && bytes >= sizeof pretended)
     std::memcpy(value, pretended, sizeof pretended);
@@ -57,7 +68,8 @@ void* clCreateProgramWithSource(void* context, std::uint32_t count, const char**
                                 const std::size_t* lengths, std::int32_t* status);
 void* clCreateProgramWithSource(void* context, std::uint32_t count, const char** texts,
                                 const std::size_t* lengths, std::int32_t* status) {
-  static auto* const function = real("clCreateProgramWithSource", &clCreateProgramWithSource);
+  static auto* const function =
+      next_function("clCreateProgramWithSource", &clCreateProgramWithSource);
   const std::string text(texts[0], lengths[0]);
   const auto has = [&](const char* words) { return text.find(words) != std::string::npos; };
   if (!has("asm")) return function(context, count, texts, lengths, status);
@@ -67,12 +79,26 @@ void* clCreateProgramWithSource(void* context, std::uint32_t count, const char**
         "__kernel void probe(__global const float* source, __global float* result) {\n"
         "  result[get_local_id(0)] = " +
         std::string(has("mma") ? "32" : "4") + ";\n}\n";
+  } else if (takes_assembly) {
+    instead = without_assembly(text);
   } else {
     ++refused;
   }
   const char* only = instead.c_str();
   const std::size_t length = instead.size();
   return function(context, 1, &only, &length, status);
+}
+
+void* clCreateBuffer(void* context, std::uint64_t flags, std::size_t bytes, void* host,
+                     std::int32_t* status);
+void* clCreateBuffer(void* context, std::uint64_t flags, std::size_t bytes, void* host,
+                     std::int32_t* status) {
+  static auto* const function = next_function("clCreateBuffer", &clCreateBuffer);
+  if (buffers_until_failure > 0 && --buffers_until_failure == 0) {
+    *status = failure_of_buffer;
+    return nullptr;
+  }
+  return function(context, flags, bytes, host, status);
 }
 }
 
@@ -84,19 +110,12 @@ using opencl::InstructionSet;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class ScopedInstructions {
- public:
-  explicit ScopedInstructions(const char* words) {
-    setenv(opencl::instructions_variable, words, 1);
-  }
-  ~ScopedInstructions() { unsetenv(opencl::instructions_variable); }
-  ScopedInstructions(const ScopedInstructions&) = delete;
-  ScopedInstructions& operator=(const ScopedInstructions&) = delete;
-};
-
 struct Trained {
   std::vector<float> gradients;
   std::string warnings;
+  std::vector<plan::Step> steps;
+  std::vector<std::string> names;
+  std::vector<plan::Bucket> buckets;
 };
 
 struct Way {
@@ -116,8 +135,13 @@ Trained train(const Way& way, const RandomBatch& batch, std::optional<Variant> v
              .variant = variant,
              .format = ComputeFormat::tf32,
              .tuner = way.tuned && !variant ? &tuner : nullptr,
-             .same_bits = way.same_bits});
-  Trained trained{.gradients = {}, .warnings = ::testing::internal::GetCapturedStderr()};
+             .same_bits = way.same_bits,
+             .bucket_bytes = 1 << 10});
+  Trained trained{.gradients = {},
+                  .warnings = ::testing::internal::GetCapturedStderr(),
+                  .steps = plan.steps(),
+                  .names = plan.operation_names(),
+                  .buckets = plan.buckets()};
   plan.load_parameters(way.model.initial_parameters(1));
   plan.enqueue_gradients(batch.images, batch.labels, 0);
   trained.gradients = plan.gradients(plan.map_reduction().as<float>());
@@ -170,8 +194,123 @@ TEST(RefusedKernels, PlansGoOnWithPlainOnesAndWarnOnceAKind) {
   }
 }
 
+/// A pool behind a convolution whose map is too large for the kernels that CPUs fuse it with.
+Model large_maps() {
+  return Model("large maps", {1, 64, 64},
+               {layer::Conv2d{.out = 16, .padding = 1}, layer::Relu{},
+                layer::Conv2d{.out = 16, .padding = 1}, layer::Relu{}, layer::MaxPool{},
+                layer::Dense{.out = 10}});
+}
+
+// The layers are joined as plain kernels join them, then, and not as the tensor cores' do.
+TEST(RefusedKernels, LeaveThePlanThatItWouldBeWithoutTheInstructions) {
+  for (const Model& model : {small_cnn(), pooled_model(), normalised_model(), large_maps()}) {
+    SCOPED_TRACE(model.name());
+    const RandomBatch batch = random_batch(model, 2, 3);
+    const Way way{model.name().c_str(), model, false, false, {}};
+    const Trained found = train(way, batch, {});
+    EXPECT_THAT(found.warnings, HasSubstr("convolutions in NVIDIA's instructions are out"));
+    opencl::Device device(test_device_index());
+    const auto expected = Plan::reduction_size(
+        device, model,
+        {.batch = 2, .training = true, .format = ComputeFormat::tf32, .bucket_bytes = 1 << 10});
+    ASSERT_EQ(found.buckets.size(), expected.buckets.size()) << "as other ranks cut them";
+    for (std::size_t i = 0; i < found.buckets.size(); ++i) {
+      EXPECT_EQ(found.buckets[i].begin, expected.buckets[i].begin);
+      EXPECT_EQ(found.buckets[i].end, expected.buckets[i].end);
+    }
+    const ScopedVariable none(opencl::instructions_variable, "none");
+    const Trained without = train(way, batch, {});
+    EXPECT_EQ(found.names, without.names);
+    EXPECT_EQ(found.names.size(), found.steps.size());
+    ASSERT_EQ(found.steps.size(), without.steps.size());
+    for (std::size_t i = 0; i < found.steps.size(); ++i) {
+      EXPECT_EQ(found.steps[i].layer, without.steps[i].layer);
+      EXPECT_EQ(found.steps[i].pool, without.steps[i].pool);
+    }
+    for (std::size_t i = 0; i < found.buckets.size(); ++i)
+      EXPECT_EQ(found.buckets[i].after, without.buckets[i].after);
+    EXPECT_LT(relative_distance(found.gradients, without.gradients), 1e-2);
+  }
+}
+
+TEST(RefusedKernels, AreNotTriedAgainForAnotherCapacity) {
+  opencl::Device device(test_device_index());
+  const Model model = small_cnn();
+  ::testing::internal::CaptureStderr();
+  Plan plan(device, model, statistics_for(model),
+            {.batch = 8, .training = true, .format = ComputeFormat::tf32});
+  EXPECT_EQ(count(::testing::internal::GetCapturedStderr(), "are out"), 3u);
+  const int before = refused;
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(plan.set_capacity(16), "");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(refused, before);
+}
+
+/// Kernels with assembly build here, as on the GPU that they are for; nobody runs them.
+class LackOfMemory : public ::testing::Test {
+ protected:
+  LackOfMemory() { takes_assembly = true; }
+  ~LackOfMemory() override {
+    takes_assembly = false;
+    buffers_until_failure = 0;
+  }
+  /// The number-th buffer from now on is not made. Some drivers call it this, some that.
+  static void fail_at(int number) {
+    constexpr std::array failures{-4, -5, -6, -61};
+    failure_of_buffer = failures[static_cast<std::size_t>(number) % failures.size()];
+    buffers_until_failure = number;
+  }
+  static PlanOptions options() {
+    return {.batch = 8, .training = true, .format = ComputeFormat::tf32};
+  }
+  opencl::Device device_{test_device_index()};
+  Model model_ = small_cnn();
+};
+
+TEST_F(LackOfMemory, ForAnyBufferEndsAPlanAndRefusesNoKernel) {
+  ::testing::internal::CaptureStderr();
+  int failed = 0;
+  for (bool is_made = false; !is_made;) {
+    fail_at(failed + 1);
+    try {
+      const Plan plan(device_, model_, statistics_for(model_), options());
+      is_made = buffers_until_failure > 0;
+      ASSERT_TRUE(is_made) << "buffer " << failed + 1 << " was missing, and nobody said so";
+      EXPECT_LT(plan.chain_begin(), plan.operation_names().size());
+      EXPECT_TRUE(plan.steps().front().pool);
+    } catch (const opencl::OutOfMemory&) {
+      ++failed;
+    }
+  }
+  EXPECT_GT(failed, 20);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), Not(HasSubstr("are out")));
+}
+
+TEST_F(LackOfMemory, ForAnyBufferOfAnotherCapacityLeavesThePlanAsItWas) {
+  Plan plan(device_, model_, statistics_for(model_), options());
+  const std::vector<std::string> names = plan.operation_names();
+  const std::size_t chain = plan.chain_begin();
+  ASSERT_LT(chain, names.size());
+  ::testing::internal::CaptureStderr();
+  int failed = 0;
+  for (bool is_made = false; !is_made;) {
+    fail_at(failed + 1);
+    is_made = plan.set_capacity(16).empty();
+    ASSERT_TRUE(!is_made || buffers_until_failure > 0)
+        << "buffer " << failed + 1 << " was missing, and nobody said so";
+    if (!is_made) ++failed;
+    EXPECT_EQ(plan.capacity(), is_made ? 16u : 8u);
+    EXPECT_EQ(plan.operation_names(), names);
+    EXPECT_EQ(plan.chain_begin(), chain);
+  }
+  EXPECT_GT(failed, 10);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), Not(HasSubstr("are out")));
+}
+
 TEST(RefusedKernels, AreNotTriedWhereTheInstructionsAreLeftOut) {
-  const ScopedInstructions none("none");
+  const ScopedVariable none(opencl::instructions_variable, "none");
   for (const Way& way : ways()) {
     SCOPED_TRACE(way.name);
     const RandomBatch batch = random_batch(way.model, 8, 3);
@@ -189,7 +328,7 @@ TEST(RefusedKernels, ADeviceTakesWhatIsAllowed) {
   };
   EXPECT_EQ(takes(), (std::array{true, true, true}));
   const auto allowing = [&](const char* words) {
-    const ScopedInstructions allowed(words);
+    const ScopedVariable allowed(opencl::instructions_variable, words);
     return takes();
   };
   EXPECT_EQ(allowing("none"), (std::array{false, false, false}));

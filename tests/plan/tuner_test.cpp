@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <optional>
 
@@ -15,6 +16,8 @@
 #include "plan/conv_problem.hpp"
 #include "plan/dense_problem.hpp"
 #include "plan/fixture.hpp"
+#include "support/activity.hpp"
+#include "support/scoped_variable.hpp"
 #include "support/scratch_folder.hpp"
 
 namespace dovetail {
@@ -149,34 +152,77 @@ TEST_F(TunerTest, RenewalReplacesWhatIsRemembered) {
 }
 
 // The lock of one process is another's wait; here it is another thread's.
-TEST_F(TunerTest, WaitsForWhoeverMeasuresAndTakesOverItsChoice) {
-  const std::vector<Tuner::Candidate> candidates{{"refused"}, {"right"}};
-  const std::filesystem::path aside = scratch_ / "aside", folder = scratch_ / "cache";
-  {
+class TunersTurn : public TunerTest {
+ protected:
+  TunersTurn() { EXPECT_TRUE(measuring_); }
+  /// A choice in another thread, when it is known to wait: each look at the lock is a sign of
+  /// progress, and nothing else is one here.
+  std::future<std::size_t> waiting_choice(Tuner& tuner,
+                                          std::function<Tuner::Trial(std::size_t)> prepare) {
+    const std::uint64_t before = activity::now().count;
+    auto chosen = std::async(std::launch::async, [this, &tuner, prepare = std::move(prepare)] {
+      return tuner.choose("a product", candidates_, prepare);
+    });
+    const auto looks = [&] { return (activity::now().count - before) / 2; };
+    while (looks() < 2 &&
+           chosen.wait_for(std::chrono::milliseconds(5)) == std::future_status::timeout) {
+    }
+    EXPECT_GE(looks(), 2u) << "it did not wait";
+    return chosen;
+  }
+  /// What another process would measure: the second candidate.
+  void measure_aside() {
+    const std::filesystem::path aside = scratch_ / "aside";
     Host host(aside);
-    Tuner first(host.device);
-    const auto prepare = [&](std::size_t i) -> Tuner::Trial {
-      if (i == 0) throw Error("refused");
-      return trial(1);
-    };
-    ASSERT_EQ(first.choose("a product", candidates, prepare), 1u);
+    Tuner tuner(host.device);
+    EXPECT_EQ(tuner.choose("a product", candidates_, [&](std::size_t i) { return only_right(i); }),
+              1u);
+    for (const auto& entry : std::filesystem::directory_iterator(aside)) {
+      if (entry.path().filename().string().starts_with("choice-")) entry_ = entry.path();
+    }
+    ASSERT_FALSE(entry_.empty());
   }
-  std::optional<FileLock> measuring =
-      FileLock::await_turn(folder, "measuring", [](double, const std::string&) { return false; });
-  ASSERT_TRUE(measuring);
+  /// Puts that into the cache, in one step as CacheFolder does.
+  void publish() { std::filesystem::rename(entry_, folder_ / entry_.filename()); }
+  Tuner::Trial only_right(std::size_t i) {
+    if (i == 0) throw Error("refused");
+    return trial(1);
+  }
+  static Tuner::Trial refuse(std::size_t) { throw Error("it was measured again"); }
+
+  std::vector<Tuner::Candidate> candidates_{{"refused"}, {"right"}};
+  std::filesystem::path folder_ = scratch_ / "cache", entry_;
+  std::optional<FileLock> measuring_ =
+      FileLock::await_turn(folder_, "measuring", [](double, const std::string&) { return false; });
+};
+
+TEST_F(TunersTurn, ComesWhenWhoeverMeasuresHasEnded) {
   Tuner tuner(host_.device);
-  auto chosen = std::async(std::launch::async, [&] {
-    return tuner.choose("a product", candidates,
-                        [](std::size_t) -> Tuner::Trial { throw Error("it was measured again"); });
-  });
-  EXPECT_EQ(chosen.wait_for(std::chrono::milliseconds(300)), std::future_status::timeout);
-  for (const auto& entry : std::filesystem::directory_iterator(aside)) {
-    if (entry.path().filename().string().starts_with("choice-"))
-      std::filesystem::copy(entry.path(), folder / entry.path().filename());
-  }
-  measuring.reset();
+  auto chosen = waiting_choice(tuner, [&](std::size_t i) { return only_right(i); });
+  measuring_.reset();
+  EXPECT_EQ(chosen.get(), 1u);
+  EXPECT_EQ(tuner.choices().back().origin, Origin::measured);
+}
+
+TEST_F(TunersTurn, IsNotNeededForWhatAnotherHasMeasuredMeanwhile) {
+  measure_aside();
+  Tuner tuner(host_.device);
+  auto chosen = waiting_choice(tuner, refuse);
+  publish();  // and goes on to the next product: the lock is held
   EXPECT_EQ(chosen.get(), 1u);
   EXPECT_EQ(tuner.choices().back().origin, Origin::remembered);
+}
+
+TEST_F(TunersTurn, OfAStoppedProcessIsWaitedForOnce) {
+  Tuner tuner(host_.device, Tuner::Memory::use, 0.1);
+  ::testing::internal::CaptureStderr();
+  for (const char* product : {"one", "another", "a third"})
+    EXPECT_EQ(choose(tuner, {20, 1}, product), 1u);
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+  EXPECT_NE(said.find("measures one, and waits for nobody any more, beside process"), said.npos)
+      << said;
+  EXPECT_EQ(prepared_, 6);
 }
 
 TEST_F(TunerTest, AChoiceAmongFewerInstructionsIsNotRememberedForAll) {
@@ -185,11 +231,11 @@ TEST_F(TunerTest, AChoiceAmongFewerInstructionsIsNotRememberedForAll) {
     EXPECT_EQ(choose(tuner, {20, 1}), 1u);
     return tuner.choices().back().origin;
   };
-  setenv(opencl::instructions_variable, "none", 1);
-  const Origin first = origin(), second = origin();
-  unsetenv(opencl::instructions_variable);
-  EXPECT_EQ(first, Origin::measured);
-  EXPECT_EQ(second, Origin::remembered);
+  {
+    const ScopedVariable none(opencl::instructions_variable, "none");
+    EXPECT_EQ(origin(), Origin::measured);
+    EXPECT_EQ(origin(), Origin::remembered);
+  }
   EXPECT_EQ(origin(), Origin::measured);
 }
 
@@ -201,6 +247,21 @@ TEST_F(TunerTest, WhatATunerChoseStaysWithoutACacheToo) {
   EXPECT_EQ(choose(tuner, {20, 1}), 1u);
   EXPECT_EQ(prepared_, 2);
   EXPECT_EQ(tuner.choices().size(), 1u);
+}
+
+// It is the moment's, and what is chosen without a candidate is remembered.
+TEST_F(TunerTest, ALackOfMemoryIsNoFaultOfACandidates) {
+  Tuner tuner(host_.device);
+  const auto choose_with = [&](const auto& fails) {
+    return tuner.choose("a product", {{"slow"}, {"fast"}}, [&](std::size_t i) {
+      if (i == 1) fails();
+      return trial(i == 1 ? 1 : 20);
+    });
+  };
+  EXPECT_THROW(choose_with([] { throw opencl::OutOfMemory("no room"); }), opencl::OutOfMemory);
+  EXPECT_TRUE(tuner.choices().empty());
+  EXPECT_EQ(choose_with([] {}), 1u);
+  EXPECT_EQ(tuner.choices().back().origin, Origin::measured);
 }
 
 TEST_F(TunerTest, AWrongResultDisqualifiesTheFastest) {

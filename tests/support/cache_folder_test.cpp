@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <set>
 
 #include "support/file.hpp"
+#include "support/scoped_variable.hpp"
 #include "support/scratch_folder.hpp"
 
 namespace dovetail {
@@ -141,19 +141,12 @@ TEST_F(CacheFolderTest, AFolderThatCannotBeMadeIsSaidOnce) {
 }
 
 TEST(CacheFolder, LiesWhereTheUserWantsIt) {
-  const char* before = std::getenv("XDG_CACHE_HOME");
-  const std::string kept = before ? before : "";
-  ::setenv("XDG_CACHE_HOME", "/somewhere", 1);
-  EXPECT_EQ(CacheFolder::of_user()->folder(), "/somewhere/dovetail");
-  ::setenv("XDG_CACHE_HOME", "relative", 1);
-  if (const char* home = std::getenv("HOME")) {
-    EXPECT_EQ(CacheFolder::of_user()->folder(), fs::path(home) / ".cache" / "dovetail");
+  {
+    const ScopedVariable wanted("XDG_CACHE_HOME", "/somewhere");
+    EXPECT_EQ(CacheFolder::of_user()->folder(), "/somewhere/dovetail");
   }
-  if (before) {
-    ::setenv("XDG_CACHE_HOME", kept.c_str(), 1);
-  } else {
-    ::unsetenv("XDG_CACHE_HOME");
-  }
+  const ScopedVariable ignored("XDG_CACHE_HOME", "relative"), home("HOME", "/home/somebody");
+  EXPECT_EQ(CacheFolder::of_user()->folder(), "/home/somebody/.cache/dovetail");
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "support/error.hpp"
+#include "device/opencl/failures.hpp"
 #include "support/text.hpp"
 
 namespace dovetail::opencl {
@@ -63,13 +63,34 @@ inline const char* remedy(cl_int status) {
   }
 }
 
+/// Whether any command that says so lacks memory. Some drivers take memory only when it is used.
+inline bool lacks_memory(cl_int status) {
+  return status == CL_MEM_OBJECT_ALLOCATION_FAILURE || status == CL_OUT_OF_HOST_MEMORY;
+}
+
+/// The same of one that makes memory. Of a launch CL_OUT_OF_RESOURCES may mean registers.
+inline bool allocation_lacks_memory(cl_int status) {
+  return lacks_memory(status) || status == CL_OUT_OF_RESOURCES || status == CL_INVALID_BUFFER_SIZE;
+}
+
+inline std::string problem_of(cl_int status, const std::string& call) {
+  const char* name = status_name(status);
+  return fmt::format("OpenCL: {} failed: {}", call,
+                     name ? std::string(name) : fmt::format("status {}", status));
+}
+
+/// Throws OutOfMemory where the status says so, else Error.
 /// @param call what was attempted, for example "clFinish".
 inline void check(cl_int status, const std::string& call) {
   if (status == CL_SUCCESS) return;
-  const char* name = status_name(status);
-  throw Error(fmt::format("OpenCL: {} failed: {}", call,
-                          name ? std::string(name) : fmt::format("status {}", status)),
-              remedy(status));
+  if (lacks_memory(status)) throw OutOfMemory(problem_of(status, call), remedy(status));
+  throw Error(problem_of(status, call), remedy(status));
+}
+
+/// The same of a call that makes memory.
+inline void check_allocation(cl_int status, const std::string& call) {
+  if (allocation_lacks_memory(status)) throw OutOfMemory(problem_of(status, call), remedy(status));
+  check(status, call);
 }
 
 }  // namespace dovetail::opencl

@@ -78,11 +78,12 @@ Device::~Device() = default;
 Buffer Device::allocate(std::size_t bytes) {
   cl_int status = CL_SUCCESS;
   cl_mem memory = clCreateBuffer(handles_->context, CL_MEM_READ_WRITE, bytes, nullptr, &status);
-  if (status != CL_SUCCESS) {
-    throw Error(
+  if (bytes > 0 && allocation_lacks_memory(status)) {
+    throw OutOfMemory(
         fmt::format("{}: cannot allocate {}", info_.name, format_bytes(static_cast<double>(bytes))),
         "Use a smaller batch");
   }
+  check(status, "clCreateBuffer");
   Buffer buffer;
   buffer.memory_ = own_memory(memory);
   buffer.bytes_ = bytes;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "device/device_info.hpp"
+#include "device/opencl/failures.hpp"
 #include "device/opencl/kernel_source.hpp"
 #include "device/opencl/mark.hpp"
 #include "support/cache_folder.hpp"
@@ -131,11 +132,12 @@ class Device {
   /// Bytes to which the offset of a Buffer::slice must be aligned.
   std::size_t alignment() const { return alignment_; }
   /// Whether a kernel with these instructions builds here and gives right results, and they are
-  /// allowed. Found once, by running one in a context of its own.
+  /// allowed. Found once, by running one in a context of its own. Throws OutOfMemory where there is
+  /// no room for that.
   bool takes(InstructionSet set) const;
 
   /// Builds one source with -D definitions, for example {"TILE=8", "RELU=1"}; the same request is
-  /// built once, and its binary kept in the cache. Throws Error with the compiler's log.
+  /// built once, and its binary kept in the cache. Throws BuildFailure with the compiler's log.
   Program build(const kernels::Source& source, const std::vector<std::string>& definitions = {});
   /// How many programs came from their source, and how many from the cache.
   struct Builds {
@@ -145,7 +147,8 @@ class Device {
   const Builds& builds() const { return builds_; }
   const std::shared_ptr<CacheFolder>& cache() const { return cache_; }
 
-  /// Device memory; its contents are undefined. Throws Error when there is not enough.
+  /// Device memory; its contents are undefined. Throws OutOfMemory when there is not enough, as
+  /// whatever first uses the memory does on some drivers.
   Buffer allocate(std::size_t bytes);
   /// Device memory filled with zeros.
   Buffer allocate_zeroed(std::size_t bytes);

@@ -37,13 +37,13 @@ HostedBuffer::HostedBuffer(Device& device, std::size_t bytes, std::span<std::byt
   if (host.empty()) {
     const std::size_t whole_pages = (bytes + page - 1) / page * page;
     state_->own.reset(static_cast<std::byte*>(std::aligned_alloc(page, whole_pages)));
-    if (!state_->own) throw Error(fmt::format("no host memory for {} bytes", bytes));
+    if (!state_->own) throw OutOfMemory(fmt::format("no host memory for {} bytes", bytes));
     state_->host = {state_->own.get(), bytes};
   }
   cl_int status = CL_SUCCESS;
   cl_mem memory = clCreateBuffer(device.handles_->context, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR,
                                  bytes, state_->host.data(), &status);
-  check(status, "clCreateBuffer");
+  check_allocation(status, "clCreateBuffer");
   state_->buffer.memory_ = {memory,
                             [](void* handle) { clReleaseMemObject(static_cast<cl_mem>(handle)); }};
   state_->buffer.bytes_ = bytes;

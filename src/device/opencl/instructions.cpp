@@ -44,7 +44,7 @@ const char* word_of(InstructionSet set) {
   throw Error("an unknown instruction set");
 }
 
-/// Throws Error where the driver refuses the kernel.
+/// Throws Error where the driver refuses the kernel, OutOfMemory where there is no room to see.
 bool computes(Device& device, const Probe& probe) {
   const Kernel kernel = device.build(probe.source).kernel(probe.entry);
   const std::vector<float> twos(2048, 2.0f);
@@ -106,6 +106,9 @@ bool Device::takes(InstructionSet set) const {
     if (!*known)
       log::warn(fmt::format("{}: {} gives wrong results; another kernel does its work", info_.name,
                             probe.name));
+  } catch (const OutOfMemory&) {
+    known.reset();  // that says nothing of instructions
+    throw;
   } catch (const Error& error) {
     log::note(fmt::format("{} does not take {}: {}", info_.name, probe.name, error.what()));
   }

@@ -59,7 +59,7 @@ void* PinnedMemory::do_allocate(std::size_t bytes, std::size_t alignment) {
   cl_int status = CL_SUCCESS;
   cl_mem made = clCreateBuffer(static_cast<cl_context>(context_),
                                CL_MEM_READ_WRITE | CL_MEM_ALLOC_HOST_PTR, some, nullptr, &status);
-  check(status, "clCreateBuffer");
+  check_allocation(status, "clCreateBuffer");
   void* address = clEnqueueMapBuffer(queue_of(queue_), made, CL_TRUE, both_ways, 0, some, 0,
                                      nullptr, nullptr, &status);
   if (status != CL_SUCCESS) clReleaseMemObject(made);

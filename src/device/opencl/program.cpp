@@ -126,8 +126,11 @@ void Device::compile(const kernels::Source& source, const std::string& options, 
     if (status == CL_SUCCESS) break;
     const std::string log = build_log(handle, handles_->device);
     if (attempt == tries || names_an_error(log)) {
-      throw Error(fmt::format("{}: kernels/{}.cl does not build with {}; the compiler says:\n{}\n",
-                              info_.name, source.name, options, log));
+      if (lacks_memory(status))
+        check(status, fmt::format("building kernels/{}.cl on {}", source.name, info_.name));
+      throw BuildFailure(
+          fmt::format("{}: kernels/{}.cl does not build with {}; the compiler says:\n{}\n",
+                      info_.name, source.name, options, log));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(100 * attempt));
   }
