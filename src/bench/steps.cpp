@@ -129,12 +129,7 @@ StepParts Steps::ahead() {
   const std::size_t size = batch.size();
   const StepSamples samples = samples_of(batch);
   if (scale_) {
-    ahead_->enqueue_gradients(step_, samples, std::span(&size, 1));
-    const StepsAhead::Done done = ahead_->wait();
-    const bool accepted = scale_->after(!done.overflowed);
-    note_done(done);
-    if (accepted) update(static_cast<double>(size));
-    plan_.set_loss_scale(scale_->value());
+    note_done(ahead_->run_scaled(step_, samples, std::span(&size, 1), learning_rate, *scale_));
   } else {
     ahead_->enqueue(step_, samples, std::span(&size, 1), learning_rate);
   }

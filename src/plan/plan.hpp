@@ -158,8 +158,8 @@ class Plan {
   void initialise_steps(std::span<const std::uint8_t> images, std::size_t count);
 
   // ---- images
-  /// Makes room for the images of a data set, which then stay on the device. Throws Error when it
-  /// lacks memory.
+  /// Makes room for the images of a data set, which then stay on the device, in the place of those
+  /// and of the order that it held. Throws Error when it lacks memory.
   void hold_images(std::size_t samples);
   /// Those of sample `first` and the ones after it.
   void write_images(std::size_t first, std::span<const std::uint8_t> images);

@@ -107,6 +107,7 @@ void Plan::upload_weights(Inputs& inputs, std::span<const float> weights, std::s
 void Plan::hold_images(std::size_t samples) {
   held_images_ = device_.allocate(samples * extent(model_.input().size()));
   held_samples_ = samples;
+  held_order_ = {};
   make_numbers();
 }
 

@@ -46,7 +46,7 @@ class BoostSelection : public SampleFeed {
                                                      std::span<const std::int32_t> labels)>;
 
   /// @param score_here null unless the GPU ranks score the pools themselves.
-  /// @param images whether batches bring theirs: else labels and numbers alone.
+  /// @param images whether batches bring theirs: else labels and numbers.
   /// @param memory of batches that are read ahead, as Plan::sample_memory.
   BoostSelection(Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
                  const Shares& shares, const BoostTiming& timing, const BoostSettings& settings,

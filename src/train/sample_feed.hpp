@@ -12,7 +12,7 @@
 
 namespace dovetail {
 
-/// Has the reader to itself while it lives.
+/// While it lives nothing else reads from its reader, unless the split is in memory.
 class SampleFeed {
  public:
   virtual ~SampleFeed() = default;
@@ -38,7 +38,7 @@ class OrderedFeed : public SampleFeed {
  public:
   /// Steps [first, last). `chunks`: a power of two that each step's samples are cut into, whatever
   /// the number of ranks; each rank takes whole ones (chunks_of), whatever the shares. 0: no such
-  /// cuts. Without `images`, labels and numbers alone are read. `memory`: of the batches, as
+  /// cuts. Without `images`, labels and numbers are read. `memory`: of the batches, as
   /// Plan::sample_memory.
   OrderedFeed(const Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
               const Shares& shares, std::uint64_t first, std::uint64_t last, std::size_t chunks = 0,

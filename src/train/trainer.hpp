@@ -219,7 +219,7 @@ class Trainer {
   StepVotes step_ahead();
   void step_scaled(const StepSamples& samples, std::span<const std::size_t> passes);
   void catch_up();
-  StepsAhead::Done take_oldest();
+  void take_oldest();
   void note_done(const StepsAhead::Done& done);
 
   // ---- shares of the batch (trainer_balance.cpp)

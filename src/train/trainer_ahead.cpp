@@ -36,22 +36,16 @@ StepVotes Trainer::step_ahead() {
 
 // Whether gradients left fp16's range decides whether they are applied.
 void Trainer::step_scaled(const StepSamples& samples, std::span<const std::size_t> passes) {
-  ahead_->enqueue_gradients(step_, samples, passes);
-  const StepsAhead::Done done = take_oldest();
-  const bool accepted = accept(!done.overflowed);
+  const StepsAhead::Done done =
+      ahead_->run_scaled(step_, samples, passes, settings_.learning_rate.at(step_), *loss_scale_);
+  result_.skipped_steps = loss_scale_->skipped();
   if (no_scale_helps()) throw_not_finite(done.step, done.not_finite, {my_name()});
-  activity::enter("update", step_ + 1);
-  const auto count = static_cast<double>(samples.labels.size());
-  if (accepted)
-    plan_.enqueue_update(settings_.learning_rate.at(step_), {.samples = count}, step_ + 1);
-  plan_.set_loss_scale(loss_scale_->value());
+  note_done(done);
 }
 
-StepsAhead::Done Trainer::take_oldest() {
+void Trainer::take_oldest() {
   activity::enter("compute", ahead_->oldest() + 1);
-  const StepsAhead::Done done = ahead_->wait();
-  note_done(done);
-  return done;
+  note_done(ahead_->wait());
 }
 
 void Trainer::note_done(const StepsAhead::Done& done) {
