@@ -22,7 +22,7 @@ namespace dovetail {
 /// `count` positions from `begin` of an epoch's order, or, with in_order as the epoch, of the data
 /// set as it lies. With `picks`, which are `count` then, not the first ones but those at begin +
 /// picks[i]; one may be picked more than once. Without `images`, labels and numbers are read
-/// instead.
+/// instead. `step` says that they are for several steps.
 struct Range {
   static constexpr std::int64_t in_order = -1;
   std::int64_t epoch = in_order;
@@ -30,6 +30,7 @@ struct Range {
   std::size_t count = 0;
   std::vector<std::uint32_t> picks{};
   bool images = true;
+  std::size_t step = 0;  // samples of a step, fewer maybe of the last one; 0: all are one step's
   bool operator==(const Range&) const = default;
 };
 

@@ -54,7 +54,7 @@ class BoostSelection : public SampleFeed {
                  bool images = true, HostMemory memory = nullptr);
 
   /// Collective over the GPU ranks.
-  void next(std::uint64_t step, Batch& batch) override;
+  bool next(std::uint64_t step, Batch& batch) override;
   std::span<const float> weights() const override { return weights_; }
   bool includes_contributed() const override { return alone_; }
   std::uint64_t first_sample() const override { return first_sample_; }

@@ -13,15 +13,14 @@ StepVotes Trainer::step_ahead() {
   while (ahead_->is_full()) take_oldest();
   phases_.compute_s += phase.restart();
   activity::enter("input", step_ + 1);
-  Batch& batch = batches_ahead_.add();  // its samples stay where they are
-  feed_->next(step_, batch);
+  auto [range, samples] = batches_ahead_->next();
+  samples.first = static_cast<std::uint64_t>(range.epoch) * schedule_.samples + range.begin;
   phases_.input_s += phase.restart();
   activity::enter("compute", step_ + 1);
-  const StepSamples samples = samples_of(batch);
-  const std::vector<std::size_t> passes = feed_->passes(batch);
+  const std::vector<std::size_t> passes = feed_->passes(step_, range.count);
   for (int again = 1; again < settings_.repeats; ++again)
     plan_.enqueue_step(samples, passes, false);
-  samples_ += batch.size();
+  samples_ += range.count;
   if (loss_scale_) {
     step_scaled(samples, passes);
   } else {
@@ -49,7 +48,7 @@ void Trainer::take_oldest() {
 }
 
 void Trainer::note_done(const StepsAhead::Done& done) {
-  batches_ahead_.drop_oldest();
+  batches_ahead_->drop_oldest();
   if (done.failed()) throw_not_finite(done.step, done.not_finite, {my_name()});
   note_step(done.step, done.statistics);
 }
