@@ -2,6 +2,7 @@
 #include "bench/input.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "shards/share.hpp"
 #include "support/random.hpp"
@@ -22,6 +23,18 @@ Input::Input(const Communicator& ranks, Plan& plan, const StepOptions& options) 
   } else {
     make_random(ranks, plan, options);
   }
+  batches_.emplace(
+      plan, [this](Batch& batch) { return read(batch); },
+      [this](const Batch& batch, StepSamples& samples) { find(batch, samples); });
+}
+
+std::size_t Input::steps_together(const Communicator& ranks, Plan& plan, const StepOptions& options,
+                                  std::size_t most) {
+  if (ranks.size() > 1 || options.on_device) return 0;
+  const auto samples = static_cast<std::size_t>(options.batch);
+  const std::size_t steps = std::min(plan.steps_together(samples), most);
+  if (steps > 0) plan.make_room_to_send(steps * samples);
+  return steps;
 }
 
 void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& options) {
@@ -31,21 +44,29 @@ void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& 
   const auto batch = static_cast<std::size_t>(options.batch);
   const std::size_t steps = std::max<std::size_t>(1, reader_->samples() / batch);
   const HostMemory memory = options.on_device ? nullptr : plan.sample_memory();
+  const std::size_t together = steps_together(ranks, plan, options, steps);
+  const std::size_t each = std::max<std::size_t>(1, together), batches = (steps + each - 1) / each;
   prefetcher_.emplace(
       *reader_,
-      [=, images = !options.on_device](std::size_t step) {
-        return Range{.epoch = static_cast<std::int64_t>(step / steps),
-                     .begin = step % steps * batch + mine.begin,
-                     .count = mine.count,
-                     .images = images};
+      [=, images = !options.on_device](std::size_t index) {
+        const std::size_t first = index % batches * each;
+        return Range{.epoch = static_cast<std::int64_t>(index / batches),
+                     .begin = first * batch + mine.begin,
+                     .count = std::min(each, steps - first) * mine.count,
+                     .images = images,
+                     .step = together > 0 ? mine.count : 0};
       },
       Prefetcher::by_size, memory, memory ? Prefetcher::threads_for_short_steps() : 1);
 }
 
 void Input::make_random(const Communicator& ranks, Plan& plan, const StepOptions& options) {
   const Model& model = plan.model();
-  const std::size_t count = share_of(ranks, options).count;
+  const std::size_t each = share_of(ranks, options).count;
+  const std::size_t together =
+      steps_together(ranks, plan, options, std::numeric_limits<std::size_t>::max());
+  const std::size_t count = each * std::max<std::size_t>(1, together);
   if (!options.on_device) random_ = Batch::in(plan.sample_memory());
+  random_.range.step = together > 0 ? each : 0;
   SplitMix64 random(options.seed + static_cast<std::uint64_t>(ranks.rank()));
   random_.images.resize(count * static_cast<std::size_t>(model.input().size()));
   random_.labels.resize(count);
@@ -62,21 +83,17 @@ void Input::make_random(const Communicator& ranks, Plan& plan, const StepOptions
 }
 
 void Input::find(const Batch& batch, StepSamples& samples) {
-  if (batch.range.images) {
-    samples.images = batch.images;
-  } else if (held_) {
+  if (held_) {
     held_->find(batch, samples);
   } else {
     samples.place = 0;
   }
 }
 
-void Input::next(Batch& batch) {
-  if (prefetcher_) {
-    prefetcher_->next(batch);
-  } else if (batch.labels.empty()) {
-    batch = Batch(random_);  // its memory, too
-  }
+bool Input::read(Batch& batch) {
+  if (prefetcher_) return prefetcher_->next(batch);
+  if (batch.labels.empty()) batch = Batch(random_);  // its memory, too
+  return true;
 }
 
 }  // namespace dovetail::bench

@@ -6,6 +6,7 @@
 
 #include "bench/training.hpp"
 #include "comm/communicator.hpp"
+#include "plan/batches_ahead.hpp"
 #include "plan/held_set.hpp"
 #include "shards/prefetcher.hpp"
 
@@ -17,19 +18,25 @@ class Input {
   /// Uploads the images where options.on_device.
   Input(const Communicator& ranks, Plan& plan, const StepOptions& options);
 
-  /// Swaps the next one into `batch`, which is empty or was filled here before.
-  void next(Batch& batch);
-  /// Says which samples are the batch's.
-  void find(const Batch& batch, StepSamples& samples);
+  /// The next step's samples.
+  StepSamples next() { return batches_->next().samples; }
+  /// The oldest step is done.
+  void drop_oldest() { batches_->drop_oldest(); }
 
  private:
   void read_data(const Communicator& ranks, Plan& plan, const StepOptions& options);
+  /// Steps that are sent together, and room for them; 0: none are.
+  std::size_t steps_together(const Communicator& ranks, Plan& plan, const StepOptions& options,
+                             std::size_t most);
+  bool read(Batch& batch);
+  void find(const Batch& batch, StepSamples& samples);
   void make_random(const Communicator& ranks, Plan& plan, const StepOptions& options);
 
   Batch random_;
   std::optional<ShardReader> reader_;
   std::optional<HeldSet> held_;
   std::optional<Prefetcher> prefetcher_;
+  std::optional<BatchesAhead> batches_;
 };
 
 }  // namespace dovetail::bench

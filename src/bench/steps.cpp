@@ -79,11 +79,9 @@ StepTimes Steps::run(std::size_t steps) {
   return times;
 }
 
-StepSamples Steps::samples_of(const Batch& batch) {
-  StepSamples samples{.labels = batch.labels,
-                      .first = step_ * static_cast<std::uint64_t>(options_.batch),
-                      .stays = true};
-  input_.find(batch, samples);
+StepSamples Steps::next_samples() {
+  StepSamples samples = input_.next();
+  samples.first = step_ * static_cast<std::uint64_t>(options_.batch);
   return samples;
 }
 
@@ -94,10 +92,10 @@ void Steps::update(double samples) {
 StepParts Steps::together() {
   StepParts parts;
   Stopwatch whole, phase;
-  input_.next(batch_);
+  const StepSamples samples = next_samples();
   parts.input = phase.restart();
-  const std::size_t size = batch_.size();
-  plan_.enqueue_step(samples_of(batch_), std::span(&size, 1), true);
+  const std::size_t size = samples.labels.size();
+  plan_.enqueue_step(samples, std::span(&size, 1), true);
   parts.compute = phase.restart();
   GradientExchange::Timing timing;
   const GradientExchange::Sums sums = exchange_.sum(step_ + 1, {}, timing);
@@ -113,6 +111,7 @@ StepParts Steps::together() {
   if (accepted) update(statistics.samples);
   if (scale_) plan_.set_loss_scale(scale_->value());
   ++step_;
+  input_.drop_oldest();
   parts.update = phase.seconds();
   parts.step = whole.seconds();
   return parts;
@@ -123,18 +122,11 @@ StepParts Steps::ahead() {
   Stopwatch whole, phase;
   while (ahead_->is_full()) note_done(ahead_->wait());
   parts.compute = phase.restart();
-  Batch& batch = under_way_.add();
-  input_.next(batch);
+  const StepSamples samples = next_samples();
   parts.input = phase.restart();
-  const std::size_t size = batch.size();
-  const StepSamples samples = samples_of(batch);
+  const std::size_t size = samples.labels.size();
   if (scale_) {
-    ahead_->enqueue_gradients(step_, samples, std::span(&size, 1));
-    const StepsAhead::Done done = ahead_->wait();
-    const bool accepted = scale_->after(!done.overflowed);
-    note_done(done);
-    if (accepted) update(static_cast<double>(size));
-    plan_.set_loss_scale(scale_->value());
+    note_done(ahead_->run_scaled(step_, samples, std::span(&size, 1), learning_rate, *scale_));
   } else {
     ahead_->enqueue(step_, samples, std::span(&size, 1), learning_rate);
   }
@@ -147,7 +139,7 @@ StepParts Steps::ahead() {
 }
 
 void Steps::note_done(const StepsAhead::Done& done) {
-  under_way_.drop_oldest();
+  input_.drop_oldest();
   expect_finite(!done.failed());
 }
 
@@ -157,11 +149,11 @@ void Steps::catch_up() {
 
 std::vector<double> Steps::buckets_alone(double& update_s) {
   catch_up();
-  input_.next(batch_);
+  const StepSamples samples = next_samples();
   ranks_.barrier();
   const Stopwatch watch;
-  const std::size_t size = batch_.size();
-  plan_.enqueue_step(samples_of(batch_), std::span(&size, 1), true);
+  const std::size_t size = samples.labels.size();
+  plan_.enqueue_step(samples, std::span(&size, 1), true);
   std::vector<double> seconds;
   for (std::size_t bucket = 0; bucket < plan_.buckets().size(); ++bucket) {
     plan_.await_bucket(bucket);
@@ -174,6 +166,7 @@ std::vector<double> Steps::buckets_alone(double& update_s) {
   update(statistics.samples);
   ++step_;
   device_.finish();
+  input_.drop_oldest();
   update_s = rest.seconds();
   return seconds;
 }

@@ -14,7 +14,6 @@
 #include "plan/gradient_exchange.hpp"
 #include "plan/plan.hpp"
 #include "plan/steps_ahead.hpp"
-#include "shards/batches_ahead.hpp"
 
 namespace dovetail::bench {
 
@@ -54,7 +53,7 @@ class Steps {
   StepParts ahead();
   void catch_up();
   void note_done(const StepsAhead::Done& done);
-  StepSamples samples_of(const Batch& batch);
+  StepSamples next_samples();
   void update(double samples);
 
   Communicator& ranks_;
@@ -63,9 +62,7 @@ class Steps {
   StepOptions options_;
   Input input_;
   GradientExchange exchange_;
-  std::optional<LossScale> scale_;  // in fp16
-  Batch batch_;
-  BatchesAhead under_way_;
+  std::optional<LossScale> scale_;   // in fp16
   std::optional<StepsAhead> ahead_;  // on one rank
   std::uint64_t step_ = 0;
   std::size_t group_ = 1;  // steps of a sample

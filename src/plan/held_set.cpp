@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "support/log.hpp"
+
 namespace dovetail {
 
 HeldSet::HeldSet(Plan& plan, ShardReader& reader, const std::function<void()>& piece_done)
@@ -15,6 +17,16 @@ HeldSet::HeldSet(Plan& plan, ShardReader& reader, const std::function<void()>& p
     reader.read({.begin = first, .count = std::min(piece, reader.samples() - first)}, batch);
     if (piece_done) piece_done();
     plan.write_images(first, batch.images);
+  }
+}
+
+HeldSet::~HeldSet() {
+  for (const Order& order : orders_) {
+    try {
+      order.copied.await();
+    } catch (const std::exception& failure) {
+      log::error(failure.what());
+    }
   }
 }
 

@@ -10,12 +10,18 @@
 
 namespace dovetail {
 
-/// Its images, and its labels in the order of the epoch at hand, so that steps upload nothing.
+/// Its images, and its labels in the order of the epoch at hand, so that steps upload neither. What
+/// they still upload: the targets of losses other than the cross-entropy, and the weights of
+/// samples.
 class HeldSet {
  public:
   /// Uploads the images; `piece_done` is called now and then meanwhile. The reader must be in
   /// memory to be read elsewhere as well; where it is not, steps bring their samples' numbers.
   HeldSet(Plan& plan, ShardReader& reader, const std::function<void()>& piece_done = {});
+  /// Waits for the copies of orders, whose host memory goes with it.
+  ~HeldSet();
+  HeldSet(const HeldSet&) = delete;
+  HeldSet& operator=(const HeldSet&) = delete;
 
   /// Says in `samples` which images are the batch's, which was read without them.
   void find(const Batch& batch, StepSamples& samples);

@@ -98,7 +98,8 @@ struct StepStatistics {
 struct StepSamples {
   std::span<const std::uint8_t> images{};   // [count, channels, height, width]; or instead
   std::span<const std::int32_t> numbers{};  // [count], of images that the plan holds; or instead
-  std::optional<std::size_t> place{};       // of the first, in the order that it holds
+  std::optional<std::size_t> place{};       // of the first, in the order that it holds, or in
+  std::optional<std::uint64_t> sending{};   // what was sent: Plan::Sending::number
   std::span<const std::int32_t> labels{};   // [count]: 0 to the capacity of a pass
   std::span<const float> weights{};  // [count], of their gradients, not their losses; empty: all 1
   std::uint64_t first = 0;  // numbers the first of them within the training, for dropout and
@@ -159,8 +160,8 @@ class Plan {
   void initialise_steps(std::span<const std::uint8_t> images, std::size_t count);
 
   // ---- images
-  /// Makes room for the images of a data set, which then stay on the device. Throws Error when it
-  /// lacks memory.
+  /// Makes room for the images of a data set, which then stay on the device, in the place of those
+  /// and of the order that it held. Throws Error when it lacks memory.
   void hold_images(std::size_t samples);
   /// Those of sample `first` and the ones after it.
   void write_images(std::size_t first, std::span<const std::uint8_t> images);
@@ -171,6 +172,22 @@ class Plan {
   /// spans show must stay as it is. Throws Error for numbers of images that are not there.
   opencl::Mark hold_order(std::span<const std::int32_t> numbers,
                           std::span<const std::int32_t> labels);
+  /// How many steps of so many samples should be sent together; 0 where steps should bring their
+  /// own samples: where nothing is copied beside the kernels, and for losses that upload targets.
+  std::size_t steps_together(std::size_t samples) const;
+  /// Makes room for sendings of so many samples, at least three of them; what was sent before is
+  /// lost. Throws Error when the device lacks memory.
+  void make_room_to_send(std::size_t samples);
+  /// Samples on their way to the device.
+  struct Sending {
+    std::uint64_t number = 0;
+    opencl::Mark copied;
+  };
+  /// Sends samples ahead of the steps that take them (StepSamples::sending), beside the kernels;
+  /// never waits. Until `copied` what the spans show must stay as it is. Sendings are taken in
+  /// their order, and at most two may be under way beside the one that is being taken: those before
+  /// it may be lost. Throws Error for more than there is room for.
+  Sending send(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels);
   /// Where the images and labels of steps are to lie so that they go to the device while kernels
   /// run; null where it makes no difference.
   HostMemory sample_memory() const { return pinned_; }
@@ -299,6 +316,15 @@ class Plan {
     opencl::Mark read;                   // by the newest step's kernels
   };
 
+  /// A place for what is sent.
+  struct Sent {
+    opencl::Buffer images, labels;
+    std::optional<std::uint64_t> number;
+    std::size_t count = 0;
+    opencl::Mark copied;  // empty once no kernel needs to wait
+    opencl::Mark read;    // by the steps that took from it
+  };
+
   struct Norm {
     plan::NormStatistics statistics;
     std::size_t running = 0;  // index of the mean in Model::statistics(); the variance follows it
@@ -366,7 +392,10 @@ class Plan {
                    std::size_t bytes, bool stays);
   /// Before the first kernel of a step, and after the last.
   void begin_reading(InputSlot* slot);
+  const Sent& begin_reading(std::uint64_t number);
   void end_step(InputSlot* slot, bool hand_over);
+  /// Takes images and labels from what was sent, or from the order that is held.
+  void take_place(Inputs& inputs, const StepSamples& samples);
   void lower_again();
   /// What chooses kernels; null where a variant is asked for.
   plan::Tuner* tuner() const { return options_.variant ? nullptr : options_.tuner; }
@@ -467,6 +496,10 @@ class Plan {
   std::optional<opencl::InputQueue> input_queue_;
   std::vector<InputSlot> input_slots_;  // made when a step first has images
   std::size_t next_slot_ = 0;
+  std::vector<Sent> sent_;  // sendings take them in turns
+  std::uint64_t sendings_ = 0;
+  std::optional<std::uint64_t> reading_;  // by the newest step
+  opencl::Buffer sent_numbers_;           // 0, 1, 2 … as kernels want them to begin within images
   opencl::Buffer loss_statistics_;
   opencl::Buffer held_images_;  // uint8 [held_samples_, channels, height, width]
   std::size_t held_samples_ = 0;

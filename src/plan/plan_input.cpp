@@ -107,6 +107,7 @@ void Plan::upload_weights(Inputs& inputs, std::span<const float> weights, std::s
 void Plan::hold_images(std::size_t samples) {
   held_images_ = device_.allocate(samples * extent(model_.input().size()));
   held_samples_ = samples;
+  held_order_ = {};
   make_numbers();
 }
 
@@ -144,6 +145,23 @@ void Plan::expect_held(std::span<const std::int32_t> numbers) const {
   }
 }
 
+void Plan::take_place(Inputs& inputs, const StepSamples& samples) {
+  const Sent* sent = samples.sending ? &begin_reading(*samples.sending) : nullptr;
+  const std::size_t first = *samples.place, wanted = samples.labels.size(),
+                    count = sent ? sent->count : held_order_.count;
+  if (first > count || wanted > count - first) {
+    throw Error(fmt::format("{} samples from place {} of {} were asked for", wanted, first, count));
+  }
+  const auto begin = static_cast<std::uint32_t>(first);
+  if (sent) {
+    inputs.image_source = {sent->images, sent_numbers_, begin};
+    inputs.label_source = {sent->labels, begin};
+  } else {
+    inputs.image_source = {held_images_, held_order_.samples, begin};
+    inputs.label_source = {held_order_.labels, begin};
+  }
+}
+
 void Plan::upload(Inputs& inputs, const StepSamples& samples, InputSlot* slot) {
   const std::span<const std::int32_t> labels = samples.labels, numbers = samples.numbers;
   if (labels.size() > inputs.room) {
@@ -155,13 +173,7 @@ void Plan::upload(Inputs& inputs, const StepSamples& samples, InputSlot* slot) {
     write_input(slot, buffer, source, bytes, samples.stays);
   };
   if (samples.place) {
-    const std::size_t first = *samples.place;
-    if (first > held_order_.count || labels.size() > held_order_.count - first) {
-      throw Error(fmt::format("{} samples from place {} of an order of {} were asked for",
-                              labels.size(), first, held_order_.count));
-    }
-    inputs.image_source = {held_images_, held_order_.samples, static_cast<std::uint32_t>(first)};
-    inputs.label_source = {held_order_.labels, static_cast<std::uint32_t>(first)};
+    take_place(inputs, samples);
   } else {
     if (!numbers.empty()) {
       expect_held(numbers);

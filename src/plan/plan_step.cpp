@@ -94,6 +94,7 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
            {.images = piece(samples.images, image_bytes),
             .numbers = piece(samples.numbers, 1),
             .place = samples.place ? std::optional(*samples.place + first) : std::nullopt,
+            .sending = samples.sending,
             .labels = piece(samples.labels, 1),
             .weights = piece(samples.weights, 1),
             .stays = samples.stays},

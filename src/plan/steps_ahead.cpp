@@ -62,6 +62,21 @@ void StepsAhead::enqueue_gradients(std::uint64_t step, const StepSamples& sample
   end(step, sizes);
 }
 
+StepsAhead::Done StepsAhead::run_scaled(std::uint64_t step, const StepSamples& samples,
+                                        std::span<const std::size_t> sizes, float learning_rate,
+                                        LossScale& scale) {
+  if (!under_way_.empty()) throw Error(fmt::format("step {} is enqueued too early", step + 1));
+  enqueue_gradients(step, samples, sizes);
+  Done done = wait();
+  if (done.failed()) return done;
+  if (scale.after(!done.overflowed)) {
+    plan_.enqueue_update(learning_rate, {.samples = static_cast<double>(samples.labels.size())},
+                         step + 1);
+  }
+  plan_.set_loss_scale(scale.value());
+  return done;
+}
+
 void StepsAhead::begin(std::uint64_t step, StepSamples samples,
                        std::span<const std::size_t> sizes) {
   if (is_full()) throw Error(fmt::format("step {} is enqueued too early", step + 1));

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "model/loss_scale.hpp"
 #include "plan/plan.hpp"
 #include "plan/step_records.hpp"
 #include "support/clock.hpp"
@@ -42,9 +43,11 @@ class StepsAhead {
   /// are until the step is done. Throws Error where is_full().
   void enqueue(std::uint64_t step, const StepSamples& samples, std::span<const std::size_t> sizes,
                float learning_rate);
-  /// The same without the update, which the caller enqueues next, or not.
-  void enqueue_gradients(std::uint64_t step, const StepSamples& samples,
-                         std::span<const std::size_t> sizes);
+  /// A step whose gradients are times a loss scale: waits for them, and enqueues the update where
+  /// they have not left the format's range. The scale and the plan's follow. Throws Error where
+  /// other steps are under way.
+  Done run_scaled(std::uint64_t step, const StepSamples& samples,
+                  std::span<const std::size_t> sizes, float learning_rate, LossScale& scale);
   /// The oldest step, if it is done; never waits.
   std::optional<Done> poll();
   /// The oldest step, of which there is one. Running statistics have followed it.
@@ -55,6 +58,9 @@ class StepsAhead {
     std::uint64_t step = 0;
     bool are_sums = false;
   };
+  /// A step without its update.
+  void enqueue_gradients(std::uint64_t step, const StepSamples& samples,
+                         std::span<const std::size_t> sizes);
   void begin(std::uint64_t step, StepSamples samples, std::span<const std::size_t> sizes);
   void end(std::uint64_t step, std::span<const std::size_t> sizes);
   Done take();

@@ -93,10 +93,10 @@ void Prefetcher::choose_ahead(const Batch& batch) {
 
 void Prefetcher::read_ahead() {
   for (;;) {
-    Batch batch = Batch::in(memory_);
     std::optional<std::size_t> step;
-    std::optional<Range> range;
     try {
+      Batch batch = Batch::in(memory_);
+      std::optional<Range> range;
       await_room();
       {
         const std::lock_guard turn(turn_);
@@ -113,18 +113,18 @@ void Prefetcher::read_ahead() {
         const timeline::Scope scope("prefetcher", timeline::Category::input, "read batch");
         reader_.read(*range, batch);
       }
+      if (add(*step, batch)) arrived_.notify_one();
     } catch (...) {
-      return end_at(*step, std::current_exception());
+      return end_at(step, std::current_exception());
     }
-    bool is_next = false;
-    {
-      const std::lock_guard lock(mutex_);
-      choose_ahead(batch);
-      ready_.emplace(*step, std::move(batch));
-      is_next = *step == next_step_;
-    }
-    if (is_next) arrived_.notify_one();
   }
+}
+
+bool Prefetcher::add(std::size_t step, Batch& batch) {
+  const std::lock_guard lock(mutex_);
+  choose_ahead(batch);
+  ready_.emplace(step, std::move(batch));
+  return step == next_step_;
 }
 
 void Prefetcher::await_room() {
@@ -143,11 +143,12 @@ std::optional<std::size_t> Prefetcher::begin_step(Batch& batch) {
   return begun_++;
 }
 
-void Prefetcher::end_at(std::size_t step, std::exception_ptr failure) {
+void Prefetcher::end_at(std::optional<std::size_t> step, std::exception_ptr failure) {
   {
     const std::lock_guard lock(mutex_);
-    if (!end_ || step < *end_) {
-      end_ = step;
+    const std::size_t end = step.value_or(begun_);
+    if (!end_ || end < *end_) {
+      end_ = end;
       failure_ = failure;
     }
   }

@@ -21,7 +21,8 @@ namespace dovetail {
 /// at a time, once a step, in order.
 using Schedule = std::function<std::optional<Range>(std::size_t step)>;
 
-/// Has the reader to itself while it lives. `next` is for one thread.
+/// While it lives nothing else reads from the reader, unless its split is in memory. `next` is for
+/// one thread.
 ///
 /// When as many batches wait as may, its threads sleep until half of them are gone. Then one of
 /// them reads that half at once: where short steps keep all cores busy, it is seldom woken, and
@@ -60,12 +61,16 @@ class Prefetcher {
 
  private:
   void read_ahead();
-  /// Sleeps while enough is read. The step to read next, with a batch for it; nullopt when another
-  /// thread has taken it, when stopping, or when all is read.
+  /// Sleeps while enough is read.
   void await_room();
+  /// The step to read next, with a batch for it; nullopt when another thread has taken it, when
+  /// stopping, or when all is read.
   std::optional<std::size_t> begin_step(Batch& batch);
+  /// Takes what was read of a step; whether `next` may be waiting for it.
+  bool add(std::size_t step, Batch& batch);
   bool ends() const { return stopping_ || end_.has_value(); }
-  void end_at(std::size_t step, std::exception_ptr failure);
+  /// No steps from this one on, or, where it was none yet, after those that are being read.
+  void end_at(std::optional<std::size_t> step, std::exception_ptr failure);
   /// The next range that was requested; nullopt when stopping.
   std::optional<Range> requested();
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <mutex>
 
 #include "shards/sample_store.hpp"
@@ -10,14 +11,16 @@
 
 namespace dovetail {
 
-/// Two: while a batch of a new epoch is read, the last ones of the old may still be.
+/// Newest first. Two at least: while a batch of a new epoch is read, the last ones of the old may
+/// still be. Epochs of a few samples may be read ahead by many, and each again by who holds images.
 struct ShardReader::Orders {
+  static constexpr std::size_t least = 2, most = 64, most_samples = std::size_t{1} << 18;
   struct Order {
     std::int64_t epoch = Range::in_order;
     std::shared_ptr<const EpochOrder> order{};
   };
   std::mutex mutex;  // guards the rest
-  Order newer, older;
+  std::deque<Order> known;
 };
 
 ShardReader::ShardReader(const std::filesystem::path& folder, const std::string& split_name,
@@ -47,16 +50,17 @@ ShardReader& ShardReader::operator=(ShardReader&&) noexcept = default;
 std::shared_ptr<const EpochOrder> ShardReader::order_of(std::int64_t epoch) {
   if (epoch == Range::in_order) return nullptr;
   const std::lock_guard lock(orders_->mutex);
-  for (const Orders::Order* known : {&orders_->newer, &orders_->older}) {
-    if (known->epoch == epoch) return known->order;
+  for (const Orders::Order& each : orders_->known) {
+    if (each.epoch == epoch) return each.order;
   }
-  orders_->older = std::move(orders_->newer);
   const EpochOrderOptions options{.samples = samples_,
                                   .seed = seed_,
                                   .epoch = static_cast<std::uint64_t>(epoch),
                                   .window_slabs = window_slabs_};
-  orders_->newer = {epoch, std::make_shared<const EpochOrder>(options)};
-  return orders_->newer.order;
+  orders_->known.push_front({epoch, std::make_shared<const EpochOrder>(options)});
+  const std::size_t held = std::clamp(Orders::most_samples / samples_, Orders::least, Orders::most);
+  if (orders_->known.size() > held) orders_->known.pop_back();
+  return orders_->known.front().order;
 }
 
 void ShardReader::read(const Range& range, Batch& batch) {
@@ -73,12 +77,15 @@ void ShardReader::read(const Range& range, Batch& batch) {
   batch.range = range;
   batch.images.resize(range.images ? range.count * bytes : 0);
   batch.labels.resize(range.count);
-  batch.numbers.resize(range.count);
+  batch.numbers.resize(range.images ? 0 : range.count);
   for (std::size_t i = 0; i < range.count; ++i) {
     const std::size_t position = range.begin + (range.picks.empty() ? i : range.picks[i]);
     const std::size_t sample = order ? (*order)[position] : position;
-    if (range.images) std::memcpy(&batch.images[i * bytes], store_->image(sample), bytes);
-    batch.numbers[i] = static_cast<std::int32_t>(sample);
+    if (range.images) {
+      std::memcpy(&batch.images[i * bytes], store_->image(sample), bytes);
+    } else {
+      batch.numbers[i] = static_cast<std::int32_t>(sample);
+    }
     batch.labels[i] = store_->label(sample);
   }
 }

@@ -1,10 +1,9 @@
 // Reads batches of one split of a data set, in the shuffled order of an epoch or as they lie.
 //
-// One thread at a time, unless the split is in memory: give a reader to one Prefetcher, or use it
-// directly, never both. Nothing in
-// the folder is trusted: a shard that is missing, empty, truncated, of another shape than the
-// manifest says, with labels out of range or with flipped bits throws Error with the file's name
-// and the remedy.
+// One thread at a time, unless the split is in memory: otherwise give a reader to one Prefetcher,
+// or use it directly, never both. Nothing in the folder is trusted: a shard that is missing, empty,
+// truncated, of another shape than the manifest says, with labels out of range or with flipped bits
+// throws Error with the file's name and the remedy.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +21,8 @@ namespace dovetail {
 
 /// `count` positions from `begin` of an epoch's order, or, with in_order as the epoch, of the data
 /// set as it lies. With `picks`, which are `count` then, not the first ones but those at begin +
-/// picks[i]; one may be picked more than once. Without `images`, labels and numbers alone are read.
+/// picks[i]; one may be picked more than once. Without `images`, labels and numbers are read
+/// instead. `step` says that they are for several steps.
 struct Range {
   static constexpr std::int64_t in_order = -1;
   std::int64_t epoch = in_order;
@@ -30,6 +30,7 @@ struct Range {
   std::size_t count = 0;
   std::vector<std::uint32_t> picks{};
   bool images = true;
+  std::size_t step = 0;  // samples of a step, fewer maybe of the last one; 0: all are one step's
   bool operator==(const Range&) const = default;
 };
 
@@ -37,7 +38,7 @@ struct Batch {
   Range range;                       // what was asked for
   HostVector<std::uint8_t> images;   // [count, channels, height, width], or none
   HostVector<std::int32_t> labels;   // [count]
-  HostVector<std::int32_t> numbers;  // [count]: where the samples lie in the split
+  HostVector<std::int32_t> numbers;  // [count]: where they lie in the split; without images
 
   std::size_t size() const { return labels.size(); }
   /// An empty one that will take its memory from there.

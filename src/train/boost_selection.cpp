@@ -49,7 +49,7 @@ BoostSelection::BoostSelection(Communicator& ranks, ShardReader& reader,
   }
 }
 
-void BoostSelection::next(std::uint64_t step, Batch& batch) {
+bool BoostSelection::next(std::uint64_t step, Batch& batch) {
   // Those begun in earlier steps first; with a lookahead of 0 the one begun now.
   const auto complete = [&] {
     while (!decisions_.empty()) {
@@ -70,6 +70,7 @@ void BoostSelection::next(std::uint64_t step, Batch& batch) {
   first_sample_ = parts_.front().first_sample;
   alone_ = parts_.front().alone;
   parts_.pop_front();
+  return true;
 }
 
 void BoostSelection::begin_decision(std::uint64_t step) {

@@ -46,7 +46,7 @@ class BoostSelection : public SampleFeed {
                                                      std::span<const std::int32_t> labels)>;
 
   /// @param score_here null unless the GPU ranks score the pools themselves.
-  /// @param images whether batches bring theirs: else labels and numbers alone.
+  /// @param images whether batches bring theirs: else labels and numbers.
   /// @param memory of batches that are read ahead, as Plan::sample_memory.
   BoostSelection(Communicator& ranks, ShardReader& reader, const StepSchedule& schedule,
                  const Shares& shares, const BoostTiming& timing, const BoostSettings& settings,
@@ -54,7 +54,7 @@ class BoostSelection : public SampleFeed {
                  bool images = true, HostMemory memory = nullptr);
 
   /// Collective over the GPU ranks.
-  void next(std::uint64_t step, Batch& batch) override;
+  bool next(std::uint64_t step, Batch& batch) override;
   std::span<const float> weights() const override { return weights_; }
   bool includes_contributed() const override { return alone_; }
   std::uint64_t first_sample() const override { return first_sample_; }

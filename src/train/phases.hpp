@@ -8,11 +8,13 @@ namespace dovetail {
 /// Seconds of a GPU rank, by phase.
 struct TrainPhases {
   double input_s = 0;       // waiting for the next batch
-  double compute_s = 0;     // forward and backward, until the gradients can be read
+  double compute_s = 0;     // forward and backward, until the gradients can be read; of a rank that
+                            // trains alone: enqueueing steps, updates too, and waiting for them
   double boost_s = 0;       // taking in contributed gradients (lead rank)
   double balance_s = 0;     // comparing the ranks' speeds, making room for other shares
   double reduce_s = 0;      // all-reduce, waiting for the other ranks included
-  double update_s = 0;      // enqueueing the optimiser
+  double update_s = 0;      // checking the sums, enqueueing the optimiser; of a rank that trains
+                            // alone: taking in what became of steps that are done
   double calibrate_s = 0;   // ranges of the feature maps, for the low precision of the FPGA ranks
   double publish_s = 0;     // quantising and starting broadcasts (lead rank)
   double poll_s = 0;        // looking for evaluations, never waiting (lead rank)

@@ -17,6 +17,7 @@
 #include "model/loss_scale.hpp"
 #include "model/model.hpp"
 #include "model/optimizer.hpp"
+#include "plan/batches_ahead.hpp"
 #include "plan/gradient_exchange.hpp"
 #include "plan/held_set.hpp"
 #include "plan/plan.hpp"
@@ -25,7 +26,6 @@
 #include "quant/network.hpp"
 #include "quant/range_error.hpp"
 #include "quant/weight_pack.hpp"
-#include "shards/batches_ahead.hpp"
 #include "shards/shard_reader.hpp"
 #include "support/clock.hpp"
 #include "train/balancer.hpp"
@@ -173,6 +173,7 @@ class Trainer {
   void broadcast_start(Checkpoint& start);
   /// Sets up the boosts (trainer_boost.cpp) and the feed of samples.
   void make_feed();
+  void make_ordered_feed();
   /// Uploads the train split where it is to stay on the device.
   void hold_images();
   /// Lead rank: sends weights and progress to the FPGA ranks, where a boost is due for them.
@@ -219,7 +220,7 @@ class Trainer {
   StepVotes step_ahead();
   void step_scaled(const StepSamples& samples, std::span<const std::size_t> passes);
   void catch_up();
-  StepsAhead::Done take_oldest();
+  void take_oldest();
   void note_done(const StepsAhead::Done& done);
 
   // ---- shares of the batch (trainer_balance.cpp)
@@ -274,9 +275,9 @@ class Trainer {
   std::unique_ptr<AllReduce> all_reduce_;  // its memory is the plan's
   Plan plan_;
   GradientExchange exchange_;
-  std::optional<HeldSet> held_set_;  // where the train set is on the device
-  BatchesAhead batches_ahead_;
-  std::optional<StepsAhead> ahead_;  // where this rank trains alone
+  std::optional<HeldSet> held_set_;            // where the train set is on the device
+  std::optional<BatchesAhead> batches_ahead_;  // where this rank trains alone, and
+  std::optional<StepsAhead> ahead_;
   std::optional<EpochWatch> epoch_;
   std::optional<LossScale> loss_scale_;  // in fp16
   TrainPhases phases_;

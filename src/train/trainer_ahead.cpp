@@ -13,15 +13,14 @@ StepVotes Trainer::step_ahead() {
   while (ahead_->is_full()) take_oldest();
   phases_.compute_s += phase.restart();
   activity::enter("input", step_ + 1);
-  Batch& batch = batches_ahead_.add();  // its samples stay where they are
-  feed_->next(step_, batch);
+  auto [range, samples] = batches_ahead_->next();
+  samples.first = static_cast<std::uint64_t>(range.epoch) * schedule_.samples + range.begin;
   phases_.input_s += phase.restart();
   activity::enter("compute", step_ + 1);
-  const StepSamples samples = samples_of(batch);
-  const std::vector<std::size_t> passes = feed_->passes(batch);
+  const std::vector<std::size_t> passes = feed_->passes(step_, range.count);
   for (int again = 1; again < settings_.repeats; ++again)
     plan_.enqueue_step(samples, passes, false);
-  samples_ += batch.size();
+  samples_ += range.count;
   if (loss_scale_) {
     step_scaled(samples, passes);
   } else {
@@ -36,26 +35,20 @@ StepVotes Trainer::step_ahead() {
 
 // Whether gradients left fp16's range decides whether they are applied.
 void Trainer::step_scaled(const StepSamples& samples, std::span<const std::size_t> passes) {
-  ahead_->enqueue_gradients(step_, samples, passes);
-  const StepsAhead::Done done = take_oldest();
-  const bool accepted = accept(!done.overflowed);
+  const StepsAhead::Done done =
+      ahead_->run_scaled(step_, samples, passes, settings_.learning_rate.at(step_), *loss_scale_);
+  result_.skipped_steps = loss_scale_->skipped();
   if (no_scale_helps()) throw_not_finite(done.step, done.not_finite, {my_name()});
-  activity::enter("update", step_ + 1);
-  const auto count = static_cast<double>(samples.labels.size());
-  if (accepted)
-    plan_.enqueue_update(settings_.learning_rate.at(step_), {.samples = count}, step_ + 1);
-  plan_.set_loss_scale(loss_scale_->value());
+  note_done(done);
 }
 
-StepsAhead::Done Trainer::take_oldest() {
+void Trainer::take_oldest() {
   activity::enter("compute", ahead_->oldest() + 1);
-  const StepsAhead::Done done = ahead_->wait();
-  note_done(done);
-  return done;
+  note_done(ahead_->wait());
 }
 
 void Trainer::note_done(const StepsAhead::Done& done) {
-  batches_ahead_.drop_oldest();
+  batches_ahead_->drop_oldest();
   if (done.failed()) throw_not_finite(done.step, done.not_finite, {my_name()});
   note_step(done.step, done.statistics);
 }

@@ -68,15 +68,9 @@ void Trainer::make_feed() {
             static_cast<std::size_t>(ranks_.rank()), static_cast<std::size_t>(ranks_.size()));
   train_set_.read({.begin = mine.begin, .count = mine.count}, calibration_);
 
-  const HostMemory memory = plan_.holds_images() ? nullptr : plan_.sample_memory();
   const BoostSettings& boost = settings_.boost;
   timing_ = boost_timing(settings_, schedule_, step_);
-  if (!boost.any()) {
-    feed_ = std::make_unique<OrderedFeed>(ranks_, train_set_, schedule_, balancer_.shares(),
-                                          timing_.first_step, timing_.last_step, settings_.chunks,
-                                          !plan_.holds_images(), memory);
-    return;
-  }
+  if (!boost.any()) return make_ordered_feed();
   const auto poll = [this] { take_from_fpga(); };
   const auto serving = [this] { return publisher_ ? publisher_->serving() : 0; };
   const auto alone = [this] { return feed_->includes_contributed(); };
@@ -104,7 +98,26 @@ void Trainer::make_feed() {
   }
   feed_ = std::make_unique<BoostSelection>(ranks_, train_set_, schedule_, balancer_.shares(),
                                            feed_timing, boost, settings_.seed, std::move(lead),
-                                           std::move(score_here), !plan_.holds_images(), memory);
+                                           std::move(score_here), !plan_.holds_images(),
+                                           plan_.holds_images() ? nullptr : plan_.sample_memory());
+}
+
+void Trainer::make_ordered_feed() {
+  const bool streams = !plan_.holds_images();
+  std::size_t together = 0;  // steps
+  if (ahead_ && streams) {
+    together =
+        std::min<std::size_t>(plan_.steps_together(schedule_.pool), schedule_.steps_per_epoch());
+  }
+  if (together > 0)
+    plan_.make_room_to_send(std::min<std::size_t>(together * schedule_.pool, schedule_.samples));
+  feed_ = std::make_unique<OrderedFeed>(
+      ranks_, train_set_, schedule_, balancer_.shares(), timing_.first_step, timing_.last_step,
+      settings_.chunks, streams, streams ? plan_.sample_memory() : nullptr, together);
+  if (!ahead_) return;
+  batches_ahead_.emplace(
+      plan_, [this](Batch& batch) { return feed_->next(step_, batch); },
+      [this](const Batch& batch, StepSamples& samples) { held_set_->find(batch, samples); });
 }
 
 void Trainer::publish_for_boost() {

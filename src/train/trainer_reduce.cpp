@@ -91,9 +91,10 @@ StepSamples Trainer::samples_of(const Batch& batch) {
 
 void Trainer::enqueue_step(const Batch& batch, bool hand_over) {
   const StepSamples samples = samples_of(batch);
+  const std::vector<std::size_t> passes = feed_->passes(step_, batch.size());
   for (int again = 1; again < settings_.repeats; ++again)
-    plan_.enqueue_step(samples, feed_->passes(batch), false);
-  plan_.enqueue_step(samples, feed_->passes(batch), hand_over);
+    plan_.enqueue_step(samples, passes, false);
+  plan_.enqueue_step(samples, passes, hand_over);
 }
 
 GradientExchange::Sums Trainer::sums_of_all(std::uint64_t step, bool is_measured) {

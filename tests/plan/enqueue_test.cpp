@@ -18,7 +18,7 @@ namespace {
 
 using dovetail::testing::next_function;
 
-std::atomic<int> made{0}, waited{0};
+std::atomic<int> made{0}, waited{0}, copied{0};
 
 }  // namespace
 
@@ -53,7 +53,7 @@ DOVETAIL_COUNTED(waited, blocking != 0, std::int32_t, clEnqueueReadBuffer,
                   std::size_t bytes, void* target, std::uint32_t count, void* const* events,
                   void** event),
                  queue, buffer, blocking, offset, bytes, target, count, events, event)
-DOVETAIL_COUNTED(waited, blocking != 0, std::int32_t, clEnqueueWriteBuffer,
+DOVETAIL_COUNTED(waited, (++copied, blocking != 0), std::int32_t, clEnqueueWriteBuffer,
                  (void* queue, void* buffer, std::uint32_t blocking, std::size_t offset,
                   std::size_t bytes, const void* source, std::uint32_t count, void* const* events,
                   void** event),
@@ -172,6 +172,44 @@ TEST_F(Enqueueing, AStepOfARankAloneNeitherAllocatesNorWaits) {
           [&](std::uint64_t) {
             while (ahead.is_full()) ahead.wait();
           });
+    }
+  }
+}
+
+// Two copies for all steps that share them, and none in a step.
+TEST_F(Enqueueing, StepsWhoseSamplesWereSentTogetherCopyNothing) {
+  constexpr std::size_t together = 4;
+  Way way = ways().front();
+  way.options.upload_way = UploadWay::overlapped;
+  Trained trained(small_cnn(), way);
+  Plan& plan = trained.plan;
+  HostVector<std::uint8_t> images(plan.sample_memory());
+  HostVector<std::int32_t> labels(plan.sample_memory());
+  for (std::size_t i = 0; i < together; ++i) {
+    images.insert(images.end(), trained.images.begin(), trained.images.end());
+    labels.insert(labels.end(), trained.labels.begin(), trained.labels.end());
+  }
+  plan.make_room_to_send(labels.size());
+  StepsAhead ahead(test_device(), plan, false);
+  std::uint64_t step = 0;
+  for (int group = 0; group < 5; ++group) {
+    made = copied = 0;
+    const Plan::Sending sending = plan.send(images, labels);
+    EXPECT_EQ(copied, 2);
+    EXPECT_EQ(made, 0);
+    for (std::size_t i = 0; i < together; ++i, ++step) {
+      while (ahead.is_full()) ahead.wait();
+      const StepSamples samples{.place = i * batch,
+                                .sending = sending.number,
+                                .labels = std::span(labels).subspan(i * batch, batch)};
+      made = waited = copied = 0;
+      ahead.enqueue(step, samples, trained.sizes, 0.01f);
+      EXPECT_EQ(copied, 0);
+      if (step < 3) continue;
+      EXPECT_EQ(made, 0) << "in step " << step;
+      if (i > 0) {  // the first asks for the copies' events, which may be there
+        EXPECT_EQ(waited, 0) << "in step " << step;
+      }
     }
   }
 }

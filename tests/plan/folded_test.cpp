@@ -101,10 +101,9 @@ TEST_P(FoldedPlan, FusesReluAndPoolAsWithoutBatchNorm) {
   std::vector<plan::Step> steps;
   const RandomBatch batch = random_batch(net.model, samples, 20);
   logits(folded(net.model, net.parameters, net.statistics), batch.images, GetParam(), &steps);
-  const bool fuses = GetParam() == Variant::cpu;
-  // Four convolutions and two dense layers; pools apart where convolutions take none.
+  // Four convolutions and two dense layers.
   EXPECT_EQ(std::count_if(steps.begin(), steps.end(), [](const auto& step) { return step.pool; }),
-            fuses ? 2 : 0);
+            2);
   EXPECT_EQ(std::count_if(steps.begin(), steps.end(), [](const auto& step) { return step.relu; }),
             5);
 }

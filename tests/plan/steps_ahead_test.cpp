@@ -169,17 +169,44 @@ TEST(StepsAhead, AnOverflowIsNoFailureWhereTheLossScaleIsForIt) {
   const Model model = small_cnn();
   Work work(model, 1, 40, 5);
   for (const std::size_t broken : {0U, 7U, 8U, 30U}) work.break_step(broken);
-  Plan plan = make_plan(model, Way::copy);
+  Plan plan = make_plan(model, Way::copy), alone = make_plan(model, Way::copy);
   StepsAhead ahead(test_device(), plan, true);
+  LossScale scale(16);
+  plan.set_loss_scale(scale.value());
+  alone.set_loss_scale(scale.value());
+  std::uint64_t skipped = 0;
   for (std::size_t step = 0; step < work.batches.size(); ++step) {
-    ahead.enqueue_gradients(step, work.samples(step), work.sizes);
-    const StepsAhead::Done done = ahead.wait();
+    const StepsAhead::Done done =
+        ahead.run_scaled(step, work.samples(step), work.sizes, rate, scale);
     EXPECT_EQ(done.overflowed, !work.weights[step].empty()) << step;
     EXPECT_FALSE(done.failed());
     // Who trains on until no scale helps has to say where it was.
     EXPECT_EQ(done.not_finite.empty(), !done.overflowed);
-    if (!done.overflowed) update(plan, step, batch);
+    if (done.overflowed) {
+      ++skipped;
+      alone.set_loss_scale(alone.loss_scale() / 2);
+    } else {
+      step_by_itself(alone, work, step);
+    }
+    EXPECT_EQ(plan.loss_scale(), alone.loss_scale());
   }
+  EXPECT_EQ(scale.skipped(), skipped);
+  expect_same(plan.parameters(), alone.parameters());
+}
+
+TEST(StepsAhead, ABrokenLossFailsWhateverTheScale) {
+  const Model model = small_cnn();
+  Work work(model, 1, 2, 3);
+  work.batches[0].labels[4] = 10;
+  Plan plan = make_plan(model);
+  StepsAhead ahead(test_device(), plan, true);
+  LossScale scale(16);
+  const std::vector<Parameter> before = plan.parameters();
+  EXPECT_TRUE(ahead.run_scaled(0, work.samples(0), work.sizes, rate, scale).failed());
+  EXPECT_EQ(scale.value(), 16);
+  expect_same(plan.parameters(), before);
+  ahead.enqueue(1, work.samples(1), work.sizes, rate);
+  EXPECT_THROW(ahead.run_scaled(2, work.samples(1), work.sizes, rate, scale), Error);
 }
 
 TEST(StepsAhead, RefuseMoreThanThereIsRoomFor) {

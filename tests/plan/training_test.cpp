@@ -119,13 +119,15 @@ TEST(PlanTraining, DropoutAndBatchNormTrain) {
 
 TEST(PlanTraining, VggSmallLearnsColourImagesByHeart) {
   const Model model = make_model("vgg-small", {3, 32, 32}, 10);
-  const RandomBatch batch = random_batch(model, samples, std::random_device{}());
+  const std::uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  const RandomBatch batch = random_batch(model, samples, seed);
   Plan plan = make_plan(model, 8);
   plan.load_parameters(model.initial_parameters(2));
   const double first = step(plan, batch, 1, 0.01f);
   double last = first;
   for (std::uint64_t i = 2; i <= 20; ++i) last = step(plan, batch, i, 0.01f);
-  EXPECT_LT(last, 0.5 * first);
+  EXPECT_LT(last, 0.1 * first);  // of 80 seeds the slowest was at 0.001
 }
 
 TEST(PlanTraining, OptimizerStateSurvivesSavingAndLoading) {

@@ -61,6 +61,27 @@ TEST_F(ShardReaderTest, ReadsTheEpochsOrder) {
   }
 }
 
+TEST_F(ShardReaderTest, ReadsLabelsAndNumbersWhereImagesAreNotWanted) {
+  ShardReader reader = this->reader({.seed = 5});
+  Batch batch;
+  reader.read({.epoch = 0, .count = 1010}, batch);
+  EXPECT_TRUE(batch.numbers.empty());
+  // More epochs than orders that are kept, back and forth.
+  for (const std::int64_t epoch : {0, 1, 2, 150, 1, 0, 149, 150, 2}) {
+    for (std::int64_t other = 3; other < 100; ++other)
+      reader.read({.epoch = other, .begin = 9, .count = 1, .images = false}, batch);
+    const EpochOrder order(
+        {.samples = 1010, .seed = 5, .epoch = static_cast<std::uint64_t>(epoch)});
+    reader.read({.epoch = epoch, .begin = 10, .count = 1000, .images = false}, batch);
+    EXPECT_TRUE(batch.images.empty());
+    ASSERT_EQ(batch.numbers.size(), 1000u);
+    for (std::size_t i = 0; i < 1000; ++i) {
+      ASSERT_EQ(static_cast<std::size_t>(batch.numbers[i]), order[i + 10]);
+      ASSERT_EQ(batch.labels[i], samples_.labels[order[i + 10]]);
+    }
+  }
+}
+
 TEST_F(ShardReaderTest, SlabsGiveTheSameSamplesAsMemory) {
   for (const std::size_t memory_bytes : {three_slabs, std::size_t{1}}) {
     ShardReader by_slabs = reader({.seed = 7, .memory_bytes = memory_bytes});

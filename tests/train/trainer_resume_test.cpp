@@ -29,6 +29,7 @@ class ResumeTest : public ::testing::Test {
     const char* model;
     OptimizerKind optimizer;
     const char* qat = nullptr;
+    std::optional<UploadWay> way{};
   };
 
   TrainSettings settings(const Case& of, const std::string& out, int epochs = 2) const {
@@ -36,6 +37,7 @@ class ResumeTest : public ::testing::Test {
     settings.model = of.model;
     settings.optimizer.kind = of.optimizer;
     settings.optimizer.momentum = 0.9f;
+    settings.upload_way = of.way;
     if (of.qat) settings.quantisation = Quantisation{.format = of.qat};
     return settings;
   }
@@ -118,6 +120,11 @@ TEST_F(ResumeTest, MlpWithMomentumGoesOnWithinAnEpoch) {
 
 TEST_F(ResumeTest, CnnWithAdamGoesOnWithinAnEpoch) {
   expect_exact({"cnn", OptimizerKind::adam}, "cnn", {9, 14});
+}
+
+// A rank that trains alone has sent the samples of several steps together.
+TEST_F(ResumeTest, SamplesThatAreSentAheadGoOnWithinAnEpoch) {
+  expect_exact({"mlp", OptimizerKind::sgd, nullptr, UploadWay::overlapped}, "sent", {3, 10, 16});
 }
 
 TEST_F(ResumeTest, BatchNormsGoOnWithTheirRunningStatistics) {

@@ -84,10 +84,18 @@ TEST_F(TrainerTest, GradientsThatAreNotFiniteEndItAndAreNamed) {
 }
 
 TEST_F(TrainerTest, WhereTheImagesAreKeptChangesNothing) {
-  for (const std::size_t chunks : {0U, 4U}) {  // with augmentation, and in several passes
+  struct Case {
+    std::size_t chunks;
+    const char* augmentation;
+    ComputeFormat format;
+  };
+  for (const Case& of :
+       {Case{0, "crop=2,flip,erase=3", ComputeFormat::float32},
+        Case{4, "none", ComputeFormat::float32}, Case{0, "none", ComputeFormat::fp16}}) {
     TrainSettings host = settings(2, "host");
-    host.augmentation = parse_augmentation(chunks == 0 ? "crop=2,flip,erase=3" : "none");
-    host.chunks = chunks;
+    host.augmentation = parse_augmentation(of.augmentation);
+    host.chunks = of.chunks;
+    host.format = of.format;
     host.data_place = DataPlace::host;
     host.upload_way = UploadWay::in_turn;
     TrainSettings beside = host, device = host;

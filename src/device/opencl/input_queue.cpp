@@ -30,9 +30,13 @@ Mark InputQueue::write(const Buffer& buffer, const void* source, std::size_t byt
   return copied;
 }
 
+void InputQueue::flush() {
+  check(clFlush(device_.handles_->copies_of_input().queue), "clFlush");
+}
+
 void InputQueue::hold_kernels(const Mark& copied) {
   if (!copied) return;
-  check(clFlush(device_.handles_->copies_of_input().queue), "clFlush");
+  flush();
   const cl_event event = handle_of(copied.event_);
   check(clEnqueueBarrierWithWaitList(device_.handles_->queue, 1, &event, nullptr),
         "clEnqueueBarrierWithWaitList");

@@ -17,7 +17,9 @@ class InputQueue {
   /// mark that it returns `source` must stay as it is. From pinned memory (PinnedMemory) it goes on
   /// without the host. Throws Error past the buffer's end.
   Mark write(const Buffer& buffer, const void* source, std::size_t bytes, const Mark& after = {});
-  /// Hands the copies so far to the device, and has the kernels enqueued from now on wait for
+  /// Hands the copies so far to the device.
+  void flush();
+  /// The same, and has the kernels enqueued from now on wait for
   /// `copied`, and so for all copies before it.
   void hold_kernels(const Mark& copied);
 
