@@ -7,7 +7,8 @@
 //   forward          m: pixel of y,       n: channel of y,  k: (tap, channel of x)
 //   input gradient   m: pixel of x,       n: channel of x,  k: (tap, channel of y)
 //   weight gradient  m: (tap, channel of x), n: channel of y,  k: pixel of y, in chunks of images
-// What the next slice of k needs is on its way to registers while this one is multiplied.
+// What the next slice of k needs is on its way to registers while this one is multiplied. Only what is asked for is built:
+// forward_images with IMAGES, the gradients with GRADIENTS.
 //
 // A pixel of y in front of the pool counts here as pixel `place` of unit `unit`, a window of the pool; places are 0 to 3 in
 // row-major order. The gradient of a unit belongs to the place of its maximum. Without a pool units are pixels.
@@ -83,20 +84,16 @@ typedef struct {
   __global float* x;
 } Images;
 
-#define unwritten ((size_t)-1)  // by this work-item
-
-INLINE float image_value(const Images* of, int image, int row, int column, int channel, Draw* drawn, int* drawn_image) {
+INLINE __global const uchar* plane_of(const Images* of, int image, int channel) {
   const size_t sample = of->gathers ? of->samples[of->first + image] : image;
-  __global const uchar* pixels = of->pixels + (sample * X_CHANNELS + channel) * x_pixels;
-  if (!(of->crop | of->flip | of->erase))
-    return fma((float)pixels[row * X_WIDTH + column], of->scale[channel], of->shift[channel]);
-  if (image != *drawn_image)
-    *drawn = draw(of->first_sample + image, of->seed, of->crop, of->flip, of->erase, X_HEIGHT, X_WIDTH);
-  *drawn_image = image;
-  const int from_row = drawn_row(*drawn, row), from = drawn_column(*drawn, column, X_WIDTH);
+  return of->pixels + (sample * X_CHANNELS + channel) * x_pixels;
+}
+
+INLINE float augmented_value(const Images* of, int image, int row, int column, int channel, const Draw drawn) {
+  const int from_row = drawn_row(drawn, row), from = drawn_column(drawn, column, X_WIDTH);
   const int inside = from_row >= 0 && from_row < X_HEIGHT && from >= 0 && from < X_WIDTH;
-  const uchar pixel = inside ? pixels[from_row * X_WIDTH + from] : 0;
-  return is_erased(*drawn, row, column, of->erase) ? 0.0f : fma((float)pixel, of->scale[channel], of->shift[channel]);
+  const uchar pixel = inside ? plane_of(of, image, channel)[from_row * X_WIDTH + from] : 0;
+  return is_erased(drawn, row, column, of->erase) ? 0.0f : fma((float)pixel, of->scale[channel], of->shift[channel]);
 }
 
 // Whether it is this pixel of y that writes what it sees at (row, column) of x: one does for each that windows look at, or
@@ -108,32 +105,65 @@ INLINE int writes(int y_row, int y_column, int row, int column) {
   return y_row == min(row, y_rows - 1) && y_column == min(column, y_columns - 1);
 }
 
-// A slice of A from images, to local memory. A work-item makes one column of it, and all loads set out before the first
-// store.
+// What element (row of a tile, k) of A is of x.
+typedef struct {
+  int image, row, column, inside, is_written;
+} Element;
+
+INLINE Element element_of(int unit0, int last_unit, int local_row, int k) {
+  const int unit = min(unit0 + unit_of(local_row), last_unit), place = place_of(local_row);
+  const int y_row = unit % units_per_image / Y_WIDTH * POOL + place / POOL;
+  const int y_column = unit % Y_WIDTH * POOL + place % POOL;
+  const int tap = k / X_CHANNELS;
+  Element of;
+  of.image = unit / units_per_image;
+  of.row = y_row * STRIDE + tap / KERNEL - PADDING, of.column = y_column * STRIDE + tap % KERNEL - PADDING;
+  of.inside = k < depth && of.row >= 0 && of.row < X_HEIGHT && of.column >= 0 && of.column < X_WIDTH;
+  of.is_written = of.inside && writes(y_row, y_column, of.row, of.column);
+  return of;
+}
+
+INLINE void write_x(const Images* images, const Element of, int channel, float value) {
+  images->x[(size_t)of.image * X_IMAGE + X_ORIGIN + (of.row + PADDING) * X_ROW + (of.column + PADDING) * X_PIXEL +
+            channel] = value;
+}
+
+// A slice of A from images, to local memory. A work-item makes one column of it, eight rows at a time: their loads set
+// out together.
 INLINE void put_images(__local float* a, const Images* images, int unit0, int last_unit, int k0, int is_writer) {
-  enum { rows_apart = forward_threads / slice, rows = FORWARD_M / rows_apart };
+  enum { rows_apart = forward_threads / slice, rows = FORWARD_M / rows_apart, together = rows < 8 ? rows : 8 };
   const int k = k0 + (int)get_local_id(0) % slice, first_row = (int)get_local_id(0) / slice;
-  const int tap = k / X_CHANNELS, channel = k % X_CHANNELS;
-  float values[rows];
-  size_t targets[rows];
-  int drawn_image = -1;
-  Draw drawn;
-  UNROLL for (int i = 0; i < rows; ++i) {
-    const int local_row = first_row + i * rows_apart;
-    const int unit = min(unit0 + unit_of(local_row), last_unit), place = place_of(local_row);
-    const int image = unit / units_per_image;
-    const int y_row = unit % units_per_image / Y_WIDTH * POOL + place / POOL;
-    const int y_column = unit % Y_WIDTH * POOL + place % POOL;
-    const int row = y_row * STRIDE + tap / KERNEL - PADDING, column = y_column * STRIDE + tap % KERNEL - PADDING;
-    const int inside = k < depth && row >= 0 && row < X_HEIGHT && column >= 0 && column < X_WIDTH;
-    values[i] = inside ? image_value(images, image, row, column, channel, &drawn, &drawn_image) : 0.0f;
-    targets[i] = inside && is_writer && writes(y_row, y_column, row, column)
-                     ? (size_t)image * X_IMAGE + X_ORIGIN + (row + PADDING) * X_ROW + (column + PADDING) * X_PIXEL + channel
-                     : unwritten;
+  const int channel = k % X_CHANNELS;
+  a += k - k0;
+  if (images->crop | images->flip | images->erase) {
+    int drawn_image = -1;
+    Draw drawn;
+    for (int i = first_row; i < FORWARD_M; i += rows_apart) {
+      const Element of = element_of(unit0, last_unit, i, k);
+      if (of.image != drawn_image) {
+        drawn = draw(images->first_sample + of.image, images->seed, images->crop, images->flip, images->erase, X_HEIGHT,
+                     X_WIDTH);
+      }
+      drawn_image = of.image;
+      const float value = of.inside ? augmented_value(images, of.image, of.row, of.column, channel, drawn) : 0.0f;
+      a[i * pitch] = value;
+      if (is_writer && of.is_written) write_x(images, of, channel, value);
+    }
+    return;
   }
-  UNROLL for (int i = 0; i < rows; ++i) {
-    a[(first_row + i * rows_apart) * pitch + k - k0] = values[i];
-    if (targets[i] != unwritten) images->x[targets[i]] = values[i];
+  const float scale = images->scale[channel], shift = images->shift[channel];
+  for (int i = first_row; i < FORWARD_M; i += together * rows_apart) {
+    float values[together];
+    UNROLL for (int j = 0; j < together; ++j) {
+      const Element of = element_of(unit0, last_unit, i + j * rows_apart, k);
+      values[j] = of.inside ? fma((float)plane_of(images, of.image, channel)[of.row * X_WIDTH + of.column], scale, shift)
+                            : 0.0f;
+    }
+    UNROLL for (int j = 0; j < together; ++j) {
+      const Element of = element_of(unit0, last_unit, i + j * rows_apart, k);
+      a[(i + j * rows_apart) * pitch] = values[j];
+      if (is_writer && of.is_written) write_x(images, of, channel, values[j]);
+    }
   }
 }
 
@@ -257,6 +287,7 @@ __kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forwa
   forward_tile(a, b, x, 0, weight, bias, places, y, batch, finish);
 }
 
+#if IMAGES
 // The same with x made from images. Each pixel of x that a window looks at is written.
 __kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forward_images(
     __global const uchar* restrict pixels, __global const int* restrict samples, uint first, int gathers,
@@ -274,6 +305,9 @@ __kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forwa
   images.x = x;
   forward_tile(a, b, 0, &images, weight, bias, places, y, batch, finish);
 }
+#endif
+
+#if GRADIENTS
 
 // ---- gradients ----
 
@@ -486,3 +520,4 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
   for (int i = item + WEIGHT_N / 4; i < weight_threads; i += WEIGHT_N / 4) bias += local4(b + i * 4);
   store4(partial + (size_t)depth * Y_PIXEL - n + item * 4, bias);
 }
+#endif

@@ -44,7 +44,7 @@ void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& 
   const auto batch = static_cast<std::size_t>(options.batch);
   const std::size_t steps = std::max<std::size_t>(1, reader_->samples() / batch);
   const HostMemory memory = options.on_device ? nullptr : plan.sample_memory();
-  const std::size_t together = steps_together(ranks, plan, options, steps);
+  const std::size_t together = together_ = steps_together(ranks, plan, options, steps);
   const std::size_t each = std::max<std::size_t>(1, together), batches = (steps + each - 1) / each;
   prefetcher_.emplace(
       *reader_,
@@ -62,7 +62,7 @@ void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& 
 void Input::make_random(const Communicator& ranks, Plan& plan, const StepOptions& options) {
   const Model& model = plan.model();
   const std::size_t each = share_of(ranks, options).count;
-  const std::size_t together =
+  const std::size_t together = together_ =
       steps_together(ranks, plan, options, std::numeric_limits<std::size_t>::max());
   const std::size_t count = each * std::max<std::size_t>(1, together);
   if (!options.on_device) random_ = Batch::in(plan.sample_memory());

@@ -20,6 +20,8 @@ class Input {
 
   /// The next step's samples.
   StepSamples next() { return batches_->next().samples; }
+  /// Steps whose samples go to the device in one copy; 0: each brings its own.
+  std::size_t together() const { return together_; }
   /// The oldest step is done.
   void drop_oldest() { batches_->drop_oldest(); }
 
@@ -32,6 +34,7 @@ class Input {
   void find(const Batch& batch, StepSamples& samples);
   void make_random(const Communicator& ranks, Plan& plan, const StepOptions& options);
 
+  std::size_t together_ = 0;
   Batch random_;
   std::optional<ShardReader> reader_;
   std::optional<HeldSet> held_;

@@ -39,6 +39,8 @@ class Steps {
   double warm_up();
   /// So many steps at least, the same number on every rank; before warm_up exactly so many.
   StepTimes run(std::size_t steps);
+  /// Whose samples go to the device in one copy; 0: each brings its own.
+  std::size_t sent_together() const { return input_.together(); }
 
   /// One step without sums over the ranks: seconds after which each bucket is in the host, and the
   /// update's.

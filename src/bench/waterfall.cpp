@@ -66,8 +66,8 @@ void add_copies(const timeline::Recording& recording, std::size_t steps, Waterfa
     if (copies[step].end_ns > 0)
       exposed[step] = static_cast<double>(exposed_ns(copies[step], gaps[step])) * 1e-9;
   }
-  waterfall.copied_beside_s = median(copied);
-  waterfall.exposed_s = mean_of(exposed);  // seldom, perhaps, but then long
+  waterfall.copied_beside_s = mean_of(copied);  // one copy may be of many steps
+  waterfall.exposed_s = mean_of(exposed);       // seldom, perhaps, but then long
 }
 
 /// Steps are numbered from 1.
@@ -156,8 +156,9 @@ Waterfall measure_waterfall(Communicator& ranks, const opencl::Device& device,
   steps.run(profiled_warm_up_steps);
   profiled.finish();
   const double step_s = ranks.all_reduce_max(watch.seconds()) / profiled_warm_up_steps;
-  const auto count = static_cast<std::size_t>(
+  const auto enough = static_cast<std::size_t>(
       std::clamp(profiled_s / step_s, least_steps, static_cast<double>(most_steps)));
+  const std::size_t count = std::clamp(2 * steps.sent_together(), enough, most_steps);
   for (std::size_t step = 1; step <= count; ++step) {
     timeline::enter_step(step);
     steps.run(1);

@@ -20,6 +20,10 @@ constexpr int slice = 16;  // pixels between barriers of the weight gradient
 
 }  // namespace
 
+bool Conv2dGpu::takes_images() const {
+  return !rounding_ && shape_.input.channel_stride % channel_lanes != 0;
+}
+
 bool Conv2dGpu::fits(const Conv2dPoolShape& shape) {
   return (shape.pool == 1 || shape.pool == 2) && shape.output.height > 0 && shape.output.width > 0;
 }
@@ -48,6 +52,8 @@ Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool 
   Definitions all = geometry({x, y, shape.kernel, shape.stride, shape.padding});
   all.push_back(fmt::format("POOL={}", shape.pool));
   all.push_back(fmt::format("EXACT_BIAS={:d}", rounding_.has_value()));
+  all.push_back(fmt::format("IMAGES={:d}", takes_images()));
+  all.push_back(fmt::format("GRADIENTS={:d}", training));
   if (device.is_cpu()) all.push_back("ROLLED");
   for (const Definitions& each :
        {forward.definitions("FORWARD"), input.definitions("INPUT"), weight.definitions("WEIGHT")})
@@ -55,7 +61,7 @@ Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool 
   const opencl::Program program = device_.build(kernels::conv2d_gpu, all);
   forward_ = {program.kernel(entries::forward), units, forward.m / window,
               y.channel_stride / forward.n, forward.threads()};
-  forward_images_ = program.kernel(entries::forward_images);
+  if (takes_images()) forward_images_ = program.kernel(entries::forward_images);
   const bool keeps = training && shape.pool > 1;
   places_ = device.allocate(keeps ? size(y.batch) * size(units) * size(y.channel_stride)
                                   : std::size_t{64});
@@ -121,7 +127,7 @@ void Conv2dGpu::forward_images(const ImageSource& images, const ChannelLaws& law
                                const opencl::Buffer& bias, const opencl::Buffer& y, int batch,
                                bool relu) {
   expect_room(batch);
-  if (!takes_images()) throw Error("convolution: images whose values are to be rounded");
+  if (!takes_images()) throw Error("convolution: images of padded channels, or to be rounded");
   launch_from_images(device_, forward_images_, forward_.over(batch), images, laws, x, weight, bias,
                      places_, y, std::int32_t{batch}, finish(relu));
 }

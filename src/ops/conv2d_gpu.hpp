@@ -42,8 +42,8 @@ class Conv2dGpu {
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int batch, bool relu);
 
-  /// Whether forward_images is there: where operands are not rounded.
-  bool takes_images() const { return !rounding_; }
+  /// Whether forward_images is there: for inputs of few channels, where operands are not rounded.
+  bool takes_images() const;
   /// The same with x made on the way, as NormaliseInput makes it: what a window looks at of its
   /// interior is written for the weight gradient.
   void forward_images(const ImageSource& images, const ChannelLaws& laws, const opencl::Buffer& x,

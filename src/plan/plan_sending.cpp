@@ -10,9 +10,9 @@ namespace {
 
 /// Of images that share a copy. Each copy costs the host some microseconds, and so does each time
 /// that kernels have to wait for one.
-constexpr std::size_t sending_bytes = std::size_t{2} << 20;
+constexpr std::size_t sending_bytes = std::size_t{8} << 20;
 /// Of the places together. One is read, one is written, and the host is ahead of the device.
-constexpr std::size_t places_bytes = std::size_t{16} << 20;
+constexpr std::size_t places_bytes = std::size_t{32} << 20;
 constexpr std::size_t least_places = 3, most_places = 64;
 
 /// Whether it has been reached; then what it is of may be relied on.
