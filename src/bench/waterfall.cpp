@@ -43,8 +43,10 @@ double mean_of(const ByStep& seconds) {
   return std::accumulate(seconds.begin(), seconds.end(), 0.0) / static_cast<double>(seconds.size());
 }
 
-/// Of copies in a queue of their own; adds what they cost to the waterfall.
-void add_copies(const timeline::Recording& recording, std::size_t steps, Waterfall& waterfall) {
+/// Of copies in a queue of their own; adds what they cost to the waterfall. `together`: a copy is
+/// of steps to come, not of the one that sends it.
+void add_copies(const timeline::Recording& recording, std::size_t steps, bool together,
+                Waterfall& waterfall) {
   std::vector<Interval> copies(steps), gaps(steps);  // before a step's first command
   ByStep copied(steps), exposed(steps);
   std::int64_t free_ns = 0;  // since then the kernels' queue is
@@ -63,15 +65,21 @@ void add_copies(const timeline::Recording& recording, std::size_t steps, Waterfa
     }
   }
   for (std::size_t step = 0; step < steps; ++step) {
-    if (copies[step].end_ns > 0)
-      exposed[step] = static_cast<double>(exposed_ns(copies[step], gaps[step])) * 1e-9;
+    const Interval& copy = copies[step];
+    if (copy.end_ns == 0) continue;
+    // Whoever waits for it begins when it ends.
+    const auto gap =
+        together
+            ? std::ranges::find_if(gaps, [&](const Interval& g) { return g.end_ns >= copy.end_ns; })
+            : gaps.begin() + static_cast<std::ptrdiff_t>(step);
+    if (gap != gaps.end()) exposed[step] = static_cast<double>(exposed_ns(copy, *gap)) * 1e-9;
   }
   waterfall.copied_beside_s = mean_of(copied);  // one copy may be of many steps
   waterfall.exposed_s = mean_of(exposed);       // seldom, perhaps, but then long
 }
 
 /// Steps are numbered from 1.
-Waterfall add_up(const timeline::Recording& recording, std::size_t steps) {
+Waterfall add_up(const timeline::Recording& recording, std::size_t steps, bool together) {
   struct Part {
     std::string name;
     ByStep seconds;
@@ -107,7 +115,7 @@ Waterfall add_up(const timeline::Recording& recording, std::size_t steps) {
   for (std::size_t step = 1; step < steps; ++step)
     periods.push_back(static_cast<double>(begins[step] - begins[step - 1]) * 1e-9);
   waterfall.step_s = median(periods);
-  add_copies(recording, steps, waterfall);
+  add_copies(recording, steps, together, waterfall);
   return waterfall;
 }
 
@@ -165,7 +173,7 @@ Waterfall measure_waterfall(Communicator& ranks, const opencl::Device& device,
   }
   timeline::enter_step(most_steps + 1);  // records no more
   profiled.end_timeline();
-  Waterfall waterfall = add_up(timeline::stop(), count);
+  Waterfall waterfall = add_up(timeline::stop(), count, steps.sent_together() > 0);
   const auto work = work_by_part(*plan, plan->capacity(), options.on_device);
   for (StepPart& part : waterfall.parts) {
     if (const auto found = work.find(part.name); found != work.end()) part.work = found->second;

@@ -31,7 +31,7 @@ Conv2d::Conv2d(opencl::Device& device, const ConvKernels& kernels, const Conv2dS
     gpu_ = std::make_unique<Conv2dGpu>(
         device,
         Conv2dPoolShape{shape.input, shape.output, shape.kernel, shape.stride, shape.padding, 1},
-        true, format, kernels);
+        true, format, kernels, step_passes);
     return;
   }
   if (format != ComputeFormat::float32) rounding_.emplace(device, Variant::cpu, format);

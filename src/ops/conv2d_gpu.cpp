@@ -34,7 +34,7 @@ opencl::Range Conv2dGpu::Product::over(int batch) const {
 }
 
 Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
-                     ComputeFormat format, const ConvKernels& kernels)
+                     ComputeFormat format, const ConvKernels& kernels, int step_passes)
     : device_(device), shape_(shape), training_(training) {
   namespace entries = kernels::conv2d_gpu_;
   validate(shape);
@@ -76,7 +76,8 @@ Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool 
                    {size(weight.threads()), 1, 1}};
   const int groups = kernels.groups > 0 ? kernels.groups : usual_groups;
   pixels_per_image_ = units * window;
-  max_chunks_ = std::clamp(groups / (row_tiles * column_tiles), 1,
+  const int passes = std::max(1, step_passes / 2);
+  max_chunks_ = std::clamp(groups / (row_tiles * column_tiles) / passes, 1,
                            quotient_up(x.batch * pixels_per_image_, slice));
   reserve_partial(max_chunks_);
 }

@@ -31,9 +31,11 @@ class Conv2dGpu {
   /// Builds the kernels. Throws Error with the compiler's log, or where the shape breaks what
   /// Conv2dShape says or does not fit. Formats other than float32: operands are rounded in passes
   /// of their own. Without `training` there are no gradients. `kernels`: tiles, and groups of the
-  /// weight gradient.
+  /// weight gradient. `step_passes`: of a step on all ranks; about two passes have those groups,
+  /// however many of them there are.
   Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
-            ComputeFormat format = ComputeFormat::float32, const ConvKernels& kernels = {});
+            ComputeFormat format = ComputeFormat::float32, const ConvKernels& kernels = {},
+            int step_passes = 1);
 
   bool emulates_format() const { return rounding_.has_value(); }
 

@@ -106,7 +106,8 @@ std::unique_ptr<Conv2dPool> tuned_conv_pool(Tuner& tuner, opencl::Device& device
 std::unique_ptr<Conv2dGpu> tuned_conv_gpu(Tuner& tuner, opencl::Device& device,
                                           const Conv2dPoolShape& room, int batch, bool training,
                                           ComputeFormat format,
-                                          const std::vector<Direction>& directions) {
+                                          const std::vector<Direction>& directions,
+                                          int step_passes) {
   const Conv2dPoolShape shape = measured_shape(room, batch);
   ConvKernels chosen{.variant = Variant::gpu};
   for (const Direction direction : directions) {
@@ -119,7 +120,7 @@ std::unique_ptr<Conv2dGpu> tuned_conv_gpu(Tuner& tuner, opencl::Device& device,
                                                   format, each);
              }));
   }
-  return std::make_unique<Conv2dGpu>(device, room, training, format, chosen);
+  return std::make_unique<Conv2dGpu>(device, room, training, format, chosen, step_passes);
 }
 
 std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,

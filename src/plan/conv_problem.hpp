@@ -31,7 +31,8 @@ std::unique_ptr<Conv2dPool> tuned_conv_pool(Tuner& tuner, opencl::Device& device
 std::unique_ptr<Conv2dGpu> tuned_conv_gpu(Tuner& tuner, opencl::Device& device,
                                           const Conv2dPoolShape& room, int batch, bool training,
                                           ComputeFormat format,
-                                          const std::vector<Direction>& directions);
+                                          const std::vector<Direction>& directions,
+                                          int step_passes = 1);
 std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
                                           const Conv2dPoolShape& room, int batch, bool training,
                                           ComputeFormat format,

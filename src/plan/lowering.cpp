@@ -29,12 +29,12 @@ bool takes_pool(const Model& model, std::size_t layer, std::size_t last, const F
   const PlacedLayer &placed = model.layers()[layer], &behind = model.layers()[last];
   const auto* conv = std::get_if<layer::Conv2d>(&placed.layer);
   const auto* pool = std::get_if<layer::MaxPool>(&behind.layer);
-  if (!pool || pool->kernel != pool->stride) return false;
+  if (!pool || pool->kernel != pool->stride || pool->kernel == 1) return false;
   // Behind a ReLU it is the reader of the pooled map that masks the gradient: a loss does not, nor
   // does a quantised activation.
   if (last + 1 == model.layers().size() || is<layer::QuantisedActivation>(model.layers()[last + 1]))
     return false;
-  if (is<layer::BatchNorm>(placed)) return fusion.norm_pools && pool->kernel > 1;
+  if (is<layer::BatchNorm>(placed)) return fusion.norm_pools;
   if (!fusion.fits_pool || !conv) return false;
   const auto& map = layer == 0 ? input_map : feature_map;
   return fusion.fits_pool({

@@ -100,10 +100,12 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
     return is_made ? operation(std::move(made)) : nullptr;
   }
   if (variant_ != Variant::cpu) {
-    return operation(free_tuner()
-                         ? plan::tuned_conv_gpu(*free_tuner(), device_, pooled, tuned_batch(),
-                                                training, format, directions_of(in))
-                         : std::make_unique<Conv2dGpu>(device_, pooled, training, format));
+    return operation(
+        free_tuner() ? plan::tuned_conv_gpu(*free_tuner(), device_, pooled, tuned_batch(), training,
+                                            format, directions_of(in), options_.step_passes)
+                     : std::make_unique<Conv2dGpu>(device_, pooled, training, format,
+                                                   ConvKernels{.variant = Variant::gpu},
+                                                   options_.step_passes));
   }
   if (step.pool) {
     return operation(free_tuner()

@@ -54,8 +54,14 @@ Plan::Sending Plan::send(std::span<const std::uint8_t> images,
   const opencl::Mark after = has_passed(place.read) ? opencl::Mark() : place.read;
   place.number = sendings_;
   place.count = labels.size();
-  input_queue_->write(place.images, images.data(), images.size(), after);
-  place.copied = input_queue_->write(place.labels, labels.data(), labels.size_bytes());
+  const opencl::Mark images_copied =
+      input_queue_->write(place.images, images.data(), images.size(), after);
+  try {
+    place.copied = input_queue_->write(place.labels, labels.data(), labels.size_bytes());
+  } catch (...) {
+    images_copied.await();  // their memory may go now
+    throw;
+  }
   input_queue_->flush();
   return {.number = sendings_++, .copied = place.copied};
 }

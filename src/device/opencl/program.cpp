@@ -126,7 +126,7 @@ void Device::compile(const kernels::Source& source, const std::string& options, 
     if (status == CL_SUCCESS) break;
     const std::string log = build_log(handle, handles_->device);
     if (attempt == tries || names_an_error(log)) {
-      if (lacks_memory(status))
+      if (lacks_memory(status) && !names_an_error(log))
         check(status, fmt::format("building kernels/{}.cl on {}", source.name, info_.name));
       throw BuildFailure(
           fmt::format("{}: kernels/{}.cl does not build with {}; the compiler says:\n{}\n",
@@ -140,7 +140,9 @@ void Device::compile(const kernels::Source& source, const std::string& options, 
 Kernel Program::kernel(const kernels::Entry& entry) const {
   cl_int status = CL_SUCCESS;
   cl_kernel handle = clCreateKernel(static_cast<cl_program>(program_.get()), entry.name, &status);
-  check(status, fmt::format("clCreateKernel({})", entry.name));
+  const std::string call = fmt::format("clCreateKernel({})", entry.name);
+  if (lacks_memory(status)) check(status, call);
+  if (status != CL_SUCCESS) throw BuildFailure(problem_of(status, call), remedy(status));
   Kernel kernel;
   kernel.kernel_ = {handle, [](void* owned) { clReleaseKernel(static_cast<cl_kernel>(owned)); }};
   kernel.name_ = entry.name;
