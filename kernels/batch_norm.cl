@@ -140,11 +140,13 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
   }
 }
 
-// A pass's statistics from its slices', and scale = gamma / sqrt(variance + epsilon). One work-group
+// A pass's statistics from its slices', and their law: scale = gamma / sqrt(variance + epsilon).
+// `law`: rows of `law_row` vectors, of which these kernels write mean, scale and beta. One work-group
 // a vector of channels and pass.
 kernel void batch_statistics(global const floats* x, global const floats* means,
                              global const floats* deviations, global const floats* gamma,
-                             global floats* mean, global floats* variance, global floats* scale,
+                             global const floats* beta, global floats* mean,
+                             global floats* variance, global floats* law, int law_row,
                              constant Map* of, int slices, int lines, int slice_lines,
                              float epsilon) {
   local float counts[ITEMS];
@@ -181,18 +183,24 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   }
   if (item == 0) {
     const floats batch_variance = my_deviations / count;
-    mean[pass * vectors + vector] = x[of->start + vector] + (first_mean + my_mean);
+    const floats batch_mean = x[of->start + vector] + (first_mean + my_mean);
+    mean[pass * vectors + vector] = batch_mean;
     variance[pass * vectors + vector] = batch_variance;
-    scale[pass * vectors + vector] = gamma[vector] / sqrt(batch_variance + epsilon);
+    law += pass * vectors + vector;
+    law[0] = batch_mean;
+    law[law_row] = gamma[vector] / sqrt(batch_variance + epsilon);
+    law[2 * law_row] = beta[vector];
   }
 }
 
-// scale = gamma / sqrt(variance + epsilon) for given statistics. One work-item a vector of
-// channels.
-kernel void inference_scale(global const floats* gamma, global const floats* variance,
-                            global floats* scale, float epsilon) {
+// The law of given statistics. One work-item a vector of channels.
+kernel void inference_law(global const floats* gamma, global const floats* beta,
+                          global const floats* mean, global const floats* variance,
+                          global floats* law, int law_row, float epsilon) {
   const size_t vector = get_global_id(0);
-  scale[vector] = gamma[vector] / sqrt(variance[vector] + epsilon);
+  law[vector] = mean[vector];
+  law[law_row + vector] = gamma[vector] / sqrt(variance[vector] + epsilon);
+  law[2 * law_row + vector] = beta[vector];
 }
 
 // y = (x − mean) · scale + beta, then max(0, ·) when relu. One work-group a line, of which a pass

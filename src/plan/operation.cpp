@@ -38,6 +38,7 @@ ConvolutionOperation<Convolution>::ConvolutionOperation(Edge& in, Edge& out, std
 
 template <typename Convolution>
 void ConvolutionOperation<Convolution>::forward(const Pass& pass) {
+  if constexpr (requires { conv_->set_input_law(in_.law); }) conv_->set_input_law(in_.law);
   conv_->forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
 }
 
@@ -175,7 +176,16 @@ BatchNormOperation::BatchNormOperation(opencl::Device& device, Variant variant, 
       statistics_(std::move(statistics)) {}
 
 void BatchNormOperation::forward(const Pass& pass) {
-  if (pass.training) {
+  if (out_.deferred) {
+    if (pass.training) {
+      norm_->prepare(in_.value, gamma_.value, beta_.value, statistics_.mean(pass),
+                     statistics_.variance(pass), pass.batch);
+    } else {
+      norm_->prepare_inference(gamma_.value, beta_.value, statistics_.running_mean,
+                               statistics_.running_variance);
+    }
+    out_.law = norm_->law();
+  } else if (pass.training) {
     norm_->forward(in_.value, gamma_.value, beta_.value, statistics_.mean(pass),
                    statistics_.variance(pass), out_.value, pass.joined(), out_.rectified);
   } else {
