@@ -82,7 +82,7 @@ inline Model block_model() {
                 layer::Relu{}, layer::Conv2d{.out = 20, .padding = 1}, layer::BatchNorm{},
                 layer::Relu{}, layer::Conv2d{.out = 16, .stride = 2, .padding = 2},
                 layer::BatchNorm{}, layer::Relu{}, layer::Conv2d{.out = 8, .kernel = 2},
-                layer::BatchNorm{}, layer::Relu{}, layer::MaxPool{}, layer::Dense{.out = 6}});
+                layer::BatchNorm{}, layer::Relu{}, layer::AveragePool{}, layer::Dense{.out = 6}});
 }
 
 /// Convolutions and dense layers, with and without batch norms, padding and stride. No max-pool:
