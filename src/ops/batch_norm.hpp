@@ -25,10 +25,11 @@ class BatchNorm {
 
   /// Training: y = (x − mean) / sqrt(variance + ε) · gamma + beta with each pass's biased
   /// statistics, which are stored in `mean` and `variance` for the backward pass and for the
-  /// running averages; max(0, ·) when `relu`.
+  /// running averages; max(0, ·) when `relu`. With `tiles`, those of x, of a single pass, the
+  /// statistics come from there.
   void forward(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
                const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& y,
-               const JoinedBatch& batch, bool relu);
+               const JoinedBatch& batch, bool relu, const TileStatistics* tiles = nullptr);
 
   /// Inference: the same with given (running) statistics, which are only read.
   void infer(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,

@@ -4,6 +4,7 @@
 #include "device/opencl/device.hpp"
 #include "ops/joined_batch.hpp"
 #include "ops/lines.hpp"
+#include "ops/tile_statistics.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
 
@@ -27,9 +28,11 @@ class BatchNormSums {
   };
   Slices slices(std::int32_t pass_lines) const;
 
-  /// Each pass's mean and biased variance, and scale() from them.
+  /// Each pass's mean and biased variance, and scale() from them. With `tiles` of a single pass, x
+  /// is not read.
   void statistics(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& mean,
-                  const opencl::Buffer& variance, const JoinedBatch& batch);
+                  const opencl::Buffer& variance, const JoinedBatch& batch,
+                  const TileStatistics* tiles = nullptr);
   /// scale() from given statistics.
   void inference(const opencl::Buffer& gamma, const opencl::Buffer& variance);
   /// dbeta and dgamma over all passes, and gradient_scale(), offset() and slope() from what first()

@@ -24,6 +24,8 @@ struct Conv2dPoolShape {
   int stride = 1;
   int padding = 1;
   int pool = 2;  // kernel and stride
+  /// The output's statistics come with it (Conv2dMma alone, without a pool).
+  bool statistics = false;
 };
 
 /// How forward is cut: pixels in front of the pool that a work-item holds in registers; 0 × 0: as

@@ -56,7 +56,13 @@ class ConvProblem {
       return {[this, conv, batch] {
                 conv->forward(x_buffer_, weight_buffer_, bias_buffer_, result_, batch, true);
               },
-              [this] { return fault(); }};
+              [this, conv] {
+                const std::string wrong = fault();
+                if constexpr (requires { conv->statistics(); }) {
+                  if (wrong.empty() && conv->statistics()) return fault_of(*conv->statistics());
+                }
+                return wrong;
+              }};
     }
     conv->forward(x_buffer_, weight_buffer_, bias_buffer_, y_buffer_, batch, false);
     if (direction_ == Direction::input_gradient) {
@@ -76,6 +82,8 @@ class ConvProblem {
   std::string fault() const;
 
  private:
+  /// Of the result's statistics, for which three tiles stand.
+  std::string fault_of(const TileStatistics& tiles) const;
   void prepare_result();
   /// Of the images in seen_, [image, channel, row, column].
   std::vector<double> maps(const std::vector<float>& values, const Layout& layout,

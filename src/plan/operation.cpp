@@ -34,7 +34,11 @@ ConvolutionOperation<Convolution>::ConvolutionOperation(Edge& in, Edge& out, std
     : Operation(in, out, last_layer),
       conv_(std::move(conv)),
       weight_(std::move(weight)),
-      bias_(std::move(bias)) {}
+      bias_(std::move(bias)) {
+  if constexpr (std::is_same_v<Convolution, Conv2dMma>) {
+    if (const TileStatistics* statistics = conv_->statistics()) out_.statistics = *statistics;
+  }
+}
 
 template <typename Convolution>
 void ConvolutionOperation<Convolution>::forward(const Pass& pass) {
@@ -176,8 +180,10 @@ BatchNormOperation::BatchNormOperation(opencl::Device& device, Variant variant, 
 
 void BatchNormOperation::forward(const Pass& pass) {
   if (pass.training) {
+    const bool has_tiles = in_.statistics && pass.passes == 1;
     norm_->forward(in_.value, gamma_.value, beta_.value, statistics_.mean(pass),
-                   statistics_.variance(pass), out_.value, pass.joined(), out_.rectified);
+                   statistics_.variance(pass), out_.value, pass.joined(), out_.rectified,
+                   has_tiles ? &*in_.statistics : nullptr);
   } else {
     norm_->infer(in_.value, gamma_.value, beta_.value, statistics_.running_mean,
                  statistics_.running_variance, out_.value, pass.batch, out_.rectified);

@@ -29,13 +29,24 @@ void overwrite(opencl::Device& device, const opencl::Buffer& buffer,
 /// As Conv2dMma, from host memory to host memory in between.
 class HostConv {
  public:
-  HostConv(opencl::Device& device, warp::Case c, std::size_t number)
-      : device_(device), runner_(std::move(c), number) {}
+  HostConv(opencl::Device& device, const warp::Case& c, std::size_t number)
+      : device_(device), statistics_(c.shape.statistics), runner_(c, number) {}
 
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int, bool relu) {
     overwrite(device_, y, runner_.forward(get(x), get(weight), get(bias), relu));
   }
+  const TileStatistics* statistics() {
+    if (!statistics_) return nullptr;
+    testing::Statistics found = runner_.statistics();
+    found.means.back() += wrong_by_;
+    const auto upload = [&](const std::vector<float>& values) {
+      return device_.upload(std::span<const float>(values));
+    };
+    tiles_ = {upload(found.means), upload(found.deviations), found.pixels};
+    return &tiles_;
+  }
+  void spoil_statistics(float by) { wrong_by_ = by; }
   void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
                       const opencl::Buffer& x, const opencl::Buffer& dx, int, bool) {
     overwrite(device_, dx, runner_.input_gradient(get(dy), get(weight), get(x)));
@@ -50,7 +61,10 @@ class HostConv {
  private:
   std::vector<float> get(const opencl::Buffer& buffer) { return device_.download<float>(buffer); }
   opencl::Device& device_;
+  bool statistics_;
   warp::ConvRunner runner_;
+  TileStatistics tiles_;
+  float wrong_by_ = 0;
 };
 
 /// A case that fills its layouts.
@@ -99,6 +113,23 @@ TEST_F(MmaChoice, TheTwinsCheckAcceptsEveryShapeAndFindsAnotherFormat) {
       EXPECT_THAT(fault_of(foreign, c, i), HasSubstr("from the twin's"));
     }
   }
+}
+
+TEST_F(MmaChoice, TheCheckLooksAtStatisticsToo) {
+  const std::vector<warp::Case> cases = warp::cases();
+  int checked = 0;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    if (!cases[i].shape.statistics || cases[i].kernels.forward) continue;
+    plan::ConvProblem problem(device(), cases[i].shape, cases[i].format, Direction::forward);
+    const auto conv = std::make_shared<HostConv>(device(), whole(cases[i]), i);
+    const Tuner::Trial trial = problem.trial(conv);
+    trial.enqueue();
+    EXPECT_EQ(trial.fault(), "");
+    conv->spoil_statistics(0.01f);
+    EXPECT_THAT(trial.fault(), HasSubstr("statistics: its result is"));
+    ++checked;
+  }
+  EXPECT_EQ(checked, 3);
 }
 
 // What tuned_conv_mma does, with kernels that the host runs: one of them wrong.
