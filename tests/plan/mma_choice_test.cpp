@@ -85,6 +85,16 @@ std::vector<Direction> directions_of(const warp::Case& c) {
   return all;
 }
 
+double distance(const std::vector<float>& found, const std::vector<float>& expected) {
+  EXPECT_EQ(found.size(), expected.size());
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(static_cast<double>(found.at(i)) - static_cast<double>(expected[i]), 2);
+    norm += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  return std::sqrt(difference / norm);
+}
+
 class MmaChoice : public ::testing::Test {
  protected:
   opencl::Device& device() { return testing::test_device(); }
@@ -336,13 +346,26 @@ TEST_F(MmaChoice, ATunedPlanOnTensorCoresNamesItsCutsAndComputesTheSameGradients
     Tuner tuner(device());
     const std::vector<float> usual = gradients(nullptr), tuned = gradients(&tuner);
     EXPECT_THAT(tuner.to_json().dump(), HasSubstr(name == "mlp" ? "\"mma chain, " : "\"mma, "));
-    ASSERT_EQ(tuned.size(), usual.size());
-    double difference = 0, norm = 0;
-    for (std::size_t i = 0; i < usual.size(); ++i) {
-      difference += std::pow(static_cast<double>(tuned[i]) - static_cast<double>(usual[i]), 2);
-      norm += std::pow(static_cast<double>(usual[i]), 2);
-    }
-    EXPECT_LT(std::sqrt(difference / norm), 1e-3);
+    EXPECT_LT(distance(tuned, usual), 1e-3);
+  }
+}
+
+// Where there is such a GPU: same_bits alone leaves statistics to passes over the map.
+TEST_F(MmaChoice, StatisticsOfConvolutionsLeadToTheSameGradients) {
+  if (!device().takes(opencl::InstructionSet::mma))
+    GTEST_SKIP() << device().info().name << " has no such tensor cores";
+  const Model model = make_model("vgg-small", {3, 32, 32}, 10);
+  for (const std::size_t samples : {64u, 61u}) {
+    const testing::RandomBatch batch = testing::random_batch(model, samples, 3);
+    const auto gradients = [&](bool same_bits) {
+      Plan plan(
+          device(), model, testing::statistics_for(model),
+          {.batch = 64, .training = true, .format = ComputeFormat::tf32, .same_bits = same_bits});
+      plan.load_parameters(model.initial_parameters(1));
+      plan.enqueue_gradients(batch.images, batch.labels, 0);
+      return plan.gradients(plan.map_reduction().as<float>());
+    };
+    EXPECT_LT(distance(gradients(false), gradients(true)), 1e-3);
   }
 }
 
