@@ -140,13 +140,15 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
   }
 }
 
-// A pass's statistics from its slices', and scale = gamma / sqrt(variance + epsilon). `pixels` and
-// `slices` are a pass's; a slice has `slice_pixels`, the last one perhaps fewer. Means count from the
-// pass's first pixel, or from zero where not `from_first`. One work-group a vector of channels and
-// pass.
+// A pass's statistics from its slices', and their law: scale = gamma / sqrt(variance + epsilon).
+// `law`: rows of `law_row` vectors, of which these kernels write mean, scale and beta. `pixels` and
+// `slices` are a pass's; a slice has `slice_pixels`, the last one perhaps fewer. Means of slices count
+// from the pass's first pixel, or from zero where not `from_first`. One work-group a vector of
+// channels and pass.
 kernel void batch_statistics(global const floats* x, global const floats* means,
                              global const floats* deviations, global const floats* gamma,
-                             global floats* mean, global floats* variance, global floats* scale,
+                             global const floats* beta, global floats* mean,
+                             global floats* variance, global floats* law, int law_row,
                              constant Map* of, int slices, int pixels, int slice_pixels,
                              int from_first, float epsilon) {
   local float counts[ITEMS];
@@ -183,18 +185,24 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   if (item == 0) {
     const floats batch_variance = my_deviations / count;
     const floats origin = from_first ? x[of->start + vector] : (floats)(0);
-    mean[pass * vectors + vector] = origin + (first_mean + my_mean);
+    const floats batch_mean = origin + (first_mean + my_mean);
+    mean[pass * vectors + vector] = batch_mean;
     variance[pass * vectors + vector] = batch_variance;
-    scale[pass * vectors + vector] = gamma[vector] / sqrt(batch_variance + epsilon);
+    law += pass * vectors + vector;
+    law[0] = batch_mean;
+    law[law_row] = gamma[vector] / sqrt(batch_variance + epsilon);
+    law[2 * law_row] = beta[vector];
   }
 }
 
-// scale = gamma / sqrt(variance + epsilon) for given statistics. One work-item a vector of
-// channels.
-kernel void inference_scale(global const floats* gamma, global const floats* variance,
-                            global floats* scale, float epsilon) {
+// The law of given statistics. One work-item a vector of channels.
+kernel void inference_law(global const floats* gamma, global const floats* beta,
+                          global const floats* mean, global const floats* variance,
+                          global floats* law, int law_row, float epsilon) {
   const size_t vector = get_global_id(0);
-  scale[vector] = gamma[vector] / sqrt(variance[vector] + epsilon);
+  law[vector] = mean[vector];
+  law[law_row + vector] = gamma[vector] / sqrt(variance[vector] + epsilon);
+  law[2 * law_row + vector] = beta[vector];
 }
 
 // y = (x − mean) · scale + beta, then max(0, ·) when relu. One work-group a line, of which a pass

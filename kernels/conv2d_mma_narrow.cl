@@ -117,7 +117,7 @@ INLINE void finish_tile(uint memory, __global const float* weight, __global cons
       for (int j = 0; j < COLUMN_TILES; ++j) mma(sum[i][j], upper, lower, right[j]);
     }
   }
-  store_tile(sum, target, bias, places, tile.first_unit, tile.column0, tile.last_unit + 1, finish);
+  store_tile(sum, target, bias, places, tile.first_unit, tile.column0, tile.last_unit + 1, finish, 0, 0);
 #if STATISTICS
   keep_statistics(memory, sum, means, deviations, tile.first_unit / tile_units, tile.column0,
                   tile.last_unit + 1 - tile.first_unit);
@@ -128,7 +128,7 @@ INLINE void finish_tile(uint memory, __global const float* weight, __global cons
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
     __global const float* restrict source, __global const float* restrict weight,
     __global const float* restrict bias, __global uchar* restrict places,
-    __global float* restrict target, int batch, int finish,
+    __global float* restrict target, int batch, int finish, __global const float* restrict norm, int norm_row,
     __global float* restrict means, __global float* restrict deviations) {
   const uint memory = allocate_shared();
   const Tile tile = tile_of(get_group_id(0), batch);

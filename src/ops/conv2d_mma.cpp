@@ -49,6 +49,7 @@ std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Di
 bool Conv2dMma::fits(const Conv2dPoolShape& shape) {
   if (shape.pool != 1 && shape.pool != 2) return false;
   if (shape.statistics && shape.pool != 1) return false;
+  if (shape.normalised && is_narrow(shape.input)) return false;
   if (shape.kernel < 2 || shape.kernel > 5) return false;
   if (shape.output.height < 1 || shape.output.width < 1) return false;
   if (is_narrow(shape.input)) {
@@ -156,6 +157,12 @@ void Conv2dMma::expect_room(int batch) const {
   expect_batch(batch, std::min(shape_.input.batch, shape_.output.batch));
 }
 
+const opencl::Buffer& Conv2dMma::law_or(const opencl::Buffer& other) const {
+  if (!shape_.normalised) return other;
+  if (!input_law_.rows) throw Error("convolution: no law of its input's batch norm");
+  return input_law_.rows;
+}
+
 void Conv2dMma::expect_gradients(int batch) const {
   expect_room(batch);
   if (!training_) throw Error("convolution: made without gradients");
@@ -188,7 +195,8 @@ void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                    weight, packed_, turned_);
   }
   device_.launch(forward_.kernel, forward_.over(batch), x, pack_ ? packed_ : weight, bias, places_,
-                 y, std::int32_t{batch}, finish(relu), statistics_.means, statistics_.deviations);
+                 y, std::int32_t{batch}, finish(relu), law_or(bias), input_law_.pitch,
+                 statistics_.means, statistics_.deviations);
 }
 
 void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /*weight*/,
@@ -203,8 +211,8 @@ void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /
                             halo, shape_.output.halo));
   }
   device_.launch(input_gradient_.kernel, input_gradient_.over(batch), dy, turned_, x, places_, dx,
-                 std::int32_t{batch}, std::int32_t{mask}, statistics_.means,
-                 statistics_.deviations);
+                 std::int32_t{batch}, std::int32_t{mask}, law_or(x), input_law_.pitch,
+                 statistics_.means, statistics_.deviations);
 }
 
 void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
@@ -219,7 +227,8 @@ void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
       weight_gradient_,
       {{size(gradient_tiles_) * size(gradient_threads_), size(chunks), size(batch.passes)},
        {size(gradient_threads_), 1, 1}},
-      x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk);
+      x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk, law_or(x),
+      input_law_.pitch);
   sum_chunks_.run(device_, partial_, dweight, dbias, chunks, batch.passes,
                   depth(shape_) * shape_.output.channel_stride);
 }

@@ -13,6 +13,7 @@
 #include "ops/conv2d_pool.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
+#include "ops/norm_law.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/sum_chunks.hpp"
 #include "ops/tile_statistics.hpp"
@@ -50,6 +51,10 @@ class Conv2dMma {
             ComputeFormat format, const ConvMmaKernels& kernels = {}, int step_passes = 1);
 
   bool emulates_format() const { return false; }
+
+  /// Of a shape that is normalised: forward, and the gradients behind it, take for x what `law`
+  /// makes of it.
+  void set_input_law(const NormLaw& law) { input_law_ = law; }
 
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
@@ -101,6 +106,8 @@ class Conv2dMma {
   void build_input_gradient();
   void build_weight_gradient();
   void expect_room(int batch) const;
+  /// Of kernels that need none, anything.
+  const opencl::Buffer& law_or(const opencl::Buffer& other) const;
   void expect_gradients(int batch) const;
   void reserve_partial(int chunks);
   std::int32_t finish(bool relu) const;
@@ -111,6 +118,7 @@ class Conv2dMma {
   ComputeFormat format_;
   ConvMmaKernels kernels_;
   int step_passes_;
+  NormLaw input_law_;
   Product forward_, input_gradient_;
   opencl::Kernel forward_images_;          // of few channels
   opencl::Kernel pack_, weight_gradient_;  // pack_: not of few channels

@@ -44,6 +44,14 @@ void add_source(Definitions& all, const Source& source, int run) {
        fmt::format("KERNEL={}", source.kernel), fmt::format("RUN={}", run)});
 }
 
+/// Where the interior of an input is that is normalised as it is read.
+void add_norm(Definitions& all, const Conv2dPoolShape& shape) {
+  all.push_back(fmt::format("NORMALISED={:d}", shape.normalised));
+  all.insert(all.end(), {fmt::format("INPUT_HALO={}", shape.input.halo),
+                         fmt::format("INPUT_HEIGHT={}", shape.input.height),
+                         fmt::format("INPUT_WIDTH={}", shape.input.width)});
+}
+
 void add_weight(Definitions& all, const Conv2dPoolShape& shape, ComputeFormat format) {
   all.insert(all.end(), {fmt::format("WEIGHT_CHANNELS={}", shape.input.channels),
                          fmt::format("WEIGHT_PIXEL={}", shape.output.channel_stride),
@@ -142,11 +150,7 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
        fmt::format("WARPS_M={}", cut.warp_rows), fmt::format("WARPS_N={}", cut.warp_columns),
        fmt::format("COLUMN_TILES={}", cut.column_tiles),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
-  if (narrow) {
-    all.insert(all.end(), {fmt::format("INPUT_HALO={}", shape.input.halo),
-                           fmt::format("INPUT_HEIGHT={}", shape.input.height),
-                           fmt::format("INPUT_WIDTH={}", shape.input.width)});
-  }
+  add_norm(all, shape);
   if (statistics) all.emplace_back("STATISTICS=1");
   if (unpools()) {
     all.insert(all.end(),
@@ -238,6 +242,7 @@ Definitions WeightTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat
   if (narrow) {
     all.push_back(fmt::format("WARPS={}", threads() / 32));
   } else {
+    add_norm(all, shape);
     all.push_back(fmt::format("SOURCE_CHANNELS={}", x.channel_stride));
     all.push_back(fmt::format("BLOCK={}", cut.block));
   }

@@ -53,6 +53,7 @@ ConvProblem::ConvProblem(opencl::Device& device, const Conv2dPoolShape& shape, C
   const int in = shape.input.channels, out = shape.output.channels;
   x_ = random_maps(shape.input, 1);
   dy_ = random_maps(shape.output, 2);
+  const std::vector<float> raw = shape.normalised ? normalise_x() : x_;
   const std::size_t elements = extent(out * in * shape.kernel * shape.kernel);
   weight_ = reference::weight_to_device(random_values(elements, 3), out, in, shape.kernel);
   bias_ = random_values(extent(out), 4);
@@ -67,13 +68,36 @@ ConvProblem::ConvProblem(opencl::Device& device, const Conv2dPoolShape& shape, C
   const auto upload = [&](const std::vector<float>& values) {
     return device.upload(std::span<const float>(values));
   };
-  x_buffer_ = upload(x_);
+  x_buffer_ = upload(raw);
   weight_buffer_ = upload(weight_);
   bias_buffer_ = upload(bias_);
   if (direction == Direction::forward) return;
   dbias_buffer_ = device.allocate(bias_.size() * sizeof(float));
   dy_buffer_ = upload(dy_);
   y_buffer_ = device.allocate_zeroed(dy_.size() * sizeof(float));
+}
+
+std::vector<float> ConvProblem::normalise_x() {
+  const Layout& x = shape_.input;
+  const auto row = extent(x.channel_stride);
+  std::vector<float> law(3 * row);
+  SplitMix64 random(5);
+  for (std::size_t c = 0; c < extent(x.channels); ++c) {
+    law[c] = random.uniform(-0.5f, 0.5f);
+    law[row + c] = random.uniform(-2, 2);
+    law[2 * row + c] = random.uniform(-1, 1);
+  }
+  const std::vector<float> raw = x_;
+  for (int n = 0; n < x.batch; ++n) {
+    for (int i = 0; i < x.height * x.width; ++i) {
+      for (std::size_t c = 0; c < extent(x.channels); ++c) {
+        float& value = x_[x.index(n, i / x.width, i % x.width, static_cast<int>(c))];
+        value = std::max(std::fma(value - law[c], law[row + c], law[2 * row + c]), 0.0f);
+      }
+    }
+  }
+  law_ = {device_.upload(std::span<const float>(law)), x.channel_stride};
+  return raw;
 }
 
 void ConvProblem::clear_gradients() {

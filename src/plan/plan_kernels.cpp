@@ -84,7 +84,8 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   const auto& conv = std::get<layer::Conv2d>(placed.layer);
   const WeightMatrix matrix{.rows = conv.kernel * conv.kernel * in.layout.channels,
                             .column_stride = out.layout.channel_stride};
-  Conv2dPoolShape pooled{in.layout, out.layout, conv.kernel, conv.stride, conv.padding, 1};
+  Conv2dPoolShape pooled{in.layout,    out.layout, conv.kernel, conv.stride,
+                         conv.padding, 1,          in.deferred};
   if (step.pool)
     pooled.pool = std::get<layer::MaxPool>(model_.layers()[step.last_layer()].layer).kernel;
   const auto operation = [&](auto made) -> std::unique_ptr<Operation> {

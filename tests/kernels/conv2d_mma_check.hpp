@@ -55,6 +55,30 @@ inline std::vector<bool> windows_with_two_maxima(const reference::Conv2dExtents&
   return open;
 }
 
+/// Draws a law for a convolution's input and hands it to the runner; what it makes of x.
+template <typename Runner>
+std::vector<double> normalised(const warp::Case& c, const std::vector<double>& x, Runner& runner,
+                               Random& random) {
+  const reference::Conv2dExtents& e = c.extents;
+  const auto stride = extent(c.shape.input.channel_stride), channels = extent(e.in);
+  const std::size_t pitch = stride + 16;
+  std::vector<float> rows(3 * pitch, poison);
+  for (std::size_t row = 0; row < 3; ++row) {
+    const std::vector<double> values = random.normal(channels);
+    for (std::size_t i = 0; i < stride; ++i)
+      rows[row * pitch + i] = i < channels ? static_cast<float>(values[i]) : 0.0f;
+  }
+  runner.set_law(rows, static_cast<int>(pitch));
+  const std::size_t pixels = extent(e.height * e.width);
+  std::vector<double> y(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float* law = rows.data() + i / pixels % channels;
+    const float value = std::fma(static_cast<float>(x[i]) - law[0], law[pitch], law[2 * pitch]);
+    y[i] = static_cast<double>(std::max(value, 0.0f));
+  }
+  return y;
+}
+
 /// @param runner  forward(x, weight, bias), input_gradient(dy, weight, x) and weight_gradient(x,
 /// dy)
 ///                on arrays in the device's layouts; what they do not write must be poison.
@@ -63,9 +87,11 @@ void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
   constexpr double tolerance = 3e-5;  // tensor cores do not round their sums to the nearest
   const reference::Conv2dExtents& e = c.extents;
   const Layout &in = c.shape.input, &out = c.shape.output;
-  const std::vector<double> x = random.normal(e.x_size()), weight = random.normal(e.weight_size()),
+  const std::vector<double> raw = random.normal(e.x_size()),
+                            weight = random.normal(e.weight_size()),
                             bias = random.normal(static_cast<std::size_t>(e.out));
-  const std::vector<float> x_map = to_float(arrange(in, e.batch, x));
+  const std::vector<double> x = c.shape.normalised ? normalised(c, raw, runner, random) : raw;
+  const std::vector<float> x_map = to_float(arrange(in, e.batch, raw));
   const std::vector<float> weights =
       reference::weight_to_device(to_float(weight), e.out, e.in, e.kernel);
   std::vector<float> biases = to_float(bias);
@@ -111,7 +137,9 @@ template <typename Runner>
 void expect_statistics(const warp::Case& c, Runner& runner, Random& random, double mean) {
   const reference::Conv2dExtents& e = c.extents;
   const Layout &in = c.shape.input, &out = c.shape.output;
-  const std::vector<float> x = to_float(arrange(in, e.batch, random.normal(e.x_size())));
+  const std::vector<double> raw = random.normal(e.x_size());
+  if (c.shape.normalised) normalised(c, raw, runner, random);
+  const std::vector<float> x = to_float(arrange(in, e.batch, raw));
   const std::vector<float> weight =
       reference::weight_to_device(to_float(random.normal(e.weight_size())), e.out, e.in, e.kernel);
   std::vector<float> bias = to_float(random.normal(extent(e.out), mean));

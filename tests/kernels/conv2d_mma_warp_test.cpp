@@ -56,6 +56,7 @@ TEST_P(Conv2dMmaWarpTest, PassesOfALaunchAreThoseOfTheirOwn) {
   ConvRunner runner(c, number);
   const std::vector<float> x = testing::to_float(random.normal(c.shape.input.size())),
                            dy = testing::to_float(random.normal(c.shape.output.size()));
+  if (c.shape.normalised) testing::normalised(c, random.normal(c.extents.x_size()), runner, random);
   std::vector<float> bias =
       testing::to_float(random.normal(static_cast<std::size_t>(c.shape.output.channel_stride)));
   runner.forward(

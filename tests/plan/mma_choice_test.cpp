@@ -36,6 +36,7 @@ class HostConv {
                const opencl::Buffer& y, int, bool relu) {
     overwrite(device_, y, runner_.forward(get(x), get(weight), get(bias), relu));
   }
+  void set_input_law(const NormLaw& law) { runner_.set_law(get(law.rows), law.pitch); }
   const TileStatistics* statistics() {
     if (!statistics_) return nullptr;
     testing::Statistics found = runner_.statistics();

@@ -152,7 +152,7 @@ TEST(PlanTraining, FusedPoolsGiveTheSameLogitsAndGradients) {
   std::vector<float> logits[2], gradients[2];
   for (const bool fused : {false, true}) {
     Plan plan(test_device(), model, statistics_for(model),
-              {.batch = 8, .training = true, .variant = Variant::cpu, .fuse_pools = fused});
+              {.batch = 8, .training = true, .variant = Variant::cpu, .fuse_maps = fused});
     plan.load_parameters(model.initial_parameters(1));
     logits[fused] = plan.infer(batch.images, samples);
     gradients[fused] = plan.gradients(reduction_of(plan, batch, 0, samples));

@@ -17,6 +17,12 @@ class ConvRunner {
     places_.resize(case_.shape.output.size());
   }
 
+  /// Rows of `pitch` floats, as NormLaw has them.
+  void set_law(const std::vector<float>& rows, int pitch) {
+    norm_ = rows;
+    norm_row_ = pitch;
+  }
+
   std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
                              const std::vector<float>& bias, bool relu = true) {
     const Conv2dPoolShape& shape = case_.shape;
@@ -104,7 +110,7 @@ class ConvRunner {
           one.run([&] {
             launch.kernel(from(x, shape.input), from(dy, shape.output),
                           places_.data() + image * places_per_image, partial.data(), each,
-                          tiles_per_chunk);
+                          tiles_per_chunk, norm_.data(), norm_row_);
           });
         }
       }
@@ -151,7 +157,8 @@ class ConvRunner {
     for (int group = 0; group < groups_of(tiles); ++group) {
       WorkGroup(launch.threads, launch.shared_bytes, {group, 0, 0}).run([&] {
         launch.kernel(source.data(), weight.data(), other.data(), places_.data(), result.data(),
-                      batch, finish, statistics_.means.data(), statistics_.deviations.data());
+                      batch, finish, norm_.data(), norm_row_, statistics_.means.data(),
+                      statistics_.deviations.data());
       });
     }
     return result;
@@ -160,7 +167,8 @@ class ConvRunner {
   Case case_;
   const Launches& launches_;
   std::vector<unsigned char> places_;
-  std::vector<float> packed_, turned_;
+  std::vector<float> packed_, turned_, norm_;
+  int norm_row_ = 0;
   testing::Statistics statistics_;
 };
 
