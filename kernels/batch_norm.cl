@@ -141,14 +141,16 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
 }
 
 // A pass's statistics from its slices', and their law: scale = gamma / sqrt(variance + epsilon).
-// `law`: rows of `law_row` vectors, of which these kernels write mean, scale and beta. One work-group
-// a vector of channels and pass.
+// `law`: rows of `law_row` vectors, of which these kernels write mean, scale and beta. `pixels` and
+// `slices` are a pass's; a slice has `slice_pixels`, the last one perhaps fewer. Means of slices count
+// from the pass's first pixel, or from zero where not `from_first`. One work-group a vector of
+// channels and pass.
 kernel void batch_statistics(global const floats* x, global const floats* means,
                              global const floats* deviations, global const floats* gamma,
                              global const floats* beta, global floats* mean,
                              global floats* variance, global floats* law, int law_row,
-                             constant Map* of, int slices, int lines, int slice_lines,
-                             float epsilon) {
+                             constant Map* of, int slices, int pixels, int slice_pixels,
+                             int from_first, float epsilon) {
   local float counts[ITEMS];
   local floats item_means[ITEMS];
   local floats item_deviations[ITEMS];
@@ -156,7 +158,7 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   const int vectors = get_num_groups(0);
   const int item = get_local_id(0);
   const int pass = get_group_id(1);
-  x += pass * (lines / of->rows) * (size_t)of->image;
+  x += pass * (pixels / (of->rows * of->columns)) * (size_t)of->image;
   means += (size_t)pass * slices * vectors;
   deviations += (size_t)pass * slices * vectors;
   const floats first_mean = means[vector];  // of slice 0: folding small differences rounds less
@@ -164,8 +166,7 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   floats my_mean = 0;
   floats my_deviations = 0;
   for (int slice = item; slice < slices; slice += ITEMS) {
-    const float slice_count =
-        (min((slice + 1) * slice_lines, lines) - slice * slice_lines) * of->columns;
+    const float slice_count = min(slice_pixels, pixels - slice * slice_pixels);
     fold_statistics(&count, &my_mean, &my_deviations, slice_count,
                     means[slice * vectors + vector] - first_mean,
                     deviations[slice * vectors + vector]);
@@ -183,7 +184,8 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   }
   if (item == 0) {
     const floats batch_variance = my_deviations / count;
-    const floats batch_mean = x[of->start + vector] + (first_mean + my_mean);
+    const floats origin = from_first ? x[of->start + vector] : (floats)(0);
+    const floats batch_mean = origin + (first_mean + my_mean);
     mean[pass * vectors + vector] = batch_mean;
     variance[pass * vectors + vector] = batch_variance;
     law += pass * vectors + vector;

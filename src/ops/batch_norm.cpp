@@ -59,15 +59,15 @@ void BatchNorm::normalise(const opencl::Buffer& x, const opencl::Buffer& mean,
 void BatchNorm::forward(const opencl::Buffer& x, const opencl::Buffer& gamma,
                         const opencl::Buffer& beta, const opencl::Buffer& mean,
                         const opencl::Buffer& variance, const opencl::Buffer& y,
-                        const JoinedBatch& batch, bool relu) {
-  sums_.statistics(x, gamma, beta, mean, variance, batch);
+                        const JoinedBatch& batch, bool relu, const TileStatistics* tiles) {
+  sums_.statistics(x, gamma, beta, mean, variance, batch, tiles);
   normalise(x, mean, beta, y, batch, relu);
 }
 
 void BatchNorm::prepare(const opencl::Buffer& x, const opencl::Buffer& gamma,
                         const opencl::Buffer& beta, const opencl::Buffer& mean,
-                        const opencl::Buffer& variance, int batch) {
-  sums_.statistics(x, gamma, beta, mean, variance, batch);
+                        const opencl::Buffer& variance, int batch, const TileStatistics* tiles) {
+  sums_.statistics(x, gamma, beta, mean, variance, batch, tiles);
 }
 
 void BatchNorm::prepare_inference(const opencl::Buffer& gamma, const opencl::Buffer& beta,

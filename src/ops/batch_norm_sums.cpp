@@ -65,15 +65,27 @@ opencl::Range BatchNormSums::folding_groups(int passes) const {
 
 void BatchNormSums::statistics(const opencl::Buffer& x, const opencl::Buffer& gamma,
                                const opencl::Buffer& beta, const opencl::Buffer& mean,
-                               const opencl::Buffer& variance, const JoinedBatch& batch) {
+                               const opencl::Buffer& variance, const JoinedBatch& batch,
+                               const TileStatistics* tiles) {
   expect_batch(batch.samples(), capacity_);
   reserve(batch.passes);
+  const std::int32_t columns = lines_.columns(), pixels = batch.each * lines_.rows() * columns;
+  const auto fold = [&](const opencl::Buffer& means, const opencl::Buffer& deviations,
+                        std::int32_t slices, std::int32_t slice_pixels, std::int32_t from_first) {
+    device_.launch(batch_statistics_, folding_groups(batch.passes), x, means, deviations, gamma,
+                   beta, mean, variance, law_, law_row_ / lanes_, lines_.map(), slices, pixels,
+                   slice_pixels, from_first, epsilon_);
+  };
+  if (tiles) {
+    if (batch.passes > 1) throw Error("batch normalisation: tiles that several passes share");
+    const std::int32_t count = (pixels + tiles->pixels - 1) / tiles->pixels;
+    fold(tiles->means, tiles->deviations, count, tiles->pixels, 0);
+    return;
+  }
   const Slices cut = slices(batch.each * lines_.rows());
   device_.launch(slice_statistics_, lines_.slice_groups(batch.passes * cut.count), x, slice_first_,
                  slice_second_, lines_.map(), cut.lines, cut.slice_lines, cut.count);
-  device_.launch(batch_statistics_, folding_groups(batch.passes), x, slice_first_, slice_second_,
-                 gamma, beta, mean, variance, law_, law_row_ / lanes_, lines_.map(), cut.count,
-                 cut.lines, cut.slice_lines, epsilon_);
+  fold(slice_first_, slice_second_, cut.count, cut.slice_lines * columns, 1);
 }
 
 void BatchNormSums::inference(const opencl::Buffer& gamma, const opencl::Buffer& beta,

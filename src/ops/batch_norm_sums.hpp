@@ -5,6 +5,7 @@
 #include "ops/joined_batch.hpp"
 #include "ops/lines.hpp"
 #include "ops/norm_law.hpp"
+#include "ops/tile_statistics.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
 
@@ -28,10 +29,11 @@ class BatchNormSums {
   };
   Slices slices(std::int32_t pass_lines) const;
 
-  /// Each pass's mean and biased variance, and law() from them.
+  /// Each pass's mean and biased variance, and law() from them. With `tiles` of a single pass, x is
+  /// not read.
   void statistics(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
                   const opencl::Buffer& mean, const opencl::Buffer& variance,
-                  const JoinedBatch& batch);
+                  const JoinedBatch& batch, const TileStatistics* tiles = nullptr);
   /// law() from given statistics.
   void inference(const opencl::Buffer& gamma, const opencl::Buffer& beta,
                  const opencl::Buffer& mean, const opencl::Buffer& variance);

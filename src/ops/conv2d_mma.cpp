@@ -48,6 +48,7 @@ std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Di
 
 bool Conv2dMma::fits(const Conv2dPoolShape& shape) {
   if (shape.pool != 1 && shape.pool != 2) return false;
+  if (shape.statistics && shape.pool != 1) return false;
   if (shape.normalised && is_narrow(shape.input)) return false;
   if (shape.kernel < 2 || shape.kernel > 5) return false;
   if (shape.output.height < 1 || shape.output.width < 1) return false;
@@ -103,6 +104,11 @@ void Conv2dMma::build_forward() {
       program.kernel(narrow ? kernels::conv2d_mma_narrow_::forward : kernels::conv2d_mma_::product),
       tiles.units_per_image(), tiles.tile_units(), tiles.column_tiles(), tiles.threads()};
   if (narrow) forward_images_ = program.kernel(kernels::conv2d_mma_narrow_::forward_images);
+  const int rows = shape_.statistics ? quotient_up(shape_.output.batch * tiles.units_per_image(),
+                                                   tiles.tile_units())
+                                     : 1;
+  const std::size_t bytes = size(rows * shape_.output.channel_stride) * sizeof(float);
+  statistics_ = {device_.allocate(bytes), device_.allocate(bytes), tiles.tile_units()};
 }
 
 void Conv2dMma::build_packing() {
@@ -172,7 +178,8 @@ void Conv2dMma::forward_images(const ImageSource& images, const ChannelLaws& law
   expect_room(batch);
   if (!takes_images()) throw Error("convolution: images of padded channels");
   launch_from_images(device_, forward_images_, forward_.over(batch), images, laws, x, weight, bias,
-                     places_, y, std::int32_t{batch}, finish(relu));
+                     places_, y, std::int32_t{batch}, finish(relu), statistics_.means,
+                     statistics_.deviations);
 }
 
 void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
@@ -186,7 +193,8 @@ void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                    weight, packed_, turned_);
   }
   device_.launch(forward_.kernel, forward_.over(batch), x, pack_ ? packed_ : weight, bias, places_,
-                 y, std::int32_t{batch}, finish(relu), law_or(bias), input_law_.pitch);
+                 y, std::int32_t{batch}, finish(relu), law_or(bias), input_law_.pitch,
+                 statistics_.means, statistics_.deviations);
 }
 
 void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /*weight*/,
@@ -201,7 +209,8 @@ void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /
                             halo, shape_.output.halo));
   }
   device_.launch(input_gradient_.kernel, input_gradient_.over(batch), dy, turned_, x, places_, dx,
-                 std::int32_t{batch}, std::int32_t{mask}, law_or(x), input_law_.pitch);
+                 std::int32_t{batch}, std::int32_t{mask}, law_or(x), input_law_.pitch,
+                 statistics_.means, statistics_.deviations);
 }
 
 void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,

@@ -16,6 +16,7 @@
 #include "ops/norm_law.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/sum_chunks.hpp"
+#include "ops/tile_statistics.hpp"
 
 namespace dovetail {
 
@@ -29,7 +30,8 @@ struct ConvMmaKernels {
 };
 
 /// The ways to try for one direction of a shape that Conv2dMma fits, the estimated one first. The
-/// other directions are left as estimated. Only the weight gradient's change bits.
+/// other directions are left as estimated. Only the weight gradient's change bits, and those of
+/// statistics.
 std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction);
 
 /// For devices that take InstructionSet::mma. Operands are rounded to the format as they are read.
@@ -58,6 +60,9 @@ class Conv2dMma {
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int batch, bool relu);
+
+  /// Those of the last forward pass, of what it stored; nullptr unless the shape asks for them.
+  const TileStatistics* statistics() const { return shape_.statistics ? &statistics_ : nullptr; }
 
   /// Whether forward_images is there: for inputs of few channels.
   bool takes_images() const { return static_cast<bool>(forward_images_); }
@@ -126,6 +131,7 @@ class Conv2dMma {
   opencl::Buffer packed_, turned_;  // the weights as forward and input_gradient read them
   opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were
   opencl::Buffer partial_;  // gradients per chunk of pixels
+  TileStatistics statistics_;  // small buffers that nothing writes where there are none
 };
 
 }  // namespace dovetail

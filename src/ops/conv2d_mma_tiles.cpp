@@ -112,6 +112,12 @@ std::vector<Cut> ProductTiles::cuts() const {
 }
 
 int ProductTiles::shared_bytes() const {
+  // Two floats for each column and work-item that holds some of it.
+  const int parts = statistics ? 8 * cut.warp_rows * (2 * tile_columns() + 16) * 4 : 0;
+  return std::max(operand_bytes(), parts);
+}
+
+int ProductTiles::operand_bytes() const {
   if (narrow) {
     const int depth = source.kernel * source.kernel * source_channels;
     return round_up(run * source_channels * 4, 16) +
@@ -145,6 +151,7 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
        fmt::format("COLUMN_TILES={}", cut.column_tiles),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
   add_norm(all, shape);
+  if (statistics) all.emplace_back("STATISTICS=1");
   if (unpools()) {
     all.insert(all.end(),
                {fmt::format("WINDOWS={}", most_windows()),
@@ -169,7 +176,8 @@ ProductTiles forward(const Conv2dPoolShape& shape, bool narrow, const std::optio
                      .target = shape.output,
                      .source_channels = shape.input.channel_stride,
                      .pool = shape.pool,
-                     .narrow = narrow};
+                     .narrow = narrow,
+                     .statistics = shape.statistics};
   cut_tiles(tiles, cut);
   return tiles;
 }

@@ -35,6 +35,9 @@ struct Edge {
   NormLaw law{};
   opencl::Buffer value;
   opencl::Buffer gradient;
+  /// Those of the value, where its writer leaves them: of all samples of a pass, or of passes that
+  /// were joined.
+  std::optional<TileStatistics> statistics{};
 };
 
 /// What a pass needs to know beyond the feature maps.

@@ -406,6 +406,8 @@ class Plan {
   int usual_batch() const {
     return options_.tuned_batch > 0 ? options_.tuned_batch : options_.batch;
   }
+  /// Whether the batch norm behind a convolution is to have its statistics from there.
+  bool takes_statistics(const plan::Step& step) const;
   /// Null where the driver refuses what the convolution was lowered for.
   std::unique_ptr<plan::Operation> make_convolution(const plan::Step& step, plan::Edge& in,
                                                     plan::Edge& out);

@@ -44,6 +44,21 @@ class DeviceRunner {
     x = device_.download<float>(made);
     return device_.download<float>(y);
   }
+  /// Of the batch's tiles.
+  Statistics statistics() requires requires(const Convolution& conv) { conv.statistics(); }
+  {
+    const TileStatistics& tiles = *conv_.statistics();
+    const Layout& y = case_.shape.output;
+    const int pixels = case_.extents.batch * y.height * y.width;
+    const auto floats =
+        extent(conv_tiles::quotient_up(pixels, tiles.pixels)) * extent(y.channel_stride);
+    const auto first = [&](const opencl::Buffer& buffer) {
+      std::vector<float> values = device_.download<float>(buffer);
+      values.resize(floats);
+      return values;
+    };
+    return {first(tiles.means), first(tiles.deviations), tiles.pixels};
+  }
   std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>& weight,
                                     const std::vector<float>& x) {
     const opencl::Buffer dx = poisoned(case_.shape.input.size());

@@ -88,6 +88,14 @@ inline std::vector<Case> cases() {
   for (const std::size_t of : {0u, 1u, 3u}) {
     for (const Case& other : other_cuts(all[of])) all.push_back(other);
   }
+  for (Case c : {make_case({5, 2, 40, 9, 11, 3, 1, 1}, 1, tf32, true, 1),
+                 make_case({5, 16, 40, 13, 11, 3, 1, 1}, 1, fp16, false, 0),
+                 make_case({2, 16, 136, 7, 6, 2, 1, 1}, 1, bf16, false, 1)}) {
+    c.shape.statistics = true;
+    c.shape.normalised = c.format == bf16;
+    all.push_back(c);
+    for (const Case& other : other_cuts(c)) all.push_back(other);
+  }
   return all;
 }
 
