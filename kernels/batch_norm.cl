@@ -165,6 +165,7 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   float count = 0;
   floats my_mean = 0;
   floats my_deviations = 0;
+#pragma unroll 8
   for (int slice = item; slice < slices; slice += ITEMS) {
     const float slice_count = min(slice_pixels, pixels - slice * slice_pixels);
     fold_statistics(&count, &my_mean, &my_deviations, slice_count,
@@ -297,6 +298,7 @@ kernel void batch_gradients(global const floats* sums, global const floats* prod
   for (int pass = 0; pass < passes; ++pass) {
     floats sum = 0;
     floats product = 0;
+#pragma unroll 8
     for (int slice = item; slice < slices; slice += ITEMS) {
       sum += sums[slice * vectors + vector];
       product += products[slice * vectors + vector];

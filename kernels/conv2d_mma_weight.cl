@@ -21,7 +21,9 @@ enum {
   line = BLOCK + 8,                 // floats of a pixel of x: four pixels of eight channels in different banks
   source_blocks = SOURCE_CHANNELS / BLOCK,
   run_bytes = RUN * line * 4,
-  stage_bytes = run_bytes + gradient_bytes + corners_bytes + waiting_bytes,
+  inside_at = run_bytes + gradient_bytes + corners_bytes + waiting_bytes,  // for NORMALISED: a word for each pixel of x
+  stage_bytes = inside_at + (NORMALISED ? (RUN + 3) / 4 * 16 : 0),
+  together = 4,  // vectors that a work-item prepares at a time: their loads set out before the first is back
 };
 
 INLINE void load_run(uint target, __global const float* x, int first, int run, int channel) {
@@ -33,18 +35,36 @@ INLINE void load_run(uint target, __global const float* x, int first, int run, i
   }
 }
 
-INLINE void prepare_run(uint target, int first, int run, int channel, __global const float* norm, int norm_row) {
 #if NORMALISED
-  // All vectors of a work-item are of the same channels of their pixels.
-  const Law law = law_of(norm, norm_row, channel + get_local_id(0) % (BLOCK / 4) * 4);
-  for (int i = get_local_id(0); i < run * (BLOCK / 4); i += threads) {
-    const int pixel = i / (BLOCK / 4);
-    normalise_vector(target + (pixel * line + i % (BLOCK / 4) * 4) * 4, law, is_inside(first + pixel));
-  }
-#elif FORMAT == TF32
-  for (int i = get_local_id(0); i < run * (BLOCK / 4); i += threads) {
-    float values[4];
-    prepare_vector(target + (i / (BLOCK / 4) * line + i % (BLOCK / 4) * 4) * 4, values);
+// Which pixels of a run lie within the borders of x, for all work-items behind the next barrier.
+INLINE void store_inside(uint stage, int first, int run) {
+  __local int* inside = (__local int*)shared_floats(stage + inside_at);
+  for (int i = get_local_id(0); i < run; i += threads) inside[i] = is_inside(first + i);
+}
+#endif
+
+// `law`: of the channels of this work-item's vectors, which are the same of all pixels.
+INLINE void prepare_run(uint stage, int run, const Law law) {
+#if FORMAT == TF32 || NORMALISED
+  const int vectors_of_run = run * (BLOCK / 4);
+  for (int i = get_local_id(0); i < vectors_of_run; i += together * threads) {
+    float values[together][4];
+#pragma unroll
+    for (int k = 0; k < together; ++k) {
+      const int at = i + k * threads;
+      if (at < vectors_of_run) read_four(stage + (at / (BLOCK / 4) * line + at % (BLOCK / 4) * 4) * 4, values[k]);
+    }
+#pragma unroll
+    for (int k = 0; k < together; ++k) {
+      const int at = i + k * threads;
+      if (at >= vectors_of_run) continue;
+#if NORMALISED
+      if (!read_word(stage + inside_at + at / (BLOCK / 4) * 4)) continue;
+      normalise_four(values[k], law);
+#endif
+      prepare_four(values[k]);
+      store_vector(stage + (at / (BLOCK / 4) * line + at % (BLOCK / 4) * 4) * 4, values[k]);
+    }
   }
 #endif
 }
@@ -53,6 +73,9 @@ INLINE void prepare_run(uint target, int first, int run, int channel, __global c
 INLINE void load_tile(uint stage, __global const float* x, __global const float* dy,
                       __global const uchar* places, int unit0, int units, int channel, int column0) {
   load_run(stage, x, corner_of(unit0, 0), run_of(unit0, units), channel);
+#if NORMALISED
+  store_inside(stage, corner_of(unit0, 0), run_of(unit0, units));
+#endif
   load_gradient(stage + run_bytes, dy, places, unit0, units, column0, threads);
   store_corners(stage + run_bytes, unit0, units, line, threads);
 }
@@ -83,8 +106,15 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   for (int i = 0; i < row_tiles * 16; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
   float bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
+  Law law;
+#if NORMALISED
+  law = law_of(norm, norm_row, block * BLOCK + get_local_id(0) % (BLOCK / 4) * 4);
+#endif
   load_tile(memory, x, dy, places, begin, units, block * BLOCK, column0);
   copies_commit();
+#if NORMALISED
+  barrier(CLK_LOCAL_MEM_FENCE);
+#endif
   int stage = 0;
   for (int unit0 = begin; unit0 < end; unit0 += tile_units) {
     if (unit0 + tile_units < end) {
@@ -94,7 +124,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     copies_commit();
     copies_wait(1);
     const uint at = memory + stage * stage_bytes;
-    prepare_run(at, corner_of(unit0, 0), run_of(unit0, units), block * BLOCK, norm, norm_row);
+    prepare_run(at, run_of(unit0, units), law);
     prepare_gradient(at + run_bytes, bias, threads);
     barrier(CLK_LOCAL_MEM_FENCE);
     __local const int* corners = corners_behind(at + run_bytes);

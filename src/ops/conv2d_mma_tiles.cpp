@@ -221,7 +221,8 @@ int WeightTiles::shared_bytes() const {
   const int columns = 32 * cut.warp_columns;
   const int windows = pool > 1 ? tile / (pool * pool) : 0;
   const int operands = tile * (columns + padding) * 4 + tile * 4 + windows * columns * window_bytes;
-  if (!narrow) return 2 * (run * (cut.block + padding) * 4 + operands);
+  const int inside = normalised ? round_up(run, 4) * 4 : 0;
+  if (!narrow) return 2 * (run * (cut.block + padding) * 4 + operands + inside);
   const int rows = round_up(source.kernel * source.kernel * x.channels, 16);
   const int sums = threads() / 32 * rows * columns * 4;
   return std::max(2 * (round_up(run * x.channels * 4, 16) + operands), sums);
@@ -286,7 +287,8 @@ WeightTiles weight(const Conv2dPoolShape& shape, bool narrow,
                     .x = shape.input,
                     .y = gradient_pixels(shape),
                     .pool = shape.pool,
-                    .narrow = narrow};
+                    .narrow = narrow,
+                    .normalised = shape.normalised};
   tiles.cut = cut ? *cut : gradient_cuts(shape).front();
   tiles.tile = gradient_tile(shape);
   tiles.run = gradient_run(tiles.source, tiles.tile, tiles.y, tiles.pool);

@@ -95,6 +95,7 @@ struct WeightTiles {
   Layout y;      // in front of the pool: the pixels to visit
   int pool = 1;  // whose windows a tile does not cut
   bool narrow = false;
+  bool normalised = false;  // x, as it is read
   GradientCut cut{};
   int tile = 64;  // pixels
   int run = 0;
