@@ -140,13 +140,17 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
   }
 }
 
-// A pass's statistics from its slices', and scale = gamma / sqrt(variance + epsilon). One work-group
-// a vector of channels and pass.
+// A pass's statistics from its slices', and their law: scale = gamma / sqrt(variance + epsilon).
+// `law`: rows of `law_row` vectors, of which these kernels write mean, scale and beta. `pixels` and
+// `slices` are a pass's; a slice has `slice_pixels`, the last one perhaps fewer. Means of slices count
+// from the pass's first pixel, or from zero where not `from_first`. One work-group a vector of
+// channels and pass.
 kernel void batch_statistics(global const floats* x, global const floats* means,
                              global const floats* deviations, global const floats* gamma,
-                             global floats* mean, global floats* variance, global floats* scale,
-                             constant Map* of, int slices, int lines, int slice_lines,
-                             float epsilon) {
+                             global const floats* beta, global floats* mean,
+                             global floats* variance, global floats* law, int law_row,
+                             constant Map* of, int slices, int pixels, int slice_pixels,
+                             int from_first, float epsilon) {
   local float counts[ITEMS];
   local floats item_means[ITEMS];
   local floats item_deviations[ITEMS];
@@ -154,7 +158,7 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   const int vectors = get_num_groups(0);
   const int item = get_local_id(0);
   const int pass = get_group_id(1);
-  x += pass * (lines / of->rows) * (size_t)of->image;
+  x += pass * (pixels / (of->rows * of->columns)) * (size_t)of->image;
   means += (size_t)pass * slices * vectors;
   deviations += (size_t)pass * slices * vectors;
   const floats first_mean = means[vector];  // of slice 0: folding small differences rounds less
@@ -162,8 +166,7 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   floats my_mean = 0;
   floats my_deviations = 0;
   for (int slice = item; slice < slices; slice += ITEMS) {
-    const float slice_count =
-        (min((slice + 1) * slice_lines, lines) - slice * slice_lines) * of->columns;
+    const float slice_count = min(slice_pixels, pixels - slice * slice_pixels);
     fold_statistics(&count, &my_mean, &my_deviations, slice_count,
                     means[slice * vectors + vector] - first_mean,
                     deviations[slice * vectors + vector]);
@@ -181,18 +184,25 @@ kernel void batch_statistics(global const floats* x, global const floats* means,
   }
   if (item == 0) {
     const floats batch_variance = my_deviations / count;
-    mean[pass * vectors + vector] = x[of->start + vector] + (first_mean + my_mean);
+    const floats origin = from_first ? x[of->start + vector] : (floats)(0);
+    const floats batch_mean = origin + (first_mean + my_mean);
+    mean[pass * vectors + vector] = batch_mean;
     variance[pass * vectors + vector] = batch_variance;
-    scale[pass * vectors + vector] = gamma[vector] / sqrt(batch_variance + epsilon);
+    law += pass * vectors + vector;
+    law[0] = batch_mean;
+    law[law_row] = gamma[vector] / sqrt(batch_variance + epsilon);
+    law[2 * law_row] = beta[vector];
   }
 }
 
-// scale = gamma / sqrt(variance + epsilon) for given statistics. One work-item a vector of
-// channels.
-kernel void inference_scale(global const floats* gamma, global const floats* variance,
-                            global floats* scale, float epsilon) {
+// The law of given statistics. One work-item a vector of channels.
+kernel void inference_law(global const floats* gamma, global const floats* beta,
+                          global const floats* mean, global const floats* variance,
+                          global floats* law, int law_row, float epsilon) {
   const size_t vector = get_global_id(0);
-  scale[vector] = gamma[vector] / sqrt(variance[vector] + epsilon);
+  law[vector] = mean[vector];
+  law[law_row + vector] = gamma[vector] / sqrt(variance[vector] + epsilon);
+  law[2 * law_row + vector] = beta[vector];
 }
 
 // y = (x − mean) · scale + beta, then max(0, ·) when relu. One work-group a line, of which a pass

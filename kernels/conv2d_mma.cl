@@ -9,11 +9,14 @@
 //
 // The input gradient is the forward pass from dy with the kernel turned (TURNED), for stride 1. Where dy is that of a
 // max-pool's output (UNPOOL), the run is made from it and the places of the maxima, window by window of the pool; its
-// borders are then no memory.
+// borders are then no memory. Where batch norm and ReLU stand in front of the source (NORMALISED), they are done as the run
+// is prepared, and for the input gradient's mask. With STATISTICS those of the batch norm behind come out of the results on
+// their way to memory.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
 #include "mma.clh"
+#include "conv2d_mma_norm.clh"
 #include "conv2d_mma_tile.clh"
 
 enum {
@@ -60,8 +63,13 @@ INLINE void load_run(uint memory, __global const float* source, __global const u
 }
 
 // Makes of what this work-item has brought, and nobody has read yet, what the tensor cores take.
-INLINE void prepare_run(uint memory, const Run run, int block) {
-#if FORMAT == TF32
+INLINE void prepare_run(uint memory, const Run run, int block, __global const float* norm, int norm_row) {
+#if NORMALISED && !TURNED
+  // All vectors of a work-item are of the same channels of their pixels.
+  const Law law = law_of(norm, norm_row, block * slice + get_local_id(0) % 4 * 4);
+  for (int i = get_local_id(0); i < run.count * 4; i += threads)
+    normalise_vector(chunk_at(memory + block % runs * run_bytes, i / 4, i % 4), law, is_inside(run.first + i / 4));
+#elif FORMAT == TF32
   for (int i = get_local_id(0); i < run.count * 4; i += threads) {
     float values[4];
     prepare_vector(chunk_at(memory + block % runs * run_bytes, i / 4, i % 4), values);
@@ -120,11 +128,13 @@ INLINE void multiply(uint run, const int pixel[4], uint stage, int tap_column,
 
 // Work-groups: tiles of units x tiles of channels, the latter side by side. `other`: bias, or the gate of TURNED.
 // `packed`: [tap][TARGET_PIXEL][SOURCE_CHANNELS], as conv2d_mma_pack.cl leaves it. `places`: bytes [batch, height, width,
-// channels] of the pooled map; written for POOL, read for UNPOOL.
+// channels] of the pooled map; written for POOL, read for UNPOOL. `norm` is read for NORMALISED alone, `means` and
+// `deviations` are written for STATISTICS.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const float* restrict source, __global const float* restrict packed,
     __global const float* restrict other, __global uchar* restrict places,
-    __global float* restrict target, int batch, int finish) {
+    __global float* restrict target, int batch, int finish, __global const float* restrict norm, int norm_row,
+    __global float* restrict means, __global float* restrict deviations) {
   const uint memory = allocate_shared();
   const int column0 = (int)get_group_id(0) % column_tiles * tile_columns;
   const int first_unit = (int)get_group_id(0) / column_tiles * tile_units;
@@ -156,7 +166,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   for (int step = 0; step < steps; ++step) {
     // Behind this barrier the step's operands are there for all, and those of the step before no longer read.
     copies_wait(1);
-    if (kernel_row == 0) prepare_run(memory, run, block);
+    if (kernel_row == 0) prepare_run(memory, run, block, norm, norm_row);
     barrier(CLK_LOCAL_MEM_FENCE);
     if (step + 2 < steps) {
       load_weights(memory + weights_at + (stage + 2) % stages * stage_bytes, packed,
@@ -175,5 +185,9 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     stage = stage + 1 == stages ? 0 : stage + 1;
     if (++kernel_row == KERNEL) kernel_row = 0, ++block;
   }
-  store_tile(sum, target, other, places, first_unit, column0, last_unit + 1, finish);
+  store_tile(sum, target, other, places, first_unit, column0, last_unit + 1, finish, norm, norm_row);
+#if STATISTICS
+  copies_wait(0);
+  keep_statistics(memory, sum, means, deviations, first_unit / tile_units, column0, last_unit + 1 - first_unit);
+#endif
 }

@@ -30,7 +30,7 @@ INLINE void load_tile(uint stage, __global const float* x, __global const float*
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const uchar* restrict places, __global float* restrict partial, int batch,
-    int tiles_per_chunk) {
+    int tiles_per_chunk, __global const float* restrict norm, int norm_row) {
   const uint memory = allocate_shared();
   const size_t first_image = get_group_id(2) * (size_t)batch;
   x += first_image * SOURCE_IMAGE * WEIGHT_CHANNELS;

@@ -4,11 +4,13 @@
 // A work-group keeps the sums of all taps x BLOCK channels of x x 32 or 64 channels of dy in registers and goes through
 // its share of the pixels, TILE at a time: the run of pixels of x that their windows look at (as in conv2d_mma.cl), and
 // their dy, both copied a tile ahead. With POOL 2 dy is made from that of a max-pool's output and the places of the
-// maxima, window by window of the pool. Each row of warps has one row of the kernel.
+// maxima, window by window of the pool. Each row of warps has one row of the kernel. With NORMALISED x is normalised and
+// rectified on its way, as in conv2d_mma.cl.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
 #include "mma.clh"
+#include "conv2d_mma_norm.clh"
 #include "conv2d_mma_window.clh"
 #include "conv2d_mma_gradient.clh"
 
@@ -31,8 +33,15 @@ INLINE void load_run(uint target, __global const float* x, int first, int run, i
   }
 }
 
-INLINE void prepare_run(uint target, int run) {
-#if FORMAT == TF32
+INLINE void prepare_run(uint target, int first, int run, int channel, __global const float* norm, int norm_row) {
+#if NORMALISED
+  // All vectors of a work-item are of the same channels of their pixels.
+  const Law law = law_of(norm, norm_row, channel + get_local_id(0) % (BLOCK / 4) * 4);
+  for (int i = get_local_id(0); i < run * (BLOCK / 4); i += threads) {
+    const int pixel = i / (BLOCK / 4);
+    normalise_vector(target + (pixel * line + i % (BLOCK / 4) * 4) * 4, law, is_inside(first + pixel));
+  }
+#elif FORMAT == TF32
   for (int i = get_local_id(0); i < run * (BLOCK / 4); i += threads) {
     float values[4];
     prepare_vector(target + (i / (BLOCK / 4) * line + i % (BLOCK / 4) * 4) * 4, values);
@@ -54,7 +63,7 @@ INLINE void load_tile(uint stage, __global const float* x, __global const float*
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const uchar* restrict places, __global float* restrict partial, int batch,
-    int tiles_per_chunk) {
+    int tiles_per_chunk, __global const float* restrict norm, int norm_row) {
   const uint memory = allocate_shared();
   const size_t first_image = get_group_id(2) * (size_t)batch;
   x += first_image * SOURCE_IMAGE * SOURCE_CHANNELS;
@@ -85,7 +94,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     copies_commit();
     copies_wait(1);
     const uint at = memory + stage * stage_bytes;
-    prepare_run(at, run_of(unit0, units));
+    prepare_run(at, corner_of(unit0, 0), run_of(unit0, units), block * BLOCK, norm, norm_row);
     prepare_gradient(at + run_bytes, bias, threads);
     barrier(CLK_LOCAL_MEM_FENCE);
     __local const int* corners = corners_behind(at + run_bytes);

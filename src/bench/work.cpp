@@ -99,7 +99,8 @@ std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch
         step.strip_halo ? 0 : parameters_of(model, step.layer, step.last_layer());
     const double onward = i > 0 ? in + weights : 0;  // the gradient of the input, of the weights
     const std::string& name = plan.operation_names()[i];
-    parts[name + " forward"] = {samples * work.forward, word * (in + out + weights) + maxima};
+    const double written = step.deferred ? 0 : out;
+    parts[name + " forward"] = {samples * work.forward, word * (in + written + weights) + maxima};
     // A strip of a halo needs no values for its gradient.
     parts[name + " backward"] = {
         samples * (work.weight_gradient + work.input_gradient),

@@ -59,9 +59,20 @@ void BatchNorm::normalise(const opencl::Buffer& x, const opencl::Buffer& mean,
 void BatchNorm::forward(const opencl::Buffer& x, const opencl::Buffer& gamma,
                         const opencl::Buffer& beta, const opencl::Buffer& mean,
                         const opencl::Buffer& variance, const opencl::Buffer& y,
-                        const JoinedBatch& batch, bool relu) {
-  sums_.statistics(x, gamma, mean, variance, batch);
+                        const JoinedBatch& batch, bool relu, const TileStatistics* tiles) {
+  sums_.statistics(x, gamma, beta, mean, variance, batch, tiles);
   normalise(x, mean, beta, y, batch, relu);
+}
+
+void BatchNorm::prepare(const opencl::Buffer& x, const opencl::Buffer& gamma,
+                        const opencl::Buffer& beta, const opencl::Buffer& mean,
+                        const opencl::Buffer& variance, int batch, const TileStatistics* tiles) {
+  sums_.statistics(x, gamma, beta, mean, variance, batch, tiles);
+}
+
+void BatchNorm::prepare_inference(const opencl::Buffer& gamma, const opencl::Buffer& beta,
+                                  const opencl::Buffer& mean, const opencl::Buffer& variance) {
+  sums_.inference(gamma, beta, mean, variance);
 }
 
 void BatchNorm::infer(const opencl::Buffer& x, const opencl::Buffer& gamma,
@@ -69,7 +80,7 @@ void BatchNorm::infer(const opencl::Buffer& x, const opencl::Buffer& gamma,
                       const opencl::Buffer& variance, const opencl::Buffer& y, int batch,
                       bool relu) {
   expect_batch(batch, capacity_);
-  sums_.inference(gamma, variance);
+  sums_.inference(gamma, beta, mean, variance);
   normalise(x, mean, beta, y, batch, relu);
 }
 

@@ -25,15 +25,26 @@ class BatchNorm {
 
   /// Training: y = (x − mean) / sqrt(variance + ε) · gamma + beta with each pass's biased
   /// statistics, which are stored in `mean` and `variance` for the backward pass and for the
-  /// running averages; max(0, ·) when `relu`.
+  /// running averages; max(0, ·) when `relu`. With `tiles`, those of x, of a single pass, the
+  /// statistics come from there.
   void forward(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
                const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& y,
-               const JoinedBatch& batch, bool relu);
+               const JoinedBatch& batch, bool relu, const TileStatistics* tiles = nullptr);
 
-  /// Inference: the same with given (running) statistics, which are only read.
+  /// The same but for y, which nobody needs where law() is done by who reads x, behind a ReLU; of a
+  /// single pass.
+  void prepare(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
+               const opencl::Buffer& mean, const opencl::Buffer& variance, int batch,
+               const TileStatistics* tiles = nullptr);
+  NormLaw law() const { return sums_.law(); }
+
+  /// Inference: forward with given (running) statistics, which are only read.
   void infer(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
              const opencl::Buffer& mean, const opencl::Buffer& variance, const opencl::Buffer& y,
              int batch, bool relu);
+  /// As prepare(), of given statistics.
+  void prepare_inference(const opencl::Buffer& gamma, const opencl::Buffer& beta,
+                         const opencl::Buffer& mean, const opencl::Buffer& variance);
 
   /// dx, dgamma, dbeta from dy (gradient of y before any ReLU: mask it first) and the statistics
   /// that forward stored. Without a pool dx may be dy, and beta is not read. With one it goes

@@ -13,7 +13,8 @@ BatchNormSums::BatchNormSums(opencl::Device& device, Variant variant, const Layo
                              float epsilon)
     : device_(device),
       capacity_(layout.batch),
-      lines_(device, variant, layout, lanes(variant)),
+      lanes_(lanes(variant)),
+      lines_(device, variant, layout, lanes_),
       max_slices_(variant == Variant::cpu ? 128 : 1024),
       fold_items_(variant == Variant::cpu ? 1 : 256),
       epsilon_(epsilon),
@@ -28,7 +29,7 @@ BatchNormSums::BatchNormSums(opencl::Device& device, Variant variant, const Layo
        fmt::format("VECTORS={}", group.local[1]), fmt::format("PARTS={}", group.local[2])});
   slice_statistics_ = program_.kernel(kernels::batch_norm_::slice_statistics);
   batch_statistics_ = program_.kernel(kernels::batch_norm_::batch_statistics);
-  inference_scale_ = program_.kernel(kernels::batch_norm_::inference_scale);
+  inference_law_ = program_.kernel(kernels::batch_norm_::inference_law);
   batch_gradients_ = program_.kernel(kernels::batch_norm_::batch_gradients);
 }
 
@@ -40,7 +41,12 @@ void BatchNormSums::reserve(int passes) {
       std::min(extent(passes) * extent(max_slices_), extent(capacity_) * extent(lines_.rows()));
   slice_first_ = device_.allocate(channel_bytes_ * slices);
   slice_second_ = device_.allocate(channel_bytes_ * slices);
-  for (opencl::Buffer* each : {&scale_, &gradient_scale_, &offset_, &slope_})
+  const std::size_t alignment = device_.alignment();
+  const std::size_t row = (bytes + alignment - 1) / alignment * alignment;
+  law_ = device_.allocate_zeroed(3 * row);
+  law_row_ = static_cast<std::int32_t>(row / sizeof(float));
+  scale_ = law_.slice(row, bytes);
+  for (opencl::Buffer* each : {&gradient_scale_, &offset_, &slope_})
     *each = device_.allocate(bytes);
   passes_ = passes;
 }
@@ -58,21 +64,35 @@ opencl::Range BatchNormSums::folding_groups(int passes) const {
 }
 
 void BatchNormSums::statistics(const opencl::Buffer& x, const opencl::Buffer& gamma,
-                               const opencl::Buffer& mean, const opencl::Buffer& variance,
-                               const JoinedBatch& batch) {
+                               const opencl::Buffer& beta, const opencl::Buffer& mean,
+                               const opencl::Buffer& variance, const JoinedBatch& batch,
+                               const TileStatistics* tiles) {
   expect_batch(batch.samples(), capacity_);
   reserve(batch.passes);
+  const std::int32_t columns = lines_.columns(), pixels = batch.each * lines_.rows() * columns;
+  const auto fold = [&](const opencl::Buffer& means, const opencl::Buffer& deviations,
+                        std::int32_t slices, std::int32_t slice_pixels, std::int32_t from_first) {
+    device_.launch(batch_statistics_, folding_groups(batch.passes), x, means, deviations, gamma,
+                   beta, mean, variance, law_, law_row_ / lanes_, lines_.map(), slices, pixels,
+                   slice_pixels, from_first, epsilon_);
+  };
+  if (tiles) {
+    if (batch.passes > 1) throw Error("batch normalisation: tiles that several passes share");
+    const std::int32_t count = (pixels + tiles->pixels - 1) / tiles->pixels;
+    fold(tiles->means, tiles->deviations, count, tiles->pixels, 0);
+    return;
+  }
   const Slices cut = slices(batch.each * lines_.rows());
   device_.launch(slice_statistics_, lines_.slice_groups(batch.passes * cut.count), x, slice_first_,
                  slice_second_, lines_.map(), cut.lines, cut.slice_lines, cut.count);
-  device_.launch(batch_statistics_, folding_groups(batch.passes), x, slice_first_, slice_second_,
-                 gamma, mean, variance, scale_, lines_.map(), cut.count, cut.lines, cut.slice_lines,
-                 epsilon_);
+  fold(slice_first_, slice_second_, cut.count, cut.slice_lines * columns, 1);
 }
 
-void BatchNormSums::inference(const opencl::Buffer& gamma, const opencl::Buffer& variance) {
-  const opencl::Range vectors{.global = {extent(lines_.vectors()), 1, 1}, .local = {1, 1, 1}};
-  device_.launch(inference_scale_, vectors, gamma, variance, scale_, epsilon_);
+void BatchNormSums::inference(const opencl::Buffer& gamma, const opencl::Buffer& beta,
+                              const opencl::Buffer& mean, const opencl::Buffer& variance) {
+  const opencl::Range items{.global = {extent(lines_.vectors()), 1, 1}, .local = {1, 1, 1}};
+  device_.launch(inference_law_, items, gamma, beta, mean, variance, law_, law_row_ / lanes_,
+                 epsilon_);
 }
 
 void BatchNormSums::gradients(std::int32_t slices, const JoinedBatch& batch,

@@ -4,6 +4,8 @@
 #include "device/opencl/device.hpp"
 #include "ops/joined_batch.hpp"
 #include "ops/lines.hpp"
+#include "ops/norm_law.hpp"
+#include "ops/tile_statistics.hpp"
 #include "ops/variant.hpp"
 #include "tensor/layout.hpp"
 
@@ -27,11 +29,14 @@ class BatchNormSums {
   };
   Slices slices(std::int32_t pass_lines) const;
 
-  /// Each pass's mean and biased variance, and scale() from them.
-  void statistics(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& mean,
-                  const opencl::Buffer& variance, const JoinedBatch& batch);
-  /// scale() from given statistics.
-  void inference(const opencl::Buffer& gamma, const opencl::Buffer& variance);
+  /// Each pass's mean and biased variance, and law() from them. With `tiles` of a single pass, x is
+  /// not read.
+  void statistics(const opencl::Buffer& x, const opencl::Buffer& gamma, const opencl::Buffer& beta,
+                  const opencl::Buffer& mean, const opencl::Buffer& variance,
+                  const JoinedBatch& batch, const TileStatistics* tiles = nullptr);
+  /// law() from given statistics.
+  void inference(const opencl::Buffer& gamma, const opencl::Buffer& beta,
+                 const opencl::Buffer& mean, const opencl::Buffer& variance);
   /// dbeta and dgamma over all passes, and gradient_scale(), offset() and slope() from what first()
   /// and second() hold of `slices` slices a pass: sums of dy and of dy · (x − mean).
   void gradients(std::int32_t slices, const JoinedBatch& batch, const opencl::Buffer& gamma,
@@ -41,8 +46,9 @@ class BatchNormSums {
   const Lines& lines() const { return lines_; }
   const opencl::Buffer& first() const { return slice_first_; }
   const opencl::Buffer& second() const { return slice_second_; }
-  /// y = (x − mean) · scale + beta.
-  const opencl::Buffer& scale() const { return scale_; }
+  /// Of a pass, after the other row by row for several: y = (x − mean) · scale + beta.
+  NormLaw law() const { return {law_, law_row_}; }
+  const opencl::Buffer& scale() const { return scale_; }  // of law()
   /// dx = (dy − offset − (x − mean) · slope) · gradient_scale.
   const opencl::Buffer& gradient_scale() const { return gradient_scale_; }
   const opencl::Buffer& offset() const { return offset_; }
@@ -55,6 +61,7 @@ class BatchNormSums {
 
   opencl::Device& device_;
   int capacity_;
+  int lanes_;
   Lines lines_;
   std::int32_t max_slices_;
   std::size_t fold_items_;
@@ -63,9 +70,12 @@ class BatchNormSums {
   int passes_ = 0;               // there is memory for
   opencl::Buffer slice_first_;   // means, or sums of dy: [passes, slices, channel_stride]
   opencl::Buffer slice_second_;  // squared deviations, or sums of dy · (x − mean)
-  opencl::Buffer scale_, gradient_scale_, offset_, slope_;
+  opencl::Buffer law_;           // [mean, scale, beta][law_row_]
+  std::int32_t law_row_ = 0;     // floats
+  opencl::Buffer scale_;         // within law_
+  opencl::Buffer gradient_scale_, offset_, slope_;
   opencl::Program program_;
-  opencl::Kernel slice_statistics_, batch_statistics_, inference_scale_, batch_gradients_;
+  opencl::Kernel slice_statistics_, batch_statistics_, inference_law_, batch_gradients_;
 };
 
 }  // namespace dovetail

@@ -48,6 +48,8 @@ std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Di
 
 bool Conv2dMma::fits(const Conv2dPoolShape& shape) {
   if (shape.pool != 1 && shape.pool != 2) return false;
+  if (shape.statistics && shape.pool != 1) return false;
+  if (shape.normalised && is_narrow(shape.input)) return false;
   if (shape.kernel < 2 || shape.kernel > 5) return false;
   if (shape.output.height < 1 || shape.output.width < 1) return false;
   if (is_narrow(shape.input)) {
@@ -102,6 +104,11 @@ void Conv2dMma::build_forward() {
       program.kernel(narrow ? kernels::conv2d_mma_narrow_::forward : kernels::conv2d_mma_::product),
       tiles.units_per_image(), tiles.tile_units(), tiles.column_tiles(), tiles.threads()};
   if (narrow) forward_images_ = program.kernel(kernels::conv2d_mma_narrow_::forward_images);
+  const int rows = shape_.statistics ? quotient_up(shape_.output.batch * tiles.units_per_image(),
+                                                   tiles.tile_units())
+                                     : 1;
+  const std::size_t bytes = size(rows * shape_.output.channel_stride) * sizeof(float);
+  statistics_ = {device_.allocate(bytes), device_.allocate(bytes), tiles.tile_units()};
 }
 
 void Conv2dMma::build_packing() {
@@ -150,6 +157,10 @@ void Conv2dMma::expect_room(int batch) const {
   expect_batch(batch, std::min(shape_.input.batch, shape_.output.batch));
 }
 
+const opencl::Buffer& Conv2dMma::law_or(const opencl::Buffer& other) const {
+  return shape_.normalised ? input_law_.rows_of("convolution") : other;
+}
+
 void Conv2dMma::expect_gradients(int batch) const {
   expect_room(batch);
   if (!training_) throw Error("convolution: made without gradients");
@@ -167,7 +178,8 @@ void Conv2dMma::forward_images(const ImageSource& images, const ChannelLaws& law
   expect_room(batch);
   if (!takes_images()) throw Error("convolution: images of padded channels");
   launch_from_images(device_, forward_images_, forward_.over(batch), images, laws, x, weight, bias,
-                     places_, y, std::int32_t{batch}, finish(relu));
+                     places_, y, std::int32_t{batch}, finish(relu), statistics_.means,
+                     statistics_.deviations);
 }
 
 void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
@@ -181,7 +193,8 @@ void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                    weight, packed_, turned_);
   }
   device_.launch(forward_.kernel, forward_.over(batch), x, pack_ ? packed_ : weight, bias, places_,
-                 y, std::int32_t{batch}, finish(relu));
+                 y, std::int32_t{batch}, finish(relu), law_or(bias), input_law_.pitch,
+                 statistics_.means, statistics_.deviations);
 }
 
 void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /*weight*/,
@@ -196,7 +209,8 @@ void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /
                             halo, shape_.output.halo));
   }
   device_.launch(input_gradient_.kernel, input_gradient_.over(batch), dy, turned_, x, places_, dx,
-                 std::int32_t{batch}, std::int32_t{mask});
+                 std::int32_t{batch}, std::int32_t{mask}, law_or(x), input_law_.pitch,
+                 statistics_.means, statistics_.deviations);
 }
 
 void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
@@ -211,7 +225,8 @@ void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
       weight_gradient_,
       {{size(gradient_tiles_) * size(gradient_threads_), size(chunks), size(batch.passes)},
        {size(gradient_threads_), 1, 1}},
-      x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk);
+      x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk, law_or(x),
+      input_law_.pitch);
   sum_chunks_.run(device_, partial_, dweight, dbias, chunks, batch.passes,
                   depth(shape_) * shape_.output.channel_stride);
 }

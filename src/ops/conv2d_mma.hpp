@@ -13,8 +13,10 @@
 #include "ops/conv2d_pool.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
+#include "ops/norm_law.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/sum_chunks.hpp"
+#include "ops/tile_statistics.hpp"
 
 namespace dovetail {
 
@@ -28,7 +30,8 @@ struct ConvMmaKernels {
 };
 
 /// The ways to try for one direction of a shape that Conv2dMma fits, the estimated one first. The
-/// other directions are left as estimated. Only the weight gradient's change bits.
+/// other directions are left as estimated. Only the weight gradient's change bits, and those of
+/// statistics.
 std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction);
 
 /// For devices that take InstructionSet::mma. Operands are rounded to the format as they are read.
@@ -49,10 +52,17 @@ class Conv2dMma {
 
   bool emulates_format() const { return false; }
 
+  /// Of a shape that is normalised: forward, and the gradients behind it, take for x what `law`
+  /// makes of it.
+  void set_input_law(const NormLaw& law) { input_law_ = law; }
+
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int batch, bool relu);
+
+  /// Those of the last forward pass, of what it stored; nullptr unless the shape asks for them.
+  const TileStatistics* statistics() const { return shape_.statistics ? &statistics_ : nullptr; }
 
   /// Whether forward_images is there: for inputs of few channels.
   bool takes_images() const { return static_cast<bool>(forward_images_); }
@@ -96,6 +106,8 @@ class Conv2dMma {
   void build_input_gradient();
   void build_weight_gradient();
   void expect_room(int batch) const;
+  /// Of kernels that need none, anything.
+  const opencl::Buffer& law_or(const opencl::Buffer& other) const;
   void expect_gradients(int batch) const;
   void reserve_partial(int chunks);
   std::int32_t finish(bool relu) const;
@@ -106,6 +118,7 @@ class Conv2dMma {
   ComputeFormat format_;
   ConvMmaKernels kernels_;
   int step_passes_;
+  NormLaw input_law_;
   Product forward_, input_gradient_;
   opencl::Kernel forward_images_;          // of few channels
   opencl::Kernel pack_, weight_gradient_;  // pack_: not of few channels
@@ -118,6 +131,7 @@ class Conv2dMma {
   opencl::Buffer packed_, turned_;  // the weights as forward and input_gradient read them
   opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were
   opencl::Buffer partial_;  // gradients per chunk of pixels
+  TileStatistics statistics_;  // small buffers that nothing writes where there are none
 };
 
 }  // namespace dovetail

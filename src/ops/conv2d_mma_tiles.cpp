@@ -44,6 +44,14 @@ void add_source(Definitions& all, const Source& source, int run) {
        fmt::format("KERNEL={}", source.kernel), fmt::format("RUN={}", run)});
 }
 
+/// Where the interior of an input is that is normalised as it is read.
+void add_norm(Definitions& all, const Conv2dPoolShape& shape) {
+  all.push_back(fmt::format("NORMALISED={:d}", shape.normalised));
+  all.insert(all.end(), {fmt::format("INPUT_HALO={}", shape.input.halo),
+                         fmt::format("INPUT_HEIGHT={}", shape.input.height),
+                         fmt::format("INPUT_WIDTH={}", shape.input.width)});
+}
+
 void add_weight(Definitions& all, const Conv2dPoolShape& shape, ComputeFormat format) {
   all.insert(all.end(), {fmt::format("WEIGHT_CHANNELS={}", shape.input.channels),
                          fmt::format("WEIGHT_PIXEL={}", shape.output.channel_stride),
@@ -104,6 +112,12 @@ std::vector<Cut> ProductTiles::cuts() const {
 }
 
 int ProductTiles::shared_bytes() const {
+  // Two floats for each column and work-item that holds some of it.
+  const int parts = statistics ? 8 * cut.warp_rows * (2 * tile_columns() + 16) * 4 : 0;
+  return std::max(operand_bytes(), parts);
+}
+
+int ProductTiles::operand_bytes() const {
   if (narrow) {
     const int depth = source.kernel * source.kernel * source_channels;
     return round_up(run * source_channels * 4, 16) +
@@ -136,11 +150,8 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
        fmt::format("WARPS_M={}", cut.warp_rows), fmt::format("WARPS_N={}", cut.warp_columns),
        fmt::format("COLUMN_TILES={}", cut.column_tiles),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
-  if (narrow) {
-    all.insert(all.end(), {fmt::format("INPUT_HALO={}", shape.input.halo),
-                           fmt::format("INPUT_HEIGHT={}", shape.input.height),
-                           fmt::format("INPUT_WIDTH={}", shape.input.width)});
-  }
+  add_norm(all, shape);
+  if (statistics) all.emplace_back("STATISTICS=1");
   if (unpools()) {
     all.insert(all.end(),
                {fmt::format("WINDOWS={}", most_windows()),
@@ -165,7 +176,8 @@ ProductTiles forward(const Conv2dPoolShape& shape, bool narrow, const std::optio
                      .target = shape.output,
                      .source_channels = shape.input.channel_stride,
                      .pool = shape.pool,
-                     .narrow = narrow};
+                     .narrow = narrow,
+                     .statistics = shape.statistics};
   cut_tiles(tiles, cut);
   return tiles;
 }
@@ -230,6 +242,7 @@ Definitions WeightTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat
   if (narrow) {
     all.push_back(fmt::format("WARPS={}", threads() / 32));
   } else {
+    add_norm(all, shape);
     all.push_back(fmt::format("SOURCE_CHANNELS={}", x.channel_stride));
     all.push_back(fmt::format("BLOCK={}", cut.block));
   }

@@ -55,7 +55,8 @@ struct ProductTiles {
   int source_channels;  // with padding
   int pool = 1;         // behind the convolution
   bool narrow = false;
-  bool turned = false;   // input gradient
+  bool turned = false;  // input gradient
+  bool statistics = false;
   int pooled_width = 0;  // of the gradient, where its source is that of a max-pool's output
   Cut cut{};
   int run = 0;  // pixels of the source that a tile touches at most
@@ -75,6 +76,8 @@ struct ProductTiles {
   /// In the rows of windows of that pool that a tile's run touches.
   int most_windows() const;
   int shared_bytes() const;
+  /// Of which statistics take the place of the operands.
+  int operand_bytes() const;
   Definitions definitions(const Conv2dPoolShape& shape, ComputeFormat format) const;
 };
 /// `cut`: none for the first of cuts().

@@ -7,6 +7,7 @@
 #include "ops/conv2d_tiles.hpp"
 #include "ops/reference/conv2d_pool.hpp"
 #include "ops/reference/layout.hpp"
+#include "ops/reference/tile_statistics.hpp"
 #include "plan/trial_operands.hpp"
 #include "support/error.hpp"
 
@@ -52,6 +53,7 @@ ConvProblem::ConvProblem(opencl::Device& device, const Conv2dPoolShape& shape, C
   const int in = shape.input.channels, out = shape.output.channels;
   x_ = random_maps(shape.input, 1);
   dy_ = random_maps(shape.output, 2);
+  const std::vector<float> raw = shape.normalised ? normalise_x() : x_;
   const std::size_t elements = extent(out * in * shape.kernel * shape.kernel);
   weight_ = reference::weight_to_device(random_values(elements, 3), out, in, shape.kernel);
   bias_ = random_values(extent(out), 4);
@@ -66,13 +68,36 @@ ConvProblem::ConvProblem(opencl::Device& device, const Conv2dPoolShape& shape, C
   const auto upload = [&](const std::vector<float>& values) {
     return device.upload(std::span<const float>(values));
   };
-  x_buffer_ = upload(x_);
+  x_buffer_ = upload(raw);
   weight_buffer_ = upload(weight_);
   bias_buffer_ = upload(bias_);
   if (direction == Direction::forward) return;
   dbias_buffer_ = device.allocate(bias_.size() * sizeof(float));
   dy_buffer_ = upload(dy_);
   y_buffer_ = device.allocate_zeroed(dy_.size() * sizeof(float));
+}
+
+std::vector<float> ConvProblem::normalise_x() {
+  const Layout& x = shape_.input;
+  const auto row = extent(x.channel_stride);
+  std::vector<float> law(3 * row);
+  SplitMix64 random(5);
+  for (std::size_t c = 0; c < extent(x.channels); ++c) {
+    law[c] = random.uniform(-0.5f, 0.5f);
+    law[row + c] = random.uniform(-2, 2);
+    law[2 * row + c] = random.uniform(-1, 1);
+  }
+  const std::vector<float> raw = x_;
+  for (int n = 0; n < x.batch; ++n) {
+    for (int i = 0; i < x.height * x.width; ++i) {
+      for (std::size_t c = 0; c < extent(x.channels); ++c) {
+        float& value = x_[x.index(n, i / x.width, i % x.width, static_cast<int>(c))];
+        value = std::max(std::fma(value - law[c], law[row + c], law[2 * row + c]), 0.0f);
+      }
+    }
+  }
+  law_ = {device_.upload(std::span<const float>(law)), x.channel_stride};
+  return raw;
 }
 
 void ConvProblem::clear_gradients() {
@@ -179,7 +204,32 @@ std::string ConvProblem::forward_fault(const std::vector<float>& result) const {
   std::vector<double> expected =
       shape_.pool > 1 ? reference::max_pool(reference::pool_behind(e, shape_.pool), conv_) : conv_;
   for (double& value : expected) value = std::max(value, 0.0);
-  return fault_of(maps(result, y, all_of(y.channels), ComputeFormat::float32), expected, format_);
+  return plan::fault_of(maps(result, y, all_of(y.channels), ComputeFormat::float32), expected,
+                        format_);
+}
+
+std::string ConvProblem::fault_of(const TileStatistics& tiles) const {
+  const Layout& y = shape_.output;
+  const std::vector<float> result = device_.download<float>(result_),
+                           means = device_.download<float>(tiles.means),
+                           deviations = device_.download<float>(tiles.deviations);
+  const int pixels = y.batch * y.height * y.width, count = (pixels - 1) / tiles.pixels + 1;
+  std::vector<double> found, expected;
+  for (const int tile : spots_of(count)) {
+    const int first = tile * tiles.pixels;
+    const reference::TileMoments moments =
+        reference::tile_moments(result, y, first, std::min(tiles.pixels, pixels - first));
+    const auto line = extent(tile) * extent(y.channel_stride);
+    for (std::size_t c = 0; c < moments.means.size(); ++c) {
+      found.push_back(static_cast<double>(means[line + c]));
+      expected.push_back(moments.means[c]);
+      // As large as a value, whatever the tile.
+      found.push_back(static_cast<double>(deviations[line + c]) / tiles.pixels);
+      expected.push_back(moments.deviations[c] / tiles.pixels);
+    }
+  }
+  const std::string wrong = plan::fault_of(found, expected, ComputeFormat::float32);
+  return wrong.empty() ? "" : "statistics: " + wrong;
 }
 
 std::string ConvProblem::fault() const {
@@ -190,12 +240,12 @@ std::string ConvProblem::fault() const {
   const std::vector<double> gradient = gradient_before_pool();
   if (direction_ == Direction::input_gradient) {
     const std::vector<int> some = spots_of(in);
-    return fault_of(maps(result, shape_.input, some, exact),
-                    reference::conv2d_input_gradient<double>(
-                        extents_of(shape_, seen_.size(), some.size(), extent(out)), gradient,
-                        weights(weight_, all_of(out), some, format_),
-                        maps(x_, shape_.input, some, exact), true),
-                    format_);
+    return plan::fault_of(maps(result, shape_.input, some, exact),
+                          reference::conv2d_input_gradient<double>(
+                              extents_of(shape_, seen_.size(), some.size(), extent(out)), gradient,
+                              weights(weight_, all_of(out), some, format_),
+                              maps(x_, shape_.input, some, exact), true),
+                          format_);
   }
   const std::vector<int> some = spots_of(out);
   const std::size_t pixels = gradient.size() / seen_.size() / extent(out);
@@ -207,11 +257,11 @@ std::string ConvProblem::fault() const {
       of_some.insert(of_some.end(), map, map + static_cast<std::ptrdiff_t>(pixels));
     }
   }
-  return fault_of(weights(result, some, all_of(in), exact),
-                  reference::conv2d_weight_gradient<double>(
-                      extents_of(shape_, seen_.size(), extent(in), some.size()),
-                      maps(x_, shape_.input, all_of(in), format_), of_some),
-                  format_);
+  return plan::fault_of(weights(result, some, all_of(in), exact),
+                        reference::conv2d_weight_gradient<double>(
+                            extents_of(shape_, seen_.size(), extent(in), some.size()),
+                            maps(x_, shape_.input, all_of(in), format_), of_some),
+                        format_);
 }
 
 }  // namespace dovetail::plan

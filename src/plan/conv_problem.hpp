@@ -52,11 +52,18 @@ class ConvProblem {
   Tuner::Trial trial(std::shared_ptr<Convolution> conv) {
     prepare_result();
     const int batch = shape_.input.batch;
+    if constexpr (requires { conv->set_input_law(law_); }) conv->set_input_law(law_);
     if (direction_ == Direction::forward) {
       return {[this, conv, batch] {
                 conv->forward(x_buffer_, weight_buffer_, bias_buffer_, result_, batch, true);
               },
-              [this] { return fault(); }};
+              [this, conv] {
+                const std::string wrong = fault();
+                if constexpr (requires { conv->statistics(); }) {
+                  if (wrong.empty() && conv->statistics()) return fault_of(*conv->statistics());
+                }
+                return wrong;
+              }};
     }
     conv->forward(x_buffer_, weight_buffer_, bias_buffer_, y_buffer_, batch, false);
     if (direction_ == Direction::input_gradient) {
@@ -76,7 +83,11 @@ class ConvProblem {
   std::string fault() const;
 
  private:
+  /// Of the result's statistics, for which three tiles stand.
+  std::string fault_of(const TileStatistics& tiles) const;
   void prepare_result();
+  /// Makes of x_ what the law makes of it; what it was before.
+  std::vector<float> normalise_x();
   /// Of the images in seen_, [image, channel, row, column].
   std::vector<double> maps(const std::vector<float>& values, const Layout& layout,
                            const std::vector<int>& channels, ComputeFormat format) const;
@@ -93,8 +104,9 @@ class ConvProblem {
   Conv2dPoolShape shape_;
   ComputeFormat format_;
   Direction direction_;
-  std::vector<int> seen_;  // images
-  std::vector<float> x_, dy_, weight_, bias_;
+  std::vector<int> seen_;                      // images
+  std::vector<float> x_, dy_, weight_, bias_;  // x_: as it is multiplied
+  NormLaw law_;               // of the buffer of x, where the shape has it normalised
   std::vector<double> conv_;  // the twin's output in front of the pool, of the seen images
   opencl::Buffer x_buffer_, dy_buffer_, weight_buffer_, bias_buffer_, dbias_buffer_, y_buffer_,
       result_;

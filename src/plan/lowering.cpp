@@ -61,6 +61,25 @@ std::vector<Step> fuse(const Model& model, const Fusion& fusion) {
   return steps;
 }
 
+/// Whether the convolution behind step `i`, a batch norm, does it as it reads.
+bool is_deferred(const Model& model, const Lowered& lowered, std::size_t i, const Fusion& fusion) {
+  if (!fusion.reads_norm || i + 1 >= lowered.steps.size()) return false;
+  const Step &step = lowered.steps[i], &behind = lowered.steps[i + 1];
+  const auto* conv = std::get_if<layer::Conv2d>(&model.layers()[behind.layer].layer);
+  if (!is<layer::BatchNorm>(model.layers()[step.layer]) || !step.relu || step.pool || !conv)
+    return false;
+  Conv2dPoolShape shape{.input = lowered.layouts[i + 1],
+                        .output = lowered.layouts[i + 2],
+                        .kernel = conv->kernel,
+                        .stride = conv->stride,
+                        .padding = conv->padding,
+                        .pool = 1,
+                        .normalised = true};
+  if (behind.pool)
+    shape.pool = std::get<layer::MaxPool>(model.layers()[behind.last_layer()].layer).kernel;
+  return fusion.reads_norm(shape);
+}
+
 /// Halo of the feature map before each step, and of the last output.
 std::vector<int> halos_of(const Model& model, const std::vector<Step>& steps) {
   const auto& layers = model.layers();
@@ -111,6 +130,8 @@ Lowered lower(const Model& model, int batch, const Fusion& fusion) {
     lowered.layouts.push_back(
         feature_map(batch, out.height, out.width, out.channels, halos[i + 1]));
   }
+  for (std::size_t i = 0; i < lowered.steps.size(); ++i)
+    lowered.steps[i].deferred = is_deferred(model, lowered, i, fusion);
   return lowered;
 }
 

@@ -18,6 +18,7 @@ struct Step {
   bool relu = false;
   bool pool = false;
   bool strip_halo = false;
+  bool deferred = false;  // a batch norm and its ReLU, done by the convolution behind as it reads
   std::size_t last_layer() const { return layer + (relu ? 1 : 0) + (pool ? 1 : 0); }
 };
 
@@ -32,6 +33,9 @@ struct Fusion {
   /// pool is fused.
   std::function<bool(const Conv2dPoolShape&)> fits_pool{};
   bool norm_pools = false;  // a batch norm and the max-pool behind it
+  /// Whether there are kernels for such a convolution that read its input through the batch norm
+  /// and ReLU in front of it; none: no batch norm is deferred.
+  std::function<bool(const Conv2dPoolShape&)> reads_norm{};
 };
 
 /// Fuses a ReLU into the convolution, dense layer or batch norm before it, unless it is the model's

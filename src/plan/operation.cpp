@@ -34,10 +34,15 @@ ConvolutionOperation<Convolution>::ConvolutionOperation(Edge& in, Edge& out, std
     : Operation(in, out, last_layer),
       conv_(std::move(conv)),
       weight_(std::move(weight)),
-      bias_(std::move(bias)) {}
+      bias_(std::move(bias)) {
+  if constexpr (std::is_same_v<Convolution, Conv2dMma>) {
+    if (const TileStatistics* statistics = conv_->statistics()) out_.statistics = *statistics;
+  }
+}
 
 template <typename Convolution>
 void ConvolutionOperation<Convolution>::forward(const Pass& pass) {
+  if constexpr (requires { conv_->set_input_law(in_.law); }) conv_->set_input_law(in_.law);
   conv_->forward(in_.value, weight_.refresh(), bias_.value, out_.value, pass.batch, out_.rectified);
 }
 
@@ -175,9 +180,20 @@ BatchNormOperation::BatchNormOperation(opencl::Device& device, Variant variant, 
       statistics_(std::move(statistics)) {}
 
 void BatchNormOperation::forward(const Pass& pass) {
-  if (pass.training) {
+  const bool has_tiles = in_.statistics && pass.passes == 1;
+  const TileStatistics* tiles = has_tiles ? &*in_.statistics : nullptr;
+  if (out_.deferred) {
+    if (pass.training) {
+      norm_->prepare(in_.value, gamma_.value, beta_.value, statistics_.mean(pass),
+                     statistics_.variance(pass), pass.batch, tiles);
+    } else {
+      norm_->prepare_inference(gamma_.value, beta_.value, statistics_.running_mean,
+                               statistics_.running_variance);
+    }
+    out_.law = norm_->law();
+  } else if (pass.training) {
     norm_->forward(in_.value, gamma_.value, beta_.value, statistics_.mean(pass),
-                   statistics_.variance(pass), out_.value, pass.joined(), out_.rectified);
+                   statistics_.variance(pass), out_.value, pass.joined(), out_.rectified, tiles);
   } else {
     norm_->infer(in_.value, gamma_.value, beta_.value, statistics_.running_mean,
                  statistics_.running_variance, out_.value, pass.batch, out_.rectified);

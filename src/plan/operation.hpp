@@ -15,6 +15,7 @@
 #include "ops/conv2d_pool.hpp"
 #include "ops/fake_quantise.hpp"
 #include "ops/matmul.hpp"
+#include "ops/norm_law.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/pool2d.hpp"
 #include "plan/dense_problem.hpp"
@@ -29,8 +30,14 @@ namespace dovetail::plan {
 struct Edge {
   Layout layout;
   bool rectified = false;
+  /// `value` is the map in front of a batch norm and ReLU, which the reader does by `law`.
+  bool deferred = false;
+  NormLaw law{};
   opencl::Buffer value;
   opencl::Buffer gradient;
+  /// Those of the value, where its writer leaves them: of all samples of a pass, or of passes that
+  /// were joined.
+  std::optional<TileStatistics> statistics{};
 };
 
 /// What a pass needs to know beyond the feature maps.
@@ -217,7 +224,8 @@ struct NormStatistics {
   }
 };
 
-/// Batch norm, perhaps ReLU, and perhaps max-pool.
+/// Batch norm, perhaps ReLU, and perhaps max-pool. Where its output is deferred, it writes the law
+/// alone.
 class BatchNormOperation : public Operation {
  public:
   BatchNormOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,

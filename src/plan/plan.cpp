@@ -202,14 +202,15 @@ std::vector<float> Plan::infer(std::span<const std::uint8_t> images, std::size_t
 
 Plan::Ranges Plan::output_ranges(std::span<const std::uint8_t> images, std::size_t count) {
   const std::vector<plan::Step> steps = lower().steps;
-  if (std::any_of(steps.begin(), steps.end(), [](const plan::Step& step) { return step.pool; })) {
-    // Calibration wants to see what went into the pools, too.
+  if (std::any_of(steps.begin(), steps.end(),
+                  [](const plan::Step& step) { return step.pool || step.deferred; })) {
+    // Calibration wants to see what went into the pools, too, and what batch norms put out.
     if (!unfused_) {
       unfused_ = std::make_unique<Plan>(device_, model_, input_,
                                         PlanOptions{.batch = options_.batch,
                                                     .variant = options_.variant,
                                                     .format = options_.format,
-                                                    .fuse_pools = false});
+                                                    .fuse_maps = false});
     }
     unfused_->load_parameters(parameters());
     unfused_->load_statistics(running_);

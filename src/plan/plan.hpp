@@ -61,9 +61,9 @@ struct PlanOptions {
   std::size_t bucket_bytes = 0;  // of gradients that are handed over; 0: all
   /// Memory for the host's side of the reduction, as of HostedBuffer; Plan::reduction_elements.
   std::span<float> reduction_memory{};
-  /// A max-pool runs within the convolution before it where there are kernels for both, and the
-  /// convolution's own output is then nowhere.
-  bool fuse_pools = true;
+  /// Maps that nobody else asks for are nowhere, where there are kernels for it: those between a
+  /// convolution or batch norm and its max-pool, and those between a batch norm and a convolution.
+  bool fuse_maps = true;
   /// How the reduction goes there; by default the device's way.
   std::optional<opencl::HostedBuffer::Way> reduction_way{};
   /// How images do; by default overlapped where the device is no CPU.
@@ -408,6 +408,8 @@ class Plan {
   int usual_batch() const {
     return options_.tuned_batch > 0 ? options_.tuned_batch : options_.batch;
   }
+  /// Whether the batch norm behind a convolution is to have its statistics from there.
+  bool takes_statistics(const plan::Step& step) const;
   /// Null where the driver refuses what the convolution was lowered for.
   std::unique_ptr<plan::Operation> make_convolution(const plan::Step& step, plan::Edge& in,
                                                     plan::Edge& out);

@@ -22,10 +22,10 @@ Plan::Plan(opencl::Device& device, const Model& model, const InputStatistics& in
 plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
                           const PlanOptions& options, bool convolves_on_tensor_cores) {
   const Variant variant = options.variant.value_or(variant_for(device));
-  plan::Fusion fusion{.norm_pools = options.fuse_pools};
-  if (options.fuse_pools && variant == Variant::cpu) {
+  plan::Fusion fusion{.norm_pools = options.fuse_maps};
+  if (options.fuse_maps && variant == Variant::cpu) {
     fusion.fits_pool = Conv2dPool::fits;
-  } else if (options.fuse_pools && convolves_on_tensor_cores) {
+  } else if (options.fuse_maps && convolves_on_tensor_cores) {
     // A convolution that fits them alone stays there.
     fusion.fits_pool = [](const Conv2dPoolShape& shape) {
       const Conv2dShape alone = conv_tiles::convolution(shape);
@@ -33,8 +33,16 @@ plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
              (Conv2dGpu::fits(shape) && !Conv2dMma::fits({alone.input, alone.output, alone.kernel,
                                                           alone.stride, alone.padding, 1}));
     };
-  } else if (options.fuse_pools) {
+  } else if (options.fuse_maps) {
     fusion.fits_pool = Conv2dGpu::fits;
+  }
+  // Joined passes have laws of their own; what is rounded before it is read must be there.
+  if (options.fuse_maps && options.passes == 1 && variant != Variant::cpu) {
+    if (convolves_on_tensor_cores) {
+      fusion.reads_norm = Conv2dMma::fits;
+    } else if (options.format == ComputeFormat::float32) {
+      fusion.reads_norm = Conv2dGpu::fits;
+    }
   }
   return plan::lower(model, room_of(model, options), fusion);
 }
@@ -80,10 +88,14 @@ void Plan::make_edges(const plan::Lowered& lowered) {
   for (std::size_t i = 0; i < edges_.size(); ++i) {
     edges_[i].layout = lowered.layouts[i];
     edges_[i].rectified = i > 0 && lowered.steps[i - 1].relu;
-    edges_[i].value = device_.allocate_zeroed(edges_[i].layout.bytes());
+    edges_[i].deferred = i > 0 && lowered.steps[i - 1].deferred;
+    edges_[i].value = edges_[i].deferred ? edges_[i - 1].value
+                                         : device_.allocate_zeroed(edges_[i].layout.bytes());
     // Nobody asks for the gradient of the images.
-    if (options_.training && i > 0)
-      edges_[i].gradient = device_.allocate_zeroed(edges_[i].layout.bytes());
+    if (!options_.training || i == 0) continue;
+    // Batch norm's gradient can be made in its place.
+    edges_[i].gradient = edges_[i].deferred ? edges_[i - 1].gradient
+                                            : device_.allocate_zeroed(edges_[i].layout.bytes());
   }
   inputs_ = make_inputs(nullptr);
 }

@@ -71,12 +71,21 @@ std::vector<Direction> Plan::directions_of(const Edge& in) const {
   return directions;
 }
 
+bool Plan::takes_statistics(const plan::Step& step) const {
+  // They are summed up as the product is cut, and tiles may lie in two passes that are joined.
+  if (!options_.training || options_.same_bits || options_.passes > 1 || step.pool) return false;
+  const std::size_t next = step.last_layer() + 1;
+  return next < model_.layers().size() &&
+         std::holds_alternative<layer::BatchNorm>(model_.layers()[next].layer);
+}
+
 std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& in, Edge& out) {
   const PlacedLayer& placed = model_.layers()[step.layer];
   const auto& conv = std::get<layer::Conv2d>(placed.layer);
   const WeightMatrix matrix{.rows = conv.kernel * conv.kernel * in.layout.channels,
                             .column_stride = out.layout.channel_stride};
-  Conv2dPoolShape pooled{in.layout, out.layout, conv.kernel, conv.stride, conv.padding, 1};
+  Conv2dPoolShape pooled{in.layout,    out.layout, conv.kernel, conv.stride,
+                         conv.padding, 1,          in.deferred};
   if (step.pool)
     pooled.pool = std::get<layer::MaxPool>(model_.layers()[step.last_layer()].layer).kernel;
   const auto operation = [&](auto made) -> std::unique_ptr<Operation> {
@@ -88,6 +97,7 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   const bool training = options_.training;
   const ComputeFormat format = options_.format;
   if (convolves_on_tensor_cores() && Conv2dMma::fits(pooled)) {
+    pooled.statistics = takes_statistics(step);
     std::vector<Direction> directions = directions_of(in);
     if (options_.same_bits) std::erase(directions, Direction::weight_gradient);
     std::unique_ptr<Conv2dMma> made;

@@ -71,7 +71,7 @@ TEST(ModelWork, CountsWhatAPlansKernelsCompute) {
   // Both gradients of the second convolution visit one pixel of four.
   EXPECT_DOUBLE_EQ(whole.backward - with_pools.backward, 0.75 * 4 * (14.0 * 14 * 64 * 32 * 9));
   for (const PlanOptions& options :
-       {PlanOptions{.training = true, .variant = Variant::cpu, .fuse_pools = false},
+       {PlanOptions{.training = true, .variant = Variant::cpu, .fuse_maps = false},
         PlanOptions{.training = true, .variant = Variant::gpu}})
     EXPECT_DOUBLE_EQ(work_in(options).backward, whole.backward);
 }

@@ -23,12 +23,12 @@ double operations(const std::map<std::string, PartWork>& parts, bool of_chain) {
   return sum;
 }
 
-Plan make_plan(const Model& model, Variant variant, bool fuse_pools = true) {
+Plan make_plan(const Model& model, Variant variant, bool fuse_maps = true) {
   const auto channels = static_cast<std::size_t>(model.input().channels);
   const InputStatistics statistics{std::vector<float>(channels, 0.5f),
                                    std::vector<float>(channels, 0.25f)};
   return {testing::test_device(), model, statistics,
-          PlanOptions{.training = true, .variant = variant, .fuse_pools = fuse_pools}};
+          PlanOptions{.training = true, .variant = variant, .fuse_maps = fuse_maps}};
 }
 
 TEST(WorkByPart, AddsUpToTheWorkOfThePlan) {

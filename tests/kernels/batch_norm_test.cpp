@@ -4,6 +4,7 @@
 #include "kernels/feature_maps.hpp"
 #include "kernels/finite_differences.hpp"
 #include "ops/reference/batch_norm.hpp"
+#include "ops/reference/tile_statistics.hpp"
 #include "support/text.hpp"
 
 namespace dovetail {
@@ -133,6 +134,59 @@ TEST_P(BatchNormTest, VarianceStandsAFarMean) {
   const auto statistics = reference::channel_statistics(x, c.channels(), c.pixels());
   EXPECT_LT(relative_error(actual.variance, statistics.variance), 1e-5);
   EXPECT_LT(relative_error(actual.mean, statistics.mean), 1e-7);
+}
+
+/// Of the whole map, in tiles of so many pixels, as a convolution's kernel leaves them.
+TileStatistics tiles_of(const Case& c, const std::vector<double>& x, int pixels) {
+  const std::vector<float> map = to_float(arrange(c.layout, c.batch, x));
+  const int all = c.batch * c.layout.height * c.layout.width;
+  std::vector<double> means, deviations;
+  for (int first = 0; first < all; first += pixels) {
+    const auto moments =
+        reference::tile_moments(map, c.layout, first, std::min(pixels, all - first));
+    means.insert(means.end(), moments.means.begin(), moments.means.end());
+    deviations.insert(deviations.end(), moments.deviations.begin(), moments.deviations.end());
+  }
+  return {upload(means), upload(deviations), pixels};
+}
+
+TEST_P(BatchNormTest, FoldsTheStatisticsOfTilesAndDoesNotReadThatMap) {
+  Random random(static_cast<unsigned>(::testing::UnitTest::GetInstance()->random_seed()));
+  for (const Case& c : cases()) {
+    const int all = c.batch * c.layout.height * c.layout.width;
+    const double far = random.integer(0, 1) == 1 ? 1000 : 0;
+    for (const int pixels : {16, 64, random.integer(16, std::max(16, all)), all, 2 * all}) {
+      SCOPED_TRACE(fmt::format("{}, tiles of {} from {} on", describe(c), pixels, far));
+      const std::vector<double> x = random.normal(c.size(), far, 2);
+      const std::vector<double> gamma = random.normal(c.channels(), 1, 0.3);
+      BatchNorm norm(test_device(), GetParam(), c.layout, static_cast<float>(epsilon));
+      const auto stride = static_cast<std::size_t>(c.layout.channel_stride);
+      const opencl::Buffer y = poisoned(c.layout.size()), mean = poisoned(stride),
+                           variance = poisoned(stride);
+      const TileStatistics tiles = tiles_of(c, x, pixels);
+      norm.forward(poisoned(c.layout.size()), upload_channels(c.layout, gamma),
+                   upload_channels(c.layout, gamma), mean, variance, y, c.batch, false, &tiles);
+      const auto expected = reference::channel_statistics(x, c.channels(), c.pixels());
+      const std::vector<double> means = download_channels(c.layout, mean),
+                                variances = download_channels(c.layout, variance);
+      // The tiles' means are rounded, which shows in what is between them: far from zero, more.
+      for (std::size_t i = 0; i < c.channels(); ++i) {
+        const double spread = std::sqrt(expected.variance[i]);
+        EXPECT_NEAR(means[i], expected.mean[i], 2e-5 * spread + 2e-7 * far);
+        EXPECT_NEAR(variances[i], expected.variance[i], (2e-5 * spread + 2e-7 * far) * spread);
+      }
+    }
+  }
+}
+
+TEST_P(BatchNormTest, RefusesTilesOfSeveralPasses) {
+  const Layout layout = feature_map(2, 4, 4, 16);
+  BatchNorm norm(test_device(), GetParam(), layout, static_cast<float>(epsilon));
+  const opencl::Buffer map = poisoned(layout.size()), channels = poisoned(32);
+  const TileStatistics tiles{map, map, 16};
+  EXPECT_THROW(norm.forward(map, channels, channels, channels, channels, map, JoinedBatch(1, 2),
+                            false, &tiles),
+               Error);
 }
 
 TEST_P(BatchNormTest, InferenceUsesTheGivenStatistics) {

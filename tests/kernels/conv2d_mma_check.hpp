@@ -13,6 +13,7 @@
 #include "ops/reference/conv2d_pool.hpp"
 #include "ops/reference/layout.hpp"
 #include "ops/reference/round_operand.hpp"
+#include "ops/reference/tile_statistics.hpp"
 
 namespace dovetail::testing {
 
@@ -21,6 +22,12 @@ inline std::vector<double> rounded(std::vector<double> values, ComputeFormat for
     value = static_cast<double>(reference::round_operand(static_cast<float>(value), format));
   return values;
 }
+
+/// As TileStatistics.
+struct Statistics {
+  std::vector<float> means, deviations;
+  int pixels = 0;
+};
 
 struct WeightGradient {
   std::vector<float> weight, bias;
@@ -48,6 +55,30 @@ inline std::vector<bool> windows_with_two_maxima(const reference::Conv2dExtents&
   return open;
 }
 
+/// Draws a law for a convolution's input and hands it to the runner; what it makes of x.
+template <typename Runner>
+std::vector<double> normalised(const warp::Case& c, const std::vector<double>& x, Runner& runner,
+                               Random& random) {
+  const reference::Conv2dExtents& e = c.extents;
+  const auto stride = extent(c.shape.input.channel_stride), channels = extent(e.in);
+  const std::size_t pitch = stride + 16;
+  std::vector<float> rows(3 * pitch, poison);
+  for (std::size_t row = 0; row < 3; ++row) {
+    const std::vector<double> values = random.normal(channels);
+    for (std::size_t i = 0; i < stride; ++i)
+      rows[row * pitch + i] = i < channels ? static_cast<float>(values[i]) : 0.0f;
+  }
+  runner.set_law(rows, static_cast<int>(pitch));
+  const std::size_t pixels = extent(e.height * e.width);
+  std::vector<double> y(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float* law = rows.data() + i / pixels % channels;
+    const float value = std::fma(static_cast<float>(x[i]) - law[0], law[pitch], law[2 * pitch]);
+    y[i] = static_cast<double>(std::max(value, 0.0f));
+  }
+  return y;
+}
+
 /// @param runner  forward(x, weight, bias), input_gradient(dy, weight, x) and weight_gradient(x,
 /// dy)
 ///                on arrays in the device's layouts; what they do not write must be poison.
@@ -56,9 +87,11 @@ void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
   constexpr double tolerance = 3e-5;  // tensor cores do not round their sums to the nearest
   const reference::Conv2dExtents& e = c.extents;
   const Layout &in = c.shape.input, &out = c.shape.output;
-  const std::vector<double> x = random.normal(e.x_size()), weight = random.normal(e.weight_size()),
+  const std::vector<double> raw = random.normal(e.x_size()),
+                            weight = random.normal(e.weight_size()),
                             bias = random.normal(static_cast<std::size_t>(e.out));
-  const std::vector<float> x_map = to_float(arrange(in, e.batch, x));
+  const std::vector<double> x = c.shape.normalised ? normalised(c, raw, runner, random) : raw;
+  const std::vector<float> x_map = to_float(arrange(in, e.batch, raw));
   const std::vector<float> weights =
       reference::weight_to_device(to_float(weight), e.out, e.in, e.kernel);
   std::vector<float> biases = to_float(bias);
@@ -98,6 +131,42 @@ void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
             tolerance);
 }
 
+/// Of a shape that asks for them, of values around `mean`.
+/// @param runner  forward(x, weight, bias), which rectifies, and statistics() of that.
+template <typename Runner>
+void expect_statistics(const warp::Case& c, Runner& runner, Random& random, double mean) {
+  const reference::Conv2dExtents& e = c.extents;
+  const Layout &in = c.shape.input, &out = c.shape.output;
+  const std::vector<double> raw = random.normal(e.x_size());
+  if (c.shape.normalised) normalised(c, raw, runner, random);
+  const std::vector<float> x = to_float(arrange(in, e.batch, raw));
+  const std::vector<float> weight =
+      reference::weight_to_device(to_float(random.normal(e.weight_size())), e.out, e.in, e.kernel);
+  std::vector<float> bias = to_float(random.normal(extent(e.out), mean));
+  bias.resize(extent(out.channel_stride));
+  const std::vector<float> y = runner.forward(x, weight, bias);
+  const Statistics statistics = runner.statistics();
+  const int pixels = e.batch * out.height * out.width;
+  std::size_t at = 0;
+  for (int first = 0; first < pixels; first += statistics.pixels) {
+    const int count = std::min(statistics.pixels, pixels - first);
+    const reference::TileMoments expected = reference::tile_moments(y, out, first, count);
+    for (int channel = 0; channel < out.channel_stride; ++channel, ++at) {
+      const double mean_there = expected.means[extent(channel)],
+                   deviations = expected.deviations[extent(channel)];
+      const double spread = std::sqrt(deviations / count);
+      // Means of parts are rounded, which the deviations between them show: at most so much.
+      const double rounded_means = 3e-7 * std::abs(mean_there) * std::sqrt(count * deviations);
+      ASSERT_NEAR(static_cast<double>(statistics.means[at]), mean_there,
+                  1e-6 * (std::abs(mean_there) + spread))
+          << "channel " << channel << " of the tile from pixel " << first << " on";
+      ASSERT_NEAR(static_cast<double>(statistics.deviations[at]), deviations,
+                  1e-5 * deviations + rounded_means)
+          << "channel " << channel << " of the tile from pixel " << first << " on";
+    }
+  }
+}
+
 /// Images of few channels against the input that they make.
 /// @param runner  forward(x, weight, bias) and forward_images(images, x, weight, bias), which
 /// writes
@@ -126,8 +195,18 @@ void expect_images_are_inputs(const warp::Case& c, Runner& runner, Random& rando
   const auto interior = [&](const std::vector<float>& y) {
     return to_float(maps_of(c.shape.output, e.batch, y));
   };
-  EXPECT_EQ(interior(runner.forward_images(images, made, weight, bias)),
-            interior(runner.forward(map, weight, bias)));
+  const auto statistics = [&] {
+    if constexpr (requires { runner.statistics(); }) {
+      if (c.shape.statistics) return runner.statistics();
+    }
+    return Statistics{};
+  };
+  const std::vector<float> y_of_images =
+      interior(runner.forward_images(images, made, weight, bias));
+  const Statistics of_images = statistics();
+  EXPECT_EQ(y_of_images, interior(runner.forward(map, weight, bias)));
+  EXPECT_EQ(of_images.means, statistics().means);
+  EXPECT_EQ(of_images.deviations, statistics().deviations);
   std::size_t unseen = 0;
   for (std::size_t i = 0; i < map.size(); ++i) {
     if (made[i] == poison) {

@@ -52,6 +52,7 @@ TEST_F(Conv2dMmaTest, IsItsTwin) {
     const std::vector<Case> cuts = warp::other_cuts(c);
     if (const int cut = between(0, static_cast<int>(cuts.size())); cut > 0)
       c = cuts[static_cast<std::size_t>(cut - 1)];
+    c.shape.statistics = c.pool == 1 && between(0, 1) == 1;
     all.push_back(c);
   }
   for (const Case& c : all) {
@@ -61,6 +62,9 @@ TEST_F(Conv2dMmaTest, IsItsTwin) {
                              to_string(c.format)));
     DeviceRunner runner = runner_of(device(), c);
     testing::expect_twin(c, runner, random);
+    if (c.shape.statistics) {
+      for (const double mean : {0.0, 1000.0}) testing::expect_statistics(c, runner, random, mean);
+    }
     if (conv_mma::is_narrow(c.shape.input)) testing::expect_images_are_inputs(c, runner, random);
   }
 }

@@ -31,6 +31,23 @@ TEST_P(Conv2dMmaWarpTest, MakesItsInputFromImages) {
   testing::expect_images_are_inputs(c, runner, random);
 }
 
+using Conv2dMmaStatisticsWarpTest = Conv2dMmaWarpTest;
+
+TEST_P(Conv2dMmaStatisticsWarpTest, AreThoseOfWhatItStores) {
+  const auto number = static_cast<std::size_t>(GetParam());
+  const Case c = cases()[number];
+  testing::Random random(std::random_device{}());
+  ConvRunner runner(c, number);
+  for (const double mean : {0.0, 1000.0}) testing::expect_statistics(c, runner, random, mean);
+  const testing::Statistics& statistics = runner.statistics();
+  const Layout& y = c.shape.output;
+  const int pixels = c.extents.batch * y.height * y.width;
+  const std::size_t written =
+      extent(conv_tiles::quotient_up(pixels, statistics.pixels) * y.channel_stride);
+  for (std::size_t i = written; i < statistics.means.size(); ++i)
+    ASSERT_EQ(statistics.means[i] + statistics.deviations[i], 2 * testing::poison);
+}
+
 TEST_P(Conv2dMmaWarpTest, PassesOfALaunchAreThoseOfTheirOwn) {
   testing::Random random(std::random_device{}());
   const auto number = static_cast<std::size_t>(GetParam());
@@ -39,6 +56,7 @@ TEST_P(Conv2dMmaWarpTest, PassesOfALaunchAreThoseOfTheirOwn) {
   ConvRunner runner(c, number);
   const std::vector<float> x = testing::to_float(random.normal(c.shape.input.size())),
                            dy = testing::to_float(random.normal(c.shape.output.size()));
+  if (c.shape.normalised) testing::normalised(c, random.normal(c.extents.x_size()), runner, random);
   std::vector<float> bias =
       testing::to_float(random.normal(static_cast<std::size_t>(c.shape.output.channel_stride)));
   runner.forward(
@@ -64,15 +82,24 @@ TEST(Conv2dMmaTiles, OfWideImagesFit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Conv2dMmaWarpTest,
-                         ::testing::Range(0, static_cast<int>(cases().size())),
-                         [](const auto& instance) {
-                           const Case c = cases()[static_cast<std::size_t>(instance.param)];
-                           return fmt::format("{}_of_{}_on_{}x{}_to_{}_pool_{}_in_{}",
-                                              instance.param, c.extents.in, c.extents.height,
-                                              c.extents.width, c.extents.out, c.pool,
-                                              to_string(c.format));
-                         });
+std::vector<int> numbers(bool of_statistics) {
+  std::vector<int> found;
+  for (int i = 0; i < static_cast<int>(cases().size()); ++i) {
+    if (!of_statistics || cases()[static_cast<std::size_t>(i)].shape.statistics) found.push_back(i);
+  }
+  return found;
+}
+
+std::string name_of(const ::testing::TestParamInfo<int>& instance) {
+  const Case c = cases()[static_cast<std::size_t>(instance.param)];
+  return fmt::format("{}_of_{}_on_{}x{}_to_{}_pool_{}_in_{}{}", instance.param, c.extents.in,
+                     c.extents.height, c.extents.width, c.extents.out, c.pool, to_string(c.format),
+                     c.shape.statistics ? "_with_statistics" : "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Conv2dMmaWarpTest, ::testing::ValuesIn(numbers(false)), name_of);
+INSTANTIATE_TEST_SUITE_P(Cases, Conv2dMmaStatisticsWarpTest, ::testing::ValuesIn(numbers(true)),
+                         name_of);
 
 }  // namespace
 }  // namespace dovetail::warp

@@ -18,6 +18,10 @@ class DeviceRunner {
   DeviceRunner(opencl::Device& device, const warp::Case& c, Convolution conv)
       : device_(device), case_(c), conv_(std::move(conv)) {}
 
+  void set_law(const std::vector<float>& rows, int pitch) {
+    if constexpr (requires { conv_.set_input_law({}); }) conv_.set_input_law({upload(rows), pitch});
+  }
+
   std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
                              const std::vector<float>& bias) {
     const opencl::Buffer y = poisoned(case_.shape.output.size());
@@ -39,6 +43,21 @@ class DeviceRunner {
                          made, upload(weight), upload(bias), y, case_.extents.batch, true);
     x = device_.download<float>(made);
     return device_.download<float>(y);
+  }
+  /// Of the batch's tiles.
+  Statistics statistics() requires requires(const Convolution& conv) { conv.statistics(); }
+  {
+    const TileStatistics& tiles = *conv_.statistics();
+    const Layout& y = case_.shape.output;
+    const int pixels = case_.extents.batch * y.height * y.width;
+    const auto floats =
+        extent(conv_tiles::quotient_up(pixels, tiles.pixels)) * extent(y.channel_stride);
+    const auto first = [&](const opencl::Buffer& buffer) {
+      std::vector<float> values = device_.download<float>(buffer);
+      values.resize(floats);
+      return values;
+    };
+    return {first(tiles.means), first(tiles.deviations), tiles.pixels};
   }
   std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>& weight,
                                     const std::vector<float>& x) {

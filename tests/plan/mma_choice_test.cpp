@@ -29,13 +29,25 @@ void overwrite(opencl::Device& device, const opencl::Buffer& buffer,
 /// As Conv2dMma, from host memory to host memory in between.
 class HostConv {
  public:
-  HostConv(opencl::Device& device, warp::Case c, std::size_t number)
-      : device_(device), runner_(std::move(c), number) {}
+  HostConv(opencl::Device& device, const warp::Case& c, std::size_t number)
+      : device_(device), statistics_(c.shape.statistics), runner_(c, number) {}
 
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int, bool relu) {
     overwrite(device_, y, runner_.forward(get(x), get(weight), get(bias), relu));
   }
+  void set_input_law(const NormLaw& law) { runner_.set_law(get(law.rows), law.pitch); }
+  const TileStatistics* statistics() {
+    if (!statistics_) return nullptr;
+    testing::Statistics found = runner_.statistics();
+    found.means.back() += wrong_by_;
+    const auto upload = [&](const std::vector<float>& values) {
+      return device_.upload(std::span<const float>(values));
+    };
+    tiles_ = {upload(found.means), upload(found.deviations), found.pixels};
+    return &tiles_;
+  }
+  void spoil_statistics(float by) { wrong_by_ = by; }
   void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
                       const opencl::Buffer& x, const opencl::Buffer& dx, int, bool) {
     overwrite(device_, dx, runner_.input_gradient(get(dy), get(weight), get(x)));
@@ -50,7 +62,10 @@ class HostConv {
  private:
   std::vector<float> get(const opencl::Buffer& buffer) { return device_.download<float>(buffer); }
   opencl::Device& device_;
+  bool statistics_;
   warp::ConvRunner runner_;
+  TileStatistics tiles_;
+  float wrong_by_ = 0;
 };
 
 /// A case that fills its layouts.
@@ -69,6 +84,16 @@ std::vector<Direction> directions_of(const warp::Case& c) {
   std::vector<Direction> all{Direction::forward, Direction::weight_gradient};
   if (!conv_mma::is_narrow(c.shape.input)) all.push_back(Direction::input_gradient);
   return all;
+}
+
+double distance(const std::vector<float>& found, const std::vector<float>& expected) {
+  EXPECT_EQ(found.size(), expected.size());
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(static_cast<double>(found.at(i)) - static_cast<double>(expected[i]), 2);
+    norm += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  return std::sqrt(difference / norm);
 }
 
 class MmaChoice : public ::testing::Test {
@@ -99,6 +124,23 @@ TEST_F(MmaChoice, TheTwinsCheckAcceptsEveryShapeAndFindsAnotherFormat) {
       EXPECT_THAT(fault_of(foreign, c, i), HasSubstr("from the twin's"));
     }
   }
+}
+
+TEST_F(MmaChoice, TheCheckLooksAtStatisticsToo) {
+  const std::vector<warp::Case> cases = warp::cases();
+  int checked = 0;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    if (!cases[i].shape.statistics || cases[i].kernels.forward) continue;
+    plan::ConvProblem problem(device(), cases[i].shape, cases[i].format, Direction::forward);
+    const auto conv = std::make_shared<HostConv>(device(), whole(cases[i]), i);
+    const Tuner::Trial trial = problem.trial(conv);
+    trial.enqueue();
+    EXPECT_EQ(trial.fault(), "");
+    conv->spoil_statistics(0.01f);
+    EXPECT_THAT(trial.fault(), HasSubstr("statistics: its result is"));
+    ++checked;
+  }
+  EXPECT_EQ(checked, 3);
 }
 
 // What tuned_conv_mma does, with kernels that the host runs: one of them wrong.
@@ -305,13 +347,26 @@ TEST_F(MmaChoice, ATunedPlanOnTensorCoresNamesItsCutsAndComputesTheSameGradients
     Tuner tuner(device());
     const std::vector<float> usual = gradients(nullptr), tuned = gradients(&tuner);
     EXPECT_THAT(tuner.to_json().dump(), HasSubstr(name == "mlp" ? "\"mma chain, " : "\"mma, "));
-    ASSERT_EQ(tuned.size(), usual.size());
-    double difference = 0, norm = 0;
-    for (std::size_t i = 0; i < usual.size(); ++i) {
-      difference += std::pow(static_cast<double>(tuned[i]) - static_cast<double>(usual[i]), 2);
-      norm += std::pow(static_cast<double>(usual[i]), 2);
-    }
-    EXPECT_LT(std::sqrt(difference / norm), 1e-3);
+    EXPECT_LT(distance(tuned, usual), 1e-3);
+  }
+}
+
+// Where there is such a GPU: same_bits alone leaves statistics to passes over the map.
+TEST_F(MmaChoice, StatisticsOfConvolutionsLeadToTheSameGradients) {
+  if (!device().takes(opencl::InstructionSet::mma))
+    GTEST_SKIP() << device().info().name << " has no such tensor cores";
+  const Model model = make_model("vgg-small", {3, 32, 32}, 10);
+  for (const std::size_t samples : {64u, 61u}) {
+    const testing::RandomBatch batch = testing::random_batch(model, samples, 3);
+    const auto gradients = [&](bool same_bits) {
+      Plan plan(
+          device(), model, testing::statistics_for(model),
+          {.batch = 64, .training = true, .format = ComputeFormat::tf32, .same_bits = same_bits});
+      plan.load_parameters(model.initial_parameters(1));
+      plan.enqueue_gradients(batch.images, batch.labels, 0);
+      return plan.gradients(plan.map_reduction().as<float>());
+    };
+    EXPECT_LT(distance(gradients(false), gradients(true)), 1e-3);
   }
 }
 

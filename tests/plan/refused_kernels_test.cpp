@@ -3,12 +3,14 @@
 //
 // Functions of OpenCL are defined here and go on to the real ones: they call the device an NVIDIA
 // GPU, put a plain kernel in each probe's place, and an #error into every other source with inline
-// assembly, or leave the assembly out; and they fail to make one buffer. Handles are pointers, so
+// assembly, or leave the assembly out; they fail to make one buffer; and they note what is launched
+// instead of launching it. Handles are pointers, so
 // that no header of OpenCL is needed.
 #include <gmock/gmock.h>
 
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <random>
 #include <string>
 
@@ -26,6 +28,8 @@ int refused = 0;
 bool takes_assembly = false;    // what such kernels compute is nonsense
 int buffers_until_failure = 0;  // 0: none fails
 std::int32_t failure_of_buffer = 0;
+std::map<void*, std::string> kernel_names{};
+std::vector<std::string>* launched = nullptr;  // where there is one, nothing is
 
 /// The source without its assembly.
 std::string without_assembly(std::string text) {
@@ -99,6 +103,29 @@ void* clCreateBuffer(void* context, std::uint64_t flags, std::size_t bytes, void
     return nullptr;
   }
   return function(context, flags, bytes, host, status);
+}
+
+void* clCreateKernel(void* program, const char* name, std::int32_t* status);
+void* clCreateKernel(void* program, const char* name, std::int32_t* status) {
+  static auto* const function = next_function("clCreateKernel", &clCreateKernel);
+  void* const kernel = function(program, name, status);
+  kernel_names[kernel] = name;
+  return kernel;
+}
+
+using Extents = const std::size_t*;
+using Events = void* const*;
+std::int32_t clEnqueueNDRangeKernel(void* queue, void* kernel, std::uint32_t dimensions,
+                                    Extents offset, Extents global, Extents local,
+                                    std::uint32_t waits, Events wait_for, void** event);
+std::int32_t clEnqueueNDRangeKernel(void* queue, void* kernel, std::uint32_t dimensions,
+                                    Extents offset, Extents global, Extents local,
+                                    std::uint32_t waits, Events wait_for, void** event) {
+  static auto* const function = next_function("clEnqueueNDRangeKernel", &clEnqueueNDRangeKernel);
+  if (launched == nullptr)
+    return function(queue, kernel, dimensions, offset, global, local, waits, wait_for, event);
+  launched->push_back(kernel_names.at(kernel));
+  return event == nullptr ? 0 : -59;
 }
 }
 
@@ -307,6 +334,47 @@ TEST_F(LackOfMemory, ForAnyBufferOfAnotherCapacityLeavesThePlanAsItWas) {
   }
   EXPECT_GT(failed, 10);
   EXPECT_THAT(::testing::internal::GetCapturedStderr(), Not(HasSubstr("are out")));
+}
+
+/// Of a step and of an evaluation, the launches of batch norms' statistics.
+struct StatisticsLaunches {
+  std::ptrdiff_t slices, folds, evaluated;
+  bool operator==(const StatisticsLaunches&) const = default;
+};
+
+StatisticsLaunches statistics_launches(const PlanOptions& options) {
+  takes_assembly = true;
+  opencl::Device device(test_device_index());
+  const Model model = normalised_model();
+  const RandomBatch batch = random_batch(model, 8, 3);
+  Plan plan(device, model, statistics_for(model), options);
+  plan.load_parameters(model.initial_parameters(1));
+  std::vector<std::string> step, evaluation;
+  launched = &step;
+  const std::vector<std::size_t> sizes(static_cast<std::size_t>(options.passes),
+                                       static_cast<std::size_t>(options.batch));
+  plan.enqueue_step({.images = batch.images, .labels = batch.labels}, sizes, false);
+  device.finish();
+  launched = &evaluation;
+  plan.infer(batch.images, batch.labels.size());
+  launched = nullptr;
+  takes_assembly = false;
+  return {std::ranges::count(step, "slice_statistics"),
+          std::ranges::count(step, "batch_statistics"),
+          std::ranges::count(evaluation, "slice_statistics") +
+              std::ranges::count(evaluation, "batch_statistics")};
+}
+
+// The model has one norm behind a convolution and two behind dense layers.
+TEST(KernelsWithAssembly, LeaveTheStatisticsOfTheNormBehindThem) {
+  PlanOptions options{.batch = 8, .training = true, .format = ComputeFormat::tf32};
+  EXPECT_EQ(statistics_launches(options), (StatisticsLaunches{2, 3, 0}));
+  options.same_bits = true;
+  EXPECT_EQ(statistics_launches(options), (StatisticsLaunches{3, 3, 0}))
+      << "how they are cut changes bits";
+  options = {.batch = 4, .passes = 2, .training = true, .format = ComputeFormat::tf32};
+  EXPECT_EQ(statistics_launches(options), (StatisticsLaunches{3, 3, 0}))
+      << "two passes share tiles";
 }
 
 TEST(RefusedKernels, AreNotTriedWhereTheInstructionsAreLeftOut) {

@@ -370,17 +370,17 @@ TEST_F(TunerTest, TheTwinsCheckAcceptsEveryKernelAndFindsAForeignResult) {
 TEST_F(TunerTest, ATunedPlanComputesTheSameGradients) {
   const Model model = small_cnn();
   const RandomBatch batch = random_batch(model, 8, 3);
-  const auto gradients = [&](Tuner* tuner, bool fuse_pools) {
+  const auto gradients = [&](Tuner* tuner, bool fuse_maps) {
     Plan plan(host_.device, model, statistics_for(model),
-              {.batch = 8, .training = true, .tuner = tuner, .fuse_pools = fuse_pools});
+              {.batch = 8, .training = true, .tuner = tuner, .fuse_maps = fuse_maps});
     plan.load_parameters(model.initial_parameters(1));
     plan.enqueue_gradients(batch.images, batch.labels, 0);
     return plan.gradients(plan.map_reduction().as<float>());
   };
-  for (const bool fuse_pools : {false, true}) {
+  for (const bool fuse_maps : {false, true}) {
     Tuner tuner(host_.device);
-    const std::vector<float> usual = gradients(nullptr, fuse_pools),
-                             tuned = gradients(&tuner, fuse_pools);
+    const std::vector<float> usual = gradients(nullptr, fuse_maps),
+                             tuned = gradients(&tuner, fuse_maps);
     EXPECT_EQ(tuner.choices().size(), 11u);  // four layers, but for the first one's input gradient
     if (host_.device.is_cpu()) {
       EXPECT_EQ(tuned, usual);

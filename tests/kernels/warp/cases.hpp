@@ -77,8 +77,24 @@ inline std::vector<Case> cases() {
   all.push_back(make_case({5, 16, 16, 5, 9, 3, 1, 1}, 2, tf32, false, 0));
   all.push_back(make_case({7, 16, 16, 6, 7, 2, 1, 1}, 2, tf32, false, 1));
   all.push_back(make_case({6, 2, 40, 9, 11, 3, 1, 1}, 2, tf32, true, 1));
+  // Inputs behind a batch norm.
+  for (Case c : {make_case({3, 64, 64, 8, 8, 3, 1, 1}, 1, tf32, false, 0),
+                 make_case({2, 20, 40, 9, 7, 5, 1, 2}, 1, bf16, false, 1),
+                 make_case({4, 32, 24, 10, 6, 3, 1, 1}, 2, fp16, false, 0),
+                 make_case({3, 48, 17, 5, 7, 2, 1, 0}, 1, tf32, false, 2)}) {
+    c.shape.normalised = true;
+    all.push_back(c);
+  }
   for (const std::size_t of : {0u, 1u, 3u}) {
     for (const Case& other : other_cuts(all[of])) all.push_back(other);
+  }
+  for (Case c : {make_case({5, 2, 40, 9, 11, 3, 1, 1}, 1, tf32, true, 1),
+                 make_case({5, 16, 40, 13, 11, 3, 1, 1}, 1, fp16, false, 0),
+                 make_case({2, 16, 136, 7, 6, 2, 1, 1}, 1, bf16, false, 1)}) {
+    c.shape.statistics = true;
+    c.shape.normalised = c.format == bf16;
+    all.push_back(c);
+    for (const Case& other : other_cuts(c)) all.push_back(other);
   }
   return all;
 }

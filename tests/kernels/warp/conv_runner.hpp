@@ -17,6 +17,12 @@ class ConvRunner {
     places_.resize(case_.shape.output.size());
   }
 
+  /// Rows of `pitch` floats, as NormLaw has them.
+  void set_law(const std::vector<float>& rows, int pitch) {
+    norm_ = rows;
+    norm_row_ = pitch;
+  }
+
   std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
                              const std::vector<float>& bias, bool relu = true) {
     const Conv2dPoolShape& shape = case_.shape;
@@ -38,17 +44,22 @@ class ConvRunner {
     const conv_mma::ProductTiles tiles =
         conv_mma::narrow_forward(case_.shape, case_.kernels.forward);
     std::vector<float> y(case_.shape.output.size(), testing::poison);
+    poison_statistics(tiles);
     for (int group = 0; group < groups_of(tiles); ++group) {
       WorkGroup(launches_.forward.threads, launches_.forward.shared_bytes, {group, 0, 0}).run([&] {
         launches_.forward_images.kernel(
             images.pixels.data(), images.samples.data(), images.first, !images.samples.empty(),
             images.scale.data(), images.shift.data(), images.augmentation.crop,
             images.augmentation.flip, images.augmentation.erase, images.seed, images.first_sample,
-            x.data(), weight.data(), bias.data(), places_.data(), y.data(), case_.extents.batch, 3);
+            x.data(), weight.data(), bias.data(), places_.data(), y.data(), case_.extents.batch, 3,
+            statistics_.means.data(), statistics_.deviations.data());
       });
     }
     return y;
   }
+
+  /// Of what either has stored, [tiles, channel_stride] for the layout's batch.
+  const testing::Statistics& statistics() const { return statistics_; }
 
   std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>&,
                                     const std::vector<float>& x) {
@@ -99,7 +110,7 @@ class ConvRunner {
           one.run([&] {
             launch.kernel(from(x, shape.input), from(dy, shape.output),
                           places_.data() + image * places_per_image, partial.data(), each,
-                          tiles_per_chunk);
+                          tiles_per_chunk, norm_.data(), norm_row_);
           });
         }
       }
@@ -108,6 +119,14 @@ class ConvRunner {
   }
 
  private:
+  void poison_statistics(const conv_mma::ProductTiles& tiles) {
+    const Layout& y = case_.shape.output;
+    const int rows = conv_tiles::quotient_up(y.batch * y.height * y.width, tiles.tile_units());
+    statistics_.pixels = tiles.tile_units();
+    statistics_.means.assign(extent(rows * y.channel_stride), testing::poison);
+    statistics_.deviations = statistics_.means;
+  }
+
   void pack(const std::vector<float>& weight) {
     constexpr int side = 16;
     const int ins = case_.shape.input.channel_stride, outs = case_.shape.output.channel_stride;
@@ -134,10 +153,12 @@ class ConvRunner {
                          const std::vector<float>& other, const Layout& target, int finish) {
     std::vector<float> result(target.size(), testing::poison);
     const int batch = case_.extents.batch;
+    if (!tiles.turned) poison_statistics(tiles);
     for (int group = 0; group < groups_of(tiles); ++group) {
       WorkGroup(launch.threads, launch.shared_bytes, {group, 0, 0}).run([&] {
         launch.kernel(source.data(), weight.data(), other.data(), places_.data(), result.data(),
-                      batch, finish);
+                      batch, finish, norm_.data(), norm_row_, statistics_.means.data(),
+                      statistics_.deviations.data());
       });
     }
     return result;
@@ -146,7 +167,9 @@ class ConvRunner {
   Case case_;
   const Launches& launches_;
   std::vector<unsigned char> places_;
-  std::vector<float> packed_, turned_;
+  std::vector<float> packed_, turned_, norm_;
+  int norm_row_ = 0;
+  testing::Statistics statistics_;
 };
 
 }  // namespace dovetail::warp

@@ -8,7 +8,8 @@ namespace dovetail::warp {
 /// The kernel `product`, or `forward` of few channels.
 struct ProductLaunch {
   void (*kernel)(const float* source, const float* weight, const float* other,
-                 unsigned char* places, float* target, int batch, int finish) = nullptr;
+                 unsigned char* places, float* target, int batch, int finish, const float* norm,
+                 int norm_row, float* means, float* deviations) = nullptr;
   int threads = 0, shared_bytes = 0;
 };
 /// Of few channels, from images.
@@ -16,12 +17,12 @@ struct ImagesLaunch {
   void (*kernel)(const unsigned char* images, const int* samples, unsigned first, int gathers,
                  const float* scale, const float* shift, int crop, int flip, int erase,
                  unsigned long seed, unsigned long first_sample, float* x, const float* weight,
-                 const float* bias, unsigned char* places, float* target, int batch,
-                 int finish) = nullptr;
+                 const float* bias, unsigned char* places, float* target, int batch, int finish,
+                 float* means, float* deviations) = nullptr;
 };
 struct WeightLaunch {
   void (*kernel)(const float* x, const float* dy, const unsigned char* places, float* partial,
-                 int batch, int tiles_per_chunk) = nullptr;
+                 int batch, int tiles_per_chunk, const float* norm, int norm_row) = nullptr;
   int threads = 0, shared_bytes = 0;
 };
 struct PackLaunch {
