@@ -18,9 +18,9 @@ struct MeasuredTraining {
   bool emulates_format = false;
   std::optional<bench::Waterfall> waterfall{};
   double upload_s() const { return waterfall ? waterfall->upload_s() : 0; }
-  /// What the host waits for its batch, and the device's kernels for the batch's copy. Of the first
-  /// a part may lie beside steps that are enqueued already, so this is the most that input can
-  /// cost.
+  /// What the host takes for its batch, and the device's kernels wait for the batch's copy. Of the
+  /// first a part may lie beside steps that are enqueued already, so this is the most that input
+  /// can cost.
   double input_s() const { return timing.input_s + upload_s(); }
 };
 
@@ -54,18 +54,27 @@ Json parts_json(const Bench& bench, const Model& model, const bench::Ceilings& c
                 const MeasuredTraining& measured, double floor_s) {
   const bench::StepTiming& timing = measured.timing;
   const int batch = bench.options.step.batch;
-  const double step_s = timing.step.median_s;
   Json json = describe(bench, "train", ceilings);
   json["step"] = to_json(timing.step);
-  json["samples_per_second"] = batch / step_s;
-  json["input_share"] = measured.input_s() / step_s;
-  json["seconds"] = {{"input", timing.input_s},
+  json["samples_per_second"] = batch / timing.step.median_s;
+  json["input_share"] = measured.input_s() / timing.mean_s;
+  json["seconds"] = {{"step", timing.mean_s},
+                     {"input", timing.input_s},
                      {"compute", timing.compute_s},
                      {"reduce", timing.reduce_s},
                      {"update", timing.update_s}};
   if (measured.waterfall) {
     json["seconds"]["upload"] = measured.upload_s();
     json["seconds"]["upload_copy"] = measured.waterfall->copy_s();
+    json["copies"] = {{"count", measured.waterfall->copies},
+                      {"waited_for", measured.waterfall->waited_for},
+                      {"longest_wait_s", measured.waterfall->longest_wait_s},
+                      {"step_s", measured.waterfall->step_s},
+                      {"busy_s", measured.waterfall->busy_s()}};
+  }
+  if (timing.reading) {
+    json["reading"] = {{"samples_per_second", timing.reading->samples_per_s},
+                       {"bytes_per_second", timing.reading->bytes_per_s}};
   }
   if (bench.world.size() > 1) {
     const CommunicationTime& communication = timing.communication;
@@ -84,14 +93,15 @@ Json parts_json(const Bench& bench, const Model& model, const bench::Ceilings& c
 
 std::string parts_text(const Bench& bench, const MeasuredTraining& measured, double floor_s) {
   const bench::StepTiming& timing = measured.timing;
-  const double step_s = timing.step.median_s;
   const auto part = [&](double seconds) {
-    return fmt::format("{:.3f} ms ({:.1f} %)", seconds * 1e3, 100 * seconds / step_s);
+    return fmt::format("{:.3f} ms ({:.1f} %)", seconds * 1e3, 100 * seconds / timing.mean_s);
   };
+  const double step_s = timing.step.median_s;
   std::vector<std::vector<std::string>> rows{
-      {"step", fmt::format("{:.3f} ms ({:.3f}..{:.3f}), {:.0f} samples a second", step_s * 1e3,
-                           timing.step.low_s * 1e3, timing.step.high_s * 1e3,
-                           bench.options.step.batch / step_s)},
+      {"step, median", fmt::format("{:.3f} ms ({:.3f}..{:.3f}), {:.0f} samples a second",
+                                   step_s * 1e3, timing.step.low_s * 1e3, timing.step.high_s * 1e3,
+                                   bench.options.step.batch / step_s)},
+      {"step, mean", part(timing.mean_s)},
       {"  input", part(timing.input_s)},
       {"  compute", part(timing.compute_s)},
       {"  all-reduce", part(timing.reduce_s)},
@@ -102,6 +112,14 @@ std::string parts_text(const Bench& bench, const MeasuredTraining& measured, dou
                                "{:.3f} ms",
                                part(measured.upload_s()), measured.waterfall->copy_s() * 1e3)});
     rows.push_back({"input in all", part(measured.input_s()) + " at most: waiting and upload"});
+  }
+  if (const auto& reading = timing.reading) {
+    rows.push_back({"reading alone",
+                    fmt::format("{:.2f} million samples a second, {:.2f} GB/s: {:.1f} x what steps "
+                                "take",
+                                reading->samples_per_s * 1e-6, reading->bytes_per_s * 1e-9,
+                                reading->samples_per_s * timing.mean_s * bench.world.size() /
+                                    bench.options.step.batch)});
   }
   if (bench.world.size() > 1) {
     const CommunicationTime& communication = timing.communication;
@@ -117,7 +135,7 @@ std::string parts_text(const Bench& bench, const MeasuredTraining& measured, dou
                                bench.options.step.format != ComputeFormat::float32;
   rows.push_back({on_tensor_cores ? "arithmetic at float32's rate" : "arithmetic alone",
                   fmt::format("{}, {:.1f} MFLOP a sample", part(floor_s), operations / 1e6)});
-  return format_table({"training", "median"}, rows);
+  return format_table({"training", "of a step"}, rows);
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "plan/step_records.hpp"
 #include "shards/share.hpp"
+#include "support/clock.hpp"
 #include "support/random.hpp"
 
 namespace dovetail::bench {
@@ -23,6 +25,7 @@ Input::Input(const Communicator& ranks, Plan& plan, const StepOptions& options) 
   } else {
     make_random(ranks, plan, options);
   }
+  take_memory();
   batches_.emplace(
       plan, [this](Batch& batch) { return read(batch); },
       [this](const Batch& batch, StepSamples& samples) { find(batch, samples); });
@@ -59,6 +62,39 @@ void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& 
       Prefetcher::by_size, memory, memory ? Prefetcher::threads_for_short_steps() : 1);
 }
 
+void Input::take_memory() {
+  if (together_ == 0) return;
+  // One that is taken, the next, and those of steps that are under way.
+  spare_.resize(2 + (plan::StepRecords::most + together_ - 1) / together_);
+  if (!prefetcher_) {
+    for (Batch& batch : spare_) batch = Batch(random_);
+    return;
+  }
+  for (Batch& batch : spare_) prefetcher_->next(batch);
+  // The prefetcher has empty ones for them now. It fills those, too.
+  for (std::size_t i = 0; i < prefetcher_->most_waiting() + spare_.size(); ++i)
+    prefetcher_->next(spare_[i % spare_.size()]);
+}
+
+std::optional<Reading> Input::read_alone(double seconds) {
+  if (!prefetcher_ || held_) return std::nullopt;
+  Batch batch;
+  std::size_t samples = 0, bytes = 0;
+  const auto read_for = [&](double some) {
+    samples = bytes = 0;
+    const Stopwatch watch;
+    do {
+      prefetcher_->next(batch);
+      samples += batch.size();
+      bytes += batch.images.size();
+    } while (watch.seconds() < some);
+    return watch.seconds();
+  };
+  read_for(seconds / 4);  // what waits already
+  const double taken_s = read_for(seconds);
+  return Reading{static_cast<double>(samples) / taken_s, static_cast<double>(bytes) / taken_s};
+}
+
 void Input::make_random(const Communicator& ranks, Plan& plan, const StepOptions& options) {
   const Model& model = plan.model();
   const std::size_t each = share_of(ranks, options).count;
@@ -91,6 +127,10 @@ void Input::find(const Batch& batch, StepSamples& samples) {
 }
 
 bool Input::read(Batch& batch) {
+  if (batch.labels.empty() && !spare_.empty()) {
+    batch = std::move(spare_.back());
+    spare_.pop_back();
+  }
   if (prefetcher_) return prefetcher_->next(batch);
   if (batch.labels.empty()) batch = Batch(random_);  // its memory, too
   return true;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "bench/training.hpp"
 #include "comm/communicator.hpp"
@@ -24,6 +25,9 @@ class Input {
   std::size_t together() const { return together_; }
   /// The oldest step is done.
   void drop_oldest() { batches_->drop_oldest(); }
+  /// How fast samples are read while nothing else is done, for about `seconds`; nothing where none
+  /// are. All steps so far are done.
+  std::optional<Reading> read_alone(double seconds);
 
  private:
   void read_data(const Communicator& ranks, Plan& plan, const StepOptions& options);
@@ -33,9 +37,13 @@ class Input {
   bool read(Batch& batch);
   void find(const Batch& batch, StepSamples& samples);
   void make_random(const Communicator& ranks, Plan& plan, const StepOptions& options);
+  /// Takes the memory of all batches of steps that are sent together: while a driver pins some,
+  /// whoever enqueues may have to wait.
+  void take_memory();
 
   std::size_t together_ = 0;
   Batch random_;
+  std::vector<Batch> spare_;
   std::optional<ShardReader> reader_;
   std::optional<HeldSet> held_;
   std::optional<Prefetcher> prefetcher_;

@@ -29,6 +29,12 @@ std::vector<double> StepTimes::of(double StepParts::*part) const {
   return seconds;
 }
 
+double StepTimes::mean(double StepParts::*part) const {
+  double sum = 0;
+  for (const StepParts& sample : samples) sum += sample.*part;
+  return sum / static_cast<double>(samples.size());
+}
+
 Steps::Steps(Communicator& ranks, opencl::Device& device, Plan& plan, AllReduce& reduce,
              const StepOptions& options)
     : ranks_(ranks),
@@ -82,6 +88,7 @@ StepTimes Steps::run(std::size_t steps) {
 StepSamples Steps::next_samples() {
   StepSamples samples = input_.next();
   samples.first = step_ * static_cast<std::uint64_t>(options_.batch);
+  taken_sending_ = samples.sending;
   return samples;
 }
 
@@ -145,6 +152,12 @@ void Steps::note_done(const StepsAhead::Done& done) {
 
 void Steps::catch_up() {
   while (ahead_ && ahead_->size() > 0) note_done(ahead_->wait());
+}
+
+std::optional<Reading> Steps::read_alone(double seconds) {
+  catch_up();
+  device_.finish();
+  return input_.read_alone(seconds);
 }
 
 std::vector<double> Steps::buckets_alone(double& update_s) {

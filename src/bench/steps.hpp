@@ -27,6 +27,7 @@ struct StepTimes {
   std::vector<StepParts> samples;
   /// One of the parts, by sample.
   std::vector<double> of(double StepParts::*part) const;
+  double mean(double StepParts::*part) const;
 };
 
 class Steps {
@@ -41,6 +42,10 @@ class Steps {
   StepTimes run(std::size_t steps);
   /// Whose samples go to the device in one copy; 0: each brings its own.
   std::size_t sent_together() const { return input_.together(); }
+  /// Of which the latest step took its samples; none where it brought its own.
+  std::optional<std::uint64_t> taken_sending() const { return taken_sending_; }
+  /// Input::read_alone, when all steps are done.
+  std::optional<Reading> read_alone(double seconds);
 
   /// One step without sums over the ranks: seconds after which each bucket is in the host, and the
   /// update's.
@@ -68,6 +73,7 @@ class Steps {
   std::optional<StepsAhead> ahead_;  // on one rank
   std::uint64_t step_ = 0;
   std::size_t group_ = 1;  // steps of a sample
+  std::optional<std::uint64_t> taken_sending_;
 };
 
 }  // namespace dovetail::bench

@@ -11,6 +11,8 @@
 namespace dovetail::bench {
 namespace {
 
+constexpr double reading_s = 0.2;
+
 InputStatistics statistics_of(const Model& model) {
   const auto channels = static_cast<std::size_t>(model.input().channels);
   return {std::vector<float>(channels, 0.5f), std::vector<float>(channels, 0.25f)};
@@ -69,13 +71,14 @@ StepTiming time_training(Communicator& ranks, opencl::Device& device, Plan& plan
   const auto mean = [&](double seconds) {
     return ranks.all_reduce_sum(seconds) / ranks.size() / count;
   };
-  const auto median = [&](double StepParts::*part) { return spread(times.of(part)).median_s; };
   return {spread(times.of(&StepParts::step)),
-          median(&StepParts::input),
-          median(&StepParts::compute),
-          median(&StepParts::reduce),
-          median(&StepParts::update),
-          {mean(after.total_s - before.total_s), mean(after.exposed_s - before.exposed_s)}};
+          times.mean(&StepParts::step),
+          times.mean(&StepParts::input),
+          times.mean(&StepParts::compute),
+          times.mean(&StepParts::reduce),
+          times.mean(&StepParts::update),
+          {mean(after.total_s - before.total_s), mean(after.exposed_s - before.exposed_s)},
+          steps.read_alone(reading_s)};
 }
 
 Timing time_inference(plan::Tuner& tuner, opencl::Device& device, const Model& model,

@@ -37,12 +37,19 @@ struct StepOptions {
 /// Of a batch among so many ranks.
 Shares shares(const StepOptions& options, int ranks);
 
-/// One rank's medians over steps, in seconds. `input_s` is the time for which training waits for
-/// its next batch.
+/// Of samples, where nothing else is done.
+struct Reading {
+  double samples_per_s = 0, bytes_per_s = 0;
+};
+
+/// One rank's seconds. `input_s` is the time for which training waits for its next batch. The parts
+/// are means over the steps, and `mean_s` is what they add up to: what steps wait for seldom, such
+/// as the samples of many steps that are sent together, no median shows.
 struct StepTiming {
   Timing step;
-  double input_s = 0, compute_s = 0, reduce_s = 0, update_s = 0;
+  double mean_s = 0, input_s = 0, compute_s = 0, reduce_s = 0, update_s = 0;
   CommunicationTime communication{};  // of a step, the mean over steps and ranks
+  std::optional<Reading> reading{};   // of samples that are streamed from a data set
 };
 
 /// The sums that training_plan's plan needs; it has nothing of a plan's but its place. Collective.

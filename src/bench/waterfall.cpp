@@ -2,7 +2,7 @@
 #include "bench/waterfall.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 #include "bench/steps.hpp"
 #include "support/clock.hpp"
@@ -39,47 +39,44 @@ double median(ByStep seconds) {
   return spread(std::move(seconds)).median_s;
 }
 
-double mean_of(const ByStep& seconds) {
-  return std::accumulate(seconds.begin(), seconds.end(), 0.0) / static_cast<double>(seconds.size());
-}
-
-/// Of copies in a queue of their own; adds what they cost to the waterfall. `together`: a copy is
-/// of steps to come, not of the one that sends it.
-void add_copies(const timeline::Recording& recording, std::size_t steps, bool together,
+/// Of copies in a queue of their own; adds what they cost to the waterfall. `inputs` say who sent
+/// whose samples.
+void add_copies(const timeline::Recording& recording, std::vector<StepInput> inputs,
                 Waterfall& waterfall) {
-  std::vector<Interval> copies(steps), gaps(steps);  // before a step's first command
-  ByStep copied(steps), exposed(steps);
+  const std::size_t steps = inputs.size();
   std::int64_t free_ns = 0;  // since then the kernels' queue is
+  double copied_s = 0;
   for (const timeline::Span& span : recording.spans) {
     const bool counts = span.step >= 1 && span.step <= steps;
     const std::string& lane = recording.lanes[span.lane];
     if (lane == "OpenCL queue") {
-      if (counts && gaps[span.step - 1].end_ns == 0)
-        gaps[span.step - 1] = {free_ns > 0 ? free_ns : span.begin_ns, span.begin_ns};
+      if (counts && inputs[span.step - 1].gap.end_ns == 0)
+        inputs[span.step - 1].gap = {free_ns > 0 ? free_ns : span.begin_ns, span.begin_ns};
       free_ns = span.end_ns;
     } else if (lane == "OpenCL copies of input" && counts) {
-      Interval& copy = copies[span.step - 1];
+      Interval& copy = inputs[span.step - 1].copy;
       if (copy.end_ns == 0) copy.begin_ns = span.begin_ns;
       copy.end_ns = span.end_ns;
-      copied[span.step - 1] += static_cast<double>(span.end_ns - span.begin_ns) * 1e-9;
+      copied_s += static_cast<double>(span.end_ns - span.begin_ns) * 1e-9;
     }
   }
-  for (std::size_t step = 0; step < steps; ++step) {
-    const Interval& copy = copies[step];
-    if (copy.end_ns == 0) continue;
-    // Whoever waits for it begins when it ends.
-    const auto gap =
-        together
-            ? std::ranges::find_if(gaps, [&](const Interval& g) { return g.end_ns >= copy.end_ns; })
-            : gaps.begin() + static_cast<std::ptrdiff_t>(step);
-    if (gap != gaps.end()) exposed[step] = static_cast<double>(exposed_ns(copy, *gap)) * 1e-9;
+  const auto is_there = [](const StepInput& input) { return input.copy.end_ns > 0; };
+  waterfall.copies = static_cast<std::size_t>(std::ranges::count_if(inputs, is_there));
+  double waited_s = 0;
+  for (const std::int64_t wait_ns : waits_ns(inputs)) {
+    if (wait_ns > 0) ++waterfall.waited_for;
+    const double wait_s = static_cast<double>(wait_ns) * 1e-9;
+    waited_s += wait_s;
+    waterfall.longest_wait_s = std::max(waterfall.longest_wait_s, wait_s);
   }
-  waterfall.copied_beside_s = mean_of(copied);  // one copy may be of many steps
-  waterfall.exposed_s = mean_of(exposed);       // seldom, perhaps, but then long
+  // Means: one copy may be of many steps, and what seldom waits may wait long.
+  waterfall.copied_beside_s = copied_s / static_cast<double>(steps);
+  waterfall.exposed_s = waited_s / static_cast<double>(steps);
 }
 
 /// Steps are numbered from 1.
-Waterfall add_up(const timeline::Recording& recording, std::size_t steps, bool together) {
+Waterfall add_up(const timeline::Recording& recording, std::vector<StepInput> inputs) {
+  const std::size_t steps = inputs.size();
   struct Part {
     std::string name;
     ByStep seconds;
@@ -115,7 +112,7 @@ Waterfall add_up(const timeline::Recording& recording, std::size_t steps, bool t
   for (std::size_t step = 1; step < steps; ++step)
     periods.push_back(static_cast<double>(begins[step] - begins[step - 1]) * 1e-9);
   waterfall.step_s = median(periods);
-  add_copies(recording, steps, together, waterfall);
+  add_copies(recording, std::move(inputs), waterfall);
   return waterfall;
 }
 
@@ -148,6 +145,15 @@ std::int64_t exposed_ns(const Interval& copy, const Interval& gap) {
   return std::max<std::int64_t>(0, gap.end_ns - std::max(gap.begin_ns, copy.begin_ns));
 }
 
+std::vector<std::int64_t> waits_ns(const std::vector<StepInput>& steps) {
+  std::vector<std::int64_t> waits;
+  for (const StepInput& step : steps) {
+    const Interval copy = step.sender ? steps[*step.sender].copy : Interval{};
+    waits.push_back(copy.end_ns > 0 ? exposed_ns(copy, step.gap) : 0);
+  }
+  return waits;
+}
+
 Waterfall measure_waterfall(Communicator& ranks, const opencl::Device& device,
                             const plan::Tuner& chosen, const Model& model,
                             const StepOptions& options) {
@@ -167,13 +173,22 @@ Waterfall measure_waterfall(Communicator& ranks, const opencl::Device& device,
   const auto enough = static_cast<std::size_t>(
       std::clamp(profiled_s / step_s, least_steps, static_cast<double>(most_steps)));
   const std::size_t count = std::clamp(2 * steps.sent_together(), enough, most_steps);
-  for (std::size_t step = 1; step <= count; ++step) {
-    timeline::enter_step(step);
+  std::vector<StepInput> inputs(count);
+  std::map<std::uint64_t, std::size_t> senders;  // by what they sent; once it is read, no more
+  for (std::size_t step = 0; step < count; ++step) {
+    const std::uint64_t before = plan->sendings();
+    timeline::enter_step(step + 1);
     steps.run(1);
+    if (plan->sendings() > before) senders[before] = step;
+    if (const auto taken = steps.taken_sending()) {
+      if (const auto sender = senders.extract(*taken)) inputs[step].sender = sender.mapped();
+    } else {
+      inputs[step].sender = step;
+    }
   }
   timeline::enter_step(most_steps + 1);  // records no more
   profiled.end_timeline();
-  Waterfall waterfall = add_up(timeline::stop(), count, steps.sent_together() > 0);
+  Waterfall waterfall = add_up(timeline::stop(), std::move(inputs));
   const auto work = work_by_part(*plan, plan->capacity(), options.on_device);
   for (StepPart& part : waterfall.parts) {
     if (const auto found = work.find(part.name); found != work.end()) part.work = found->second;
@@ -206,8 +221,9 @@ std::string to_text(const Waterfall& waterfall, const Ceilings& ceilings, double
   if (waterfall.copied_beside_s > 0) {
     beside = fmt::format(
         "samples are copied beside that in {:.1f} us; {:.1f} us of \"between commands\" are waits "
-        "for it\n",
-        waterfall.copied_beside_s * 1e6, waterfall.exposed_s * 1e6);
+        "for it: for {} of {} copies, {:.0f} us at most\n",
+        waterfall.copied_beside_s * 1e6, waterfall.exposed_s * 1e6, waterfall.waited_for,
+        waterfall.copies, waterfall.longest_wait_s * 1e6);
   }
   return format_table({"part", "commands", "us", "of the step", "arithmetic floor", "bytes floor",
                        "above", "together"},

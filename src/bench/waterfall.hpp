@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct Waterfall {
   /// Of copies of images and labels in a queue of their own: their own time, and that for which
   /// they keep the kernels' queue waiting (exposed_ns).
   double copied_beside_s = 0, exposed_s = 0;
+  std::size_t copies = 0, waited_for = 0;  // steps' or groups' of steps in that queue, in all
+  double longest_wait_s = 0;
   double busy_s() const;
   /// Of the copies of images, or of their numbers, and labels.
   double copy_s() const { return copied_in_turn_s() + copied_beside_s; }
@@ -47,6 +50,14 @@ struct Interval {
 /// waits for: nothing where the copy is done when the first one ends; else all from the copy's
 /// beginning on, with what it takes the second one to begin behind it.
 std::int64_t exposed_ns(const Interval& copy, const Interval& gap);
+/// How the samples of a step came to the device.
+struct StepInput {
+  Interval copy{};  // that it sent, if any, be it for itself or for steps to come: else {0, 0}
+  Interval gap{};   // of the kernels' queue before its first command
+  std::optional<std::size_t> sender{};  // of the samples, where none before it needed the copy
+};
+/// For so long each step's kernels wait for the copy that its sender sent.
+std::vector<std::int64_t> waits_ns(const std::vector<StepInput>& steps);
 
 /// Trains for some more steps on another queue of the device, whose commands tell their times, with
 /// the kernels that `chosen` has chosen. Records a timeline of its own. Collective; each rank's own

@@ -31,18 +31,27 @@ bool BatchesAhead::read() {
   }
   ended_ = !read_(batch);
   if (ended_) return false;
-  UnderWay& added = batches_.emplace_back();
-  added.batch = std::move(batch);
-  const std::size_t each = added.batch.range.step;
-  added.to_take = each == 0 ? 1 : (added.batch.size() + each - 1) / each;
-  if (each > 0) added.sent = plan_.send(added.batch.images, added.batch.labels);
+  const std::size_t each = batch.range.step;
+  std::optional<Plan::Sending> sent;
+  if (each > 0) sent = plan_.send(batch.images, batch.labels);
+  const std::size_t steps = each == 0 ? 1 : (batch.size() + each - 1) / each;
+  batches_.push_back({.batch = std::move(batch), .sent = std::move(sent), .to_take = steps});
   return true;
+}
+
+void BatchesAhead::read_ahead() {
+  try {
+    read();
+  } catch (...) {
+    failure_ = std::current_exception();
+  }
 }
 
 BatchesAhead::UnderWay& BatchesAhead::with_next() {
   const auto found =
       std::ranges::find_if(batches_, [](const UnderWay& each) { return each.to_take > 0; });
   if (found != batches_.end()) return *found;
+  if (failure_) std::rethrow_exception(failure_);
   if (!read()) throw Error("a step was asked for behind the last one");
   return batches_.back();
 }
@@ -68,7 +77,7 @@ BatchesAhead::Step BatchesAhead::next() {
   from.taken += count;
   --from.to_take;
   ++from.under_way;
-  if (from.sent && &from == &batches_.back() && 2 * from.taken >= batch.size()) read();
+  if (from.sent && &from == &batches_.back() && 2 * from.taken >= batch.size()) read_ahead();
   return step;
 }
 

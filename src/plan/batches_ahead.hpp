@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -32,7 +33,8 @@ class BatchesAhead {
     Range range;          // its own, without picks
     StepSamples samples;  // there until the step is dropped
   };
-  /// The next step's. Throws Error where there is none.
+  /// The next step's. Throws Error where there is none, and what reading or sending its samples
+  /// threw, if they had to be read for this step or before.
   Step next();
   /// The oldest step that was taken is done.
   void drop_oldest();
@@ -45,6 +47,8 @@ class BatchesAhead {
     std::size_t to_take = 0, under_way = 0;  // steps
   };
   bool read();
+  /// Reads before it is needed: what goes wrong is kept until then.
+  void read_ahead();
   UnderWay& with_next();
 
   Plan& plan_;
@@ -53,6 +57,7 @@ class BatchesAhead {
   std::deque<UnderWay> batches_;  // oldest first
   std::vector<Batch> spare_;
   bool ended_ = false;
+  std::exception_ptr failure_;  // of the batch behind those
 };
 
 }  // namespace dovetail

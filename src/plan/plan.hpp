@@ -188,6 +188,8 @@ class Plan {
   /// their order, and at most two may be under way beside the one that is being taken: those before
   /// it may be lost. Throws Error for more than there is room for.
   Sending send(std::span<const std::uint8_t> images, std::span<const std::int32_t> labels);
+  /// So far; they are numbered from 0.
+  std::uint64_t sendings() const { return sendings_; }
   /// Where the images and labels of steps are to lie so that they go to the device while kernels
   /// run; null where it makes no difference.
   HostMemory sample_memory() const { return pinned_; }

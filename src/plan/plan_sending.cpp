@@ -11,6 +11,8 @@ namespace {
 /// Of images that share a copy. Each copy costs the host some microseconds, and so does each time
 /// that kernels have to wait for one.
 constexpr std::size_t sending_bytes = std::size_t{8} << 20;
+/// More of them than this have no more to gain.
+constexpr std::size_t most_steps = 400;
 /// Of the places together. One is read, one is written, and the host is ahead of the device.
 constexpr std::size_t places_bytes = std::size_t{32} << 20;
 constexpr std::size_t least_places = 3, most_places = 64;
@@ -26,7 +28,8 @@ bool has_passed(const opencl::Mark& mark) {
 
 std::size_t Plan::steps_together(std::size_t samples) const {
   if (!input_queue_ || !cross_entropy_ || samples == 0) return 0;
-  return std::max<std::size_t>(1, sending_bytes / (samples * extent(model_.input().size())));
+  const std::size_t bytes = samples * extent(model_.input().size());
+  return std::clamp<std::size_t>(sending_bytes / bytes, 1, most_steps);
 }
 
 void Plan::make_room_to_send(std::size_t samples) {
@@ -54,15 +57,14 @@ Plan::Sending Plan::send(std::span<const std::uint8_t> images,
   const opencl::Mark after = has_passed(place.read) ? opencl::Mark() : place.read;
   place.number = sendings_;
   place.count = labels.size();
-  const opencl::Mark images_copied =
-      input_queue_->write(place.images, images.data(), images.size(), after);
+  place.copied = input_queue_->write(place.images, images.data(), images.size(), after);
   try {
     place.copied = input_queue_->write(place.labels, labels.data(), labels.size_bytes());
+    input_queue_->flush();
   } catch (...) {
-    images_copied.await();  // their memory may go now
+    place.copied.await();  // their memory may go now
     throw;
   }
-  input_queue_->flush();
   return {.number = sendings_++, .copied = place.copied};
 }
 

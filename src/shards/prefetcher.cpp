@@ -85,6 +85,11 @@ bool Prefetcher::next(Batch& batch) {
   return true;
 }
 
+std::size_t Prefetcher::most_waiting() {
+  const std::lock_guard lock(mutex_);
+  return ahead_;
+}
+
 void Prefetcher::choose_ahead(const Batch& batch) {
   if (!by_size_) return;
   const std::size_t bytes = std::max<std::size_t>(1, batch.images.size());
@@ -97,11 +102,14 @@ void Prefetcher::read_ahead() {
     try {
       Batch batch = Batch::in(memory_);
       std::optional<Range> range;
+      std::size_t largest = 0;
       await_room();
       {
         const std::lock_guard turn(turn_);
         step = begin_step(batch);
         if (step) range = schedule_(*step);
+        if (range) largest_ = std::max(largest_, range->count);
+        largest = largest_;
       }
       if (!step) {
         const std::lock_guard lock(mutex_);
@@ -111,6 +119,9 @@ void Prefetcher::read_ahead() {
       if (!range) return end_at(*step, nullptr);
       {
         const timeline::Scope scope("prefetcher", timeline::Category::input, "read batch");
+        // Memory of a short batch will be a long one's.
+        if (range->images) batch.images.reserve(largest * reader_.manifest().shape.bytes());
+        batch.labels.reserve(largest);
         reader_.read(*range, batch);
       }
       if (add(*step, batch)) arrived_.notify_one();

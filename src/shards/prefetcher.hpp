@@ -59,6 +59,9 @@ class Prefetcher {
   /// end of the schedule. Rethrows what reading threw, after the batches read before it.
   bool next(Batch& batch);
 
+  /// Batches that may wait; by_size: known when the first has been read.
+  std::size_t most_waiting();
+
  private:
   void read_ahead();
   /// Sleeps while enough is read.
@@ -83,8 +86,9 @@ class Prefetcher {
   const HostMemory memory_;
   const std::size_t most_bytes_, most_batches_;  // that may wait
 
-  std::mutex turn_;   // of the thread that asks the schedule
-  std::mutex mutex_;  // guards everything below but the threads; taken within turn_
+  std::mutex turn_;          // of the thread that asks the schedule
+  std::size_t largest_ = 0;  // samples that it has asked for at once; guarded by turn_
+  std::mutex mutex_;         // guards everything below but the threads; taken within turn_
   std::size_t ahead_;
   std::condition_variable room_, arrived_, asked_;  // for readers, for next, for requested
   std::map<std::size_t, Batch> ready_;              // by step

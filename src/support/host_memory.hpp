@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <memory_resource>
+#include <new>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@ using HostMemory = std::shared_ptr<std::pmr::memory_resource>;
 
 /// Keeps the memory's source alive. Other than std::pmr's, it goes along when a vector is moved or
 /// swapped, so no element is ever copied for that; a copy has the memory of what it is assigned to.
+/// Elements that `resize` adds have no value yet: they are there to be written.
 template <typename T>
 class HostAllocator {
  public:
@@ -35,6 +37,10 @@ class HostAllocator {
   void deallocate(T* values, std::size_t count) {
     if (!memory_) return std::allocator<T>().deallocate(values, count);
     memory_->deallocate(values, count * sizeof(T), alignof(T));
+  }
+  template <typename U>
+  void construct(U* value) noexcept(std::is_nothrow_default_constructible_v<U>) {
+    ::new (static_cast<void*>(value)) U;
   }
   const HostMemory& memory() const { return memory_; }
   template <typename U>

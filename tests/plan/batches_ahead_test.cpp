@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <random>
 
@@ -21,18 +22,7 @@ using namespace testing;
 constexpr std::size_t batch = 6;
 
 Plan make_plan(const Model& model, UploadWay way, LossKind loss = LossKind::cross_entropy) {
-  Plan plan(test_device(), model, statistics_for(model),
-            {.batch = batch,
-             .passes = 2,
-             .training = true,
-             .loss = loss,
-             .optimizer = {.kind = OptimizerKind::sgd, .momentum = 0.9f},
-             .seed = 5,
-             .augmentation = {.crop = 2, .flip = true},
-             .upload_way = way});
-  plan.load_parameters(model.initial_parameters(1));
-  plan.load_statistics(model.initial_statistics());
-  return plan;
+  return training_plan(model, {.batch = batch, .passes = 2, .loss = loss, .upload_way = way});
 }
 
 /// Epochs of `samples`, whose last step is short, in groups of so many steps; 0: no groups.
@@ -45,6 +35,8 @@ class Source {
         steps_(epochs * per_epoch()),
         together_(together),
         next_(first_step) {}
+  /// The reading of the batch with this step, and of those behind it, fails.
+  void fail_at(std::size_t step) { broken_ = step; }
   std::size_t per_epoch() const { return (set_.labels.size() + batch - 1) / batch; }
   std::size_t steps() const { return steps_; }
 
@@ -54,6 +46,7 @@ class Source {
       if (out.labels.empty()) out = Batch::in(memory);
       const std::size_t step = next_ % per_epoch(), begin = step * batch;
       const std::size_t count = std::min(std::max<std::size_t>(1, together_), per_epoch() - step);
+      if (next_ + count > broken_) throw Error("cannot be read");
       next_ = std::min(steps_, next_ + count);
       const std::size_t end = std::min(begin + count * batch, set_.labels.size());
       out.range = {.epoch = static_cast<std::int64_t>((next_ - 1) / per_epoch()),
@@ -73,7 +66,7 @@ class Source {
  private:
   std::size_t image_;
   RandomBatch set_;
-  std::size_t steps_, together_, next_;
+  std::size_t steps_, together_, next_, broken_ = std::numeric_limits<std::size_t>::max();
 };
 
 void no_images(const Batch&, StepSamples&) {
@@ -153,6 +146,37 @@ TEST(BatchesAhead, ScaledLossesToo) {
   plan.make_room_to_send(3 * batch);
   Source alone(model, 20, 3, 0, 0, seed), grouped(model, 20, 3, 3, 0, seed);
   EXPECT_EQ(train(plan, grouped, 0, 1, &other), train(single, alone, 0, 1, &one));
+}
+
+// Half a group before it is needed the next one is read.
+TEST(BatchesAhead, AFailureShowsAtTheStepWhoseSamplesCouldNotBeRead) {
+  const Model model = small_cnn();
+  for (const std::size_t together : {0U, 1U, 3U}) {
+    for (const std::size_t broken : {0U, 6U}) {  // where a group begins
+      Plan plan = make_plan(model, UploadWay::overlapped);
+      plan.make_room_to_send(3 * batch);
+      Source source(model, 40, 2, together, 0, 1);
+      source.fail_at(broken);
+      BatchesAhead batches(plan, source.read(plan.sample_memory()),
+                           [](const Batch&, StepSamples&) {});
+      for (std::size_t step = 0; step < broken; ++step)
+        EXPECT_EQ(batches.next().range.begin, step * batch);
+      for (int again = 0; again < 2; ++again) {
+        try {
+          batches.next();
+          FAIL() << "step " << broken << ", " << together << " together";
+        } catch (const Error& failure) {
+          EXPECT_STREQ(failure.what(), "cannot be read");
+        }
+      }
+    }
+  }
+}
+
+TEST(BatchesAhead, GroupsOfTinyStepsAreFewEnoughForAWaterfallToHoldTwo) {
+  const Plan plan = make_plan(small_cnn(), UploadWay::overlapped);
+  EXPECT_GT(plan.steps_together(1), 1u);
+  EXPECT_LE(2 * plan.steps_together(1), 1000u);
 }
 
 TEST(BatchesAhead, LossesWithTargetsBringTheirOwnSamples) {

@@ -61,17 +61,7 @@ class Split {
 };
 
 Plan make_plan(LossKind loss = LossKind::cross_entropy, UploadWay way = UploadWay::in_turn) {
-  const Model model = small_cnn();
-  Plan plan(test_device(), model, statistics_for(model),
-            {.batch = batch,
-             .training = true,
-             .loss = loss,
-             .optimizer = {.kind = OptimizerKind::sgd, .momentum = 0.9f},
-             .seed = 5,
-             .augmentation = {.crop = 2, .flip = true},
-             .upload_way = way});
-  plan.load_parameters(model.initial_parameters(1));
-  return plan;
+  return training_plan(small_cnn(), {.batch = batch, .loss = loss, .upload_way = way});
 }
 
 struct Result {

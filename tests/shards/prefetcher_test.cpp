@@ -81,6 +81,7 @@ class CountedMemory : public std::pmr::memory_resource {
  public:
   std::size_t blocks() const { return blocks_; }
   std::size_t asked() const { return asked_; }
+  std::size_t given_back() const { return given_back_; }
 
  private:
   void* do_allocate(std::size_t bytes, std::size_t alignment) override {
@@ -88,13 +89,13 @@ class CountedMemory : public std::pmr::memory_resource {
     return std::pmr::new_delete_resource()->allocate(bytes, alignment);
   }
   void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
-    --blocks_;
+    --blocks_, ++given_back_;
     std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
   }
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
     return this == &other;
   }
-  std::atomic<std::size_t> blocks_ = 0, asked_ = 0;
+  std::atomic<std::size_t> blocks_ = 0, asked_ = 0, given_back_ = 0;
 };
 
 // Batches that come from elsewhere are not read into: the caller's first one, and later strangers.
@@ -123,6 +124,22 @@ TEST_F(PrefetcherTest, TakesTheMemoryThatItIsGivenAndUsesItAgain) {
     }
     EXPECT_EQ(memory->blocks(), 0u);
   }
+}
+
+// Its memory is taken for the longest batch so far, whichever is read into it first.
+TEST_F(PrefetcherTest, ShortBatchesLeaveNoMemoryThatIsTooSmallForOthers) {
+  const auto memory = std::make_shared<CountedMemory>();
+  ShardReader source = reader(1 << 20);
+  Prefetcher prefetcher(
+      source,
+      [](std::size_t step) {
+        return Range{0, 0, step % 7 > 0 ? 10u : 64u};
+      },
+      4, memory);
+  std::vector<Batch> held(2);
+  for (std::size_t i = 0; i < 100; ++i) ASSERT_TRUE(prefetcher.next(held[i % held.size()]));
+  EXPECT_EQ(prefetcher.most_waiting(), 4u);
+  EXPECT_EQ(memory->given_back(), 0u) << "for more";
 }
 
 /// Counts what a prefetcher asks of its schedule.
