@@ -12,6 +12,9 @@
 //
 // A pixel of y in front of the pool counts here as pixel `place` of unit `unit`, a window of the pool; places are 0 to 3 in
 // row-major order. The gradient of a unit belongs to the place of its maximum. Without a pool units are pixels.
+//
+// With NORMALISED batch norm and ReLU stand in front of x: what lies in memory is their input, and they are done as it is
+// read. `norm` is BatchNormSums::law() with `norm_row` floats a row: mean, scale, beta. Channels come in vectors of four.
 
 #ifndef FORWARD_M
 #error "built by ops/conv2d_gpu.cpp with the geometry of one layer"
@@ -52,6 +55,23 @@ INLINE size_t window_of(int unit, int place) {
 INLINE size_t y_of(int unit) {
   return (size_t)(unit / units_per_image) * Y_IMAGE + Y_INTERIOR + unit % units_per_image / Y_WIDTH * Y_ROW +
          unit % Y_WIDTH * Y_PIXEL;
+}
+
+INLINE float4 normalised(float4 x, __global const float* norm, int norm_row, int channel) {
+#if NORMALISED
+  norm += channel;
+  x = fma(x - load4(norm), load4(norm + norm_row), load4(norm + 2 * norm_row));
+  x = select(x, (float4)(0.0f), x < 0.0f);  // a NaN passes
+#endif
+  return x;
+}
+
+// The pixel of x that weight row k reads for pixel `place` of a unit: whether it lies within the borders, which are zeros.
+INLINE int is_inside(int unit, int place, int k) {
+  const int tap = k / X_CHANNELS;
+  const int row = (unit % units_per_image / Y_WIDTH * POOL + place / POOL) * STRIDE + tap / KERNEL - PADDING;
+  const int column = (unit % Y_WIDTH * POOL + place % POOL) * STRIDE + tap % KERNEL - PADDING;
+  return row >= 0 && row < X_HEIGHT && column >= 0 && column < X_WIDTH;
 }
 
 // Where weight row k = (tap, channel of x) reads within a window.
@@ -214,7 +234,7 @@ INLINE void store_forward(const float4* sum, __global const float* bias, __globa
 
 INLINE void forward_tile(__local float* a, __local float* b, __global const float* x, const Images* images,
                          __global const float* weight, __global const float* bias, __global uchar* places,
-                         __global float* y, int batch, int finish) {
+                         __global float* y, int batch, int finish, __global const float* norm, int norm_row) {
   const int item = get_local_id(0);
   const int unit0 = (int)get_group_id(0) * forward_units;
   const int last_unit = batch * units_per_image - 1;
@@ -242,6 +262,12 @@ INLINE void forward_tile(__local float* a, __local float* b, __global const floa
       if (by_vectors) {
         UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i) {
           const int at = item + i * forward_threads;
+#if NORMALISED
+          const int row = min(at / quads, FORWARD_M - 1), k = k0 + item % quads * 4;
+          next_a[i] = k < depth && is_inside(min(unit0 + unit_of(row), last_unit), place_of(row), k)
+                          ? normalised(next_a[i], norm, norm_row, k % X_CHANNELS)
+                          : (float4)(0.0f);
+#endif
           if (at < FORWARD_M * quads) put4(a + at / quads * pitch + at % quads * 4, next_a[i]);
         }
       } else if (images) {
@@ -281,10 +307,11 @@ INLINE void forward_tile(__local float* a, __local float* b, __global const floa
 // height, width, channels] of the pooled map. Work-groups: (tile of units, tile of channels).
 __kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forward(
     __global const float* restrict x, __global const float* restrict weight, __global const float* restrict bias,
-    __global uchar* restrict places, __global float* restrict y, int batch, int finish) {
+    __global uchar* restrict places, __global float* restrict y, int batch, int finish,
+    __global const float* restrict norm, int norm_row) {
   LOCAL_TILE(a, FORWARD_M * pitch);
   LOCAL_TILE(b, slice * FORWARD_N);
-  forward_tile(a, b, x, 0, weight, bias, places, y, batch, finish);
+  forward_tile(a, b, x, 0, weight, bias, places, y, batch, finish, norm, norm_row);
 }
 
 #if IMAGES
@@ -303,7 +330,7 @@ __kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forwa
   images.crop = crop, images.flip = flip, images.erase = erase;
   images.seed = seed, images.first_sample = first_sample;
   images.x = x;
-  forward_tile(a, b, 0, &images, weight, bias, places, y, batch, finish);
+  forward_tile(a, b, 0, &images, weight, bias, places, y, batch, finish, 0, 0);
 }
 #endif
 
@@ -338,7 +365,8 @@ INLINE float4 seen_through(__global const float* dy, __global const uchar* place
 // Without strides and pools, borders of dy are zeros in memory.
 __kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_gradient(
     __global const float* restrict dy, __global const float* restrict weight, __global const float* restrict gate,
-    __global const uchar* restrict places, __global float* restrict dx, int batch, int mask) {
+    __global const uchar* restrict places, __global float* restrict dx, int batch, int mask,
+    __global const float* restrict norm, int norm_row) {
   LOCAL_TILE(a, INPUT_M * pitch);
   LOCAL_TILE(b, slice * INPUT_N);
   enum {
@@ -411,7 +439,8 @@ __kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_g
       const float4 value = sum[i * input_vectors + j];
       if (X_PIXEL % 4 == 0) {
         if (n >= X_PIXEL) continue;
-        store4(dx + target + n, mask ? select(value, (float4)(0.0f), load4(gate + target + n) <= 0.0f) : value);
+        const float4 input = normalised(load4(gate + target + n), norm, norm_row, n);
+        store4(dx + target + n, mask ? select(value, (float4)(0.0f), input <= 0.0f) : value);
       } else {
         const float values[4] = {value.x, value.y, value.z, value.w};
         for (int c = 0; c < 4 && n + c < X_PIXEL; ++c)
@@ -440,7 +469,7 @@ INLINE Spot spot_of(int k, int last) {
 __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy, __global const float* restrict exact_dy,
     __global const uchar* restrict places, __global float* restrict partial, int batch, int pixels_per_chunk,
-    int chunks) {
+    int chunks, __global const float* restrict norm, int norm_row) {
   LOCAL_TILE(a, slice * WEIGHT_M);
   LOCAL_TILE(b, slice * WEIGHT_N);
   __local Spot spots[slice];  // of the slice to be fetched
@@ -465,6 +494,12 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
       barrier(CLK_LOCAL_MEM_FENCE);
       UNROLL for (int i = 0; i < a_fetches; ++i) {
         const int at = item + i * weight_threads;
+#if NORMALISED
+        const int k = k0 + at / (WEIGHT_M / 4), row = m0 + at % (WEIGHT_M / 4) * 4;
+        next_a[i] = k < last && row < depth && is_inside(k / window_places, k % window_places, row)
+                        ? normalised(next_a[i], norm, norm_row, row % X_CHANNELS)
+                        : (float4)(0.0f);
+#endif
         if (at < WEIGHT_M * quads) put4(a + at * 4, next_a[i]);
       }
       UNROLL for (int i = 0; i < b_fetches; ++i) {

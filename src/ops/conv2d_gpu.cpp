@@ -25,6 +25,8 @@ bool Conv2dGpu::takes_images() const {
 }
 
 bool Conv2dGpu::fits(const Conv2dPoolShape& shape) {
+  // Four weight rows are four channels of a pixel.
+  if (shape.normalised && shape.input.channels % 4 != 0) return false;
   return (shape.pool == 1 || shape.pool == 2) && shape.output.height > 0 && shape.output.width > 0;
 }
 
@@ -42,6 +44,8 @@ Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool 
     throw Error(fmt::format("convolution: a pool of {} does not fit a GPU's kernels", shape.pool));
   }
   if (format != ComputeFormat::float32) rounding_.emplace(device, Variant::gpu, format);
+  if (rounding_ && shape.normalised)
+    throw Error("convolution: an input that is normalised as it is read cannot be rounded before");
   const Layout &x = shape.input, &y = shape.output;
   const int window = shape.pool * shape.pool, units = y.height * y.width;
   const GpuTile forward =
@@ -54,6 +58,7 @@ Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool 
   all.push_back(fmt::format("EXACT_BIAS={:d}", rounding_.has_value()));
   all.push_back(fmt::format("IMAGES={:d}", takes_images()));
   all.push_back(fmt::format("GRADIENTS={:d}", training));
+  all.push_back(fmt::format("NORMALISED={:d}", shape.normalised));
   if (device.is_cpu()) all.push_back("ROLLED");
   for (const Definitions& each :
        {forward.definitions("FORWARD"), input.definitions("INPUT"), weight.definitions("WEIGHT")})
@@ -109,6 +114,10 @@ void Conv2dGpu::expect_gradients(int batch) const {
   if (!training_) throw Error("convolution: made without gradients");
 }
 
+const opencl::Buffer& Conv2dGpu::law_or(const opencl::Buffer& other) const {
+  return shape_.normalised ? input_law_.rows_of("convolution") : other;
+}
+
 std::int32_t Conv2dGpu::finish(bool relu) const {
   const bool keeps = training_ && shape_.pool > 1;
   return relu + 2 * keeps;
@@ -120,7 +129,7 @@ void Conv2dGpu::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
   const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight);
   device_.launch(forward_.kernel, forward_.over(batch), left, right, bias, places_, y,
-                 std::int32_t{batch}, finish(relu));
+                 std::int32_t{batch}, finish(relu), law_or(bias), input_law_.pitch);
 }
 
 void Conv2dGpu::forward_images(const ImageSource& images, const ChannelLaws& laws,
@@ -145,7 +154,7 @@ void Conv2dGpu::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& w
   const opencl::Buffer& left = operand(dy, shape_.output, batch, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight);
   device_.launch(input_gradient_.kernel, input_gradient_.over(batch), left, right, x, places_, dx,
-                 std::int32_t{batch}, std::int32_t{mask});
+                 std::int32_t{batch}, std::int32_t{mask}, law_or(x), input_law_.pitch);
 }
 
 void Conv2dGpu::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
@@ -162,7 +171,7 @@ void Conv2dGpu::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
   const opencl::Buffer& right = operand(dy, shape_.output, samples, RoundOperand::Side::right);
   reserve_partial(batch.passes * chunks);
   device_.launch(weight_gradient_, range, left, right, dy, places_, partial_,
-                 std::int32_t{batch.each}, pixels_per_chunk, chunks);
+                 std::int32_t{batch.each}, pixels_per_chunk, chunks, law_or(x), input_law_.pitch);
   sum_chunks_.run(device_, partial_, dweight, dbias, chunks, batch.passes,
                   depth(shape_) * shape_.output.channel_stride);
 }

@@ -11,6 +11,7 @@
 #include "ops/conv2d_pool.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
+#include "ops/norm_law.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/round_operand.hpp"
 #include "ops/sum_chunks.hpp"
@@ -38,6 +39,10 @@ class Conv2dGpu {
             int step_passes = 1);
 
   bool emulates_format() const { return rounding_.has_value(); }
+
+  /// Of a shape that is normalised, in float32 alone: forward, and the gradients behind it, take
+  /// for x what `law` makes of it.
+  void set_input_law(const NormLaw& law) { input_law_ = law; }
 
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
@@ -79,6 +84,8 @@ class Conv2dGpu {
   };
 
   void expect_room(int batch) const;
+  /// Of kernels that need none, anything.
+  const opencl::Buffer& law_or(const opencl::Buffer& other) const;
   void expect_gradients(int batch) const;
   void reserve_partial(int chunks);
   std::int32_t finish(bool relu) const;
@@ -91,6 +98,7 @@ class Conv2dGpu {
   Conv2dPoolShape shape_;
   bool training_;
   std::optional<RoundOperand> rounding_;
+  NormLaw input_law_;
   Product forward_, input_gradient_;
   opencl::Kernel forward_images_, weight_gradient_;
   SumChunks sum_chunks_;

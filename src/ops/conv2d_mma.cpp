@@ -162,9 +162,7 @@ void Conv2dMma::expect_room(int batch) const {
 }
 
 const opencl::Buffer& Conv2dMma::law_or(const opencl::Buffer& other) const {
-  if (!shape_.normalised) return other;
-  if (!input_law_.rows) throw Error("convolution: no law of its input's batch norm");
-  return input_law_.rows;
+  return shape_.normalised ? input_law_.rows_of("convolution") : other;
 }
 
 void Conv2dMma::expect_gradients(int batch) const {

@@ -24,7 +24,7 @@ struct Conv2dPoolShape {
   int stride = 1;
   int padding = 1;
   int pool = 2;  // kernel and stride
-  /// The input is read through the batch norm and ReLU in front of it (Conv2dMma alone).
+  /// The input is read through the batch norm and ReLU in front of it (Conv2dMma, Conv2dGpu).
   bool normalised = false;
   /// The output's statistics come with it (Conv2dMma alone, without a pool).
   bool statistics = false;

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "device/opencl/device.hpp"
+#include "support/error.hpp"
 
 namespace dovetail {
 
@@ -12,6 +14,12 @@ namespace dovetail {
 struct NormLaw {
   opencl::Buffer rows;
   std::int32_t pitch = 0;
+
+  /// Throws Error, in the reader's name, where there is none.
+  const opencl::Buffer& rows_of(const char* reader) const {
+    if (!rows) throw Error(std::string(reader) + ": no law of its input's batch norm");
+    return rows;
+  }
 };
 
 }  // namespace dovetail

@@ -36,9 +36,14 @@ plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
   } else if (options.fuse_maps) {
     fusion.fits_pool = Conv2dGpu::fits;
   }
-  // Joined passes have laws of their own.
-  if (options.fuse_maps && convolves_on_tensor_cores && options.passes == 1)
-    fusion.reads_norm = Conv2dMma::fits;
+  // Joined passes have laws of their own; what is rounded before it is read must be there.
+  if (options.fuse_maps && options.passes == 1 && variant != Variant::cpu) {
+    if (convolves_on_tensor_cores) {
+      fusion.reads_norm = Conv2dMma::fits;
+    } else if (options.format == ComputeFormat::float32) {
+      fusion.reads_norm = Conv2dGpu::fits;
+    }
+  }
   return plan::lower(model, room_of(model, options), fusion);
 }
 

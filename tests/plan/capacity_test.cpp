@@ -20,6 +20,7 @@ struct Case {
   const char* name;
   Model model;
   LossKind loss = LossKind::cross_entropy;
+  std::optional<Variant> variant{};
 };
 
 std::vector<Case> cases() {
@@ -27,6 +28,7 @@ std::vector<Case> cases() {
   all.push_back({"cnn", small_cnn()});
   all.push_back({"mixed", mixed_model(), LossKind::mean_squared_error});
   all.push_back({"normalised", normalised_model()});
+  all.push_back({"blocks", block_model(), LossKind::cross_entropy, Variant::gpu});
   for (const StepKind steps : {StepKind::learned, StepKind::fixed}) {
     all.push_back(
         {steps == StepKind::learned ? "learned steps" : "fixed steps",
@@ -42,6 +44,7 @@ Plan make_plan(const Case& of, int batch) {
                .loss = of.loss,
                .optimizer = {.kind = OptimizerKind::adam},
                .seed = 5,
+               .variant = of.variant,
                .bucket_bytes = 1 << 12});
 }
 

@@ -75,6 +75,16 @@ inline Model normalised_model() {
                 layer::Relu{}, layer::Dense{.out = 4}});
 }
 
+/// Batch norms between convolutions, as vgg-small has them, and others that no convolution follows.
+inline Model block_model() {
+  return Model("blocks", {3, 10, 9},
+               {layer::Conv2d{.out = 12, .padding = 1, .bias = false}, layer::BatchNorm{},
+                layer::Relu{}, layer::Conv2d{.out = 20, .padding = 1}, layer::BatchNorm{},
+                layer::Relu{}, layer::Conv2d{.out = 16, .stride = 2, .padding = 2},
+                layer::BatchNorm{}, layer::Relu{}, layer::Conv2d{.out = 8, .kernel = 2},
+                layer::BatchNorm{}, layer::Relu{}, layer::AveragePool{}, layer::Dense{.out = 6}});
+}
+
 /// Convolutions and dense layers, with and without batch norms, padding and stride. No max-pool:
 /// over quantised values it often has to choose among equals.
 inline Model convolutional_model() {

@@ -81,6 +81,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"normalised_gpu", Variant::gpu, LossKind::cross_entropy, normalised_model},
         Case{"pooled_cpu", Variant::cpu, LossKind::cross_entropy, pooled_model},
         Case{"pooled_gpu", Variant::gpu, LossKind::cross_entropy, pooled_model},
+        Case{"blocks_cpu", Variant::cpu, LossKind::cross_entropy, block_model},
+        Case{"blocks_gpu", Variant::gpu, LossKind::cross_entropy, block_model},
         Case{"small_cpu_mse", Variant::cpu, LossKind::mean_squared_error, small_cnn},
         Case{"small_gpu_mse", Variant::gpu, LossKind::mean_squared_error, small_cnn}),
     [](const auto& instance) { return std::string(instance.param.name); });

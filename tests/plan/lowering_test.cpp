@@ -105,6 +105,26 @@ TEST(Lowering, FusesTheBatchNormsPools) {
   EXPECT_EQ(made.layouts[3].height, 3);
 }
 
+TEST(Lowering, LeavesBatchNormsToConvolutionsThatReadThroughThem) {
+  const auto deferred = [](std::vector<Layer> behind, bool fits = true) {
+    std::vector<Layer> layers{Conv2d{.out = 4, .padding = 1}};
+    layers.insert(layers.end(), behind.begin(), behind.end());
+    const Fusion fusion{.norm_pools = true, .reads_norm = [fits](const Conv2dPoolShape& shape) {
+                          EXPECT_TRUE(shape.normalised);
+                          EXPECT_EQ(shape.input.channels, 4);
+                          return fits;
+                        }};
+    return lower(Model("m", {1, 6, 6}, layers), 1, fusion).steps[1].deferred;
+  };
+  const Conv2d conv{.out = 3, .padding = 1};
+  EXPECT_TRUE(deferred({BatchNorm{}, Relu{}, conv}));
+  EXPECT_FALSE(deferred({BatchNorm{}, Relu{}, conv}, false));
+  EXPECT_FALSE(deferred({BatchNorm{}, conv}));
+  EXPECT_FALSE(deferred({Relu{}, BatchNorm{}, Dropout{}, conv}));
+  EXPECT_FALSE(deferred({BatchNorm{}, Relu{}, MaxPool{}, conv}));
+  EXPECT_FALSE(deferred({BatchNorm{}, Relu{}, Dense{.out = 3}}));
+}
+
 TEST(Lowering, RefusesAModelThatBeginsElsewhere) {
   EXPECT_THROW(lower(Model("m", {1, 6, 6}, {MaxPool{}, Dense{.out = 3}}), 1), UsageError);
 }
