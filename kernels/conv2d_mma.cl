@@ -10,14 +10,15 @@
 // The input gradient is the forward pass from dy with the kernel turned (TURNED), for stride 1. Where dy is that of a
 // max-pool's output (UNPOOL), the run is made from it and the places of the maxima, window by window of the pool; its
 // borders are then no memory. Where batch norm and ReLU stand in front of the source (NORMALISED), they are done as the run
-// is prepared, and for the input gradient's mask. With STATISTICS those of the batch norm behind come out of the results on
-// their way to memory.
+// is prepared, and for the input gradient's mask. With STATISTICS what a batch norm behind (TURNED: in front) sums up comes
+// out of the results on their way to memory.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
 #include "mma.clh"
 #include "conv2d_mma_norm.clh"
 #include "conv2d_mma_tile.clh"
+#include "conv2d_mma_statistics.clh"
 
 enum {
   slice = 16,  // channels
@@ -156,13 +157,13 @@ INLINE void multiply(uint run, const int pixel[4], uint stage, int tap_column,
 
 // Work-groups: tiles of units x tiles of channels, the latter side by side. `other`: bias, or the gate of TURNED.
 // `packed`: [tap][TARGET_PIXEL][SOURCE_CHANNELS], as conv2d_mma_pack.cl leaves it. `places`: bytes [batch, height, width,
-// channels] of the pooled map; written for POOL, read for UNPOOL. `norm` is read for NORMALISED alone, `means` and
-// `deviations` are written for STATISTICS.
+// channels] of the pooled map; written for POOL, read for UNPOOL. `norm` is read for NORMALISED alone,
+// `tile_first` and `tile_second` are written for STATISTICS.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const float* restrict source, __global const float* restrict packed,
     __global const float* restrict other, __global uchar* restrict places,
     __global float* restrict target, int batch, int finish, __global const float* restrict norm, int norm_row,
-    __global float* restrict means, __global float* restrict deviations) {
+    __global float* restrict tile_first, __global float* restrict tile_second) {
   const uint memory = allocate_shared();
   const int column0 = (int)get_group_id(0) % column_tiles * tile_columns;
   const int first_unit = (int)get_group_id(0) / column_tiles * tile_units;
@@ -213,9 +214,10 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     stage = stage + 1 == stages ? 0 : stage + 1;
     if (++kernel_row == KERNEL) kernel_row = 0, ++block;
   }
-  store_tile(sum, target, other, places, first_unit, column0, last_unit + 1, finish, norm, norm_row);
+  float parts[COLUMN_TILES][4];
+  store_tile(sum, target, other, places, first_unit, column0, last_unit + 1, finish, norm, norm_row, parts);
 #if STATISTICS
   copies_wait(0);
-  keep_statistics(memory, sum, means, deviations, first_unit / tile_units, column0, last_unit + 1 - first_unit);
+  keep_parts(memory, sum, parts, tile_first, tile_second, first_unit / tile_units, column0, last_unit + 1 - first_unit);
 #endif
 }

@@ -8,6 +8,7 @@
 #include "philox.clh"
 #include "augment.clh"
 #include "conv2d_mma_tile.clh"
+#include "conv2d_mma_statistics.clh"
 
 enum {
   depth = KERNEL * KERNEL * WEIGHT_CHANNELS,
@@ -70,8 +71,8 @@ INLINE void make_pixels(uint target, __global const uchar* images, __global cons
 
 // All but the pixels, which are on their way or there.
 INLINE void finish_tile(uint memory, __global const float* weight, __global const float* bias, __global uchar* places,
-                        __global float* target, const Tile tile, int finish, __global float* means,
-                        __global float* deviations) {
+                        __global float* target, const Tile tile, int finish, __global float* tile_first,
+                        __global float* tile_second) {
   for (int i = get_local_id(0); i < slices * 8 * (tile_columns / 4); i += threads) {
     const int column = i % (tile_columns / 4) * 4, k = i / (tile_columns / 4);
     const int inside = k < depth && tile.column0 + column < WEIGHT_PIXEL;
@@ -117,10 +118,11 @@ INLINE void finish_tile(uint memory, __global const float* weight, __global cons
       for (int j = 0; j < COLUMN_TILES; ++j) mma(sum[i][j], upper, lower, right[j]);
     }
   }
-  store_tile(sum, target, bias, places, tile.first_unit, tile.column0, tile.last_unit + 1, finish, 0, 0);
+  float parts[COLUMN_TILES][4];
+  store_tile(sum, target, bias, places, tile.first_unit, tile.column0, tile.last_unit + 1, finish, 0, 0, parts);
 #if STATISTICS
-  keep_statistics(memory, sum, means, deviations, tile.first_unit / tile_units, tile.column0,
-                  tile.last_unit + 1 - tile.first_unit);
+  keep_parts(memory, sum, parts, tile_first, tile_second, tile.first_unit / tile_units, tile.column0,
+             tile.last_unit + 1 - tile.first_unit);
 #endif
 }
 
@@ -129,11 +131,11 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
     __global const float* restrict source, __global const float* restrict weight,
     __global const float* restrict bias, __global uchar* restrict places,
     __global float* restrict target, int batch, int finish, __global const float* restrict norm, int norm_row,
-    __global float* restrict means, __global float* restrict deviations) {
+    __global float* restrict tile_first, __global float* restrict tile_second) {
   const uint memory = allocate_shared();
   const Tile tile = tile_of(get_group_id(0), batch);
   load_pixels(memory, source, tile.first, tile.run, threads);
-  finish_tile(memory, weight, bias, places, target, tile, finish, means, deviations);
+  finish_tile(memory, weight, bias, places, target, tile, finish, tile_first, tile_second);
 }
 
 // The same with the source made from images, as make_pixels has them.
@@ -142,9 +144,9 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward_image
     __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase,
     ulong seed, ulong first_sample, __global float* restrict x, __global const float* restrict weight, __global const float* restrict bias, __global uchar* restrict places,
     __global float* restrict target, int batch, int finish,
-    __global float* restrict means, __global float* restrict deviations) {
+    __global float* restrict tile_first, __global float* restrict tile_second) {
   const uint memory = allocate_shared();
   const Tile tile = tile_of(get_group_id(0), batch);
   make_pixels(memory, images, samples, first, gathers, scale, shift, crop, flip, erase, seed, first_sample, x, tile);
-  finish_tile(memory, weight, bias, places, target, tile, finish, means, deviations);
+  finish_tile(memory, weight, bias, places, target, tile, finish, tile_first, tile_second);
 }

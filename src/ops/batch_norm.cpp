@@ -88,14 +88,19 @@ void BatchNorm::backward(const opencl::Buffer& x, const opencl::Buffer& dy,
                          const opencl::Buffer& gamma, const opencl::Buffer& beta,
                          const opencl::Buffer& mean, const opencl::Buffer& variance,
                          const opencl::Buffer& dx, const opencl::Buffer& dgamma,
-                         const opencl::Buffer& dbeta, const JoinedBatch& batch) {
+                         const opencl::Buffer& dbeta, const JoinedBatch& batch,
+                         const TileGradients* tiles) {
   expect_batch(batch.samples(), capacity_);
   const Lines& input = sums_.lines();
   const BatchNormSums::Slices cut = sums_.slices(batch.each * output_.rows());
   const opencl::Range slices = output_.slice_groups(batch.passes * cut.count);
   const std::int32_t pass_cells = batch.each * ((input.rows() + pool_ - 1) / pool_);
   const opencl::Range cells = output_.groups(batch.passes * pass_cells);
-  if (pool_ == 1) {
+  if (tiles) {
+    if (pool_ > 1 || batch.passes > 1)
+      throw Error("batch normalisation: tiles of a gradient behind a pool, or of several passes");
+    sums_.gradients(*tiles, batch.each, gamma, variance, dgamma, dbeta);
+  } else if (pool_ == 1) {
     device_.launch(slice_gradients_, slices, x, dy, mean, sums_.first(), sums_.second(),
                    input.map(), cut.lines, cut.slice_lines, cut.count);
   } else {
@@ -103,7 +108,7 @@ void BatchNorm::backward(const opencl::Buffer& x, const opencl::Buffer& dy,
                    sums_.second(), input.map(), output_.map(), cut.lines, cut.slice_lines,
                    cut.count);
   }
-  sums_.gradients(cut.count, batch, gamma, variance, dgamma, dbeta);
+  if (!tiles) sums_.gradients(cut.count, batch, gamma, variance, dgamma, dbeta);
   if (pool_ == 1) {
     device_.launch(input_gradient_, cells, x, dy, mean, sums_.gradient_scale(), sums_.offset(),
                    sums_.slope(), dx, input.map(), pass_cells);

@@ -52,8 +52,8 @@ class BatchNorm {
   void backward(const opencl::Buffer& x, const opencl::Buffer& dy, const opencl::Buffer& gamma,
                 const opencl::Buffer& beta, const opencl::Buffer& mean,
                 const opencl::Buffer& variance, const opencl::Buffer& dx,
-                const opencl::Buffer& dgamma, const opencl::Buffer& dbeta,
-                const JoinedBatch& batch);
+                const opencl::Buffer& dgamma, const opencl::Buffer& dbeta, const JoinedBatch& batch,
+                const TileGradients* tiles = nullptr);
 
  private:
   void normalise(const opencl::Buffer& x, const opencl::Buffer& mean, const opencl::Buffer& beta,

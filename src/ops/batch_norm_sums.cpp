@@ -8,6 +8,13 @@
 #include "support/text.hpp"
 
 namespace dovetail {
+namespace {
+
+std::int32_t tiles_of(std::int32_t pixels, std::int32_t tile_pixels) {
+  return (pixels - 1) / tile_pixels + 1;
+}
+
+}  // namespace
 
 BatchNormSums::BatchNormSums(opencl::Device& device, Variant variant, const Layout& layout,
                              float epsilon)
@@ -69,23 +76,22 @@ void BatchNormSums::statistics(const opencl::Buffer& x, const opencl::Buffer& ga
                                const TileStatistics* tiles) {
   expect_batch(batch.samples(), capacity_);
   reserve(batch.passes);
-  const std::int32_t columns = lines_.columns(), pixels = batch.each * lines_.rows() * columns;
   const auto fold = [&](const opencl::Buffer& means, const opencl::Buffer& deviations,
                         std::int32_t slices, std::int32_t slice_pixels, std::int32_t from_first) {
     device_.launch(batch_statistics_, folding_groups(batch.passes), x, means, deviations, gamma,
-                   beta, mean, variance, law_, law_row_ / lanes_, lines_.map(), slices, pixels,
-                   slice_pixels, from_first, epsilon_);
+                   beta, mean, variance, law_, law_row_ / lanes_, lines_.map(), slices,
+                   pixels(batch), slice_pixels, from_first, epsilon_);
   };
   if (tiles) {
     if (batch.passes > 1) throw Error("batch normalisation: tiles that several passes share");
-    const std::int32_t count = (pixels + tiles->pixels - 1) / tiles->pixels;
+    const std::int32_t count = tiles_of(pixels(batch), tiles->pixels);
     fold(tiles->means, tiles->deviations, count, tiles->pixels, 0);
     return;
   }
   const Slices cut = slices(batch.each * lines_.rows());
   device_.launch(slice_statistics_, lines_.slice_groups(batch.passes * cut.count), x, slice_first_,
                  slice_second_, lines_.map(), cut.lines, cut.slice_lines, cut.count);
-  fold(slice_first_, slice_second_, cut.count, cut.slice_lines * columns, 1);
+  fold(slice_first_, slice_second_, cut.count, cut.slice_lines * lines_.columns(), 1);
 }
 
 void BatchNormSums::inference(const opencl::Buffer& gamma, const opencl::Buffer& beta,
@@ -98,11 +104,23 @@ void BatchNormSums::inference(const opencl::Buffer& gamma, const opencl::Buffer&
 void BatchNormSums::gradients(std::int32_t slices, const JoinedBatch& batch,
                               const opencl::Buffer& gamma, const opencl::Buffer& variance,
                               const opencl::Buffer& dgamma, const opencl::Buffer& dbeta) {
-  const auto pixels =
-      static_cast<float>(batch.each * lines_.rows()) * static_cast<float>(lines_.columns());
-  device_.launch(batch_gradients_, folding_groups(1), slice_first_, slice_second_, gamma, variance,
-                 dgamma, dbeta, gradient_scale_, offset_, slope_, slices,
-                 std::int32_t{batch.passes}, pixels, epsilon_);
+  fold_gradients(slice_first_, slice_second_, slices, batch, gamma, variance, dgamma, dbeta);
+}
+
+void BatchNormSums::gradients(const TileGradients& tiles, int batch, const opencl::Buffer& gamma,
+                              const opencl::Buffer& variance, const opencl::Buffer& dgamma,
+                              const opencl::Buffer& dbeta) {
+  fold_gradients(tiles.sums, tiles.products, tiles_of(pixels(batch), tiles.pixels), batch, gamma,
+                 variance, dgamma, dbeta);
+}
+
+void BatchNormSums::fold_gradients(const opencl::Buffer& sums, const opencl::Buffer& products,
+                                   std::int32_t slices, const JoinedBatch& batch,
+                                   const opencl::Buffer& gamma, const opencl::Buffer& variance,
+                                   const opencl::Buffer& dgamma, const opencl::Buffer& dbeta) {
+  device_.launch(batch_gradients_, folding_groups(1), sums, products, gamma, variance, dgamma,
+                 dbeta, gradient_scale_, offset_, slope_, slices, std::int32_t{batch.passes},
+                 static_cast<float>(pixels(batch)), epsilon_);
 }
 
 }  // namespace dovetail

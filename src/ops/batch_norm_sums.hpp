@@ -42,6 +42,10 @@ class BatchNormSums {
   void gradients(std::int32_t slices, const JoinedBatch& batch, const opencl::Buffer& gamma,
                  const opencl::Buffer& variance, const opencl::Buffer& dgamma,
                  const opencl::Buffer& dbeta);
+  /// The same from tiles of a single pass.
+  void gradients(const TileGradients& tiles, int batch, const opencl::Buffer& gamma,
+                 const opencl::Buffer& variance, const opencl::Buffer& dgamma,
+                 const opencl::Buffer& dbeta);
 
   const Lines& lines() const { return lines_; }
   const opencl::Buffer& first() const { return slice_first_; }
@@ -57,6 +61,13 @@ class BatchNormSums {
 
  private:
   opencl::Range folding_groups(int passes) const;
+  std::int32_t pixels(const JoinedBatch& batch) const {  // of a pass
+    return batch.each * lines_.rows() * lines_.columns();
+  }
+  void fold_gradients(const opencl::Buffer& sums, const opencl::Buffer& products,
+                      std::int32_t slices, const JoinedBatch& batch, const opencl::Buffer& gamma,
+                      const opencl::Buffer& variance, const opencl::Buffer& dgamma,
+                      const opencl::Buffer& dbeta);
   void reserve(int passes);
 
   opencl::Device& device_;

@@ -49,6 +49,7 @@ std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Di
 bool Conv2dMma::fits(const Conv2dPoolShape& shape) {
   if (shape.pool != 1 && shape.pool != 2) return false;
   if (shape.statistics && shape.pool != 1) return false;
+  if (shape.gradient_sums && !shape.normalised) return false;
   if (shape.normalised && is_narrow(shape.input)) return false;
   if (shape.kernel < 2 || shape.kernel > 5) return false;
   if (shape.output.height < 1 || shape.output.width < 1) return false;
@@ -104,11 +105,13 @@ void Conv2dMma::build_forward() {
       program.kernel(narrow ? kernels::conv2d_mma_narrow_::forward : kernels::conv2d_mma_::product),
       tiles.units_per_image(), tiles.tile_units(), tiles.column_tiles(), tiles.threads()};
   if (narrow) forward_images_ = program.kernel(kernels::conv2d_mma_narrow_::forward_images);
-  const int rows = shape_.statistics ? quotient_up(shape_.output.batch * tiles.units_per_image(),
-                                                   tiles.tile_units())
-                                     : 1;
-  const std::size_t bytes = size(rows * shape_.output.channel_stride) * sizeof(float);
-  statistics_ = {device_.allocate(bytes), device_.allocate(bytes), tiles.tile_units()};
+  statistics_ = {tile_numbers(tiles), tile_numbers(tiles), tiles.tile_units()};
+}
+
+opencl::Buffer Conv2dMma::tile_numbers(const ProductTiles& tiles) const {
+  const int pixels = tiles.target.batch * tiles.units_per_image();
+  const int rows = tiles.statistics ? quotient_up(pixels, tiles.tile_units()) : 1;
+  return device_.allocate(size(rows) * size(tiles.target.channel_stride) * sizeof(float));
 }
 
 void Conv2dMma::build_packing() {
@@ -128,6 +131,7 @@ void Conv2dMma::build_input_gradient() {
       device_.build(kernels::conv2d_mma, tiles.definitions(shape_, format_));
   input_gradient_ = {program.kernel(kernels::conv2d_mma_::product), tiles.units_per_image(),
                      tiles.tile_units(), tiles.column_tiles(), tiles.threads()};
+  gradient_sums_ = {tile_numbers(tiles), tile_numbers(tiles), tiles.tile_units()};
 }
 
 void Conv2dMma::build_weight_gradient() {
@@ -210,7 +214,7 @@ void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /
   }
   device_.launch(input_gradient_.kernel, input_gradient_.over(batch), dy, turned_, x, places_, dx,
                  std::int32_t{batch}, std::int32_t{mask}, law_or(x), input_law_.pitch,
-                 statistics_.means, statistics_.deviations);
+                 gradient_sums_.sums, gradient_sums_.products);
 }
 
 void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,

@@ -83,6 +83,11 @@ class Conv2dMma {
   void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
                       const opencl::Buffer& x, const opencl::Buffer& dx, int batch, bool mask);
 
+  /// Those of the last input_gradient, of what it stored; nullptr unless the shape asks for them.
+  const TileGradients* gradient_sums() const {
+    return shape_.gradient_sums && training_ ? &gradient_sums_ : nullptr;
+  }
+
   /// dweight and dbias, overwriting both; dbias sums dy as it is. The sums run in an order that
   /// depends on shape, batch and the device's number of compute units. Memory for the sums of
   /// several passes comes when they first do.
@@ -105,6 +110,8 @@ class Conv2dMma {
   void build_packing();
   void build_input_gradient();
   void build_weight_gradient();
+  /// Room for a number of each of these tiles and channels, where they have statistics.
+  opencl::Buffer tile_numbers(const conv_mma::ProductTiles& tiles) const;
   void expect_room(int batch) const;
   /// Of kernels that need none, anything.
   const opencl::Buffer& law_or(const opencl::Buffer& other) const;
@@ -131,7 +138,9 @@ class Conv2dMma {
   opencl::Buffer packed_, turned_;  // the weights as forward and input_gradient read them
   opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were
   opencl::Buffer partial_;  // gradients per chunk of pixels
-  TileStatistics statistics_;  // small buffers that nothing writes where there are none
+  // Small buffers that nothing writes where none are asked for.
+  TileStatistics statistics_;
+  TileGradients gradient_sums_;
 };
 
 }  // namespace dovetail

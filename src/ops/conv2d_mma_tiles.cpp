@@ -151,7 +151,7 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
        fmt::format("COLUMN_TILES={}", cut.column_tiles),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
   add_norm(all, shape);
-  if (statistics) all.emplace_back("STATISTICS=1");
+  all.push_back(fmt::format("STATISTICS={:d}", statistics));
   if (unpools()) {
     all.insert(all.end(),
                {fmt::format("WINDOWS={}", most_windows()),
@@ -199,6 +199,7 @@ ProductTiles turned(const Conv2dPoolShape& shape, const std::optional<Cut>& cut)
                      .target = shape.input,
                      .source_channels = shape.output.channel_stride,
                      .turned = true,
+                     .statistics = shape.gradient_sums,
                      .pooled_width = shape.pool > 1 ? shape.output.width : 0};
   cut_tiles(tiles, cut);
   return tiles;

@@ -55,9 +55,9 @@ struct ProductTiles {
   int source_channels;  // with padding
   int pool = 1;         // behind the convolution
   bool narrow = false;
-  bool turned = false;  // input gradient
-  bool statistics = false;
-  int pooled_width = 0;  // of the gradient, where its source is that of a max-pool's output
+  bool turned = false;      // input gradient
+  bool statistics = false;  // of the result, or of the gradient, come with it
+  int pooled_width = 0;     // of the gradient, where its source is that of a max-pool's output
   Cut cut{};
   int run = 0;  // pixels of the source that a tile touches at most
 

@@ -28,6 +28,9 @@ struct Conv2dPoolShape {
   bool normalised = false;
   /// The output's statistics come with it (Conv2dMma alone, without a pool).
   bool statistics = false;
+  /// The sums over the input gradient that the batch norm in front needs come with it; where
+  /// normalised.
+  bool gradient_sums = false;
 };
 
 /// How forward is cut: pixels in front of the pool that a work-item holds in registers; 0 × 0: as

@@ -18,6 +18,8 @@ Conv2dPoolShape measured_shape(Conv2dPoolShape shape, int batch) {
 
 std::string problem_of(const Conv2dPoolShape& shape, ComputeFormat format, Direction direction) {
   const Layout &x = shape.input, &y = shape.output;
+  const bool sums_up = (shape.statistics && direction == Direction::forward) ||
+                       (shape.gradient_sums && direction == Direction::input_gradient);
   return fmt::format(
       "conv {0}x{0} {1}->{2} on {3}x{4}, stride {5}, padding {6}, {7}{13}halos {8} {9}, batch "
       "{10}, "
@@ -25,7 +27,7 @@ std::string problem_of(const Conv2dPoolShape& shape, ComputeFormat format, Direc
       shape.kernel, x.channels, y.channels, x.height, x.width, shape.stride, shape.padding,
       shape.pool > 1 ? fmt::format("pool {}, ", shape.pool) : "", x.halo, y.halo, x.batch,
       to_string(format), to_string(direction), shape.normalised ? "normalised, " : "",
-      shape.statistics && direction == Direction::forward ? " with statistics" : "");
+      sums_up ? " with statistics" : "");
 }
 
 /// The tuner's choice among `kernels`. `candidate`: one as the tuner names it; `make`: what

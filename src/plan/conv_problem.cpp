@@ -2,6 +2,7 @@
 #include "plan/conv_problem.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "ops/conv2d_tiles.hpp"
@@ -208,28 +209,48 @@ std::string ConvProblem::forward_fault(const std::vector<float>& result) const {
                         format_);
 }
 
-std::string ConvProblem::fault_of(const TileStatistics& tiles) const {
-  const Layout& y = shape_.output;
-  const std::vector<float> result = device_.download<float>(result_),
-                           means = device_.download<float>(tiles.means),
-                           deviations = device_.download<float>(tiles.deviations);
-  const int pixels = y.batch * y.height * y.width, count = (pixels - 1) / tiles.pixels + 1;
-  std::vector<double> found, expected;
-  for (const int tile : spots_of(count)) {
-    const int first = tile * tiles.pixels;
-    const reference::TileMoments moments =
-        reference::tile_moments(result, y, first, std::min(tiles.pixels, pixels - first));
-    const auto line = extent(tile) * extent(y.channel_stride);
-    for (std::size_t c = 0; c < moments.means.size(); ++c) {
-      found.push_back(static_cast<double>(means[line + c]));
-      expected.push_back(moments.means[c]);
-      // As large as a value, whatever the tile.
-      found.push_back(static_cast<double>(deviations[line + c]) / tiles.pixels);
-      expected.push_back(moments.deviations[c] / tiles.pixels);
+template <typename Moments>
+std::string ConvProblem::fault_of_tiles(const Layout& layout, int tile_pixels,
+                                        const opencl::Buffer& first, const opencl::Buffer& second,
+                                        const Moments& moments) const {
+  const std::vector<float> found_first = device_.download<float>(first),
+                           found_second = device_.download<float>(second);
+  const int pixels = layout.batch * layout.height * layout.width;
+  std::array<std::vector<double>, 2> found, expected;
+  for (const int tile : spots_of((pixels - 1) / tile_pixels + 1)) {
+    const int start = tile * tile_pixels;
+    const reference::TileMoments wanted = moments(start, std::min(tile_pixels, pixels - start));
+    const std::size_t line = extent(tile) * extent(layout.channel_stride);
+    for (std::size_t c = 0; c < wanted.first.size(); ++c) {
+      found[0].push_back(static_cast<double>(found_first[line + c]));
+      expected[0].push_back(wanted.first[c]);
+      found[1].push_back(static_cast<double>(found_second[line + c]));
+      expected[1].push_back(wanted.second[c]);
     }
   }
-  const std::string wrong = plan::fault_of(found, expected, ComputeFormat::float32);
-  return wrong.empty() ? "" : "statistics: " + wrong;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const std::string wrong = plan::fault_of(found[i], expected[i], ComputeFormat::float32);
+    if (!wrong.empty()) return "statistics: " + wrong;
+  }
+  return "";
+}
+
+std::string ConvProblem::fault_of(const TileStatistics& tiles) const {
+  const std::vector<float> y = device_.download<float>(result_);
+  return fault_of_tiles(shape_.output, tiles.pixels, tiles.means, tiles.deviations,
+                        [&](int first, int pixels) {
+                          return reference::tile_moments(y, shape_.output, first, pixels);
+                        });
+}
+
+std::string ConvProblem::fault_of(const TileGradients& tiles) const {
+  const std::vector<float> dx = device_.download<float>(result_),
+                           x = device_.download<float>(x_buffer_),
+                           law = device_.download<float>(law_.rows);
+  return fault_of_tiles(shape_.input, tiles.pixels, tiles.sums, tiles.products,
+                        [&](int first, int pixels) {
+                          return reference::tile_gradients(x, dx, shape_.input, law, first, pixels);
+                        });
 }
 
 std::string ConvProblem::fault() const {

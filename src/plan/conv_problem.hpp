@@ -70,7 +70,14 @@ class ConvProblem {
       return {[this, conv, batch] {
                 conv->input_gradient(dy_buffer_, weight_buffer_, x_buffer_, result_, batch, true);
               },
-              [this] { return fault(); }};
+              [this, conv] {
+                const std::string wrong = fault();
+                if constexpr (requires { conv->gradient_sums(); }) {
+                  if (wrong.empty() && conv->gradient_sums())
+                    return fault_of(*conv->gradient_sums());
+                }
+                return wrong;
+              }};
     }
     return {[this, conv, batch] {
               conv->weight_gradient(x_buffer_, dy_buffer_, result_, dbias_buffer_, batch);
@@ -85,6 +92,11 @@ class ConvProblem {
  private:
   /// Of the result's statistics, for which three tiles stand.
   std::string fault_of(const TileStatistics& tiles) const;
+  std::string fault_of(const TileGradients& tiles) const;
+  /// `moments(first, pixels)`: the two numbers of each channel that a tile is to have.
+  template <typename Moments>
+  std::string fault_of_tiles(const Layout& layout, int tile_pixels, const opencl::Buffer& first,
+                             const opencl::Buffer& second, const Moments& moments) const;
   void prepare_result();
   /// Makes of x_ what the law makes of it; what it was before.
   std::vector<float> normalise_x();

@@ -37,6 +37,7 @@ ConvolutionOperation<Convolution>::ConvolutionOperation(Edge& in, Edge& out, std
       bias_(std::move(bias)) {
   if constexpr (std::is_same_v<Convolution, Conv2dMma>) {
     if (const TileStatistics* statistics = conv_->statistics()) out_.statistics = *statistics;
+    if (const TileGradients* sums = conv_->gradient_sums()) in_.gradient_sums = *sums;
   }
 }
 
@@ -202,9 +203,10 @@ void BatchNormOperation::forward(const Pass& pass) {
 
 void BatchNormOperation::backward(const Pass& pass, bool propagate) {
   // The kernel computes dx along with dgamma and dbeta; a first layer's dx is simply not used.
+  const bool has_tiles = out_.gradient_sums && pass.passes == 1;
   norm_->backward(in_.value, out_.gradient, gamma_.value, beta_.value, statistics_.mean(pass),
                   statistics_.variance(pass), in_.gradient, gamma_.gradient, beta_.gradient,
-                  pass.joined());
+                  pass.joined(), has_tiles ? &*out_.gradient_sums : nullptr);
   if (propagate && in_.rectified) relu_.backward(in_.value, in_.gradient, in_.gradient, pass.batch);
 }
 

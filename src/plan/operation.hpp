@@ -38,6 +38,8 @@ struct Edge {
   /// Those of the value, where its writer leaves them: of all samples of a pass, or of passes that
   /// were joined.
   std::optional<TileStatistics> statistics{};
+  /// The same of a deferred value's gradient.
+  std::optional<TileGradients> gradient_sums{};
 };
 
 /// What a pass needs to know beyond the feature maps.

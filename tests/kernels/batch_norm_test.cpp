@@ -144,8 +144,8 @@ TileStatistics tiles_of(const Case& c, const std::vector<double>& x, int pixels)
   for (int first = 0; first < all; first += pixels) {
     const auto moments =
         reference::tile_moments(map, c.layout, first, std::min(pixels, all - first));
-    means.insert(means.end(), moments.means.begin(), moments.means.end());
-    deviations.insert(deviations.end(), moments.deviations.begin(), moments.deviations.end());
+    means.insert(means.end(), moments.first.begin(), moments.first.end());
+    deviations.insert(deviations.end(), moments.second.begin(), moments.second.end());
   }
   return {upload(means), upload(deviations), pixels};
 }
@@ -179,6 +179,44 @@ TEST_P(BatchNormTest, FoldsTheStatisticsOfTilesAndDoesNotReadThatMap) {
   }
 }
 
+TEST_P(BatchNormTest, FoldsTheSumsOfTilesOfItsGradient) {
+  Random random(static_cast<unsigned>(::testing::UnitTest::GetInstance()->random_seed()));
+  for (const Case& c : cases()) {
+    SCOPED_TRACE(describe(c));
+    const std::vector<double> x = random.normal(c.size(), 0.5, 2);
+    const std::vector<double> dy = random.normal(c.size(), 0.3);
+    const std::vector<double> gamma = random.normal(c.channels(), 1, 0.3);
+    const auto statistics = reference::channel_statistics(x, c.channels(), c.pixels());
+    const auto expected =
+        reference::batch_norm_gradients(x, dy, c.pixels(), statistics, gamma, epsilon);
+    const int all = c.batch * c.layout.height * c.layout.width;
+    std::vector<double> means = statistics.mean;
+    means.resize(static_cast<std::size_t>(c.layout.channel_stride));
+    for (const int pixels : {16, random.integer(16, std::max(16, all)), 2 * all}) {
+      std::vector<double> sums, products;
+      for (int first = 0; first < all; first += pixels) {
+        const auto tile = reference::tile_gradients(
+            to_float(arrange(c.layout, c.batch, x)), to_float(arrange(c.layout, c.batch, dy)),
+            c.layout, to_float(means), first, std::min(pixels, all - first));
+        sums.insert(sums.end(), tile.first.begin(), tile.first.end());
+        products.insert(products.end(), tile.second.begin(), tile.second.end());
+      }
+      const TileGradients tiles{upload(sums), upload(products), pixels};
+      BatchNorm norm(test_device(), GetParam(), c.layout, static_cast<float>(epsilon));
+      const auto stride = static_cast<std::size_t>(c.layout.channel_stride);
+      const opencl::Buffer dx = poisoned(c.layout.size()), dgamma = poisoned(stride),
+                           dbeta = poisoned(stride), unused = poisoned(stride);
+      norm.backward(
+          upload_map(c.layout, c.batch, x), upload_map(c.layout, c.batch, dy),
+          upload_channels(c.layout, gamma), unused, upload_channels(c.layout, statistics.mean),
+          upload_channels(c.layout, statistics.variance), dx, dgamma, dbeta, c.batch, &tiles);
+      EXPECT_LT(relative_error(download_channels(c.layout, dgamma), expected.dgamma), 1e-5);
+      EXPECT_LT(relative_error(download_channels(c.layout, dbeta), expected.dbeta), 1e-5);
+      EXPECT_LT(relative_error(download_map(c.layout, c.batch, dx), expected.dx), 1e-5);
+    }
+  }
+}
+
 TEST_P(BatchNormTest, RefusesTilesOfSeveralPasses) {
   const Layout layout = feature_map(2, 4, 4, 16);
   BatchNorm norm(test_device(), GetParam(), layout, static_cast<float>(epsilon));
@@ -186,6 +224,10 @@ TEST_P(BatchNormTest, RefusesTilesOfSeveralPasses) {
   const TileStatistics tiles{map, map, 16};
   EXPECT_THROW(norm.forward(map, channels, channels, channels, channels, map, JoinedBatch(1, 2),
                             false, &tiles),
+               Error);
+  const TileGradients of_gradient{map, map, 16};
+  EXPECT_THROW(norm.backward(map, map, channels, channels, channels, channels, map, channels,
+                             channels, JoinedBatch(1, 2), &of_gradient),
                Error);
 }
 

@@ -55,12 +55,10 @@ inline std::vector<bool> windows_with_two_maxima(const reference::Conv2dExtents&
   return open;
 }
 
-/// Draws a law for a convolution's input and hands it to the runner; what it makes of x.
+/// Draws a law for a convolution's input and hands it to the runner: its rows.
 template <typename Runner>
-std::vector<double> normalised(const warp::Case& c, const std::vector<double>& x, Runner& runner,
-                               Random& random) {
-  const reference::Conv2dExtents& e = c.extents;
-  const auto stride = extent(c.shape.input.channel_stride), channels = extent(e.in);
+std::vector<float> draw_law(const warp::Case& c, Runner& runner, Random& random) {
+  const auto stride = extent(c.shape.input.channel_stride), channels = extent(c.extents.in);
   const std::size_t pitch = stride + 16;
   std::vector<float> rows(3 * pitch, poison);
   for (std::size_t row = 0; row < 3; ++row) {
@@ -69,6 +67,16 @@ std::vector<double> normalised(const warp::Case& c, const std::vector<double>& x
       rows[row * pitch + i] = i < channels ? static_cast<float>(values[i]) : 0.0f;
   }
   runner.set_law(rows, static_cast<int>(pitch));
+  return rows;
+}
+
+/// What a drawn law makes of x.
+template <typename Runner>
+std::vector<double> normalised(const warp::Case& c, const std::vector<double>& x, Runner& runner,
+                               Random& random) {
+  const reference::Conv2dExtents& e = c.extents;
+  const std::vector<float> rows = draw_law(c, runner, random);
+  const std::size_t pitch = rows.size() / 3, channels = extent(e.in);
   const std::size_t pixels = extent(e.height * e.width);
   std::vector<double> y(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -137,9 +145,8 @@ template <typename Runner>
 void expect_statistics(const warp::Case& c, Runner& runner, Random& random, double mean) {
   const reference::Conv2dExtents& e = c.extents;
   const Layout &in = c.shape.input, &out = c.shape.output;
-  const std::vector<double> raw = random.normal(e.x_size());
-  if (c.shape.normalised) normalised(c, raw, runner, random);
-  const std::vector<float> x = to_float(arrange(in, e.batch, raw));
+  if (c.shape.normalised) draw_law(c, runner, random);
+  const std::vector<float> x = to_float(arrange(in, e.batch, random.normal(e.x_size())));
   const std::vector<float> weight =
       reference::weight_to_device(to_float(random.normal(e.weight_size())), e.out, e.in, e.kernel);
   std::vector<float> bias = to_float(random.normal(extent(e.out), mean));
@@ -152,8 +159,8 @@ void expect_statistics(const warp::Case& c, Runner& runner, Random& random, doub
     const int count = std::min(statistics.pixels, pixels - first);
     const reference::TileMoments expected = reference::tile_moments(y, out, first, count);
     for (int channel = 0; channel < out.channel_stride; ++channel, ++at) {
-      const double mean_there = expected.means[extent(channel)],
-                   deviations = expected.deviations[extent(channel)];
+      const double mean_there = expected.first[extent(channel)],
+                   deviations = expected.second[extent(channel)];
       const double spread = std::sqrt(deviations / count);
       // Means of parts are rounded, which the deviations between them show: at most so much.
       const double rounded_means = 3e-7 * std::abs(mean_there) * std::sqrt(count * deviations);
@@ -162,6 +169,48 @@ void expect_statistics(const warp::Case& c, Runner& runner, Random& random, doub
           << "channel " << channel << " of the tile from pixel " << first << " on";
       ASSERT_NEAR(static_cast<double>(statistics.deviations[at]), deviations,
                   1e-5 * deviations + rounded_means)
+          << "channel " << channel << " of the tile from pixel " << first << " on";
+    }
+  }
+}
+
+/// Of a shape that asks for them.
+/// @param runner  forward(x, weight, bias), input_gradient(dy, weight, x) and gradient_sums() of
+///                that, whose means are the sums and whose deviations the products.
+template <typename Runner>
+void expect_gradient_sums(const warp::Case& c, Runner& runner, Random& random) {
+  const reference::Conv2dExtents& e = c.extents;
+  const Layout &in = c.shape.input, &out = c.shape.output;
+  const std::vector<float> law = draw_law(c, runner, random);
+  const std::vector<float> x = to_float(arrange(in, e.batch, random.normal(e.x_size(), 0.3)));
+  const std::vector<float> weight =
+      reference::weight_to_device(to_float(random.normal(e.weight_size())), e.out, e.in, e.kernel);
+  const std::vector<float> dy = to_float(
+      arrange(out, e.batch, random.normal(extent(e.batch * out.height * out.width * e.out))));
+  runner.forward(x, weight, std::vector<float>(extent(out.channel_stride)));
+  const std::vector<float> dx = runner.input_gradient(dy, weight, x);
+  const Statistics sums = runner.gradient_sums();
+  const int pixels = e.batch * in.height * in.width;
+  std::size_t at = 0;
+  for (int first = 0; first < pixels; first += sums.pixels) {
+    const int count = std::min(sums.pixels, pixels - first);
+    const reference::TileMoments expected = reference::tile_gradients(x, dx, in, law, first, count);
+    std::vector<float> sizes_x = x, sizes_dx = dx;
+    for (float& each : sizes_dx) each = std::abs(each);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      // Of either sign against the mean; padding lanes have none.
+      const std::size_t channel = i % extent(in.channel_stride);
+      sizes_x[i] = law[channel] + std::abs(x[i] - law[channel]);
+    }
+    const reference::TileMoments sizes =
+        reference::tile_gradients(sizes_x, sizes_dx, in, law, first, count);
+    for (int channel = 0; channel < in.channel_stride; ++channel, ++at) {
+      const auto place = extent(channel);
+      ASSERT_NEAR(static_cast<double>(sums.means[at]), expected.first[place],
+                  1e-5 * sizes.first[place])
+          << "channel " << channel << " of the tile from pixel " << first << " on";
+      ASSERT_NEAR(static_cast<double>(sums.deviations[at]), expected.second[place],
+                  1e-5 * sizes.second[place])
           << "channel " << channel << " of the tile from pixel " << first << " on";
     }
   }

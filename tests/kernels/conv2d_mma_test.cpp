@@ -53,6 +53,7 @@ TEST_F(Conv2dMmaTest, IsItsTwin) {
     if (const int cut = between(0, static_cast<int>(cuts.size())); cut > 0)
       c = cuts[static_cast<std::size_t>(cut - 1)];
     c.shape.statistics = c.pool == 1 && between(0, 1) == 1;
+    c.shape.gradient_sums = c.shape.normalised && between(0, 1) == 1;
     all.push_back(c);
   }
   for (const Case& c : all) {
@@ -62,6 +63,7 @@ TEST_F(Conv2dMmaTest, IsItsTwin) {
                              to_string(c.format)));
     DeviceRunner runner = runner_of(device(), c);
     testing::expect_twin(c, runner, random);
+    if (c.shape.gradient_sums) testing::expect_gradient_sums(c, runner, random);
     if (c.shape.statistics) {
       for (const double mean : {0.0, 1000.0}) testing::expect_statistics(c, runner, random, mean);
     }

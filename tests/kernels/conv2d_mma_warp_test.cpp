@@ -48,6 +48,16 @@ TEST_P(Conv2dMmaStatisticsWarpTest, AreThoseOfWhatItStores) {
     ASSERT_EQ(statistics.means[i] + statistics.deviations[i], 2 * testing::poison);
 }
 
+using Conv2dMmaGradientSumsWarpTest = Conv2dMmaWarpTest;
+
+TEST_P(Conv2dMmaGradientSumsWarpTest, AreThoseOfTheGradientThatItStores) {
+  testing::Random random(std::random_device{}());
+  const auto number = static_cast<std::size_t>(GetParam());
+  const Case c = cases()[number];
+  ConvRunner runner(c, number);
+  testing::expect_gradient_sums(c, runner, random);
+}
+
 TEST_P(Conv2dMmaWarpTest, PassesOfALaunchAreThoseOfTheirOwn) {
   testing::Random random(std::random_device{}());
   const auto number = static_cast<std::size_t>(GetParam());
@@ -82,10 +92,12 @@ TEST(Conv2dMmaTiles, OfWideImagesFit) {
   }
 }
 
-std::vector<int> numbers(bool of_statistics) {
+/// Those of cases that `asked` is true of.
+template <typename Asked>
+std::vector<int> numbers(const Asked& asked) {
   std::vector<int> found;
   for (int i = 0; i < static_cast<int>(cases().size()); ++i) {
-    if (!of_statistics || cases()[static_cast<std::size_t>(i)].shape.statistics) found.push_back(i);
+    if (asked(cases()[static_cast<std::size_t>(i)].shape)) found.push_back(i);
   }
   return found;
 }
@@ -97,9 +109,14 @@ std::string name_of(const ::testing::TestParamInfo<int>& instance) {
                      c.shape.statistics ? "_with_statistics" : "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Conv2dMmaWarpTest, ::testing::ValuesIn(numbers(false)), name_of);
-INSTANTIATE_TEST_SUITE_P(Cases, Conv2dMmaStatisticsWarpTest, ::testing::ValuesIn(numbers(true)),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(Cases, Conv2dMmaWarpTest,
+                         ::testing::ValuesIn(numbers([](const auto&) { return true; })), name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Cases, Conv2dMmaStatisticsWarpTest,
+    ::testing::ValuesIn(numbers([](const auto& shape) { return shape.statistics; })), name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Cases, Conv2dMmaGradientSumsWarpTest,
+    ::testing::ValuesIn(numbers([](const auto& shape) { return shape.gradient_sums; })), name_of);
 
 }  // namespace
 }  // namespace dovetail::warp

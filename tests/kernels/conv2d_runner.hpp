@@ -48,16 +48,12 @@ class DeviceRunner {
   Statistics statistics() requires requires(const Convolution& conv) { conv.statistics(); }
   {
     const TileStatistics& tiles = *conv_.statistics();
-    const Layout& y = case_.shape.output;
-    const int pixels = case_.extents.batch * y.height * y.width;
-    const auto floats =
-        extent(conv_tiles::quotient_up(pixels, tiles.pixels)) * extent(y.channel_stride);
-    const auto first = [&](const opencl::Buffer& buffer) {
-      std::vector<float> values = device_.download<float>(buffer);
-      values.resize(floats);
-      return values;
-    };
-    return {first(tiles.means), first(tiles.deviations), tiles.pixels};
+    return first_of(case_.shape.output, tiles.means, tiles.deviations, tiles.pixels);
+  }
+  Statistics gradient_sums() requires requires(const Convolution& conv) { conv.gradient_sums(); }
+  {
+    const TileGradients& tiles = *conv_.gradient_sums();
+    return first_of(case_.shape.input, tiles.sums, tiles.products, tiles.pixels);
   }
   std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>& weight,
                                     const std::vector<float>& x) {
@@ -76,6 +72,16 @@ class DeviceRunner {
   }
 
  private:
+  Statistics first_of(const Layout& map, const opencl::Buffer& means,
+                      const opencl::Buffer& deviations, int pixels) {
+    const int tiles = conv_tiles::quotient_up(case_.extents.batch * map.height * map.width, pixels);
+    const auto first = [&](const opencl::Buffer& buffer) {
+      std::vector<float> values = device_.download<float>(buffer);
+      values.resize(extent(tiles) * extent(map.channel_stride));
+      return values;
+    };
+    return {first(means), first(deviations), pixels};
+  }
   opencl::Buffer upload(const std::vector<float>& values) {
     return device_.upload(std::span<const float>(values));
   }

@@ -30,7 +30,7 @@ void overwrite(opencl::Device& device, const opencl::Buffer& buffer,
 class HostConv {
  public:
   HostConv(opencl::Device& device, const warp::Case& c, std::size_t number)
-      : device_(device), statistics_(c.shape.statistics), runner_(c, number) {}
+      : device_(device), shape_(c.shape), runner_(c, number) {}
 
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
                const opencl::Buffer& y, int, bool relu) {
@@ -38,14 +38,14 @@ class HostConv {
   }
   void set_input_law(const NormLaw& law) { runner_.set_law(get(law.rows), law.pitch); }
   const TileStatistics* statistics() {
-    if (!statistics_) return nullptr;
-    testing::Statistics found = runner_.statistics();
-    found.means.back() += wrong_by_;
-    const auto upload = [&](const std::vector<float>& values) {
-      return device_.upload(std::span<const float>(values));
-    };
-    tiles_ = {upload(found.means), upload(found.deviations), found.pixels};
+    if (!shape_.statistics) return nullptr;
+    tiles_ = uploaded<TileStatistics>(runner_.statistics());
     return &tiles_;
+  }
+  const TileGradients* gradient_sums() {
+    if (!shape_.gradient_sums) return nullptr;
+    gradient_tiles_ = uploaded<TileGradients>(runner_.gradient_sums());
+    return &gradient_tiles_;
   }
   void spoil_statistics(float by) { wrong_by_ = by; }
   void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
@@ -61,10 +61,20 @@ class HostConv {
 
  private:
   std::vector<float> get(const opencl::Buffer& buffer) { return device_.download<float>(buffer); }
+  template <typename Tiles>
+  Tiles uploaded(testing::Statistics found) {
+    found.deviations.back() += wrong_by_;
+    const auto upload = [&](const std::vector<float>& values) {
+      return device_.upload(std::span<const float>(values));
+    };
+    return {upload(found.means), upload(found.deviations), found.pixels};
+  }
+
   opencl::Device& device_;
-  bool statistics_;
+  Conv2dPoolShape shape_;
   warp::ConvRunner runner_;
   TileStatistics tiles_;
+  TileGradients gradient_tiles_;
   float wrong_by_ = 0;
 };
 
@@ -130,17 +140,23 @@ TEST_F(MmaChoice, TheCheckLooksAtStatisticsToo) {
   const std::vector<warp::Case> cases = warp::cases();
   int checked = 0;
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (!cases[i].shape.statistics || cases[i].kernels.forward) continue;
-    plan::ConvProblem problem(device(), cases[i].shape, cases[i].format, Direction::forward);
-    const auto conv = std::make_shared<HostConv>(device(), whole(cases[i]), i);
-    const Tuner::Trial trial = problem.trial(conv);
-    trial.enqueue();
-    EXPECT_EQ(trial.fault(), "");
-    conv->spoil_statistics(0.01f);
-    EXPECT_THAT(trial.fault(), HasSubstr("statistics: its result is"));
-    ++checked;
+    const warp::Case& c = cases[i];
+    if (c.kernels.forward) continue;
+    for (const Direction direction : {Direction::forward, Direction::input_gradient}) {
+      const bool is_forward = direction == Direction::forward;
+      if (is_forward ? !c.shape.statistics : !c.shape.gradient_sums) continue;
+      SCOPED_TRACE(fmt::format("case {}, {}", i, to_string(direction)));
+      plan::ConvProblem problem(device(), c.shape, c.format, direction);
+      const auto conv = std::make_shared<HostConv>(device(), whole(c), i);
+      const Tuner::Trial trial = problem.trial(conv);
+      trial.enqueue();
+      EXPECT_EQ(trial.fault(), "");
+      conv->spoil_statistics(10);
+      EXPECT_THAT(trial.fault(), HasSubstr("statistics: its result is"));
+      ++checked;
+    }
   }
-  EXPECT_EQ(checked, 3);
+  EXPECT_EQ(checked, 7);
 }
 
 // What tuned_conv_mma does, with kernels that the host runs: one of them wrong.

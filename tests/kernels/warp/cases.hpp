@@ -83,6 +83,7 @@ inline std::vector<Case> cases() {
                  make_case({4, 32, 24, 10, 6, 3, 1, 1}, 2, fp16, false, 0),
                  make_case({3, 48, 17, 5, 7, 2, 1, 0}, 1, tf32, false, 2)}) {
     c.shape.normalised = true;
+    c.shape.gradient_sums = c.format == fp16;
     all.push_back(c);
   }
   for (const std::size_t of : {0u, 1u, 3u}) {
@@ -90,9 +91,10 @@ inline std::vector<Case> cases() {
   }
   for (Case c : {make_case({5, 2, 40, 9, 11, 3, 1, 1}, 1, tf32, true, 1),
                  make_case({5, 16, 40, 13, 11, 3, 1, 1}, 1, fp16, false, 0),
-                 make_case({2, 16, 136, 7, 6, 2, 1, 1}, 1, bf16, false, 1)}) {
+                 make_case({2, 16, 136, 7, 6, 2, 1, 1}, 1, bf16, false, 1),
+                 make_case({7, 136, 24, 7, 6, 3, 1, 1}, 1, bf16, false, 1)}) {
     c.shape.statistics = true;
-    c.shape.normalised = c.format == bf16;
+    c.shape.normalised = c.shape.gradient_sums = c.format == bf16;
     all.push_back(c);
     for (const Case& other : other_cuts(c)) all.push_back(other);
   }

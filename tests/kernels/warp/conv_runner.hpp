@@ -44,7 +44,7 @@ class ConvRunner {
     const conv_mma::ProductTiles tiles =
         conv_mma::narrow_forward(case_.shape, case_.kernels.forward);
     std::vector<float> y(case_.shape.output.size(), testing::poison);
-    poison_statistics(tiles);
+    poison(statistics_, tiles);
     for (int group = 0; group < groups_of(tiles); ++group) {
       WorkGroup(launches_.forward.threads, launches_.forward.shared_bytes, {group, 0, 0}).run([&] {
         launches_.forward_images.kernel(
@@ -60,6 +60,8 @@ class ConvRunner {
 
   /// Of what either has stored, [tiles, channel_stride] for the layout's batch.
   const testing::Statistics& statistics() const { return statistics_; }
+  /// The same of input_gradient: sums and products.
+  const testing::Statistics& gradient_sums() const { return gradient_sums_; }
 
   std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>&,
                                     const std::vector<float>& x) {
@@ -119,12 +121,13 @@ class ConvRunner {
   }
 
  private:
-  void poison_statistics(const conv_mma::ProductTiles& tiles) {
-    const Layout& y = case_.shape.output;
-    const int rows = conv_tiles::quotient_up(y.batch * y.height * y.width, tiles.tile_units());
-    statistics_.pixels = tiles.tile_units();
-    statistics_.means.assign(extent(rows * y.channel_stride), testing::poison);
-    statistics_.deviations = statistics_.means;
+  static void poison(testing::Statistics& statistics, const conv_mma::ProductTiles& tiles) {
+    const Layout& map = tiles.target;
+    const int rows =
+        conv_tiles::quotient_up(map.batch * map.height * map.width, tiles.tile_units());
+    statistics.pixels = tiles.tile_units();
+    statistics.means.assign(extent(rows * map.channel_stride), testing::poison);
+    statistics.deviations = statistics.means;
   }
 
   void pack(const std::vector<float>& weight) {
@@ -153,12 +156,13 @@ class ConvRunner {
                          const std::vector<float>& other, const Layout& target, int finish) {
     std::vector<float> result(target.size(), testing::poison);
     const int batch = case_.extents.batch;
-    if (!tiles.turned) poison_statistics(tiles);
+    testing::Statistics& statistics = tiles.turned ? gradient_sums_ : statistics_;
+    poison(statistics, tiles);
     for (int group = 0; group < groups_of(tiles); ++group) {
       WorkGroup(launch.threads, launch.shared_bytes, {group, 0, 0}).run([&] {
         launch.kernel(source.data(), weight.data(), other.data(), places_.data(), result.data(),
-                      batch, finish, norm_.data(), norm_row_, statistics_.means.data(),
-                      statistics_.deviations.data());
+                      batch, finish, norm_.data(), norm_row_, statistics.means.data(),
+                      statistics.deviations.data());
       });
     }
     return result;
@@ -169,7 +173,7 @@ class ConvRunner {
   std::vector<unsigned char> places_;
   std::vector<float> packed_, turned_, norm_;
   int norm_row_ = 0;
-  testing::Statistics statistics_;
+  testing::Statistics statistics_, gradient_sums_;
 };
 
 }  // namespace dovetail::warp
