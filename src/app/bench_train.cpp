@@ -18,9 +18,9 @@ struct MeasuredTraining {
   bool emulates_format = false;
   std::optional<bench::Waterfall> waterfall{};
   double upload_s() const { return waterfall ? waterfall->upload_s() : 0; }
-  /// What the host takes for its batch, and the device's kernels wait for the batch's copy. Of the
-  /// first a part may lie beside steps that are enqueued already, so this is the most that input
-  /// can cost.
+  /// What the host takes for its batch while no step is known to run, and the device's kernels wait
+  /// for the batch's copy. The newest steps may run unknown to the host, so this is the most that
+  /// input can cost.
   double input_s() const { return timing.input_s + upload_s(); }
 };
 

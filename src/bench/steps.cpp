@@ -130,7 +130,8 @@ StepParts Steps::ahead() {
   while (ahead_->is_full()) note_done(ahead_->wait());
   parts.compute = phase.restart();
   const StepSamples samples = next_samples();
-  parts.input = phase.restart();
+  // Beside steps that still run it has cost the device nothing.
+  (ahead_->are_running() ? parts.compute : parts.input) += phase.restart();
   const std::size_t size = samples.labels.size();
   if (scale_) {
     note_done(ahead_->run_scaled(step_, samples, std::span(&size, 1), learning_rate, *scale_));

@@ -61,6 +61,11 @@ bool StepRecords::arrived() const {
   return page.is_sent && page.memory.arrived(0);
 }
 
+bool StepRecords::are_travelling() const {
+  const Page& newest = pages_[1 - written_];
+  return newest.is_sent && !newest.memory.arrived(0);
+}
+
 StepRecords::Record StepRecords::take() {
   Page& page = pages_[oldest_];
   if (page.added == 0) throw Error("no step is under way");

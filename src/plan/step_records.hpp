@@ -33,6 +33,8 @@ class StepRecords {
   void send();
   /// Whether the oldest one has arrived.
   bool arrived() const;
+  /// Whether the newest that set out are still on their way, so that the device has work.
+  bool are_travelling() const;
 
   struct Record {
     std::optional<std::size_t> first_not_finite;  // of the gradients

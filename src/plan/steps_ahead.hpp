@@ -37,6 +37,8 @@ class StepsAhead {
   std::size_t size() const { return under_way_.size(); }
   /// The oldest of them.
   std::uint64_t oldest() const { return under_way_.front().step; }
+  /// Whether some of them are known to run still; others may.
+  bool are_running() const { return records_.are_travelling(); }
   /// Whether the oldest must be waited for before another one is enqueued.
   bool is_full() const;
   /// As Plan::enqueue_step and Plan::enqueue_update; `step` counts from 0. The samples stay as they
