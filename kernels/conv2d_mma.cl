@@ -71,11 +71,10 @@ INLINE void load_run(uint memory, __global const float* source, __global const u
   }
 }
 
-// Makes of what this work-item has brought, and nobody has read yet, what the tensor cores take.
-INLINE void prepare_run(uint memory, const Run run, int block, __global const float* norm, int norm_row) {
+// Makes of what this work-item has brought, and nobody has read yet, what the tensor cores take. `law`: of its channels,
+// which are the same for all of its vectors.
+INLINE void prepare_run(uint memory, const Run run, int block, const Law law) {
 #if NORMALISED && !TURNED
-  // All vectors of a work-item are of the same channels of their pixels.
-  const Law law = law_of(norm, norm_row, block * slice + get_local_id(0) % 4 * 4);
   uint inside = run.inside;
   for (int i = get_local_id(0); i < run.count * 4; i += threads, inside >>= 1) {
     if (knows_inside ? inside & 1 : is_inside(run.first + i / 4))
@@ -176,9 +175,13 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
 
   int stage = 0, block = 0, kernel_row = 0;
   for (int step = 0; step < steps; ++step) {
+    Law law;
+#if NORMALISED && !TURNED
+    if (kernel_row == 0) law = law_of(norm, norm_row, block * slice + get_local_id(0) % 4 * 4);
+#endif
     // Behind this barrier the step's operands are there for all, and those of the step before no longer read.
     copies_wait(1);
-    if (kernel_row == 0) prepare_run(memory, run, block, norm, norm_row);
+    if (kernel_row == 0) prepare_run(memory, run, block, law);
     barrier(CLK_LOCAL_MEM_FENCE);
     if (step + 2 < steps) {
       load_weights(memory + weights_at + (stage + 2) % stages * stage_bytes, packed,
