@@ -64,6 +64,9 @@ struct PlanOptions {
   /// Maps that nobody else asks for are nowhere, where there are kernels for it: those between a
   /// convolution or batch norm and its max-pool, and those between a batch norm and a convolution.
   bool fuse_maps = true;
+  /// Of these the map between a batch norm and a convolution on a GPU, which then does the batch
+  /// norm as it reads; by default on tensor cores alone, where that was measured to pay.
+  std::optional<bool> norms_as_read{};
   /// How the reduction goes there; by default the device's way.
   std::optional<opencl::HostedBuffer::Way> reduction_way{};
   /// How images do; by default overlapped where the device is no CPU.

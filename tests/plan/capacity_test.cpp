@@ -45,7 +45,8 @@ Plan make_plan(const Case& of, int batch) {
                .optimizer = {.kind = OptimizerKind::adam},
                .seed = 5,
                .variant = of.variant,
-               .bucket_bytes = 1 << 12});
+               .bucket_bytes = 1 << 12,
+               .norms_as_read = of.variant == Variant::gpu});
 }
 
 /// One step, and its gradients.

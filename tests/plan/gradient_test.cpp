@@ -36,7 +36,8 @@ TEST_P(PlanGradient, AgreesWithFiniteDifferences) {
              .training = true,
              .loss = GetParam().loss,
              .optimizer = {.momentum = 0},
-             .variant = GetParam().variant});
+             .variant = GetParam().variant,
+             .norms_as_read = GetParam().variant == Variant::gpu});
   const RandomBatch batch = random_batch(model, samples, seed);
   const std::vector<Parameter> start = model.initial_parameters(seed);
   const std::vector<Parameter> gradient = gradient_of(plan, batch, start);

@@ -176,7 +176,11 @@ TEST(PlanTraining, BatchNormsThatConvolutionsDoGiveTheSameBits) {
   std::vector<float> trained[2], untrained[2], gradients[2];
   for (const bool fused : {false, true}) {
     Plan plan(test_device(), model, statistics_for(model),
-              {.batch = 8, .training = true, .variant = Variant::gpu, .fuse_maps = fused});
+              {.batch = 8,
+               .training = true,
+               .variant = Variant::gpu,
+               .fuse_maps = fused,
+               .norms_as_read = true});
     EXPECT_EQ(std::ranges::count_if(plan.steps(), &plan::Step::deferred), fused ? 3 : 0);
     plan.load_parameters(model.initial_parameters(1));
     untrained[fused] = plan.infer(batch.images, samples);
