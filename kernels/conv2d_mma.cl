@@ -30,7 +30,6 @@ enum {
   run_bytes = RUN * pixel_bytes,
   runs = UNPOOL || blocks == 1 ? 1 : 2,
   weights_at = runs * run_bytes,
-  together = 4,  // vectors that a work-item prepares at a time: their loads set out before the first is back
   knows_inside = RUN * 4 <= 32 * threads,  // a bit for each of a work-item's vectors
 };
 
@@ -74,34 +73,18 @@ INLINE void load_run(uint memory, __global const float* source, __global const u
 
 // Makes of what this work-item has brought, and nobody has read yet, what the tensor cores take.
 INLINE void prepare_run(uint memory, const Run run, int block, __global const float* norm, int norm_row) {
-#if FORMAT == TF32 || (NORMALISED && !TURNED)
-  const uint base = memory + block % runs * run_bytes;
 #if NORMALISED && !TURNED
   // All vectors of a work-item are of the same channels of their pixels.
   const Law law = law_of(norm, norm_row, block * slice + get_local_id(0) % 4 * 4);
   uint inside = run.inside;
-#endif
-  for (int i = get_local_id(0); i < run.count * 4; i += together * threads) {
-    float values[together][4];
-#pragma unroll
-    for (int k = 0; k < together; ++k) {
-      const int at = i + k * threads;
-      if (at < run.count * 4) read_four(chunk_at(base, at / 4, at % 4), values[k]);
-    }
-#pragma unroll
-    for (int k = 0; k < together; ++k) {
-      const int at = i + k * threads;
-      if (at >= run.count * 4) continue;
-#if NORMALISED && !TURNED
-      if (knows_inside ? !(inside >> k & 1) : !is_inside(run.first + at / 4)) continue;
-      normalise_four(values[k], law);
-#endif
-      prepare_four(values[k]);
-      store_vector(chunk_at(base, at / 4, at % 4), values[k]);
-    }
-#if NORMALISED && !TURNED
-    inside >>= together;
-#endif
+  for (int i = get_local_id(0); i < run.count * 4; i += threads, inside >>= 1) {
+    if (knows_inside ? inside & 1 : is_inside(run.first + i / 4))
+      normalise_vector(chunk_at(memory + block % runs * run_bytes, i / 4, i % 4), law);
+  }
+#elif FORMAT == TF32
+  for (int i = get_local_id(0); i < run.count * 4; i += threads) {
+    float values[4];
+    prepare_vector(chunk_at(memory + block % runs * run_bytes, i / 4, i % 4), values);
   }
 #endif
 }

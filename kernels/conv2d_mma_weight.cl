@@ -23,7 +23,7 @@ enum {
   run_bytes = RUN * line * 4,
   inside_at = run_bytes + gradient_bytes + corners_bytes + waiting_bytes,  // for NORMALISED: a word for each pixel of x
   stage_bytes = inside_at + (NORMALISED ? (RUN + 3) / 4 * 16 : 0),
-  together = 4,  // vectors that a work-item prepares at a time: their loads set out before the first is back
+  law_at = 2 * stage_bytes,  // mean, scale and beta of the block's channels
 };
 
 INLINE void load_run(uint target, __global const float* x, int first, int run, int channel) {
@@ -43,28 +43,24 @@ INLINE void store_inside(uint stage, int first, int run) {
 }
 #endif
 
-// `law`: of the channels of this work-item's vectors, which are the same of all pixels.
-INLINE void prepare_run(uint stage, int run, const Law law) {
-#if FORMAT == TF32 || NORMALISED
-  const int vectors_of_run = run * (BLOCK / 4);
-  for (int i = get_local_id(0); i < vectors_of_run; i += together * threads) {
-    float values[together][4];
-#pragma unroll
-    for (int k = 0; k < together; ++k) {
-      const int at = i + k * threads;
-      if (at < vectors_of_run) read_four(stage + (at / (BLOCK / 4) * line + at % (BLOCK / 4) * 4) * 4, values[k]);
-    }
-#pragma unroll
-    for (int k = 0; k < together; ++k) {
-      const int at = i + k * threads;
-      if (at >= vectors_of_run) continue;
+INLINE void prepare_run(uint memory, uint stage, int run) {
 #if NORMALISED
-      if (!read_word(stage + inside_at + at / (BLOCK / 4) * 4)) continue;
-      normalise_four(values[k], law);
-#endif
-      prepare_four(values[k]);
-      store_vector(stage + (at / (BLOCK / 4) * line + at % (BLOCK / 4) * 4) * 4, values[k]);
-    }
+  // All vectors of a work-item are of the same channels of their pixels.
+  enum { pixels_apart = threads / (BLOCK / 4) };
+  const int chunk = get_local_id(0) % (BLOCK / 4), first = get_local_id(0) / (BLOCK / 4);
+  Law law;
+  read_four(memory + law_at + chunk * 16, law.mean);
+  read_four(memory + law_at + (BLOCK + chunk * 4) * 4, law.scale);
+  read_four(memory + law_at + (2 * BLOCK + chunk * 4) * 4, law.beta);
+  uint vector = stage + (first * line + chunk * 4) * 4, inside = stage + inside_at + first * 4;
+  for (int i = first; i < run; i += pixels_apart) {
+    if (read_word(inside)) normalise_vector(vector, law);
+    vector += pixels_apart * line * 4, inside += pixels_apart * 4;
+  }
+#elif FORMAT == TF32
+  for (int i = get_local_id(0); i < run * (BLOCK / 4); i += threads) {
+    float values[4];
+    prepare_vector(stage + (i / (BLOCK / 4) * line + i % (BLOCK / 4) * 4) * 4, values);
   }
 #endif
 }
@@ -106,13 +102,11 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   for (int i = 0; i < row_tiles * 16; ++i) sum[i / 16][i / 4 % 4][i % 4] = 0.0f;
   float bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
-  Law law;
-#if NORMALISED
-  law = law_of(norm, norm_row, block * BLOCK + get_local_id(0) % (BLOCK / 4) * 4);
-#endif
   load_tile(memory, x, dy, places, begin, units, block * BLOCK, column0);
   copies_commit();
 #if NORMALISED
+  for (int i = get_local_id(0); i < 3 * BLOCK; i += threads)
+    shared_floats(memory + law_at)[i] = norm[i / BLOCK * norm_row + block * BLOCK + i % BLOCK];
   barrier(CLK_LOCAL_MEM_FENCE);
 #endif
   int stage = 0;
@@ -124,7 +118,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     copies_commit();
     copies_wait(1);
     const uint at = memory + stage * stage_bytes;
-    prepare_run(at, run_of(unit0, units), law);
+    prepare_run(memory, at, run_of(unit0, units));
     prepare_gradient(at + run_bytes, bias, threads);
     barrier(CLK_LOCAL_MEM_FENCE);
     __local const int* corners = corners_behind(at + run_bytes);

@@ -223,7 +223,8 @@ int WeightTiles::shared_bytes() const {
   const int windows = pool > 1 ? tile / (pool * pool) : 0;
   const int operands = tile * (columns + padding) * 4 + tile * 4 + windows * columns * window_bytes;
   const int inside = normalised ? round_up(run, 4) * 4 : 0;
-  if (!narrow) return 2 * (run * (cut.block + padding) * 4 + operands + inside);
+  const int law = normalised ? 3 * cut.block * 4 : 0;
+  if (!narrow) return 2 * (run * (cut.block + padding) * 4 + operands + inside) + law;
   const int rows = round_up(source.kernel * source.kernel * x.channels, 16);
   const int sums = threads() / 32 * rows * columns * 4;
   return std::max(2 * (round_up(run * x.channels * 4, 16) + operands), sums);
