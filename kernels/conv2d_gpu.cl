@@ -1,20 +1,21 @@
-// 2-D convolution on GPUs: forward with bias, ReLU and perhaps a 2x2 max-pool, input gradient, weight gradient. Implicit
-// matrix products (gpu_tile.clh) in plain OpenCL C.
+// 2-D convolution on GPUs: forward with bias, ReLU and perhaps a 2x2 max-pool, input gradient, weight gradient.
+// Implicit matrix products (gpu_tile.clh) in plain OpenCL C.
 //
-// The geometry of X and Y is defined by ops/conv2d_gpu.cpp as for conv2d_cpu.cl; with POOL 2, Y is the pooled map. Each of
-// the three products C[m][n] = sum_k A[m][k] B[k][n] has its own tile, _M x _N results a work-group of which a work-item
-// has _ROWS x _COLUMNS:
+// The geometry of X and Y is defined by ops/conv2d_gpu.cpp as for conv2d_cpu.cl; with POOL 2, Y is the pooled map. Each
+// of the three products C[m][n] = sum_k A[m][k] B[k][n] has its own tile, _M x _N results a work-group of which a
+// work-item has _ROWS x _COLUMNS:
 //   forward          m: pixel of y,       n: channel of y,  k: (tap, channel of x)
 //   input gradient   m: pixel of x,       n: channel of x,  k: (tap, channel of y)
 //   weight gradient  m: (tap, channel of x), n: channel of y,  k: pixel of y, in chunks of images
-// What the next slice of k needs is on its way to registers while this one is multiplied. Only what is asked for is built:
-// forward_images with IMAGES, the gradients with GRADIENTS.
+// What the next slice of k needs is on its way to registers while this one is multiplied. Only what is asked for is
+// built: forward_images with IMAGES, the gradients with GRADIENTS.
 //
-// A pixel of y in front of the pool counts here as pixel `place` of unit `unit`, a window of the pool; places are 0 to 3 in
-// row-major order. The gradient of a unit belongs to the place of its maximum. Without a pool units are pixels.
+// A pixel of y in front of the pool counts here as pixel `place` of unit `unit`, a window of the pool; places are 0 to
+// 3 in row-major order. The gradient of a unit belongs to the place of its maximum. Without a pool units are pixels.
 //
-// With NORMALISED batch norm and ReLU stand in front of x: what lies in memory is their input, and they are done as it is
-// read. `norm` is BatchNormSums::law() with `norm_row` floats a row: mean, scale, beta. Channels come in vectors of four.
+// With NORMALISED batch norm and ReLU stand in front of x: what lies in memory is their input, and they are done as it
+// is read. `norm` is BatchNormSums::law() with `norm_row` floats a row: mean, scale, beta. Channels come in vectors of
+// four.
 
 #ifndef FORWARD_M
 #error "built by ops/conv2d_gpu.cpp with the geometry of one layer"
@@ -66,7 +67,8 @@ INLINE float4 normalised(float4 x, __global const float* norm, int norm_row, int
   return x;
 }
 
-// The pixel of x that weight row k reads for pixel `place` of a unit: whether it lies within the borders, which are zeros.
+// The pixel of x that weight row k reads for pixel `place` of a unit: whether it lies within the borders, which are
+// zeros.
 INLINE int is_inside(int unit, int place, int k) {
   const int tap = k / X_CHANNELS;
   const int row = (unit % units_per_image / Y_WIDTH * POOL + place / POOL) * STRIDE + tap / KERNEL - PADDING;
@@ -90,8 +92,9 @@ INLINE int place_of(int row) {
   return POOL == 1 ? 0 : row / forward_apart % 4;
 }
 
-// Images that x is made of: x = pixel * scale + shift of its channel. Image n is number samples[first + n] where `gathers`.
-// Where one of crop, flip and erase is not 0, images are augmented: outside of one is black, what is erased 0.
+// Images that x is made of: x = pixel * scale + shift of its channel. Image n is number samples[first + n] where
+// `gathers`. Where one of crop, flip and erase is not 0, images are augmented: outside of one is black, what is erased
+// 0.
 typedef struct {
   __global const uchar* pixels;  // [samples, channels, height, width]
   __global const int* samples;
@@ -116,8 +119,8 @@ INLINE float augmented_value(const Images* of, int image, int row, int column, i
   return is_erased(drawn, row, column, of->erase) ? 0.0f : fma((float)pixel, of->scale[channel], of->shift[channel]);
 }
 
-// Whether it is this pixel of y that writes what it sees at (row, column) of x: one does for each that windows look at, or
-// all that see it where strides leave gaps.
+// Whether it is this pixel of y that writes what it sees at (row, column) of x: one does for each that windows look at,
+// or all that see it where strides leave gaps.
 INLINE int writes(int y_row, int y_column, int row, int column) {
 #if STRIDE > 1 || PADDING >= KERNEL
   return 1;
@@ -176,8 +179,9 @@ INLINE void put_images(__local float* a, const Images* images, int unit0, int la
     float values[together];
     UNROLL for (int j = 0; j < together; ++j) {
       const Element of = element_of(unit0, last_unit, i + j * rows_apart, k);
-      values[j] = of.inside ? fma((float)plane_of(images, of.image, channel)[of.row * X_WIDTH + of.column], scale, shift)
-                            : 0.0f;
+      values[j] =
+          of.inside ? fma((float)plane_of(images, of.image, channel)[of.row * X_WIDTH + of.column], scale, shift)
+                    : 0.0f;
     }
     UNROLL for (int j = 0; j < together; ++j) {
       const Element of = element_of(unit0, last_unit, i + j * rows_apart, k);
@@ -463,9 +467,9 @@ INLINE Spot spot_of(int k, int last) {
   return spot;
 }
 
-// partial[pass][chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one of the
-// `chunks` of the pixels of a pass of `batch` images. With EXACT_BIAS dy is a rounded copy of exact_dy, and the bias's is
-// summed from the latter. Work-groups: (tile of weight rows, tile of channels, pass and chunk).
+// partial[pass][chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one of
+// the `chunks` of the pixels of a pass of `batch` images. With EXACT_BIAS dy is a rounded copy of exact_dy, and the
+// bias's is summed from the latter. Work-groups: (tile of weight rows, tile of channels, pass and chunk).
 __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy, __global const float* restrict exact_dy,
     __global const uchar* restrict places, __global float* restrict partial, int batch, int pixels_per_chunk,

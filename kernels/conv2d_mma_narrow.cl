@@ -1,6 +1,6 @@
 // The first layer's convolution, of an image with few channels, on NVIDIA's tensor cores by warp: forward with bias,
-// ReLU and max-pool. All weights are one slice or a few of (tap, channel); the run of floats that a tile's windows look at
-// (conv2d_mma.cl) goes to shared memory as it is, and each operand's word is read from where its tap is.
+// ReLU and max-pool. All weights are one slice or a few of (tap, channel); the run of floats that a tile's windows look
+// at (conv2d_mma.cl) goes to shared memory as it is, and each operand's word is read from where its tap is.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
@@ -33,8 +33,9 @@ INLINE Tile tile_of(int group, int batch) {
 }
 
 // The run from uint8 images [samples, channels, height, width]: x = pixel * scale + shift of its channel, zeros in the
-// borders. Each pixel of x that a window looks at is written by one work-group. Image n is number samples[first + n] where
-// `gathers`. Where one of crop, flip and erase is not 0, images are augmented: outside of one is black, what is erased 0.
+// borders. Each pixel of x that a window looks at is written by one work-group. Image n is number samples[first + n]
+// where `gathers`. Where one of crop, flip and erase is not 0, images are augmented: outside of one is black, what is
+// erased 0.
 INLINE void make_pixels(uint target, __global const uchar* images, __global const int* samples, uint first, int gathers,
                         __global const float* scale, __global const float* shift, int crop, int flip, int erase,
                         ulong seed, ulong first_sample, __global float* x, const Tile tile) {
@@ -142,9 +143,9 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward_images(
     __global const uchar* restrict images, __global const int* restrict samples, uint first, int gathers,
     __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase,
-    ulong seed, ulong first_sample, __global float* restrict x, __global const float* restrict weight, __global const float* restrict bias, __global uchar* restrict places,
-    __global float* restrict target, int batch, int finish,
-    __global float* restrict tile_first, __global float* restrict tile_second) {
+    ulong seed, ulong first_sample, __global float* restrict x, __global const float* restrict weight,
+    __global const float* restrict bias, __global uchar* restrict places, __global float* restrict target, int batch,
+    int finish, __global float* restrict tile_first, __global float* restrict tile_second) {
   const uint memory = allocate_shared();
   const Tile tile = tile_of(get_group_id(0), batch);
   make_pixels(memory, images, samples, first, gathers, scale, shift, crop, flip, erase, seed, first_sample, x, tile);

@@ -1,7 +1,7 @@
 // Weight gradient of the first layer's convolution, of an image with few channels, on NVIDIA's tensor cores by warp.
 //
-// As conv2d_mma_weight.cl, but all weight rows (tap, channel) fit a few tiles: so every warp has all the sums, and takes
-// every WARPS-th slice of eight pixels.
+// As conv2d_mma_weight.cl, but all weight rows (tap, channel) fit a few tiles: so every warp has all the sums, and
+// takes every WARPS-th slice of eight pixels.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif

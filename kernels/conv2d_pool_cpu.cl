@@ -47,8 +47,8 @@ INLINE float16 largest(const float16* window, uchar16* place) {
   return most;
 }
 
-// y = max over windows of (x * weight + bias), rectified when `relu`, of one image and one tile of channels; where the maxima
-// were when `keep`.
+// y = max over windows of (x * weight + bias), rectified when `relu`, of one image and one tile of channels; where the
+// maxima were when `keep`.
 INLINE void pool_image(__global const float* x, __global const float* panels, __global const float* bias,
                        __global float* y, __global uchar* places_of, int image, int tile, float16* line, int relu,
                        int keep) {

@@ -1,12 +1,12 @@
-// Dense layers one behind the other: forward, softmax cross-entropy and backward for ROWS samples a work-group, on NVIDIA's
-// tensor cores by warp. The rows of a batch do not meet before the gradients of the weights (dense_chain_weight.cl), so
-// one launch goes all the way.
+// Dense layers one behind the other: forward, softmax cross-entropy and backward for ROWS samples a work-group, on
+// NVIDIA's tensor cores by warp. The rows of a batch do not meet before the gradients of the weights
+// (dense_chain_weight.cl), so one launch goes all the way.
 //
 // The samples' values stay in shared memory from the input to the loss, rounded to the format; each gradient takes the
 // place of the output that masks it. A warp makes 16 rows x 32 columns at a time; its weights come straight from the
-// second-level cache, `ahead` slices of 16 products early. Lane (row r, quarter q) takes the products 4 q ... 4 q + 3 of a
-// slice and columns 4 r ... 4 r + 3, one for each of four tiles of eight: so it reads 16 bytes at a time and gets eight
-// neighbouring results. The order of the products within a sum is another one, the same for both operands.
+// second-level cache, `ahead` slices of 16 products early. Lane (row r, quarter q) takes the products 4 q ... 4 q + 3
+// of a slice and columns 4 r ... 4 r + 3, one for each of four tiles of eight: so it reads 16 bytes at a time and gets
+// eight neighbouring results. The order of the products within a sum is another one, the same for both operands.
 //
 // FIRST is 1 where the first layer's products come from dense_chain_first.cl; its input is then not here.
 #ifndef ROWS
@@ -62,8 +62,8 @@ INLINE void multiply(uint left, uint line, const float words[4][4], int turned, 
   }
 }
 
-// sum = 16 rows of `depth` floats at `left`, `line` bytes apart, times 32 columns; `weight` is where this lane's words of
-// the first slice are, those of the next lie `step` floats behind.
+// sum = 16 rows of `depth` floats at `left`, `line` bytes apart, times 32 columns; `weight` is where this lane's words
+// of the first slice are, those of the next lie `step` floats behind.
 INLINE void product(uint left, uint line, int depth, __global const float* weight, int pitch, int step, int turned,
                     float sum[4][4]) {
   const int slices = depth / slice;
@@ -116,7 +116,8 @@ INLINE void load_input(uint tile, __global const float* x, int width, int first_
   }
 }
 
-// The same from images, and x, which is written for the gradients of the weights. A row is half a warp's, which draws once.
+// The same from images, and x, which is written for the gradients of the weights. A row is half a warp's, which draws
+// once.
 INLINE void load_images(uint tile, const Images images, __global float* x, int width, int first_row, int batch) {
   const int row = get_local_id(0) / 16, n = first_row + row;
   const uint target = tile + row * pitch_of(width) * 4;
@@ -132,7 +133,8 @@ INLINE void load_images(uint tile, const Images images, __global float* x, int w
   }
 }
 
-// The first layer's output: the sum of its products' parts [count][batch][out], one after the other, plus bias, rectified.
+// The first layer's output: the sum of its products' parts [count][batch][out], one after the other, plus bias,
+// rectified.
 INLINE void add_parts(const Layer layer, uint tile, __global const float* parts, int count,
                       __global const float* parameters, __global float* maps, int first_row, int batch) {
   const int vectors = layer.out / 4;
@@ -206,8 +208,8 @@ INLINE void forward(const Layer layer, uint input, uint output, __global const f
 }
 
 // masked = gradient times the transposed weight where `masked`, the layer's input, is above 0.
-INLINE void backward(const Layer layer, const Layer before, uint gradient, uint masked, __global const float* parameters,
-                     __global float* maps, int first_row, int batch) {
+INLINE void backward(const Layer layer, const Layer before, uint gradient, uint masked,
+                     __global const float* parameters, __global float* maps, int first_row, int batch) {
   const uint line = pitch_of(layer.out) * 4, out_line = pitch_of(layer.in) * 4;
   const int blocks = (layer.in + block - 1) / block;
   const int row = warp_row(), part = quarter();
@@ -215,8 +217,8 @@ INLINE void backward(const Layer layer, const Layer before, uint gradient, uint 
     const int column0 = unit % blocks * block, row0 = unit / blocks * 16;
     float sum[4][4];
     product(gradient + (row0 + row) * line + part * 16, line, layer.out,
-            parameters + layer.weight + min(column0 + 4 * row, layer.in - 4) * layer.out + 4 * part, layer.out, slice, 1,
-            sum);
+            parameters + layer.weight + min(column0 + 4 * row, layer.in - 4) * layer.out + 4 * part, layer.out, slice,
+            1, sum);
     const int column = column0 + 8 * part;
     if (column >= layer.in) continue;
 #pragma unroll
@@ -270,13 +272,13 @@ INLINE void loss(const Layer layer, uint tile, __global const int* labels, __glo
   row_hits[row] = prediction == label ? 1.0f : 0.0f;
 }
 
-// x [batch][in of the first layer], written from images where `source` is FROM_IMAGES; with FIRST instead `source` parts of
-// the first layer's products; row_losses and row_hits [batch]; the labels from number first_label on; row_weights [batch]
-// where `weighed`. Work-groups: ROWS samples.
+// x [batch][in of the first layer], written from images where `source` is FROM_IMAGES; with FIRST instead `source`
+// parts of the first layer's products; row_losses and row_hits [batch]; the labels from number first_label on;
+// row_weights [batch] where `weighed`. Work-groups: ROWS samples.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
     __global const uchar* restrict pixels, __global const int* restrict samples, uint first_image, int gathers,
-    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase, ulong seed,
-    ulong first_sample, __global float* restrict x, int source, __global const float* restrict parameters,
+    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase,
+    ulong seed, ulong first_sample, __global float* restrict x, int source, __global const float* restrict parameters,
     __constant const int* table, __global const int* restrict labels, uint first_label,
     __global const float* restrict row_weights, int weighed,
     __global float* restrict maps, __global float* restrict row_losses, __global float* restrict row_hits, int batch) {
@@ -300,7 +302,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
     barrier(CLK_LOCAL_MEM_FENCE);
     tile = output;
   }
-  loss(layers[LAYERS - 1], tile, labels + first_label, row_weights, weighed, maps, row_losses, row_hits, first_row, batch);
+  loss(layers[LAYERS - 1], tile, labels + first_label, row_weights, weighed, maps, row_losses, row_hits, first_row,
+       batch);
   barrier(CLK_LOCAL_MEM_FENCE);
   for (int i = LAYERS - 1; i > 0; --i) {
     const uint masked = tile - tile_bytes(layers[i].in);

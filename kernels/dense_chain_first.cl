@@ -1,10 +1,10 @@
-// The first layer of a chain of dense layers (dense_chain.cl) by itself, for inputs that are too wide for a work-group or
-// whose gradient somebody waits for: its products, which dense_chain.cl adds up, and its input's gradient, on NVIDIA's
-// tensor cores by warp.
+// The first layer of a chain of dense layers (dense_chain.cl) by itself, for inputs that are too wide for a work-group
+// or whose gradient somebody waits for: its products, which dense_chain.cl adds up, and its input's gradient, on
+// NVIDIA's tensor cores by warp.
 //
-// A work-group makes a tile of 64 x 64, 16 products at a time from a ring in shared memory; a warp keeps 32 x 32 results in
-// registers and rounds the operands as it reads them. As in dense_chain.cl, lane (row r, quarter q) takes the products
-// 4 q ... 4 q + 3 of a slice and columns 4 r ... 4 r + 3, one for each of four tiles of eight.
+// A work-group makes a tile of 64 x 64, 16 products at a time from a ring in shared memory; a warp keeps 32 x 32
+// results in registers and rounds the operands as it reads them. As in dense_chain.cl, lane (row r, quarter q) takes
+// the products 4 q ... 4 q + 3 of a slice and columns 4 r ... 4 r + 3, one for each of four tiles of eight.
 #ifndef FORMAT
 #error "built by ops/dense_chain.cpp"
 #endif
@@ -76,8 +76,8 @@ INLINE void take(const float sum[2][4][4], int i, float values[2][4]) {
 
 // sum = rows of `left` [batch][depth] from row0 on times `right` from column0 on, products [first, last): `right` is
 // [depth][columns] where `turned`, else [columns][depth].
-INLINE void product(__global const float* left, int batch, int row0, __global const float* right, int columns, int column0,
-                    int depth, int first, int last, int turned, float sum[2][4][4]) {
+INLINE void product(__global const float* left, int batch, int row0, __global const float* right, int columns,
+                    int column0, int depth, int first, int last, int turned, float sum[2][4][4]) {
   const uint ring = allocate_shared();
   const int slices = (last - first + slice - 1) / slice;
 #pragma unroll
@@ -101,9 +101,10 @@ INLINE void product(__global const float* left, int batch, int row0, __global co
   }
 }
 
-// This work-item's values of a slice as load_rows lays it, from product `at` on of two rows' images; zeros past the last row
-// and from product `end` on.
-INLINE void read_rows(const Images images, const Image image[2], int row0, int rows, int at, int end, float values[2][4]) {
+// This work-item's values of a slice as load_rows lays it, from product `at` on of two rows' images; zeros past the
+// last row and from product `end` on.
+INLINE void read_rows(const Images images, const Image image[2], int row0, int rows, int at, int end,
+                      float values[2][4]) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
 #pragma unroll
@@ -120,12 +121,13 @@ INLINE void store_rows(uint target, const float values[2][4], int row0, int rows
   for (int i = 0; i < 2; ++i) {
     const int place = get_local_id(0) / 4 + 32 * i, product = at + get_local_id(0) % 4 * 4;
     store_vector(target + (place * left_line + get_local_id(0) % 4 * 4) * 4, values[i]);
-    if (writes && row0 + place < rows && product < end) store_global(x + (size_t)(row0 + place) * depth + product, values[i]);
+    if (writes && row0 + place < rows && product < end)
+      store_global(x + (size_t)(row0 + place) * depth + product, values[i]);
   }
 }
 
-// As product, with `left` made from images: a slice's pixels are on their way while the one before is stored and another
-// multiplied.
+// As product, with `left` made from images: a slice's pixels are on their way while the one before is stored and
+// another multiplied.
 INLINE void image_product(const Images images, __global float* x, int writes, int batch, int row0,
                           __global const float* right, int columns, int column0, int depth, int first, int last,
                           float sum[2][4][4]) {
@@ -154,7 +156,8 @@ INLINE void image_product(const Images images, __global float* x, int writes, in
 }
 
 // A tile of the first layer's products to parts [batch][columns].
-INLINE void store_parts(const float sum[2][4][4], __global float* parts, int batch, int columns, int row0, int column0) {
+INLINE void store_parts(const float sum[2][4][4], __global float* parts, int batch, int columns, int row0,
+                        int column0) {
   const int warp = get_local_id(0) / 32;
   const int column = column0 + warp / 2 * 32 + 8 * quarter();
 #pragma unroll
@@ -178,16 +181,16 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void first_layer(
   const int row0 = (int)get_group_id(0) / tiles * tile, column0 = (int)get_group_id(0) % tiles * tile;
   const int first = (int)get_group_id(1) * depth;
   float sum[2][4][4];
-  product(x, batch, row0, parameters + layer.weight, layer.out, column0, layer.in, first, min(first + depth, layer.in), 1,
-          sum);
+  product(x, batch, row0, parameters + layer.weight, layer.out, column0, layer.in, first,
+          min(first + depth, layer.in), 1, sum);
   store_parts(sum, parts + get_group_id(1) * (size_t)batch * layer.out, batch, layer.out, row0, column0);
 }
 
 // The same with x made from images, and written for the gradients of the weights.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void first_layer_images(
     __global const uchar* restrict pixels, __global const int* restrict samples, uint first_image, int gathers,
-    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase, ulong seed,
-    ulong first_sample, __global float* restrict x, __global const float* restrict parameters,
+    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase,
+    ulong seed, ulong first_sample, __global float* restrict x, __global const float* restrict parameters,
     __constant const int* table, __global float* restrict parts, int batch, int depth) {
   const Images images = {pixels, samples, first_image, gathers, scale, shift, crop, flip, erase, seed, first_sample};
   const Layer layer = *(__constant const Layer*)table;

@@ -1,9 +1,10 @@
 // The gradients of all weights and biases of a chain of dense layers (dense_chain.cl) in one launch, on NVIDIA's tensor
 // cores by warp: for each layer the products of its input and its output's gradient, summed over the batch.
 //
-// A work-group makes a tile of 64 x 64 of one layer's weights over its share of the samples, 16 at a time from a ring in
-// shared memory; a warp keeps 32 x 32 results in registers and rounds the operands as it reads them. Those of the first
-// row of tiles sum the gradients themselves, for the biases. One work-group more sums what `rows` left of each sample.
+// A work-group makes a tile of 64 x 64 of one layer's weights over its share of the samples, 16 at a time from a ring
+// in shared memory; a warp keeps 32 x 32 results in registers and rounds the operands as it reads them. Those of the
+// first row of tiles sum the gradients themselves, for the biases. One work-group more sums what `rows` left of each
+// sample.
 #ifndef LAYERS
 #error "built by ops/dense_chain.cpp"
 #endif
@@ -107,13 +108,15 @@ INLINE void sum_rows(uint memory, __global const float* losses, __global const f
   statistics[2] = batch * passes;
 }
 
-// Work-groups: (a tile of a layer's weights; the last one: the sums over the samples, a share of a pass's samples, pass).
-// partial [passes][shares][size]: the gradients of the parameters from number `base` on. A share is `share` of the pass's
-// `batch` samples, the last one perhaps less. Or a work-group goes through `together` passes, up to 4, of one share each, and adds them by pairs.
+// Work-groups: (a tile of a layer's weights; the last one: the sums over the samples, a share of a pass's samples,
+// pass). partial [passes][shares][size]: the gradients of the parameters from number `base` on. A share is `share` of
+// the pass's `batch` samples, the last one perhaps less. Or a work-group goes through `together` passes, up to 4, of
+// one share each, and adds them by pairs.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradients(
     __global const float* restrict x, __global const float* restrict maps, __constant const int* table,
     __global float* restrict partial, uint base, uint size, int batch, int share, int together,
-    __global const float* restrict row_losses, __global const float* restrict row_hits, __global float* restrict statistics) {
+    __global const float* restrict row_losses, __global const float* restrict row_hits,
+    __global float* restrict statistics) {
   __constant const Layer* layers = (__constant const Layer*)table;
   const uint ring = allocate_shared();
   if (get_group_id(0) + 1 == get_num_groups(0)) {

@@ -51,8 +51,8 @@ float max_of_group(float value, local float* scratch) {
   return result;
 }
 
-// One work-group a row. row_losses and row_hits [batch]; the labels from number `first` on. A label outside [0, classes) makes its
-// row's loss NaN.
+// One work-group a row. row_losses and row_hits [batch]; the labels from number `first` on. A label outside [0,
+// classes) makes its row's loss NaN.
 kernel void softmax_cross_entropy(global const float* logits, global const int* labels, uint first,
                                   global float* dlogits, global float* row_losses,
                                   global float* row_hits, int classes, int stride) {

@@ -1,5 +1,5 @@
-// Asks whether the driver takes copies past the registers (cp.async) in inline PTX, and whether it computes with it: every
-// result must be 4. `source` holds 2048 times 2.0f. See device/opencl/instructions.cpp.
+// Asks whether the driver takes copies past the registers (cp.async) in inline PTX, and whether it computes with it:
+// every result must be 4. `source` holds 2048 times 2.0f. See device/opencl/instructions.cpp.
 
 // PTX ISA 9.7.9.25.3: copies one word a work-item, then twice the word is the result: 4.
 __kernel __attribute__((reqd_work_group_size(128, 1, 1))) void probe(

@@ -1,5 +1,5 @@
-// Asks whether the driver takes the tensor cores by warp (mma.sync) in inline PTX, and whether it computes with it: every
-// result must be 32. `source` holds 2048 times 2.0f. See device/opencl/instructions.cpp.
+// Asks whether the driver takes the tensor cores by warp (mma.sync) in inline PTX, and whether it computes with it:
+// every result must be 32. `source` holds 2048 times 2.0f. See device/opencl/instructions.cpp.
 
 // PTX ISA 9.7.14.5: a 16 x 8 x 8 TF32 product of matrices full of 2: 32.
 __kernel __attribute__((reqd_work_group_size(128, 1, 1))) void probe(

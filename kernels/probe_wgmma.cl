@@ -1,5 +1,5 @@
-// Asks whether the driver takes the tensor cores by warpgroup (wgmma) in inline PTX, and whether it computes with it: every
-// result must be 32. `source` holds 2048 times 2.0f. See device/opencl/instructions.cpp.
+// Asks whether the driver takes the tensor cores by warpgroup (wgmma) in inline PTX, and whether it computes with it:
+// every result must be 32. `source` holds 2048 times 2.0f. See device/opencl/instructions.cpp.
 
 // As in matmul_wgmma.cl: the target named in the function, more than 48 KiB of shared memory, a bulk
 // copy that completes on a barrier, and a 64 x 8 x 8 TF32 product of matrices full of 2: 32.

@@ -7,8 +7,8 @@
 
 enum { threads = 256, lanes = LANES, elements = threads / lanes };
 
-// partial[passes][chunks][size]: its first `weights` columns to `weight` from float `first` on, the others to `bias`. The
-// order of a sum depends on the numbers of passes and of chunks alone. Work-groups: `elements` columns.
+// partial[passes][chunks][size]: its first `weights` columns to `weight` from float `first` on, the others to `bias`.
+// The order of a sum depends on the numbers of passes and of chunks alone. Work-groups: `elements` columns.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void sum_chunks(
     __global const float* restrict partial, __global float* restrict weight,
     __global float* restrict bias, int chunks, int passes, int size, int weights, int first) {

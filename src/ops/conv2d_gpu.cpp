@@ -6,7 +6,6 @@
 
 #include "dovetail_kernels.hpp"
 #include "ops/conv2d_tiles.hpp"
-#include "ops/lines.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -37,7 +36,7 @@ opencl::Range Conv2dGpu::Product::over(int batch) const {
 
 Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
                      ComputeFormat format, const ConvKernels& kernels, int step_passes)
-    : device_(device), shape_(shape), training_(training) {
+    : Conv2dFused(device, shape, training) {
   namespace entries = kernels::conv2d_gpu_;
   validate(shape);
   if (!fits(shape)) {
@@ -67,14 +66,11 @@ Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool 
   forward_ = {program.kernel(entries::forward), units, forward.m / window,
               y.channel_stride / forward.n, forward.threads()};
   if (takes_images()) forward_images_ = program.kernel(entries::forward_images);
-  const bool keeps = training && shape.pool > 1;
-  places_ = device.allocate(keeps ? size(y.batch) * size(units) * size(y.channel_stride)
-                                  : std::size_t{64});
+  make_places();
   if (!training) return;
   input_gradient_ = {program.kernel(entries::input_gradient), x.height * x.width, input.m,
                      quotient_up(x.channel_stride, input.n), input.threads()};
   weight_gradient_ = program.kernel(entries::weight_gradient);
-  sum_chunks_ = SumChunks(device_, (depth(shape) + 1) * y.channel_stride);
   const int row_tiles = quotient_up(depth(shape), weight.m),
             column_tiles = y.channel_stride / weight.n;
   weight_range_ = {{size(row_tiles * weight.threads()), size(column_tiles), 1},
@@ -84,7 +80,7 @@ Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool 
   const int passes = std::max(1, step_passes / 2);
   max_chunks_ = std::clamp(groups / (row_tiles * column_tiles) / passes, 1,
                            quotient_up(x.batch * pixels_per_image_, slice));
-  reserve_partial(max_chunks_);
+  make_sums(max_chunks_);
 }
 
 const opencl::Buffer& Conv2dGpu::operand(const opencl::Buffer& source, const Layout& layout,
@@ -97,30 +93,6 @@ const opencl::Buffer& Conv2dGpu::operand(const opencl::Buffer& weight) {
   if (!rounding_) return weight;
   return rounding_->round(weight, size(depth(shape_)) * size(shape_.output.channel_stride),
                           RoundOperand::Side::right);
-}
-
-void Conv2dGpu::reserve_partial(int chunks) {
-  const std::size_t bytes =
-      size(chunks) * size(depth(shape_) + 1) * size(shape_.output.channel_stride) * sizeof(float);
-  device_.reserve(partial_, bytes);
-}
-
-void Conv2dGpu::expect_room(int batch) const {
-  expect_batch(batch, std::min(shape_.input.batch, shape_.output.batch));
-}
-
-void Conv2dGpu::expect_gradients(int batch) const {
-  expect_room(batch);
-  if (!training_) throw Error("convolution: made without gradients");
-}
-
-const opencl::Buffer& Conv2dGpu::law_or(const opencl::Buffer& other) const {
-  return shape_.normalised ? input_law_.rows_of("convolution") : other;
-}
-
-std::int32_t Conv2dGpu::finish(bool relu) const {
-  const bool keeps = training_ && shape_.pool > 1;
-  return relu + 2 * keeps;
 }
 
 void Conv2dGpu::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
@@ -146,11 +118,7 @@ void Conv2dGpu::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& w
                                const opencl::Buffer& x, const opencl::Buffer& dx, int batch,
                                bool mask) {
   expect_gradients(batch);
-  const int halo = convolution(shape_).gradient_halo();
-  if (shape_.pool == 1 && shape_.output.halo < halo) {
-    throw Error(fmt::format("convolution: the input gradient needs an output halo of {}, not {}",
-                            halo, shape_.output.halo));
-  }
+  expect_halo();
   const opencl::Buffer& left = operand(dy, shape_.output, batch, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight);
   device_.launch(input_gradient_.kernel, input_gradient_.over(batch), left, right, x, places_, dx,
@@ -172,8 +140,7 @@ void Conv2dGpu::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
   reserve_partial(batch.passes * chunks);
   device_.launch(weight_gradient_, range, left, right, dy, places_, partial_,
                  std::int32_t{batch.each}, pixels_per_chunk, chunks, law_or(x), input_law_.pitch);
-  sum_chunks_.run(device_, partial_, dweight, dbias, chunks, batch.passes,
-                  depth(shape_) * shape_.output.channel_stride);
+  sum_partial(dweight, dbias, chunks, batch.passes);
 }
 
 }  // namespace dovetail

@@ -8,13 +8,12 @@
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/conv2d.hpp"
+#include "ops/conv2d_fused.hpp"
 #include "ops/conv2d_pool.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
-#include "ops/norm_law.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/round_operand.hpp"
-#include "ops/sum_chunks.hpp"
 
 namespace dovetail {
 
@@ -24,25 +23,21 @@ std::vector<ConvKernels> conv_gpu_candidates(const Conv2dPoolShape& shape, Direc
 
 /// In plain OpenCL C. As in Conv2dPool, the feature map in front of a pool is never stored. Without
 /// a pool (Conv2dPoolShape::pool is 1) it is Conv2d's variant for GPUs.
-class Conv2dGpu {
+class Conv2dGpu : public Conv2dFused {
  public:
   /// Whether there are kernels for it: a pool of 1 or 2 of any convolution.
   static bool fits(const Conv2dPoolShape& shape);
 
   /// Builds the kernels. Throws Error with the compiler's log, or where the shape breaks what
   /// Conv2dShape says or does not fit. Formats other than float32: operands are rounded in passes
-  /// of their own. Without `training` there are no gradients. `kernels`: tiles, and groups of the
-  /// weight gradient. `step_passes`: of a step on all ranks; about two passes have those groups,
-  /// however many of them there are.
+  /// of their own, of an input that is not normalised. Without `training` there are no gradients.
+  /// `kernels`: tiles, and groups of the weight gradient. `step_passes`: of a step on all ranks;
+  /// about two passes have those groups, however many of them there are.
   Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
             ComputeFormat format = ComputeFormat::float32, const ConvKernels& kernels = {},
             int step_passes = 1);
 
   bool emulates_format() const { return rounding_.has_value(); }
-
-  /// Of a shape that is normalised, in float32 alone: forward, and the gradients behind it, take
-  /// for x what `law` makes of it.
-  void set_input_law(const NormLaw& law) { input_law_ = law; }
 
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
@@ -83,30 +78,17 @@ class Conv2dGpu {
     opencl::Range over(int batch) const;
   };
 
-  void expect_room(int batch) const;
-  /// Of kernels that need none, anything.
-  const opencl::Buffer& law_or(const opencl::Buffer& other) const;
-  void expect_gradients(int batch) const;
-  void reserve_partial(int chunks);
-  std::int32_t finish(bool relu) const;
   /// The first `batch` images as the products are to read them; the same for the weight.
   const opencl::Buffer& operand(const opencl::Buffer& source, const Layout& layout, int batch,
                                 RoundOperand::Side side);
   const opencl::Buffer& operand(const opencl::Buffer& weight);
 
-  opencl::Device& device_;
-  Conv2dPoolShape shape_;
-  bool training_;
   std::optional<RoundOperand> rounding_;
-  NormLaw input_law_;
   Product forward_, input_gradient_;
   opencl::Kernel forward_images_, weight_gradient_;
-  SumChunks sum_chunks_;
   opencl::Range weight_range_;  // of one chunk of pixels
   int pixels_per_image_ = 1;    // that the weight gradient visits
   int max_chunks_ = 1;
-  opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were
-  opencl::Buffer partial_;  // gradients per chunk of pixels
 };
 
 }  // namespace dovetail

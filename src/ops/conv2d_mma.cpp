@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "dovetail_kernels.hpp"
-#include "ops/lines.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -70,9 +69,7 @@ opencl::Range Conv2dMma::Product::over(int batch) const {
 
 Conv2dMma::Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
                      ComputeFormat format, const ConvMmaKernels& kernels, int step_passes)
-    : device_(device),
-      shape_(shape),
-      training_(training),
+    : Conv2dFused(device, shape, training),
       format_(format),
       kernels_(kernels),
       step_passes_(step_passes) {
@@ -83,10 +80,7 @@ Conv2dMma::Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool 
                     "the tensor cores' kernels",
                     shape.kernel, shape.pool, shape.input.height, shape.input.width));
   }
-  const Layout& y = shape.output;
-  const bool keeps = training && shape.pool > 1;
-  places_ = device.allocate(keeps ? size(y.batch * y.height) * size(y.width * y.channel_stride)
-                                  : std::size_t{64});
+  make_places();
   build_forward();
   if (!is_narrow(shape.input)) build_packing();
   if (!training) return;
@@ -143,7 +137,6 @@ void Conv2dMma::build_weight_gradient() {
                     tiles.definitions(shape_, format_));
   weight_gradient_ = program.kernel(narrow ? kernels::conv2d_mma_narrow_weight_::weight_gradient
                                            : kernels::conv2d_mma_weight_::weight_gradient);
-  sum_chunks_ = SumChunks(device_, (depth(shape_) + 1) * shape_.output.channel_stride);
   gradient_threads_ = tiles.threads();
   gradient_tiles_ = tiles.groups();
   pixels_per_image_ = tiles.pixels_per_image();
@@ -154,25 +147,7 @@ void Conv2dMma::build_weight_gradient() {
   const int wanted =
       tiles.cut.groups_per_unit * device_.info().compute_units / gradient_tiles_ / passes;
   max_chunks_ = std::clamp(wanted, 1, pixel_tiles);
-  reserve_partial(max_chunks_);
-}
-
-void Conv2dMma::expect_room(int batch) const {
-  expect_batch(batch, std::min(shape_.input.batch, shape_.output.batch));
-}
-
-const opencl::Buffer& Conv2dMma::law_or(const opencl::Buffer& other) const {
-  return shape_.normalised ? input_law_.rows_of("convolution") : other;
-}
-
-void Conv2dMma::expect_gradients(int batch) const {
-  expect_room(batch);
-  if (!training_) throw Error("convolution: made without gradients");
-}
-
-std::int32_t Conv2dMma::finish(bool relu) const {
-  const bool keeps = training_ && shape_.pool > 1;
-  return relu + 2 * keeps;
+  make_sums(max_chunks_);
 }
 
 void Conv2dMma::forward_images(const ImageSource& images, const ChannelLaws& laws,
@@ -207,11 +182,7 @@ void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /
   expect_gradients(batch);
   if (!input_gradient_.kernel)
     throw Error("convolution: the gradient of an input whose channels are not padded");
-  const int halo = convolution(shape_).gradient_halo();
-  if (shape_.pool == 1 && shape_.output.halo < halo) {
-    throw Error(fmt::format("convolution: the input gradient needs an output halo of {}, not {}",
-                            halo, shape_.output.halo));
-  }
+  expect_halo();
   device_.launch(input_gradient_.kernel, input_gradient_.over(batch), dy, turned_, x, places_, dx,
                  std::int32_t{batch}, std::int32_t{mask}, law_or(x), input_law_.pitch,
                  gradient_sums_.sums, gradient_sums_.products);
@@ -231,14 +202,7 @@ void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
        {size(gradient_threads_), 1, 1}},
       x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk, law_or(x),
       input_law_.pitch);
-  sum_chunks_.run(device_, partial_, dweight, dbias, chunks, batch.passes,
-                  depth(shape_) * shape_.output.channel_stride);
-}
-
-void Conv2dMma::reserve_partial(int chunks) {
-  const std::size_t bytes =
-      size(chunks) * size(depth(shape_) + 1) * size(shape_.output.channel_stride) * sizeof(float);
-  device_.reserve(partial_, bytes);
+  sum_partial(dweight, dbias, chunks, batch.passes);
 }
 
 }  // namespace dovetail

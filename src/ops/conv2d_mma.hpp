@@ -9,13 +9,12 @@
 
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
+#include "ops/conv2d_fused.hpp"
 #include "ops/conv2d_mma_tiles.hpp"
 #include "ops/conv2d_pool.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
-#include "ops/norm_law.hpp"
 #include "ops/normalise_input.hpp"
-#include "ops/sum_chunks.hpp"
 #include "ops/tile_statistics.hpp"
 
 namespace dovetail {
@@ -37,7 +36,7 @@ std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Di
 /// For devices that take InstructionSet::mma. Operands are rounded to the format as they are read.
 /// As in Conv2dPool, the feature map in front of a pool is never stored; Conv2dPoolShape::pool is 2
 /// here, or 1 for a convolution without a pool. kernels/conv2d_mma.cl says how it works.
-class Conv2dMma {
+class Conv2dMma : public Conv2dFused {
  public:
   /// Whether there are kernels for it: stride 1 but for inputs of few channels, kernels of 2 to 5
   /// pixels, and operands that fit shared memory.
@@ -51,10 +50,6 @@ class Conv2dMma {
             ComputeFormat format, const ConvMmaKernels& kernels = {}, int step_passes = 1);
 
   bool emulates_format() const { return false; }
-
-  /// Of a shape that is normalised: forward, and the gradients behind it, take for x what `law`
-  /// makes of it.
-  void set_input_law(const NormLaw& law) { input_law_ = law; }
 
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
@@ -112,32 +107,19 @@ class Conv2dMma {
   void build_weight_gradient();
   /// Room for a number of each of these tiles and channels, where they have statistics.
   opencl::Buffer tile_numbers(const conv_mma::ProductTiles& tiles) const;
-  void expect_room(int batch) const;
-  /// Of kernels that need none, anything.
-  const opencl::Buffer& law_or(const opencl::Buffer& other) const;
-  void expect_gradients(int batch) const;
-  void reserve_partial(int chunks);
-  std::int32_t finish(bool relu) const;
 
-  opencl::Device& device_;
-  Conv2dPoolShape shape_;
-  bool training_;
   ComputeFormat format_;
   ConvMmaKernels kernels_;
   int step_passes_;
-  NormLaw input_law_;
   Product forward_, input_gradient_;
   opencl::Kernel forward_images_;          // of few channels
   opencl::Kernel pack_, weight_gradient_;  // pack_: not of few channels
-  SumChunks sum_chunks_;
   int gradient_threads_ = 1;
   int gradient_tiles_ = 1;    // of channels of x × channels of y
   int pixels_per_image_ = 1;  // that the weight gradient visits
   int tile_pixels_ = 1;       // of them in a tile
   int max_chunks_ = 1;
   opencl::Buffer packed_, turned_;  // the weights as forward and input_gradient read them
-  opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were
-  opencl::Buffer partial_;  // gradients per chunk of pixels
   // Small buffers that nothing writes where none are asked for.
   TileStatistics statistics_;
   TileGradients gradient_sums_;

@@ -45,8 +45,9 @@ Kernels choose(Tuner& tuner, opencl::Device& device, const Conv2dPoolShape& shap
   })];
 }
 
-/// The choice for one direction.
-void take(ConvKernels& chosen, Direction direction, const ConvKernels& choice) {
+/// The choice for one direction. `weight_gradient`: which member is that direction's.
+template <auto weight_gradient, typename Kernels>
+void take(Kernels& chosen, Direction direction, const Kernels& choice) {
   switch (direction) {
     case Direction::forward:
       chosen.forward = choice.forward;
@@ -55,9 +56,31 @@ void take(ConvKernels& chosen, Direction direction, const ConvKernels& choice) {
       chosen.input_gradient = choice.input_gradient;
       break;
     case Direction::weight_gradient:
-      chosen.groups = choice.groups;
+      chosen.*weight_gradient = choice.*weight_gradient;
       break;
   }
+}
+
+/// A convolution whose directions are chosen each by itself among candidates(shape, direction), in
+/// the place of what `chosen` has.
+template <typename Conv, auto weight_gradient, typename Kernels, typename Candidates>
+std::unique_ptr<Conv> tuned(Tuner& tuner, opencl::Device& device, const Conv2dPoolShape& room,
+                            int batch, bool training, ComputeFormat format,
+                            const std::vector<Direction>& directions, int step_passes,
+                            Kernels chosen, const Candidates& candidates) {
+  const Conv2dPoolShape shape = measured_shape(room, batch);
+  for (const Direction direction : directions) {
+    take<weight_gradient>(
+        chosen, direction,
+        choose(
+            tuner, device, shape, format, direction, candidates(shape, direction),
+            [&](const Kernels& each) -> Tuner::Candidate { return {each.name(direction)}; },
+            [&](const Kernels& each) {
+              return std::make_shared<Conv>(device, shape, direction != Direction::forward, format,
+                                            each);
+            }));
+  }
+  return std::make_unique<Conv>(device, room, training, format, chosen, step_passes);
 }
 
 }  // namespace
@@ -82,7 +105,7 @@ std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const C
         });
     if (is_first) chosen.variant = choice.variant;
     is_first = false;
-    take(chosen, direction, choice);
+    take<&ConvKernels::groups>(chosen, direction, choice);
   }
   return std::make_unique<Conv2d>(device, chosen, room, format, step_passes);
 }
@@ -112,19 +135,9 @@ std::unique_ptr<Conv2dGpu> tuned_conv_gpu(Tuner& tuner, opencl::Device& device,
                                           ComputeFormat format,
                                           const std::vector<Direction>& directions,
                                           int step_passes) {
-  const Conv2dPoolShape shape = measured_shape(room, batch);
-  ConvKernels chosen{.variant = Variant::gpu};
-  for (const Direction direction : directions) {
-    take(chosen, direction,
-         choose(
-             tuner, device, shape, format, direction, conv_gpu_candidates(shape, direction),
-             [&](const ConvKernels& each) -> Tuner::Candidate { return {each.name(direction)}; },
-             [&](const ConvKernels& each) {
-               return std::make_shared<Conv2dGpu>(device, shape, direction != Direction::forward,
-                                                  format, each);
-             }));
-  }
-  return std::make_unique<Conv2dGpu>(device, room, training, format, chosen, step_passes);
+  return tuned<Conv2dGpu, &ConvKernels::groups>(
+      tuner, device, room, batch, training, format, directions, step_passes,
+      ConvKernels{.variant = Variant::gpu}, conv_gpu_candidates);
 }
 
 std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
@@ -132,29 +145,9 @@ std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
                                           ComputeFormat format,
                                           const std::vector<Direction>& directions,
                                           int step_passes) {
-  const Conv2dPoolShape shape = measured_shape(room, batch);
-  ConvMmaKernels chosen;
-  for (const Direction direction : directions) {
-    const ConvMmaKernels choice = choose(
-        tuner, device, shape, format, direction, conv_mma_candidates(shape, direction),
-        [&](const ConvMmaKernels& each) -> Tuner::Candidate { return {each.name(direction)}; },
-        [&](const ConvMmaKernels& each) {
-          return std::make_shared<Conv2dMma>(device, shape, direction != Direction::forward, format,
-                                             each);
-        });
-    switch (direction) {
-      case Direction::forward:
-        chosen.forward = choice.forward;
-        break;
-      case Direction::input_gradient:
-        chosen.input_gradient = choice.input_gradient;
-        break;
-      case Direction::weight_gradient:
-        chosen.weight_gradient = choice.weight_gradient;
-        break;
-    }
-  }
-  return std::make_unique<Conv2dMma>(device, room, training, format, chosen, step_passes);
+  return tuned<Conv2dMma, &ConvMmaKernels::weight_gradient>(tuner, device, room, batch, training,
+                                                            format, directions, step_passes,
+                                                            ConvMmaKernels{}, conv_mma_candidates);
 }
 
 }  // namespace dovetail::plan

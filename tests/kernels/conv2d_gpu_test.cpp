@@ -59,8 +59,9 @@ TEST_F(Conv2dGpuTest, IsItsTwin) {
   std::vector<Case> all = {
       make({5, 1, 32, 28, 28, 3, 1, 1}, 2, true), make({3, 32, 64, 14, 14, 3, 1, 1}, 2, false),
       make({2, 3, 64, 9, 11, 3, 1, 1}, 1, true), make({2, 64, 64, 7, 7, 3, 1, 1}, 1, false)};
-  for (Case c : {make({3, 20, 40, 9, 7, 3, 1, 1}, 1, false), make({2, 8, 17, 8, 9, 2, 2, 1}, 1, false),
-                 make({4, 64, 24, 6, 6, 3, 1, 1}, 2, false)}) {
+  for (Case c :
+       {make({3, 20, 40, 9, 7, 3, 1, 1}, 1, false), make({2, 8, 17, 8, 9, 2, 2, 1}, 1, false),
+        make({4, 64, 24, 6, 6, 3, 1, 1}, 2, false)}) {
     c.shape.normalised = true;
     all.push_back(c);
   }

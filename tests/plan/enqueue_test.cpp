@@ -105,13 +105,11 @@ class Enqueueing : public ::testing::Test {
   /// A plan with samples that stay where they are.
   struct Trained {
     Trained(const Model& model, const Way& way)
-        : plan(test_device(), model, statistics_for(model), way.options),
+        : plan(started_plan(model, way.options)),
           drawn(random_batch(model, batch, std::random_device{}())),
           images(drawn.images.begin(), drawn.images.end(), plan.sample_memory()),
           labels(drawn.labels.begin(), drawn.labels.end(), plan.sample_memory()),
           sizes(way.sizes) {
-      plan.load_parameters(model.initial_parameters(1));
-      plan.load_statistics(model.initial_statistics());
       samples = {.labels = labels, .stays = true};
       if (!way.holds_images) {
         samples.images = images;

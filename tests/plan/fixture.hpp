@@ -36,25 +36,28 @@ inline InputStatistics statistics_for(const Model& model) {
   return statistics;
 }
 
-/// With the parameters that it begins with, momentum and augmentation.
+/// With the parameters that its model begins with.
+inline Plan started_plan(const Model& model, const PlanOptions& options) {
+  Plan plan(test_device(), model, statistics_for(model), options);
+  plan.load_parameters(model.initial_parameters(1));
+  return plan;
+}
+
+/// Such a one, with momentum and augmentation.
 struct TrainingPlan {
   int batch = 8, passes = 1;
   LossKind loss = LossKind::cross_entropy;
   UploadWay upload_way = UploadWay::in_turn;
 };
 inline Plan training_plan(const Model& model, const TrainingPlan& of) {
-  Plan plan(test_device(), model, statistics_for(model),
-            {.batch = of.batch,
-             .passes = of.passes,
-             .training = true,
-             .loss = of.loss,
-             .optimizer = {.kind = OptimizerKind::sgd, .momentum = 0.9f},
-             .seed = 5,
-             .augmentation = {.crop = 2, .flip = true},
-             .upload_way = of.upload_way});
-  plan.load_parameters(model.initial_parameters(1));
-  plan.load_statistics(model.initial_statistics());
-  return plan;
+  return started_plan(model, {.batch = of.batch,
+                              .passes = of.passes,
+                              .training = true,
+                              .loss = of.loss,
+                              .optimizer = {.kind = OptimizerKind::sgd, .momentum = 0.9f},
+                              .seed = 5,
+                              .augmentation = {.crop = 2, .flip = true},
+                              .upload_way = of.upload_way});
 }
 
 /// Every kind of layer but dropout, with odd sizes, strides and paddings.

@@ -13,10 +13,7 @@ namespace {
 using namespace testing;
 
 Plan make_plan(const Model& model, ComputeFormat format) {
-  Plan plan(test_device(), model, statistics_for(model),
-            {.batch = 8, .training = true, .seed = 5, .format = format});
-  plan.load_parameters(model.initial_parameters(1));
-  return plan;
+  return started_plan(model, {.batch = 8, .training = true, .seed = 5, .format = format});
 }
 
 std::vector<float> gradients_of(Plan& plan, const RandomBatch& batch,

@@ -43,11 +43,8 @@ struct Rank {
       : reduce(world(),
                GradientExchange::parts(
                    Plan::reduction_size(test_device(), model, options(bucket_bytes, way)).buckets)),
-        plan(test_device(), model, statistics_for(model), with_memory(bucket_bytes, way)),
-        exchange(plan, reduce, overlap) {
-    plan.load_parameters(model.initial_parameters(1));
-    plan.load_statistics(model.initial_statistics());
-  }
+        plan(started_plan(model, with_memory(bucket_bytes, way))),
+        exchange(plan, reduce, overlap) {}
   PlanOptions with_memory(std::size_t bucket_bytes, Way way) const {
     PlanOptions with = options(bucket_bytes, way);
     with.reduction_memory = reduce.memory();

@@ -39,7 +39,7 @@ class Split {
     write_split(folder_.path(), split, {.split = "train", .name = "random"});
   }
   ShardReader reader(bool in_memory = true) const {
-    return {folder_.path(), "train", {.seed = 3, .memory_bytes = in_memory ? 1u << 20 : 1u}};
+    return {folder_.path(), "train", {.seed = 3, .memory_bytes = in_memory ? 1u << 22 : 1u}};
   }
   std::size_t steps_per_epoch() const { return (samples_ + batch - 1) / batch; }
   /// What a step reads that counts from the first epoch's start.
@@ -122,6 +122,27 @@ TEST(HeldSet, BeginsWithinAnyEpoch) {
   const Split split(29);
   for (const std::size_t first : {1U, 6U, 15U})
     expect_same_steps(split, split.ranges(first, 3 * split.steps_per_epoch()));
+}
+
+TEST(HeldSet, EpochsOutOfTurn) {
+  const Split split(20);
+  const std::size_t steps = split.steps_per_epoch();
+  std::vector<Range> ranges;
+  // Ahead to what is being read, beyond it, back to what was in use, further back, and again.
+  for (const std::size_t epoch : {0U, 1U, 5U, 6U, 5U, 0U, 3U, 2U, 2U, 4U, 3U}) {
+    const std::vector<Range> some = split.ranges(epoch * steps, steps);
+    ranges.insert(ranges.end(), some.begin(), some.end());
+  }
+  expect_same_steps(split, ranges);
+}
+
+TEST(HeldSet, StepsOfEpochsInAnyOrder) {
+  const Split split(20);
+  std::vector<Range> ranges = split.ranges(0, 8 * split.steps_per_epoch());
+  for (std::size_t step = 0; step < ranges.size(); step += 7) ranges[step].epoch = Range::in_order;
+  std::mt19937_64 random(std::random_device{}());
+  std::ranges::shuffle(ranges, random);
+  expect_same_steps(split, ranges);
 }
 
 TEST(HeldSet, SquaredErrorsUploadTheirTargets) {
@@ -211,6 +232,81 @@ struct Holding {
     plan.enqueue_update(0.02f, {.samples = static_cast<double>(size)}, step + 1);
   }
 };
+
+/// Asks for a step's samples alone.
+void find(HeldSet& set, const Range& range) {
+  Batch asked;
+  asked.range = range;
+  asked.range.images = false;
+  StepSamples samples;
+  set.find(asked, samples);
+  EXPECT_EQ(samples.place, range.begin);
+}
+
+/// What `find` says of a step whose epoch's order cannot be read.
+std::string complaint(HeldSet& set, const Range& range) {
+  try {
+    find(set, range);
+  } catch (const Error& failure) {
+    return failure.what();
+  }
+  return "none";
+}
+
+const std::string too_few = "samples 0 to 16 were asked for, but the split has 7";
+
+TEST(HeldSet, AnOrderThatCannotBeReadFailsItsStep) {
+  const Split few(7);
+  Holding holding;
+  holding.reader = few.reader();
+  EXPECT_EQ(complaint(*holding.set, holding.split.range(2)), "the order of epoch 2: " + too_few);
+  holding.reader = holding.split.reader();
+  for (std::size_t step = 2; step < 8; ++step) holding.enqueue(step);
+}
+
+/// The second epoch is in use, and the order of the third waits for the copy of the first one's,
+/// which the device holds back, when its reader is given other samples.
+struct FailsAhead : Holding {
+  explicit FailsAhead(const Split& few) {
+    const HeldQueue held(test_device());
+    find(*set, split.range(0));
+    find(*set, split.range(2));
+    reader = few.reader();
+  }
+};
+
+TEST(HeldSet, AnOrderThatCannotBeReadAheadFailsItsStepAlone) {
+  if (!HeldQueue::works_on(test_device())) GTEST_SKIP() << HeldQueue::needs;
+  const Split few(7);
+  FailsAhead holding(few);
+  for (const std::size_t step : {2U, 3U}) find(*holding.set, holding.split.range(step));
+  EXPECT_EQ(complaint(*holding.set, holding.split.range(4)), "the order of epoch 3: " + too_few);
+  find(*holding.set, holding.split.range(3));  // is still there
+  holding.reader = holding.split.reader();
+  for (const std::size_t step : {4U, 6U}) find(*holding.set, holding.split.range(step));
+}
+
+TEST(HeldSet, AnOrderThatNoStepAsksForFailsNone) {
+  if (!HeldQueue::works_on(test_device())) GTEST_SKIP() << HeldQueue::needs;
+  const Split few(7);
+  FailsAhead holding(few);
+  EXPECT_EQ(complaint(*holding.set, holding.split.range(8)), "the order of epoch 5: " + too_few);
+  holding.reader = holding.split.reader();
+  for (const std::size_t step : {8U, 10U}) find(*holding.set, holding.split.range(step));
+  { const FailsAhead going(few); }
+}
+
+TEST(HeldSet, GoesWhileAnOrderIsRead) {
+  const Split split(20000);
+  ShardReader reader = split.reader();
+  ASSERT_TRUE(reader.in_memory());
+  Plan plan = make_plan();
+  for (std::size_t epochs = 1; epochs < 6; ++epochs) {
+    HeldSet set(plan, reader);
+    for (std::size_t epoch = 0; epoch < epochs; ++epoch)
+      find(set, split.range(epoch * split.steps_per_epoch()));
+  }
+}
 
 constexpr std::chrono::milliseconds moment{50};
 constexpr std::chrono::seconds long_time{60};

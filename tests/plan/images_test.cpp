@@ -22,10 +22,9 @@ struct Images {
   Images(const Model& of, const Augmentation& augmentation, std::size_t samples)
       : model(of),
         set(random_batch(of, samples, 31)),
-        plan(test_device(), of, statistics_for(of),
-             {.batch = 8, .passes = 2, .training = true, .seed = 5, .augmentation = augmentation}) {
-    plan.load_parameters(of.initial_parameters(1));
-    plan.load_statistics(of.initial_statistics());
+        plan(started_plan(
+            of,
+            {.batch = 8, .passes = 2, .training = true, .seed = 5, .augmentation = augmentation})) {
   }
   std::size_t image() const { return set.images.size() / set.labels.size(); }
 

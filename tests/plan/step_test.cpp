@@ -26,10 +26,7 @@ PlanOptions options(std::size_t bucket_bytes, Way way = Way::map) {
 }
 
 Plan make_plan(const Model& model, std::size_t bucket_bytes, Way way = Way::map) {
-  Plan plan(test_device(), model, statistics_for(model), options(bucket_bytes, way));
-  plan.load_parameters(model.initial_parameters(1));
-  plan.load_statistics(model.initial_statistics());
-  return plan;
+  return started_plan(model, options(bucket_bytes, way));
 }
 
 std::vector<float> copy(std::span<const float> values) {

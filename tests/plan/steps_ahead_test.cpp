@@ -27,18 +27,14 @@ using Way = opencl::HostedBuffer::Way;
 
 Plan make_plan(const Model& model, Way way = Way::map, UploadWay upload = UploadWay::in_turn,
                std::optional<Variant> variant = {}) {
-  Plan plan(test_device(), model, statistics_for(model),
-            {.batch = batch,
-             .passes = 2,
-             .training = true,
-             .optimizer = {.kind = OptimizerKind::sgd, .momentum = 0.9f},
-             .seed = 5,
-             .variant = variant,
-             .reduction_way = way,
-             .upload_way = upload});
-  plan.load_parameters(model.initial_parameters(1));
-  plan.load_statistics(model.initial_statistics());
-  return plan;
+  return started_plan(model, {.batch = batch,
+                              .passes = 2,
+                              .training = true,
+                              .optimizer = {.kind = OptimizerKind::sgd, .momentum = 0.9f},
+                              .seed = 5,
+                              .variant = variant,
+                              .reduction_way = way,
+                              .upload_way = upload});
 }
 
 /// The samples of some steps; one of them may carry a weight that is not finite.

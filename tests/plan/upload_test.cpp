@@ -17,11 +17,7 @@ using namespace testing;
 
 struct Trained {
   Plan plan;
-  explicit Trained(const Model& model, PlanOptions options)
-      : plan(test_device(), model, statistics_for(model), options) {
-    plan.load_parameters(model.initial_parameters(1));
-    plan.load_statistics(model.initial_statistics());
-  }
+  Trained(const Model& model, const PlanOptions& options) : plan(started_plan(model, options)) {}
   /// Never waits.
   void enqueue(const StepSamples& samples, const std::vector<std::size_t>& sizes,
                std::uint64_t step) {
