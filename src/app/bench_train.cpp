@@ -19,8 +19,7 @@ struct MeasuredTraining {
   std::optional<bench::Waterfall> waterfall{};
   double upload_s() const { return waterfall ? waterfall->upload_s() : 0; }
   /// What the host takes for its batch while no step is known to run, and the device's kernels wait
-  /// for the batch's copy. The newest steps may run unknown to the host, so this is the most that
-  /// input can cost.
+  /// for the batch's copy.
   double input_s() const { return timing.input_s + upload_s(); }
 };
 
@@ -111,7 +110,7 @@ std::string parts_text(const Bench& bench, const MeasuredTraining& measured, dou
         {"upload", fmt::format("{} without kernels, a part of compute; the copy itself: "
                                "{:.3f} ms",
                                part(measured.upload_s()), measured.waterfall->copy_s() * 1e3)});
-    rows.push_back({"input in all", part(measured.input_s()) + " at most: waiting and upload"});
+    rows.push_back({"input in all", part(measured.input_s()) + ": waiting and upload"});
   }
   if (const auto& reading = timing.reading) {
     rows.push_back({"reading alone",

@@ -64,14 +64,24 @@ void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& 
 
 void Input::take_memory() {
   if (together_ == 0) return;
-  // One that is taken, the next, and those of steps that are under way.
-  spare_.resize(2 + (plan::StepRecords::most + together_ - 1) / together_);
-  if (!prefetcher_) {
-    for (Batch& batch : spare_) batch = Batch(random_);
-    return;
-  }
-  for (Batch& batch : spare_) prefetcher_->next(batch);
-  // The prefetcher has empty ones for them now. It fills those, too.
+  constexpr std::size_t most_bytes = std::size_t{64} << 20, least = 4;
+  const auto take = [&](Batch& batch) {
+    if (prefetcher_) {
+      prefetcher_->next(batch);
+    } else {
+      batch = Batch(random_);
+    }
+  };
+  // One that is taken, the next, and those of steps that are under way: long ones, which have large
+  // batches, are few.
+  const std::size_t all = 2 + (plan::StepRecords::most + together_ - 1) / together_;
+  spare_.resize(1);
+  take(spare_.front());
+  const std::size_t bytes = std::max<std::size_t>(1, spare_.front().images.size());
+  spare_.resize(std::clamp(most_bytes / bytes, std::min(least, all), all));
+  for (std::size_t i = 1; i < spare_.size(); ++i) take(spare_[i]);
+  if (!prefetcher_) return;
+  // What it fills in their place takes memory, too.
   for (std::size_t i = 0; i < prefetcher_->most_waiting() + spare_.size(); ++i)
     prefetcher_->next(spare_[i % spare_.size()]);
 }

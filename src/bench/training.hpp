@@ -42,10 +42,10 @@ struct Reading {
   double samples_per_s = 0, bytes_per_s = 0;
 };
 
-/// One rank's seconds. `input_s` is the time for which training waits for its next batch
-/// while no step is known to run. The parts
-/// are means over the steps, and `mean_s` is what they add up to: what steps wait for seldom, such
-/// as the samples of many steps that are sent together, no median shows.
+/// One rank's seconds. `input_s` is the time for which training waits for its next batch while no
+/// step is known to run. The parts are means over the steps, and `mean_s` is what they add up to:
+/// what steps wait for seldom, such as the samples of many steps that are sent together, no median
+/// shows.
 struct StepTiming {
   Timing step;
   double mean_s = 0, input_s = 0, compute_s = 0, reduce_s = 0, update_s = 0;

@@ -99,8 +99,9 @@ std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch
         step.strip_halo ? 0 : parameters_of(model, step.layer, step.last_layer());
     const double onward = i > 0 ? in + weights : 0;  // the gradient of the input, of the weights
     const std::string& name = plan.operation_names()[i];
-    const double written = step.deferred ? 0 : out;
-    parts[name + " forward"] = {samples * work.forward, word * (in + written + weights) + maxima};
+    // What a deferred batch norm needs can come out of the convolution in front of it.
+    const double moved = step.deferred ? 0 : in + out;
+    parts[name + " forward"] = {samples * work.forward, word * (moved + weights) + maxima};
     // A strip of a halo needs no values for its gradient.
     parts[name + " backward"] = {
         samples * (work.weight_gradient + work.input_gradient),

@@ -40,6 +40,7 @@ bool BatchesAhead::read() {
 }
 
 void BatchesAhead::read_ahead() {
+  if (failure_) return;  // what is behind it must not come in its place
   try {
     read();
   } catch (...) {

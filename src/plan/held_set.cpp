@@ -2,6 +2,8 @@
 #include "plan/held_set.hpp"
 
 #include <algorithm>
+#include <string>
+#include <system_error>
 
 #include "support/error.hpp"
 #include "support/log.hpp"
@@ -65,7 +67,11 @@ void HeldSet::hold(std::int64_t epoch) {
   in_use_ = 1 - in_use_;
   if (epoch == Range::in_order) return;
   next_ = epoch + 1;
-  reading_ = std::async(std::launch::async, [this] { read(next_); });
+  try {
+    reading_ = std::async(std::launch::async, [this] { read(next_); });
+  } catch (const std::system_error&) {
+    next_ = none;  // without a thread it is read when its first step asks for it
+  }
 }
 
 void HeldSet::read(std::int64_t epoch) {
@@ -75,7 +81,9 @@ void HeldSet::read(std::int64_t epoch) {
     order.copied.await();
     reader_.read({.epoch = epoch, .count = samples_, .images = false}, order.samples);
   } catch (const std::exception& failure) {
-    throw Error(fmt::format("the order of epoch {}: {}", epoch + 1, failure.what()));
+    const std::string of =
+        epoch == Range::in_order ? "the set" : fmt::format("epoch {}", epoch + 1);
+    throw Error(fmt::format("the order of {}: {}", of, failure.what()));
   }
   order.epoch = epoch;
 }

@@ -98,7 +98,7 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   const ComputeFormat format = options_.format;
   if (convolves_on_tensor_cores() && Conv2dMma::fits(pooled)) {
     pooled.statistics = takes_statistics(step);
-    pooled.gradient_sums = in.deferred && options_.training && !options_.same_bits;
+    pooled.gradient_sums = in.deferred && options_.training;
     std::vector<Direction> directions = directions_of(in);
     if (options_.same_bits) std::erase(directions, Direction::weight_gradient);
     std::unique_ptr<Conv2dMma> made;

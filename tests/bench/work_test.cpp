@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <random>
 
 #include "device/test_device.hpp"
@@ -86,6 +87,24 @@ TEST(WorkByPart, KnowsWhatIsFused) {
   EXPECT_DOUBLE_EQ(fused.at("conv1 forward").bytes, 4 * (in + out + weights) + out);
   EXPECT_DOUBLE_EQ(apart.at("conv1 forward").bytes, 4 * (in + between + weights));
   EXPECT_GT(apart.size(), fused.size());
+}
+
+// The convolution behind reads what the batch norm would have read.
+TEST(WorkByPart, ABatchNormThatIsDeferredMovesNoMap) {
+  const Model model = make_model("vgg-small", {3, 32, 32}, 10);
+  const auto bytes = [&](bool deferred) {
+    const InputStatistics statistics{{0.5f, 0.5f, 0.5f}, {0.25f, 0.25f, 0.25f}};
+    const Plan plan(
+        testing::test_device(), model, statistics,
+        PlanOptions{.training = true, .variant = Variant::gpu, .norms_as_read = deferred});
+    const auto parts = work_by_part(plan, 2, false);
+    return std::array{parts.at("norm1 forward").bytes, parts.at("conv2 forward").bytes};
+  };
+  const double map = 2 * 64 * 32 * 32, weights = 2 * 64;
+  const auto apart = bytes(false), deferred = bytes(true);
+  EXPECT_DOUBLE_EQ(apart[0], 4 * (2 * map + weights));
+  EXPECT_DOUBLE_EQ(deferred[0], 4 * weights);
+  EXPECT_DOUBLE_EQ(apart[1], deferred[1]);
 }
 
 }  // namespace

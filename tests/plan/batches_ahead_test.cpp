@@ -37,6 +37,11 @@ class Source {
         next_(first_step) {}
   /// The reading of the batch with this step, and of those behind it, fails.
   void fail_at(std::size_t step) { broken_ = step; }
+  /// That alone fails, once, and its samples are lost.
+  void fail_once_at(std::size_t step) {
+    broken_ = step;
+    fails_once_ = true;
+  }
   std::size_t per_epoch() const { return (set_.labels.size() + batch - 1) / batch; }
   std::size_t steps() const { return steps_; }
 
@@ -46,7 +51,13 @@ class Source {
       if (out.labels.empty()) out = Batch::in(memory);
       const std::size_t step = next_ % per_epoch(), begin = step * batch;
       const std::size_t count = std::min(std::max<std::size_t>(1, together_), per_epoch() - step);
-      if (next_ + count > broken_) throw Error("cannot be read");
+      if (next_ + count > broken_) {
+        if (fails_once_) {
+          broken_ = std::numeric_limits<std::size_t>::max();
+          next_ = std::min(steps_, next_ + count);
+        }
+        throw Error("cannot be read");
+      }
       next_ = std::min(steps_, next_ + count);
       const std::size_t end = std::min(begin + count * batch, set_.labels.size());
       out.range = {.epoch = static_cast<std::int64_t>((next_ - 1) / per_epoch()),
@@ -67,6 +78,7 @@ class Source {
   std::size_t image_;
   RandomBatch set_;
   std::size_t steps_, together_, next_, broken_ = std::numeric_limits<std::size_t>::max();
+  bool fails_once_ = false;
 };
 
 void no_images(const Batch&, StepSamples&) {
@@ -171,6 +183,19 @@ TEST(BatchesAhead, AFailureShowsAtTheStepWhoseSamplesCouldNotBeRead) {
       }
     }
   }
+}
+
+// As a sending that the device refuses: the group behind it must not be taken in its place.
+TEST(BatchesAhead, NothingIsTakenBehindAFailure) {
+  const Model model = small_cnn();
+  Plan plan = make_plan(model, UploadWay::overlapped);
+  plan.make_room_to_send(3 * batch);
+  Source source(model, 80, 2, 3, 0, 1);
+  source.fail_once_at(3);
+  BatchesAhead batches(plan, source.read(plan.sample_memory()), [](const Batch&, StepSamples&) {});
+  for (std::size_t step = 0; step < 3; ++step) EXPECT_EQ(batches.next().range.begin, step * batch);
+  EXPECT_THROW(batches.next(), Error);
+  EXPECT_THROW(batches.next(), Error);
 }
 
 TEST(BatchesAhead, GroupsOfTinyStepsAreFewEnoughForAWaterfallToHoldTwo) {

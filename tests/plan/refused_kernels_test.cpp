@@ -231,7 +231,8 @@ Model large_maps() {
 
 // The layers are joined as plain kernels join them, then, and not as the tensor cores' do.
 TEST(RefusedKernels, LeaveThePlanThatItWouldBeWithoutTheInstructions) {
-  for (const Model& model : {small_cnn(), pooled_model(), normalised_model(), large_maps()}) {
+  for (const Model& model :
+       {small_cnn(), pooled_model(), normalised_model(), large_maps(), block_model()}) {
     SCOPED_TRACE(model.name());
     const RandomBatch batch = random_batch(model, 2, 3);
     const Way way{model.name().c_str(), model, false, false, {}};
@@ -254,6 +255,7 @@ TEST(RefusedKernels, LeaveThePlanThatItWouldBeWithoutTheInstructions) {
     for (std::size_t i = 0; i < found.steps.size(); ++i) {
       EXPECT_EQ(found.steps[i].layer, without.steps[i].layer);
       EXPECT_EQ(found.steps[i].pool, without.steps[i].pool);
+      EXPECT_FALSE(found.steps[i].deferred);
     }
     for (std::size_t i = 0; i < found.buckets.size(); ++i)
       EXPECT_EQ(found.buckets[i].after, without.buckets[i].after);
