@@ -119,8 +119,10 @@ void ComputeUnits::Shared::work(Worker& worker) {
     command.note_times(running_ns, state);
     lock.lock();
     command.set_state(state);
-    ++ended;
-    ended_one.notify_one();
+    if (!command.silent) {
+      ++ended;
+      ended_one.notify_one();
+    }
     if (pending.empty()) {
       worker.busy = false;
       lock.unlock();

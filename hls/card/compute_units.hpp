@@ -20,8 +20,9 @@ constexpr std::size_t copy_engine = max_units;  // the unit that copies between 
 struct Command {
   std::shared_ptr<Buffer> buffer;  // holds the packet
   std::bitset<max_units + 1> allowed;
-  bool fails = false;  // an injected fault
-  bool hangs = false;  // an injected fault
+  bool fails = false;   // an injected fault
+  bool hangs = false;   // an injected fault
+  bool silent = false;  // an injected fault: nobody is told of the end
   std::uint64_t queued_ns = 0;
 
   ert_packet* packet() const { return reinterpret_cast<ert_packet*>(buffer->host()); }

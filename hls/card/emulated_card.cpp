@@ -129,6 +129,7 @@ void EmulatedCard::execute(unsigned command_buffer) {
       expect_present();
       command.fails = board_->faults.strikes(Fault::fail);
       command.hangs = board_->faults.strikes(Fault::hang);
+      command.silent = board_->faults.strikes(Fault::silent);
       command.allowed = allowed_units(command.packet(), board_->image->units().size());
       for (std::size_t unit = 0; unit < max_units; ++unit) {
         if (command.allowed[unit] && contexts_.count(static_cast<unsigned>(unit)) == 0) {

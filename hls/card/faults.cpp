@@ -11,8 +11,8 @@
 namespace dovetail::card {
 namespace {
 
-constexpr std::array<const char*, 8> names = {"fail", "hang", "alloc", "corrupt",
-                                              "gone", "load", "write", "read"};
+constexpr std::array<const char*, 9> names = {"fail", "hang",  "alloc", "corrupt", "gone",
+                                              "load", "write", "read",  "silent"};
 
 }  // namespace
 
@@ -32,8 +32,8 @@ Faults::Faults(const std::string& text) {
       throw Refusal(
           EINVAL,
           "DOVETAIL_CARD_FAULT has '" + item +
-              "': it takes fail:n, hang:n, alloc:n, corrupt:n, gone:n, load:n, write:n or read:n, "
-              "separated by commas");
+              "': it takes fail:n, hang:n, alloc:n, corrupt:n, gone:n, load:n, write:n, read:n or "
+              "silent:n, separated by commas");
     }
     counters_[fault].left = count;
   }

@@ -4,7 +4,8 @@
 // the first one, "alloc:2" refuses the second buffer, "corrupt:1" flips a bit of the first
 // readback, "gone:5" loses the card at the fifth launch. "load:1" never ends the first loading of
 // an xclbin, "write:2" the second transfer to the card and "read:3" the third one back, as a driver
-// that hangs: no time limit of XRT's ends these. Several are separated by commas. They count from
+// that hangs: no time limit of XRT's ends these. "silent:2" ends the second launch without telling
+// who waits for one to end: a lost interrupt. Several are separated by commas. They count from
 // the opening of a card.
 #pragma once
 
@@ -14,7 +15,7 @@
 
 namespace dovetail::card {
 
-enum class Fault { fail, hang, alloc, corrupt, gone, load, write, read };
+enum class Fault { fail, hang, alloc, corrupt, gone, load, write, read, silent };
 
 class Faults {
  public:
@@ -31,7 +32,7 @@ class Faults {
   struct Counter {
     std::atomic<long> left{0};  // occasions until it strikes; 0: never
   };
-  std::array<Counter, 8> counters_;
+  std::array<Counter, 9> counters_;
 };
 
 }  // namespace dovetail::card

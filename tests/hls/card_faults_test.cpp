@@ -88,6 +88,17 @@ TEST(CardFault, TimesOutOnALaunchThatHangs) {
               says("has not returned within 0.2 s, so kernel vadd is not started"));
 }
 
+/// The launch is found ended by its state, without anything that tells of its end.
+TEST(CardFault, HearsOfALaunchThatEndsSilently) {
+  const ScopedVariable fault("DOVETAIL_CARD_FAULT", "silent:1");
+  Card card(0, fixture_xclbin(), 20);
+  Kernel misbehave = card.kernel("misbehave");
+  Buffer memory = card.allocate(4, misbehave, 0);
+  const Stopwatch watch;
+  EXPECT_NO_THROW(misbehave.run(memory, 3, std::int64_t{50}));
+  EXPECT_LT(watch.seconds(), 10);
+}
+
 /// A clock's nanoseconds would overflow.
 TEST(CardFault, TheLongestTimeoutsAreLong) {
   for (const double timeout_s : {1e10, 1e17, 1e300}) {

@@ -70,6 +70,23 @@ class LaunchTimes {
   cu_cmd_state_timestamps* times_ = nullptr;
 };
 
+/// Waits for the end of a launch, or for `timeout`.
+///
+/// Looks at the launch's state every now and then by itself: it may have ended without XRT's wait
+/// hearing of it. An interrupt can be lost; and XRT takes a wait that another thread has had on
+/// this card for this thread's own, and then waits for a further end, when this thread has waited
+/// as often on a card before (XRT 2.13, kds.cpp: one count a thread for all cards).
+ert_cmd_state wait_for(xrt::run& run, std::chrono::milliseconds timeout) {
+  constexpr std::chrono::milliseconds between_looks(20);
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  for (std::chrono::milliseconds left = timeout;;) {
+    const ert_cmd_state state = run.wait(std::min(left, between_looks));
+    if (state != ERT_CMD_STATE_TIMEOUT) return state;
+    left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return state;
+  }
+}
+
 const char* meaning(ert_cmd_state state) {
   switch (state) {
     case ERT_CMD_STATE_ERROR:
@@ -146,7 +163,7 @@ void Kernel::finish() {
   const ert_cmd_state ended =
       with_xrt(fmt::format("{}: kernel {}", state_->card->label, name_), remedy, [&] {
         state_->run.start();
-        return state_->run.wait(timeout);
+        return wait_for(state_->run, timeout);
       });
   if (times) scope.took_place(times->at(ERT_CMD_STATE_RUNNING), times->at(ERT_CMD_STATE_COMPLETED));
   if (ended == ERT_CMD_STATE_COMPLETED) return;
