@@ -67,13 +67,17 @@ INLINE float4 normalised(float4 x, __global const float* norm, int norm_row, int
   return x;
 }
 
-// The pixel of x that weight row k reads for pixel `place` of a unit: whether it lies within the borders, which are
-// zeros.
-INLINE int is_inside(int unit, int place, int k) {
+// Row and column of x, borders not counted, of the first pixel that pixel `place` of a unit looks at.
+INLINE short2 corner_of(int unit, int place) {
+  const int row = (unit % units_per_image / Y_WIDTH * POOL + place / POOL) * STRIDE - PADDING;
+  const int column = (unit % Y_WIDTH * POOL + place % POOL) * STRIDE - PADDING;
+  return (short2)(row, column);
+}
+
+// Whether the pixel that weight row k reads in the window at `corner` lies within the borders, which are zeros.
+INLINE uint is_inside(short2 corner, int k) {
   const int tap = k / X_CHANNELS;
-  const int row = (unit % units_per_image / Y_WIDTH * POOL + place / POOL) * STRIDE + tap / KERNEL - PADDING;
-  const int column = (unit % Y_WIDTH * POOL + place % POOL) * STRIDE + tap % KERNEL - PADDING;
-  return row >= 0 && row < X_HEIGHT && column >= 0 && column < X_WIDTH;
+  return (uint)(corner.x + tap / KERNEL) < X_HEIGHT && (uint)(corner.y + tap % KERNEL) < X_WIDTH;
 }
 
 // Where weight row k = (tap, channel of x) reads within a window.
@@ -252,11 +256,18 @@ INLINE void forward_tile(__local float* a, __local float* b, __global const floa
   // Past the last unit the last one is read again; past the last weight row both factors are zero.
   float4 next_a[FETCHES(FORWARD_M, forward_threads)], next_b[FETCHES(FORWARD_N, forward_threads)];
   int windows[FETCHES(FORWARD_M, forward_threads)];
+#if NORMALISED
+  short2 corners[FETCHES(FORWARD_M, forward_threads)];
+  uint inside = 0;  // a bit for each of next_a
+#endif
   const size_t base = window_of(min(unit0, last_unit), 0);
   if (by_vectors) {
     UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i) {
       const int row = min((item + i * forward_threads) / quads, FORWARD_M - 1);
       windows[i] = (int)(window_of(min(unit0 + unit_of(row), last_unit), place_of(row)) - base);
+#if NORMALISED
+      corners[i] = corner_of(min(unit0 + unit_of(row), last_unit), place_of(row));
+#endif
     }
     x += base;
   }
@@ -267,10 +278,8 @@ INLINE void forward_tile(__local float* a, __local float* b, __global const floa
         UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i) {
           const int at = item + i * forward_threads;
 #if NORMALISED
-          const int row = min(at / quads, FORWARD_M - 1), k = k0 + item % quads * 4;
-          next_a[i] = k < depth && is_inside(min(unit0 + unit_of(row), last_unit), place_of(row), k)
-                          ? normalised(next_a[i], norm, norm_row, k % X_CHANNELS)
-                          : (float4)(0.0f);
+          next_a[i] = inside >> i & 1 ? normalised(next_a[i], norm, norm_row, (k0 + item % quads * 4) % X_CHANNELS)
+                                      : (float4)(0.0f);
 #endif
           if (at < FORWARD_M * quads) put4(a + at / quads * pitch + at % quads * 4, next_a[i]);
         }
@@ -292,6 +301,11 @@ INLINE void forward_tile(__local float* a, __local float* b, __global const floa
         const int within = within_window(min(k, depth - 4));
         UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i)
           next_a[i] = k < depth ? load4(x + windows[i] + within) : (float4)(0.0f);
+#if NORMALISED
+        inside = 0;
+        UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i)
+          inside |= (k < depth ? is_inside(corners[i], k) : 0) << i;
+#endif
       }
       UNROLL for (int i = 0; i < FETCHES(FORWARD_N, forward_threads); ++i) {
         const int at = item + i * forward_threads;
@@ -457,6 +471,7 @@ __kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_g
 // Where pixel k of the slices of the weight gradient, counted over the batch, lies.
 typedef struct {
   ulong window, y;
+  short2 corner;
 } Spot;
 
 INLINE Spot spot_of(int k, int last) {
@@ -464,6 +479,7 @@ INLINE Spot spot_of(int k, int last) {
   Spot spot;
   spot.window = window_of(pixel / window_places, pixel % window_places);
   spot.y = y_of(pixel / window_places);
+  spot.corner = corner_of(pixel / window_places, pixel % window_places);
   return spot;
 }
 
@@ -490,6 +506,9 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
   float4 bias = 0.0f;  // of the four channels that this work-item fetches
   UNROLL for (int i = 0; i < WEIGHT_ROWS * weight_vectors; ++i) sum[i] = 0.0f;
   float4 next_a[a_fetches], next_b[b_fetches];
+#if NORMALISED
+  uint inside = 0;  // a bit for each of next_a
+#endif
 
   if (item < slice) spots[item] = spot_of(first + item, last);
   barrier(CLK_LOCAL_MEM_FENCE);
@@ -499,10 +518,9 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
       UNROLL for (int i = 0; i < a_fetches; ++i) {
         const int at = item + i * weight_threads;
 #if NORMALISED
-        const int k = k0 + at / (WEIGHT_M / 4), row = m0 + at % (WEIGHT_M / 4) * 4;
-        next_a[i] = k < last && row < depth && is_inside(k / window_places, k % window_places, row)
-                        ? normalised(next_a[i], norm, norm_row, row % X_CHANNELS)
-                        : (float4)(0.0f);
+        const int row = m0 + at % (WEIGHT_M / 4) * 4;
+        next_a[i] =
+            inside >> i & 1 ? normalised(next_a[i], norm, norm_row, row % X_CHANNELS) : (float4)(0.0f);
 #endif
         if (at < WEIGHT_M * quads) put4(a + at * 4, next_a[i]);
       }
@@ -519,6 +537,10 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
         const int at = item + i * weight_threads;
         const int k = min(at / (WEIGHT_M / 4), slice - 1), row = m0 + at % (WEIGHT_M / 4) * 4;
         __global const float* window = x + spots[k].window;
+#if NORMALISED
+        const uint is_set = next + k < last && row < depth ? is_inside(spots[k].corner, row) : 0;
+        inside = (i == 0 ? 0 : inside) | is_set << i;
+#endif
         if (x_vectors) {
           next_a[i] = next + k < last && row < depth ? load4(window + within_window(row)) : (float4)(0.0f);
         } else {
