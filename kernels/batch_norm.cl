@@ -356,7 +356,7 @@ kernel void input_gradient(global const floats* x, global const floats* dy,
     const floats my_slope = slope[vector];
     for (int column = get_local_id(2); column < map.columns; column += get_local_size(2)) {
       const size_t at = start + column * map.vectors + vector;
-      dx[at] = (dy[at] - my_offset - (x[at] - my_mean) * my_slope) * my_scale;
+      dx[at] = fma(my_mean - x[at], my_slope, dy[at] - my_offset) * my_scale;
     }
   }
 }

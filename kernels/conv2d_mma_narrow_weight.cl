@@ -1,7 +1,8 @@
 // Weight gradient of the first layer's convolution, of an image with few channels, on NVIDIA's tensor cores by warp.
 //
 // As conv2d_mma_weight.cl, but all weight rows (tap, channel) fit a few tiles: so every warp has all the sums, and
-// takes every WARPS-th slice of eight pixels.
+// takes every WARPS-th slice of eight pixels. With NORM_GRADIENT a batch norm stands behind the convolution, whose
+// input gradient is nowhere in memory.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
@@ -17,12 +18,14 @@ enum {
   column_parts = tile_columns / 8,
   stage_bytes = run_bytes + gradient_bytes + corners_bytes + waiting_bytes,
   results = row_tiles * 16 * tile_columns,
+  law_at = 2 * stage_bytes,  // for NORM_GRADIENT
 };
 
 INLINE void load_tile(uint stage, __global const float* x, __global const float* dy,
-                      __global const uchar* places, int unit0, int units, int column0) {
+                      __global const uchar* places, __global const float* z, int unit0, int units,
+                      int column0) {
   load_pixels(stage, x, corner_of(unit0, 0), run_of(unit0, units), threads);
-  load_gradient(stage + run_bytes, dy, places, unit0, units, column0, threads);
+  load_gradient(stage + run_bytes, dy, places, z, unit0, units, column0, threads);
   store_corners(stage + run_bytes, unit0, units, WEIGHT_CHANNELS, threads);
 }
 
@@ -30,12 +33,14 @@ INLINE void load_tile(uint stage, __global const float* x, __global const float*
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const uchar* restrict places, __global float* restrict partial, int batch,
-    int tiles_per_chunk, __global const float* restrict norm, int norm_row) {
+    int tiles_per_chunk, __global const float* restrict norm, int norm_row,
+    __global const float* restrict z) {
   const uint memory = allocate_shared();
   const size_t first_image = get_group_id(2) * (size_t)batch;
   x += first_image * SOURCE_IMAGE * WEIGHT_CHANNELS;
   dy += first_image * DY_IMAGE;
   places += first_image * places_per_image;
+  z += first_image * DY_IMAGE;
   const int column0 = (int)get_group_id(0) * tile_columns;
   const int units = batch * units_per_image;
   const int begin = (int)get_group_id(1) * tiles_per_chunk * tile_units;
@@ -55,18 +60,26 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     sum[i / (column_parts * 4)][i / 4 % column_parts][i % 4] = 0.0f;
   float bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
-  load_tile(memory, x, dy, places, begin, units, column0);
+  load_tile(memory, x, dy, places, z, begin, units, column0);
   copies_commit();
+#if NORM_GRADIENT
+  store_law(memory + law_at, norm, norm_row, column0, threads);
+  barrier(CLK_LOCAL_MEM_FENCE);
+#endif
   int stage = 0;
   for (int unit0 = begin; unit0 < end; unit0 += tile_units) {
     if (unit0 + tile_units < end) {
-      load_tile(memory + (1 - stage) * stage_bytes, x, dy, places, unit0 + tile_units, units,
+      load_tile(memory + (1 - stage) * stage_bytes, x, dy, places, z, unit0 + tile_units, units,
                 column0);
     }
     copies_commit();
     copies_wait(1);
     const uint at = memory + stage * stage_bytes;
+#if NORM_GRADIENT
+    prepare_norm_gradient(at + run_bytes, memory + law_at, bias, unit0, units, threads);
+#else
     prepare_gradient(at + run_bytes, bias, threads);
+#endif
     barrier(CLK_LOCAL_MEM_FENCE);
     __local const int* corners = corners_behind(at + run_bytes);
     __local const float* run = shared_floats(at);

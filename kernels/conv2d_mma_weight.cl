@@ -72,7 +72,7 @@ INLINE void load_tile(uint stage, __global const float* x, __global const float*
 #if NORMALISED
   store_inside(stage, corner_of(unit0, 0), run_of(unit0, units));
 #endif
-  load_gradient(stage + run_bytes, dy, places, unit0, units, column0, threads);
+  load_gradient(stage + run_bytes, dy, places, dy, unit0, units, column0, threads);
   store_corners(stage + run_bytes, unit0, units, line, threads);
 }
 
@@ -82,7 +82,8 @@ INLINE void load_tile(uint stage, __global const float* x, __global const float*
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const uchar* restrict places, __global float* restrict partial, int batch,
-    int tiles_per_chunk, __global const float* restrict norm, int norm_row) {
+    int tiles_per_chunk, __global const float* restrict norm, int norm_row,
+    __global const float* restrict z) {
   const uint memory = allocate_shared();
   const size_t first_image = get_group_id(2) * (size_t)batch;
   x += first_image * SOURCE_IMAGE * SOURCE_CHANNELS;

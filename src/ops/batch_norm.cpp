@@ -84,18 +84,15 @@ void BatchNorm::infer(const opencl::Buffer& x, const opencl::Buffer& gamma,
   normalise(x, mean, beta, y, batch, relu);
 }
 
-void BatchNorm::backward(const opencl::Buffer& x, const opencl::Buffer& dy,
-                         const opencl::Buffer& gamma, const opencl::Buffer& beta,
-                         const opencl::Buffer& mean, const opencl::Buffer& variance,
-                         const opencl::Buffer& dx, const opencl::Buffer& dgamma,
-                         const opencl::Buffer& dbeta, const JoinedBatch& batch,
-                         const TileGradients* tiles) {
+void BatchNorm::sum_gradients(const opencl::Buffer& x, const opencl::Buffer& dy,
+                              const opencl::Buffer& gamma, const opencl::Buffer& beta,
+                              const opencl::Buffer& mean, const opencl::Buffer& variance,
+                              const opencl::Buffer& dgamma, const opencl::Buffer& dbeta,
+                              const JoinedBatch& batch, const TileGradients* tiles) {
   expect_batch(batch.samples(), capacity_);
   const Lines& input = sums_.lines();
   const BatchNormSums::Slices cut = sums_.slices(batch.each * output_.rows());
   const opencl::Range slices = output_.slice_groups(batch.passes * cut.count);
-  const std::int32_t pass_cells = batch.each * ((input.rows() + pool_ - 1) / pool_);
-  const opencl::Range cells = output_.groups(batch.passes * pass_cells);
   if (tiles) {
     if (pool_ > 1 || batch.passes > 1)
       throw Error("batch normalisation: tiles of a gradient behind a pool, or of several passes");
@@ -109,6 +106,27 @@ void BatchNorm::backward(const opencl::Buffer& x, const opencl::Buffer& dy,
                    cut.count);
   }
   if (!tiles) sums_.gradients(cut.count, batch, gamma, variance, dgamma, dbeta);
+}
+
+void BatchNorm::prepare_backward(const opencl::Buffer& x, const opencl::Buffer& dy,
+                                 const opencl::Buffer& gamma, const opencl::Buffer& mean,
+                                 const opencl::Buffer& variance, const opencl::Buffer& dgamma,
+                                 const opencl::Buffer& dbeta, int batch,
+                                 const TileGradients* tiles) {
+  if (pool_ > 1) throw Error("batch normalisation: a pool's gradient that is not to be written");
+  sum_gradients(x, dy, gamma, gamma, mean, variance, dgamma, dbeta, batch, tiles);
+}
+
+void BatchNorm::backward(const opencl::Buffer& x, const opencl::Buffer& dy,
+                         const opencl::Buffer& gamma, const opencl::Buffer& beta,
+                         const opencl::Buffer& mean, const opencl::Buffer& variance,
+                         const opencl::Buffer& dx, const opencl::Buffer& dgamma,
+                         const opencl::Buffer& dbeta, const JoinedBatch& batch,
+                         const TileGradients* tiles) {
+  sum_gradients(x, dy, gamma, beta, mean, variance, dgamma, dbeta, batch, tiles);
+  const Lines& input = sums_.lines();
+  const std::int32_t pass_cells = batch.each * ((input.rows() + pool_ - 1) / pool_);
+  const opencl::Range cells = output_.groups(batch.passes * pass_cells);
   if (pool_ == 1) {
     device_.launch(input_gradient_, cells, x, dy, mean, sums_.gradient_scale(), sums_.offset(),
                    sums_.slope(), dx, input.map(), pass_cells);

@@ -55,7 +55,21 @@ class BatchNorm {
                 const opencl::Buffer& dgamma, const opencl::Buffer& dbeta, const JoinedBatch& batch,
                 const TileGradients* tiles = nullptr);
 
+  /// The same but for dx, which nobody needs where who reads dy does law(); without a pool, of a
+  /// single pass.
+  void prepare_backward(const opencl::Buffer& x, const opencl::Buffer& dy,
+                        const opencl::Buffer& gamma, const opencl::Buffer& mean,
+                        const opencl::Buffer& variance, const opencl::Buffer& dgamma,
+                        const opencl::Buffer& dbeta, int batch,
+                        const TileGradients* tiles = nullptr);
+
  private:
+  /// dgamma, dbeta, and what dx needs.
+  void sum_gradients(const opencl::Buffer& x, const opencl::Buffer& dy, const opencl::Buffer& gamma,
+                     const opencl::Buffer& beta, const opencl::Buffer& mean,
+                     const opencl::Buffer& variance, const opencl::Buffer& dgamma,
+                     const opencl::Buffer& dbeta, const JoinedBatch& batch,
+                     const TileGradients* tiles);
   void normalise(const opencl::Buffer& x, const opencl::Buffer& mean, const opencl::Buffer& beta,
                  const opencl::Buffer& y, const JoinedBatch& batch, bool relu);
 

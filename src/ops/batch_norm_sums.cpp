@@ -50,11 +50,12 @@ void BatchNormSums::reserve(int passes) {
   slice_second_ = device_.allocate(channel_bytes_ * slices);
   const std::size_t alignment = device_.alignment();
   const std::size_t row = (bytes + alignment - 1) / alignment * alignment;
-  law_ = device_.allocate_zeroed(3 * row);
+  law_ = device_.allocate_zeroed(6 * row);
   law_row_ = static_cast<std::int32_t>(row / sizeof(float));
   scale_ = law_.slice(row, bytes);
-  for (opencl::Buffer* each : {&gradient_scale_, &offset_, &slope_})
-    *each = device_.allocate(bytes);
+  gradient_scale_ = law_.slice(3 * row, bytes);
+  offset_ = law_.slice(4 * row, bytes);
+  slope_ = law_.slice(5 * row, bytes);
   passes_ = passes;
 }
 

@@ -50,10 +50,11 @@ class BatchNormSums {
   const Lines& lines() const { return lines_; }
   const opencl::Buffer& first() const { return slice_first_; }
   const opencl::Buffer& second() const { return slice_second_; }
-  /// Of a pass, after the other row by row for several: y = (x − mean) · scale + beta.
+  /// Of a pass, after the other row by row for several: y = (x − mean) · scale + beta. Behind
+  /// gradients() with what these three are, too.
   NormLaw law() const { return {law_, law_row_}; }
   const opencl::Buffer& scale() const { return scale_; }  // of law()
-  /// dx = (dy − offset − (x − mean) · slope) · gradient_scale.
+  // Of law(): dx = (dy − offset − (x − mean) · slope) · gradient_scale.
   const opencl::Buffer& gradient_scale() const { return gradient_scale_; }
   const opencl::Buffer& offset() const { return offset_; }
   const opencl::Buffer& slope() const { return slope_; }
@@ -81,10 +82,10 @@ class BatchNormSums {
   int passes_ = 0;               // there is memory for
   opencl::Buffer slice_first_;   // means, or sums of dy: [passes, slices, channel_stride]
   opencl::Buffer slice_second_;  // squared deviations, or sums of dy · (x − mean)
-  opencl::Buffer law_;           // [mean, scale, beta][law_row_]
-  std::int32_t law_row_ = 0;     // floats
-  opencl::Buffer scale_;         // within law_
-  opencl::Buffer gradient_scale_, offset_, slope_;
+  // [mean, scale, beta, gradient_scale, offset, slope][law_row_]
+  opencl::Buffer law_;
+  std::int32_t law_row_ = 0;                                // floats
+  opencl::Buffer scale_, gradient_scale_, offset_, slope_;  // within law_
   opencl::Program program_;
   opencl::Kernel slice_statistics_, batch_statistics_, inference_law_, batch_gradients_;
 };

@@ -50,6 +50,7 @@ bool Conv2dMma::fits(const Conv2dPoolShape& shape) {
   if (shape.statistics && shape.pool != 1) return false;
   if (shape.gradient_sums && !shape.normalised) return false;
   if (shape.normalised && is_narrow(shape.input)) return false;
+  if (shape.norm_gradient && (shape.pool != 1 || !is_narrow(shape.input))) return false;
   if (shape.kernel < 2 || shape.kernel > 5) return false;
   if (shape.output.height < 1 || shape.output.width < 1) return false;
   if (is_narrow(shape.input)) {
@@ -195,13 +196,17 @@ void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
   const int tiles = quotient_up(batch.each * pixels_per_image_, tile_pixels_);
   const std::int32_t tiles_per_chunk = quotient_up(tiles, max_chunks_);
   const std::int32_t chunks = quotient_up(tiles, tiles_per_chunk);
+  const bool norms = shape_.norm_gradient;
+  if (norms && batch.passes > 1)
+    throw Error("convolution: several passes through one batch norm behind it");
   reserve_partial(batch.passes * chunks);
   device_.launch(
       weight_gradient_,
       {{size(gradient_tiles_) * size(gradient_threads_), size(chunks), size(batch.passes)},
        {size(gradient_threads_), 1, 1}},
-      x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk, law_or(x),
-      input_law_.pitch);
+      x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk,
+      norms ? output_law_.rows_of("convolution") : law_or(x),
+      norms ? output_law_.pitch : input_law_.pitch, norms ? output_ : dy);
   sum_partial(dweight, dbias, chunks, batch.passes);
 }
 

@@ -51,6 +51,14 @@ class Conv2dMma : public Conv2dFused {
 
   bool emulates_format() const { return false; }
 
+  /// Of a shape with norm_gradient: weight_gradient, of a single pass, takes for dy what the batch
+  /// norm of `law`, behind its sums over dy, makes of dy and `y`, the convolution's output.
+  void set_output_norm(const opencl::Buffer& y, const NormLaw& law) {
+    output_ = y;
+    output_law_ = law;
+  }
+  bool makes_norm_gradient() const { return shape_.norm_gradient && training_; }
+
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
@@ -111,6 +119,8 @@ class Conv2dMma : public Conv2dFused {
   ComputeFormat format_;
   ConvMmaKernels kernels_;
   int step_passes_;
+  NormLaw output_law_;
+  opencl::Buffer output_;
   Product forward_, input_gradient_;
   opencl::Kernel forward_images_;          // of few channels
   opencl::Kernel pack_, weight_gradient_;  // pack_: not of few channels

@@ -227,7 +227,9 @@ int WeightTiles::shared_bytes() const {
   if (!narrow) return 2 * (run * (cut.block + padding) * 4 + operands + inside) + law;
   const int rows = round_up(source.kernel * source.kernel * x.channels, 16);
   const int sums = threads() / 32 * rows * columns * 4;
-  return std::max(2 * (round_up(run * x.channels * 4, 16) + operands), sums);
+  const int maps = norm_gradient ? tile * columns * 4 : 0;
+  const int gradient_law = norm_gradient ? 4 * columns * 4 : 0;
+  return std::max(2 * (round_up(run * x.channels * 4, 16) + operands + maps) + gradient_law, sums);
 }
 
 Definitions WeightTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat format) const {
@@ -240,6 +242,7 @@ Definitions WeightTiles::definitions(const Conv2dPoolShape& shape, ComputeFormat
       {fmt::format("GRADIENT_HEIGHT={}", y.height), fmt::format("GRADIENT_WIDTH={}", y.width),
        fmt::format("DY_ROW={}", dy.row_stride()), fmt::format("DY_IMAGE={}", dy.image_stride()),
        fmt::format("DY_INTERIOR={}", interior(dy)), fmt::format("POOL={}", shape.pool),
+       fmt::format("NORM_GRADIENT={:d}", norm_gradient),
        fmt::format("WARPS_N={}", cut.warp_columns), fmt::format("TILE={}", tile),
        fmt::format("SHARED_BYTES={}", shared_bytes())});
   if (narrow) {
@@ -269,7 +272,8 @@ int gradient_run(const Source& source, int tile, const Layout& y, int pool) {
 
 /// Pixels of a tile.
 int gradient_tile(const Conv2dPoolShape& shape) {
-  if (is_narrow(shape.input)) return 128;
+  // A map more beside the gradient takes as much memory.
+  if (is_narrow(shape.input)) return shape.norm_gradient ? 64 : 128;
   constexpr int most = 64, least = 32, step = 8;
   if (shape.pool == 1) return most;
   // Windows in whole rows have most pixels of their source in common.
@@ -290,7 +294,8 @@ WeightTiles weight(const Conv2dPoolShape& shape, bool narrow,
                     .y = gradient_pixels(shape),
                     .pool = shape.pool,
                     .narrow = narrow,
-                    .normalised = shape.normalised};
+                    .normalised = shape.normalised,
+                    .norm_gradient = shape.norm_gradient};
   tiles.cut = cut ? *cut : gradient_cuts(shape).front();
   tiles.tile = gradient_tile(shape);
   tiles.run = gradient_run(tiles.source, tiles.tile, tiles.y, tiles.pool);

@@ -95,7 +95,8 @@ struct WeightTiles {
   Layout y;      // in front of the pool: the pixels to visit
   int pool = 1;  // whose windows a tile does not cut
   bool narrow = false;
-  bool normalised = false;  // x, as it is read
+  bool normalised = false;     // x, as it is read
+  bool norm_gradient = false;  // dy, as it is read
   GradientCut cut{};
   int tile = 64;  // pixels
   int run = 0;

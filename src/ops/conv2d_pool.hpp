@@ -31,6 +31,9 @@ struct Conv2dPoolShape {
   /// The sums over the input gradient that the batch norm in front needs come with it; where
   /// normalised.
   bool gradient_sums = false;
+  /// The weight gradient takes the gradient of the batch norm behind, and makes its own of it
+  /// (Conv2dMma alone, of few channels without a pool).
+  bool norm_gradient = false;
 };
 
 /// How forward is cut: pixels in front of the pool that a work-item holds in registers; 0 × 0: as

@@ -10,7 +10,8 @@
 namespace dovetail {
 
 /// y = max(0, (x − mean) · scale + beta). Rows of `pitch` floats on the device, one value a channel
-/// and zeros for padding lanes: mean, scale, beta.
+/// and zeros for padding lanes: mean, scale, beta. Behind the sums over dy come gradient_scale,
+/// offset and slope: dx = (dy − offset − (x − mean) · slope) · gradient_scale.
 struct NormLaw {
   opencl::Buffer rows;
   std::int32_t pitch = 0;

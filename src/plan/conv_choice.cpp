@@ -23,11 +23,13 @@ std::string problem_of(const Conv2dPoolShape& shape, ComputeFormat format, Direc
   return fmt::format(
       "conv {0}x{0} {1}->{2} on {3}x{4}, stride {5}, padding {6}, {7}{13}halos {8} {9}, batch "
       "{10}, "
-      "{11}, {12}{14}",
+      "{11}, {12}{14}{15}",
       shape.kernel, x.channels, y.channels, x.height, x.width, shape.stride, shape.padding,
       shape.pool > 1 ? fmt::format("pool {}, ", shape.pool) : "", x.halo, y.halo, x.batch,
       to_string(format), to_string(direction), shape.normalised ? "normalised, " : "",
-      sums_up ? " with statistics" : "");
+      sums_up ? " with statistics" : "",
+      shape.norm_gradient && direction == Direction::weight_gradient ? " through a batch norm"
+                                                                     : "");
 }
 
 /// The tuner's choice among `kernels`. `candidate`: one as the tuner names it; `make`: what

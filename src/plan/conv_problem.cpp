@@ -66,6 +66,8 @@ ConvProblem::ConvProblem(opencl::Device& device, const Conv2dPoolShape& shape, C
                                       {bias_.begin(), bias_.begin() + out}, false);
   }
   if (direction != Direction::forward) clear_gradients();
+  const bool norms = shape.norm_gradient && direction == Direction::weight_gradient;
+  const std::vector<float> raw_dy = norms ? take_dy_through_norm() : dy_;
   const auto upload = [&](const std::vector<float>& values) {
     return device.upload(std::span<const float>(values));
   };
@@ -74,7 +76,7 @@ ConvProblem::ConvProblem(opencl::Device& device, const Conv2dPoolShape& shape, C
   bias_buffer_ = upload(bias_);
   if (direction == Direction::forward) return;
   dbias_buffer_ = device.allocate(bias_.size() * sizeof(float));
-  dy_buffer_ = upload(dy_);
+  dy_buffer_ = upload(raw_dy);
   y_buffer_ = device.allocate_zeroed(dy_.size() * sizeof(float));
 }
 
@@ -98,6 +100,34 @@ std::vector<float> ConvProblem::normalise_x() {
     }
   }
   law_ = {device_.upload(std::span<const float>(law)), x.channel_stride};
+  return raw;
+}
+
+std::vector<float> ConvProblem::take_dy_through_norm() {
+  const Layout& y = shape_.output;
+  const auto row = extent(y.channel_stride);
+  std::vector<float> law(6 * row), z = random_maps(y, 6), raw = dy_;
+  SplitMix64 random(7);
+  for (std::size_t c = 0; c < extent(y.channels); ++c) {
+    law[c] = random.uniform(-0.5f, 0.5f);
+    law[3 * row + c] = random.uniform(-2, 2);
+    law[4 * row + c] = random.uniform(-0.5f, 0.5f);
+    law[5 * row + c] = random.uniform(-1, 1);
+  }
+  std::vector<bool> is_seen(extent(y.batch));
+  for (const int n : seen_) is_seen[extent(n)] = true;
+  for (int n = 0; n < y.batch; ++n) {
+    for (int i = 0; i < y.height * y.width; ++i) {
+      for (std::size_t c = 0; c < extent(y.channels); ++c) {
+        const float mean = law[c], offset = law[4 * row + c];
+        const std::size_t at = y.index(n, i / y.width, i % y.width, static_cast<int>(c));
+        if (!is_seen[extent(n)]) z[at] = mean, raw[at] = offset;  // of which it makes zeros
+        dy_[at] = std::fma(mean - z[at], law[5 * row + c], raw[at] - offset) * law[3 * row + c];
+      }
+    }
+  }
+  z_buffer_ = device_.upload(std::span<const float>(z));
+  output_law_ = {device_.upload(std::span<const float>(law)), y.channel_stride};
   return raw;
 }
 

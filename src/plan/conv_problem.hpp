@@ -53,6 +53,8 @@ class ConvProblem {
     prepare_result();
     const int batch = shape_.input.batch;
     if constexpr (requires { conv->set_input_law(law_); }) conv->set_input_law(law_);
+    if constexpr (requires { conv->set_output_norm(z_buffer_, output_law_); })
+      if (z_buffer_) conv->set_output_norm(z_buffer_, output_law_);
     if (direction_ == Direction::forward) {
       return {[this, conv, batch] {
                 conv->forward(x_buffer_, weight_buffer_, bias_buffer_, result_, batch, true);
@@ -100,6 +102,9 @@ class ConvProblem {
   void prepare_result();
   /// Makes of x_ what the law makes of it; what it was before.
   std::vector<float> normalise_x();
+  /// Draws the output and law of a batch norm behind it, and makes of dy_ what they make of it;
+  /// what it was before.
+  std::vector<float> take_dy_through_norm();
   /// Of the images in seen_, [image, channel, row, column].
   std::vector<double> maps(const std::vector<float>& values, const Layout& layout,
                            const std::vector<int>& channels, ComputeFormat format) const;
@@ -117,11 +122,12 @@ class ConvProblem {
   ComputeFormat format_;
   Direction direction_;
   std::vector<int> seen_;                      // images
-  std::vector<float> x_, dy_, weight_, bias_;  // x_: as it is multiplied
+  std::vector<float> x_, dy_, weight_, bias_;  // x_ and dy_: as they are multiplied
   NormLaw law_;               // of the buffer of x, where the shape has it normalised
+  NormLaw output_law_;        // of those of dy and z, where the shape has the norm's gradient
   std::vector<double> conv_;  // the twin's output in front of the pool, of the seen images
   opencl::Buffer x_buffer_, dy_buffer_, weight_buffer_, bias_buffer_, dbias_buffer_, y_buffer_,
-      result_;
+      z_buffer_, result_;
 };
 
 }  // namespace dovetail::plan

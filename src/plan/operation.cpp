@@ -38,6 +38,7 @@ ConvolutionOperation<Convolution>::ConvolutionOperation(Edge& in, Edge& out, std
   if constexpr (std::is_same_v<Convolution, Conv2dMma>) {
     if (const TileStatistics* statistics = conv_->statistics()) out_.statistics = *statistics;
     if (const TileGradients* sums = conv_->gradient_sums()) in_.gradient_sums = *sums;
+    out_.norm_gradient = conv_->makes_norm_gradient();
   }
 }
 
@@ -61,6 +62,9 @@ void ConvolutionOperation<Convolution>::forward_images(const Pass& pass, const I
 
 template <typename Convolution>
 void ConvolutionOperation<Convolution>::backward(const Pass& pass, bool propagate) {
+  if constexpr (std::is_same_v<Convolution, Conv2dMma>) {
+    if (out_.norm_gradient) conv_->set_output_norm(out_.value, out_.gradient_law);
+  }
   conv_->weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient,
                          pass.joined());
   weight_.finish_gradient();
@@ -202,11 +206,19 @@ void BatchNormOperation::forward(const Pass& pass) {
 }
 
 void BatchNormOperation::backward(const Pass& pass, bool propagate) {
-  // The kernel computes dx along with dgamma and dbeta; a first layer's dx is simply not used.
   const bool has_tiles = out_.gradient_sums && pass.passes == 1;
+  const TileGradients* tiles = has_tiles ? &*out_.gradient_sums : nullptr;
+  if (in_.norm_gradient) {
+    norm_->prepare_backward(in_.value, out_.gradient, gamma_.value, statistics_.mean(pass),
+                            statistics_.variance(pass), gamma_.gradient, beta_.gradient, pass.batch,
+                            tiles);
+    in_.gradient_law = norm_->law();
+    return;
+  }
+  // The kernel computes dx along with dgamma and dbeta; a first layer's dx is simply not used.
   norm_->backward(in_.value, out_.gradient, gamma_.value, beta_.value, statistics_.mean(pass),
                   statistics_.variance(pass), in_.gradient, gamma_.gradient, beta_.gradient,
-                  pass.joined(), has_tiles ? &*out_.gradient_sums : nullptr);
+                  pass.joined(), tiles);
   if (propagate && in_.rectified) relu_.backward(in_.value, in_.gradient, in_.gradient, pass.batch);
 }
 

@@ -40,6 +40,10 @@ struct Edge {
   std::optional<TileStatistics> statistics{};
   /// The same of a deferred value's gradient.
   std::optional<TileGradients> gradient_sums{};
+  /// The batch norm behind leaves in `gradient` that of its own output, of which the value's writer
+  /// makes its own by `gradient_law`.
+  bool norm_gradient = false;
+  NormLaw gradient_law{};
 };
 
 /// What a pass needs to know beyond the feature maps.
@@ -227,7 +231,7 @@ struct NormStatistics {
 };
 
 /// Batch norm, perhaps ReLU, and perhaps max-pool. Where its output is deferred, it writes the law
-/// alone.
+/// alone; backward, too, where the convolution in front makes the gradient.
 class BatchNormOperation : public Operation {
  public:
   BatchNormOperation(opencl::Device& device, Variant variant, Edge& in, Edge& out,

@@ -413,6 +413,9 @@ class Plan {
   }
   /// Whether the batch norm behind a convolution is to have its statistics from there.
   bool takes_statistics(const plan::Step& step) const;
+  /// Whether the convolution that reads `in` is to make its output's gradient from that of the
+  /// batch norm behind.
+  bool takes_norm_gradient(const plan::Edge& in) const;
   /// Null where the driver refuses what the convolution was lowered for.
   std::unique_ptr<plan::Operation> make_convolution(const plan::Step& step, plan::Edge& in,
                                                     plan::Edge& out);

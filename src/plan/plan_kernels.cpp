@@ -79,6 +79,13 @@ bool Plan::takes_statistics(const plan::Step& step) const {
          std::holds_alternative<layer::BatchNorm>(model_.layers()[next].layer);
 }
 
+bool Plan::takes_norm_gradient(const Edge& in) const {
+  // Nobody else needs the gradient of the first convolution's output, and that of the batch norm's
+  // lies in its place. What is rectified in between masks it. Bits are as with takes_statistics.
+  return options_.training && !options_.same_bits && options_.passes == 1 &&
+         &in == &edges_.front() && edges_.size() > 2 && edges_[2].deferred && !edges_[1].rectified;
+}
+
 std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& in, Edge& out) {
   const PlacedLayer& placed = model_.layers()[step.layer];
   const auto& conv = std::get<layer::Conv2d>(placed.layer);
@@ -99,6 +106,8 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
   if (convolves_on_tensor_cores() && Conv2dMma::fits(pooled)) {
     pooled.statistics = takes_statistics(step);
     pooled.gradient_sums = in.deferred && options_.training;
+    pooled.norm_gradient = takes_norm_gradient(in);
+    if (!Conv2dMma::fits(pooled)) pooled.norm_gradient = false;
     std::vector<Direction> directions = directions_of(in);
     if (options_.same_bits) std::erase(directions, Direction::weight_gradient);
     std::unique_ptr<Conv2dMma> made;

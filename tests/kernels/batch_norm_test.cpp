@@ -217,6 +217,44 @@ TEST_P(BatchNormTest, FoldsTheSumsOfTilesOfItsGradient) {
   }
 }
 
+TEST_P(BatchNormTest, LeavesTheLawOfTheGradientThatItDoesNotWrite) {
+  Random random(static_cast<unsigned>(::testing::UnitTest::GetInstance()->random_seed()));
+  for (const Case& c : cases()) {
+    SCOPED_TRACE(describe(c));
+    const std::vector<double> x = random.normal(c.size(), 0.5, 2), dy = random.normal(c.size());
+    const std::vector<double> gamma = random.normal(c.channels(), 1, 0.3);
+    const Results written = run(c, GetParam(), x, dy, gamma, gamma);
+    BatchNorm norm(test_device(), GetParam(), c.layout, static_cast<float>(epsilon));
+    const auto stride = static_cast<std::size_t>(c.layout.channel_stride);
+    const opencl::Buffer x_map = upload_map(c.layout, c.batch, x),
+                         dy_map = upload_map(c.layout, c.batch, dy),
+                         gammas = upload_channels(c.layout, gamma), mean = poisoned(stride),
+                         variance = poisoned(stride), dgamma = poisoned(stride),
+                         dbeta = poisoned(stride);
+    norm.prepare(x_map, gammas, gammas, mean, variance, c.batch);
+    norm.prepare_backward(x_map, dy_map, gammas, mean, variance, dgamma, dbeta, c.batch);
+    EXPECT_EQ(download_channels(c.layout, dgamma), written.dgamma);
+    EXPECT_EQ(download_channels(c.layout, dbeta), written.dbeta);
+    const NormLaw law = norm.law();
+    const std::vector<float> rows = test_device().download<float>(law.rows);
+    const auto value = [&](std::size_t row, std::size_t channel) {
+      return rows[row * static_cast<std::size_t>(law.pitch) + channel];
+    };
+    for (std::size_t row = 0; row < 6; ++row) {
+      for (std::size_t channel = c.channels(); channel < stride; ++channel)
+        EXPECT_EQ(value(row, channel), 0.0f) << "row " << row;
+    }
+    for (std::size_t i = 0; i < c.size(); ++i) {
+      const std::size_t channel = i / c.pixels() % c.channels();
+      const float gradient = static_cast<float>(dy[i]) - value(4, channel);
+      const float dx =
+          std::fma(value(0, channel) - static_cast<float>(x[i]), value(5, channel), gradient) *
+          value(3, channel);
+      ASSERT_EQ(static_cast<double>(dx), written.dx[i]) << "element " << i;
+    }
+  }
+}
+
 TEST_P(BatchNormTest, RefusesTilesOfSeveralPasses) {
   const Layout layout = feature_map(2, 4, 4, 16);
   BatchNorm norm(test_device(), GetParam(), layout, static_cast<float>(epsilon));

@@ -87,6 +87,35 @@ std::vector<double> normalised(const warp::Case& c, const std::vector<double>& x
   return y;
 }
 
+/// Draws what a batch norm behind the convolution needs and hands it to the runner; what it makes
+/// of dy, or of zeros, rounded as it rounds it.
+template <typename Runner>
+std::vector<double> through_norm(const warp::Case& c, Runner& runner, Random& random,
+                                 std::vector<double> dy = {}) {
+  const Layout& out = c.shape.output;
+  dy.resize(extent(c.extents.batch * out.height * out.width * c.extents.out));
+  const auto stride = extent(out.channel_stride), channels = extent(c.extents.out);
+  const std::size_t pitch = stride + 16;
+  std::vector<float> rows(6 * pitch, poison);
+  for (const std::size_t row : {0u, 3u, 4u, 5u}) {
+    const std::vector<double> values = random.normal(channels, 0.3);
+    for (std::size_t i = 0; i < stride; ++i)
+      rows[row * pitch + i] = i < channels ? static_cast<float>(values[i]) : 0.0f;
+  }
+  const std::vector<double> z = random.normal(dy.size());
+  runner.set_output_norm(to_float(arrange(out, c.extents.batch, z)), rows, static_cast<int>(pitch));
+  std::vector<double> dz(dy.size());
+  for (std::size_t i = 0; i < dy.size(); ++i) {
+    const float* law = rows.data() + i / extent(out.height * out.width) % channels;
+    const float mean = law[0], scale = law[3 * pitch], offset = law[4 * pitch],
+                slope = law[5 * pitch];
+    dz[i] = static_cast<double>(
+        std::fma(mean - static_cast<float>(z[i]), slope, static_cast<float>(dy[i]) - offset) *
+        scale);
+  }
+  return dz;
+}
+
 /// @param runner  forward(x, weight, bias), input_gradient(dy, weight, x) and weight_gradient(x,
 /// dy)
 ///                on arrays in the device's layouts; what they do not write must be poison.
@@ -117,6 +146,7 @@ void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
   const std::vector<bool> open = windows_with_two_maxima(e, c.pool, conv);
   for (std::size_t i = 0; i < dy.size(); ++i) dy[i] = y[i] <= 0 || open[i] ? 0 : dy[i];
   const std::vector<float> dy_map = to_float(arrange(out, e.batch, dy));
+  if (c.shape.norm_gradient) dy = through_norm(c, runner, random, dy);
   const auto gradient_of = [&](const std::vector<double>& pooled) {
     return c.pool > 1 ? reference::conv2d_max_pool_gradient(e, c.pool, conv, pooled, true) : pooled;
   };
@@ -267,6 +297,7 @@ void expect_images_are_inputs(const warp::Case& c, Runner& runner, Random& rando
   if (e.stride == 1 && c.pool == 1) {
     EXPECT_EQ(unseen, 0u);
   }
+  if (c.shape.norm_gradient) through_norm(c, runner, random);
   const WeightGradient from_made = runner.weight_gradient(made, dy),
                        from_map = runner.weight_gradient(map, dy);
   EXPECT_EQ(from_made.weight, from_map.weight);

@@ -54,6 +54,7 @@ TEST_F(Conv2dMmaTest, IsItsTwin) {
       c = cuts[static_cast<std::size_t>(cut - 1)];
     c.shape.statistics = c.pool == 1 && between(0, 1) == 1;
     c.shape.gradient_sums = c.shape.normalised && between(0, 1) == 1;
+    c.shape.norm_gradient = c.pool == 1 && conv_mma::is_narrow(c.shape.input) && between(0, 1) == 1;
     all.push_back(c);
   }
   for (const Case& c : all) {

@@ -67,6 +67,7 @@ TEST_P(Conv2dMmaWarpTest, PassesOfALaunchAreThoseOfTheirOwn) {
   const std::vector<float> x = testing::to_float(random.normal(c.shape.input.size())),
                            dy = testing::to_float(random.normal(c.shape.output.size()));
   if (c.shape.normalised) testing::normalised(c, random.normal(c.extents.x_size()), runner, random);
+  if (c.shape.norm_gradient) testing::through_norm(c, runner, random);
   std::vector<float> bias =
       testing::to_float(random.normal(static_cast<std::size_t>(c.shape.output.channel_stride)));
   runner.forward(
@@ -104,9 +105,10 @@ std::vector<int> numbers(const Asked& asked) {
 
 std::string name_of(const ::testing::TestParamInfo<int>& instance) {
   const Case c = cases()[static_cast<std::size_t>(instance.param)];
-  return fmt::format("{}_of_{}_on_{}x{}_to_{}_pool_{}_in_{}{}", instance.param, c.extents.in,
+  return fmt::format("{}_of_{}_on_{}x{}_to_{}_pool_{}_in_{}{}{}", instance.param, c.extents.in,
                      c.extents.height, c.extents.width, c.extents.out, c.pool, to_string(c.format),
-                     c.shape.statistics ? "_with_statistics" : "");
+                     c.shape.statistics ? "_with_statistics" : "",
+                     c.shape.norm_gradient ? "_through_a_norm" : "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Conv2dMmaWarpTest,

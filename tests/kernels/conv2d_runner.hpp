@@ -22,6 +22,11 @@ class DeviceRunner {
     if constexpr (requires { conv_.set_input_law({}); }) conv_.set_input_law({upload(rows), pitch});
   }
 
+  void set_output_norm(const std::vector<float>& y, const std::vector<float>& rows, int pitch) {
+    if constexpr (requires { conv_.makes_norm_gradient(); })
+      conv_.set_output_norm(upload(y), {upload(rows), pitch});
+  }
+
   std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
                              const std::vector<float>& bias) {
     const opencl::Buffer y = poisoned(case_.shape.output.size());

@@ -37,6 +37,11 @@ class HostConv {
     overwrite(device_, y, runner_.forward(get(x), get(weight), get(bias), relu));
   }
   void set_input_law(const NormLaw& law) { runner_.set_law(get(law.rows), law.pitch); }
+  void set_output_norm(const opencl::Buffer& y, const NormLaw& law) {
+    std::vector<float> rows = get(law.rows);
+    rows[5 * extent(law.pitch)] += wrong_slope_by_;
+    runner_.set_output_norm(get(y), rows, law.pitch);
+  }
   const TileStatistics* statistics() {
     if (!shape_.statistics) return nullptr;
     tiles_ = uploaded<TileStatistics>(runner_.statistics());
@@ -48,6 +53,7 @@ class HostConv {
     return &gradient_tiles_;
   }
   void spoil_statistics(float by) { wrong_by_ = by; }
+  void spoil_slope(float by) { wrong_slope_by_ = by; }
   void input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weight,
                       const opencl::Buffer& x, const opencl::Buffer& dx, int, bool) {
     overwrite(device_, dx, runner_.input_gradient(get(dy), get(weight), get(x)));
@@ -75,7 +81,7 @@ class HostConv {
   warp::ConvRunner runner_;
   TileStatistics tiles_;
   TileGradients gradient_tiles_;
-  float wrong_by_ = 0;
+  float wrong_by_ = 0, wrong_slope_by_ = 0;
 };
 
 /// A case that fills its layouts.
@@ -157,6 +163,25 @@ TEST_F(MmaChoice, TheCheckLooksAtStatisticsToo) {
     }
   }
   EXPECT_EQ(checked, 7);
+}
+
+TEST_F(MmaChoice, TheCheckTakesGradientsThroughTheNormBehind) {
+  const std::vector<warp::Case> cases = warp::cases();
+  int checked = 0;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const warp::Case& c = cases[i];
+    if (!c.shape.norm_gradient) continue;
+    SCOPED_TRACE(fmt::format("case {}", i));
+    plan::ConvProblem problem(device(), c.shape, c.format, Direction::weight_gradient);
+    EXPECT_EQ(fault_of(problem, c, i), "");
+    const auto conv = std::make_shared<HostConv>(device(), whole(c), i);
+    conv->spoil_slope(1);
+    const Tuner::Trial trial = problem.trial(conv);
+    trial.enqueue();
+    EXPECT_THAT(trial.fault(), HasSubstr("from the twin's"));
+    ++checked;
+  }
+  EXPECT_GT(checked, 3);
 }
 
 // What tuned_conv_mma does, with kernels that the host runs: one of them wrong.

@@ -340,24 +340,25 @@ TEST_F(LackOfMemory, ForAnyBufferOfAnotherCapacityLeavesThePlanAsItWas) {
 
 /// Convolutions with a batch norm behind each: the first one is done by the second convolution as
 /// it reads, the other with its pool.
-Model two_norms() {
-  return Model("two norms", {3, 8, 8},
-               {layer::Conv2d{.out = 16, .padding = 1}, layer::BatchNorm{}, layer::Relu{},
-                layer::Conv2d{.out = 32, .padding = 1}, layer::BatchNorm{}, layer::Relu{},
-                layer::MaxPool{}, layer::Dense{.out = 4}});
+Model two_norms(std::vector<Layer> first = {layer::Conv2d{.out = 16, .padding = 1}}) {
+  std::vector<Layer> layers = std::move(first);
+  for (const Layer& each : std::vector<Layer>{
+           layer::BatchNorm{}, layer::Relu{}, layer::Conv2d{.out = 32, .padding = 1},
+           layer::BatchNorm{}, layer::Relu{}, layer::MaxPool{}, layer::Dense{.out = 4}})
+    layers.push_back(each);
+  return Model("two norms", {3, 8, 8}, layers);
 }
 
-/// Passes over maps that sum up what batch norms need, and foldings of such sums: of a step, and of
-/// an evaluation.
+/// Passes over maps that sum up what batch norms need, foldings of such sums, and passes that write
+/// their gradients, of a step; sums of an evaluation.
 struct NormLaunches {
-  std::ptrdiff_t statistics, gradients, folds, evaluated;
+  std::ptrdiff_t statistics, gradients, folds, written, evaluated;
   bool operator==(const NormLaunches&) const = default;
 };
 
-NormLaunches norm_launches(const PlanOptions& options) {
+NormLaunches norm_launches(const PlanOptions& options, const Model& model = two_norms()) {
   takes_assembly = true;
   opencl::Device device(test_device_index());
-  const Model model = two_norms();
   const RandomBatch batch = random_batch(model, 8, 3);
   Plan plan(device, model, statistics_for(model), options);
   plan.load_parameters(model.initial_parameters(1));
@@ -380,17 +381,31 @@ NormLaunches norm_launches(const PlanOptions& options) {
   const auto folds = {"batch_statistics", "batch_gradients"};
   return {count(step, {"slice_statistics"}),
           count(step, {"slice_gradients", "slice_pool_gradients"}), count(step, folds),
+          count(step, {"input_gradient", "input_pool_gradient"}),
           count(evaluation, {"slice_statistics"}) + count(evaluation, folds)};
 }
 
 TEST(KernelsWithAssembly, SumUpForTheNormsBehindAndInFrontOfThem) {
   PlanOptions options{.batch = 8, .training = true, .format = ComputeFormat::tf32};
-  EXPECT_EQ(norm_launches(options), (NormLaunches{0, 1, 4, 0}))
+  EXPECT_EQ(norm_launches(options), (NormLaunches{0, 1, 4, 1, 0}))
       << "a pool's gradient is in between";
   options.same_bits = true;
-  EXPECT_EQ(norm_launches(options), (NormLaunches{2, 2, 4, 0})) << "how tiles are cut changes bits";
+  EXPECT_EQ(norm_launches(options), (NormLaunches{2, 2, 4, 2, 0}))
+      << "how tiles are cut changes bits";
   options = {.batch = 4, .passes = 2, .training = true, .format = ComputeFormat::tf32};
-  EXPECT_EQ(norm_launches(options), (NormLaunches{2, 2, 4, 0})) << "tiles lie in two passes";
+  EXPECT_EQ(norm_launches(options), (NormLaunches{2, 2, 4, 2, 0})) << "tiles lie in two passes";
+}
+
+// Where it is not the first convolution's alone, who stands in front of a batch norm finds its
+// gradient in memory.
+TEST(KernelsWithAssembly, MakeTheGradientOfTheFirstNormAsTheyReadIt) {
+  const PlanOptions options{.batch = 8, .training = true, .format = ComputeFormat::tf32};
+  const layer::Conv2d first{.out = 16, .padding = 1};
+  EXPECT_EQ(norm_launches(options).written, 1);
+  EXPECT_EQ(norm_launches(options, two_norms({first, layer::Relu{}})).written, 2) << "masks it";
+  EXPECT_EQ(norm_launches(options, two_norms({first, layer::Relu{}, layer::MaxPool{}})).written, 2);
+  EXPECT_EQ(norm_launches(options, two_norms({first, layer::Relu{}, first})).written, 2)
+      << "two products need it";
 }
 
 TEST(RefusedKernels, AreNotTriedWhereTheInstructionsAreLeftOut) {

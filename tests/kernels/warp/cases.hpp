@@ -98,6 +98,14 @@ inline std::vector<Case> cases() {
     all.push_back(c);
     for (const Case& other : other_cuts(c)) all.push_back(other);
   }
+  // In front of a batch norm.
+  for (Case c : {make_case({3, 3, 64, 9, 11, 3, 1, 1}, 1, tf32, true, 0),
+                 make_case({5, 2, 40, 13, 7, 5, 2, 2}, 1, bf16, true, 1),
+                 make_case({2, 1, 17, 8, 30, 3, 1, 1}, 1, fp16, true, 0)}) {
+    c.shape.norm_gradient = true;
+    all.push_back(c);
+    for (const Case& other : other_cuts(c)) all.push_back(other);
+  }
   return all;
 }
 

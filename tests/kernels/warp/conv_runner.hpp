@@ -23,6 +23,12 @@ class ConvRunner {
     norm_row_ = pitch;
   }
 
+  /// As Conv2dMma::set_output_norm.
+  void set_output_norm(const std::vector<float>& y, const std::vector<float>& rows, int pitch) {
+    output_ = y;
+    set_law(rows, pitch);
+  }
+
   std::vector<float> forward(const std::vector<float>& x, const std::vector<float>& weight,
                              const std::vector<float>& bias, bool relu = true) {
     const Conv2dPoolShape& shape = case_.shape;
@@ -112,7 +118,8 @@ class ConvRunner {
           one.run([&] {
             launch.kernel(from(x, shape.input), from(dy, shape.output),
                           places_.data() + image * places_per_image, partial.data(), each,
-                          tiles_per_chunk, norm_.data(), norm_row_);
+                          tiles_per_chunk, norm_.data(), norm_row_,
+                          shape.norm_gradient ? from(output_, shape.output) : nullptr);
           });
         }
       }
@@ -171,7 +178,7 @@ class ConvRunner {
   Case case_;
   const Launches& launches_;
   std::vector<unsigned char> places_;
-  std::vector<float> packed_, turned_, norm_;
+  std::vector<float> packed_, turned_, norm_, output_;
   int norm_row_ = 0;
   testing::Statistics statistics_, gradient_sums_;
 };

@@ -22,7 +22,8 @@ struct ImagesLaunch {
 };
 struct WeightLaunch {
   void (*kernel)(const float* x, const float* dy, const unsigned char* places, float* partial,
-                 int batch, int tiles_per_chunk, const float* norm, int norm_row) = nullptr;
+                 int batch, int tiles_per_chunk, const float* norm, int norm_row,
+                 const float* z) = nullptr;
   int threads = 0, shared_bytes = 0;
 };
 struct PackLaunch {
