@@ -4,14 +4,14 @@
 // A work-group computes a tile of pixels x channels of the target. Pixels that follow one another look at pixels of the
 // source that follow one another, borders and image ends included: so all windows of a tile lie in one run of pixels,
 // of which 16 channels at a time are brought to shared memory once, and every tap of the kernel multiplies that run
-// shifted. The weights come in steps, one row of the kernel x 16 channels. Copies run ahead of the products (cp.async); who
-// copied a vector prepares it for the tensor cores as well.
+// shifted. The weights come in steps, one row of the kernel x 16 channels. Copies run ahead of the products (cp.async);
+// who copied a vector prepares it for the tensor cores as well.
 //
 // The input gradient is the forward pass from dy with the kernel turned (TURNED), for stride 1. Where dy is that of a
 // max-pool's output (UNPOOL), the run is made from it and the places of the maxima, window by window of the pool; its
-// borders are then no memory. Where batch norm and ReLU stand in front of the source (NORMALISED), they are done as the run
-// is prepared, and for the input gradient's mask. With STATISTICS what a batch norm behind (TURNED: in front) sums up comes
-// out of the results on their way to memory.
+// borders are then no memory. Where batch norm and ReLU stand in front of the source (NORMALISED), they are done as the
+// run is prepared, and for the input gradient's mask. With STATISTICS what a batch norm behind (TURNED: in front) sums
+// up comes out of the results on their way to memory.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
@@ -71,8 +71,8 @@ INLINE void load_run(uint memory, __global const float* source, __global const u
   }
 }
 
-// Makes of what this work-item has brought, and nobody has read yet, what the tensor cores take. `law`: of its channels,
-// which are the same for all of its vectors.
+// Makes of what this work-item has brought, and nobody has read yet, what the tensor cores take. `law`: of its
+// channels, which are the same for all of its vectors.
 INLINE void prepare_run(uint memory, const Run run, int block, const Law law) {
 #if NORMALISED && !TURNED
   uint inside = run.inside;
@@ -138,8 +138,8 @@ INLINE void multiply(uint run, const int pixel[4], uint stage, int tap_column,
 }
 
 // Work-groups: tiles of units x tiles of channels, the latter side by side. `other`: bias, or the gate of TURNED.
-// `packed`: [tap][TARGET_PIXEL][SOURCE_CHANNELS], as conv2d_mma_pack.cl leaves it. `places`: bytes [batch, height, width,
-// channels] of the pooled map; written for POOL, read for UNPOOL. `norm` is read for NORMALISED alone,
+// `packed`: [tap][TARGET_PIXEL][SOURCE_CHANNELS], as conv2d_mma_pack.cl leaves it. `places`: bytes [batch, height,
+// width, channels] of the pooled map; written for POOL, read for UNPOOL. `norm` is read for NORMALISED alone,
 // `tile_first` and `tile_second` are written for STATISTICS.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const float* restrict source, __global const float* restrict packed,

@@ -4,8 +4,8 @@
 // A work-group keeps the sums of all taps x BLOCK channels of x x 32 or 64 channels of dy in registers and goes through
 // its share of the pixels, TILE at a time: the run of pixels of x that their windows look at (as in conv2d_mma.cl), and
 // their dy, both copied a tile ahead. With POOL 2 dy is made from that of a max-pool's output and the places of the
-// maxima, window by window of the pool. Each row of warps has one row of the kernel. With NORMALISED x is normalised and
-// rectified on its way, as in conv2d_mma.cl.
+// maxima, window by window of the pool. Each row of warps has one row of the kernel. With NORMALISED x is normalised
+// and rectified on its way, as in conv2d_mma.cl.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
@@ -76,9 +76,9 @@ INLINE void load_tile(uint stage, __global const float* x, __global const float*
   store_corners(stage + run_bytes, unit0, units, line, threads);
 }
 
-// partial[pass][chunk][depth + 1][WEIGHT_PIXEL]: the gradients of the weight and, in the last row, of the bias, over one
-// chunk of the pixels of a pass of `batch` images. Work-groups: (block of channels of x x tile of channels of dy, chunk,
-// pass).
+// partial[pass][chunk][depth + 1][WEIGHT_PIXEL]: the gradients of the weight and, in the last row, of the bias, over
+// one chunk of the pixels of a pass of `batch` images. Work-groups: (block of channels of x x tile of channels of dy,
+// chunk, pass).
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const uchar* restrict places, __global float* restrict partial, int batch,

@@ -97,7 +97,9 @@ void BatchNorm::sum_gradients(const opencl::Buffer& x, const opencl::Buffer& dy,
     if (pool_ > 1 || batch.passes > 1)
       throw Error("batch normalisation: tiles of a gradient behind a pool, or of several passes");
     sums_.gradients(*tiles, batch.each, gamma, variance, dgamma, dbeta);
-  } else if (pool_ == 1) {
+    return;
+  }
+  if (pool_ == 1) {
     device_.launch(slice_gradients_, slices, x, dy, mean, sums_.first(), sums_.second(),
                    input.map(), cut.lines, cut.slice_lines, cut.count);
   } else {
@@ -105,7 +107,7 @@ void BatchNorm::sum_gradients(const opencl::Buffer& x, const opencl::Buffer& dy,
                    sums_.second(), input.map(), output_.map(), cut.lines, cut.slice_lines,
                    cut.count);
   }
-  if (!tiles) sums_.gradients(cut.count, batch, gamma, variance, dgamma, dbeta);
+  sums_.gradients(cut.count, batch, gamma, variance, dgamma, dbeta);
 }
 
 void BatchNorm::prepare_backward(const opencl::Buffer& x, const opencl::Buffer& dy,

@@ -36,9 +36,8 @@ plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
   } else if (options.fuse_maps) {
     fusion.fits_pool = Conv2dGpu::fits;
   }
-  // Joined passes have laws of their own, and ranks with several passes must have the bits of
-  // ranks with one; what is rounded before it is read must be there.
-  if (options.fuse_maps && options.passes == 1 && !options.same_bits && variant != Variant::cpu &&
+  // What is rounded before it is read must be there.
+  if (options.fuse_maps && options.norms_may_join_convolutions() && variant != Variant::cpu &&
       options.norms_as_read.value_or(convolves_on_tensor_cores)) {
     if (convolves_on_tensor_cores) {
       fusion.reads_norm = Conv2dMma::fits;

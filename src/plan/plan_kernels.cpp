@@ -72,8 +72,7 @@ std::vector<Direction> Plan::directions_of(const Edge& in) const {
 }
 
 bool Plan::takes_statistics(const plan::Step& step) const {
-  // They are summed up as the product is cut, and tiles may lie in two passes that are joined.
-  if (!options_.training || options_.same_bits || options_.passes > 1 || step.pool) return false;
+  if (!options_.training || !options_.norms_may_join_convolutions() || step.pool) return false;
   const std::size_t next = step.last_layer() + 1;
   return next < model_.layers().size() &&
          std::holds_alternative<layer::BatchNorm>(model_.layers()[next].layer);
@@ -81,9 +80,9 @@ bool Plan::takes_statistics(const plan::Step& step) const {
 
 bool Plan::takes_norm_gradient(const Edge& in) const {
   // Nobody else needs the gradient of the first convolution's output, and that of the batch norm's
-  // lies in its place. What is rectified in between masks it. Bits are as with takes_statistics.
-  return options_.training && !options_.same_bits && options_.passes == 1 &&
-         &in == &edges_.front() && edges_.size() > 2 && edges_[2].deferred && !edges_[1].rectified;
+  // lies in its place. What is rectified in between masks it.
+  return options_.training && &in == &edges_.front() && edges_.size() > 2 && edges_[2].deferred &&
+         !edges_[1].rectified;
 }
 
 std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& in, Edge& out) {

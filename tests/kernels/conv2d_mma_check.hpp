@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "kernels/feature_maps.hpp"
@@ -116,9 +117,9 @@ std::vector<double> through_norm(const warp::Case& c, Runner& runner, Random& ra
   return dz;
 }
 
-/// @param runner  forward(x, weight, bias), input_gradient(dy, weight, x) and weight_gradient(x,
-/// dy)
-///                on arrays in the device's layouts; what they do not write must be poison.
+/// @param runner  forward(x, weight, bias), input_gradient(dy, weight, x) and
+///                weight_gradient(x, dy) on arrays in the device's layouts; what they do not write
+///                must be poison.
 template <typename Runner>
 void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
   constexpr double tolerance = 3e-5;  // tensor cores do not round their sums to the nearest
@@ -169,6 +170,29 @@ void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
             tolerance);
 }
 
+/// What each tile says of each channel against what it should.
+/// @param expected   of `count` pixels from `first` on.
+/// @param tolerance  of a channel's two numbers, by the tile and the channel.
+template <typename Expected, typename Tolerance>
+void expect_tiles(const Statistics& found, const Layout& layout, int batch,
+                  const Expected& expected, const Tolerance& tolerance) {
+  const int pixels = batch * layout.height * layout.width;
+  std::size_t at = 0;
+  for (int first = 0; first < pixels; first += found.pixels) {
+    const int count = std::min(found.pixels, pixels - first);
+    const reference::TileMoments moments = expected(first, count);
+    const auto allowed = tolerance(first, count, moments);
+    for (int channel = 0; channel < layout.channel_stride; ++channel, ++at) {
+      const auto place = extent(channel);
+      const auto [of_first, of_second] = allowed(place);
+      ASSERT_NEAR(static_cast<double>(found.means[at]), moments.first[place], of_first)
+          << "channel " << channel << " of the tile from pixel " << first << " on";
+      ASSERT_NEAR(static_cast<double>(found.deviations[at]), moments.second[place], of_second)
+          << "channel " << channel << " of the tile from pixel " << first << " on";
+    }
+  }
+}
+
 /// Of a shape that asks for them, of values around `mean`.
 /// @param runner  forward(x, weight, bias), which rectifies, and statistics() of that.
 template <typename Runner>
@@ -182,26 +206,19 @@ void expect_statistics(const warp::Case& c, Runner& runner, Random& random, doub
   std::vector<float> bias = to_float(random.normal(extent(e.out), mean));
   bias.resize(extent(out.channel_stride));
   const std::vector<float> y = runner.forward(x, weight, bias);
-  const Statistics statistics = runner.statistics();
-  const int pixels = e.batch * out.height * out.width;
-  std::size_t at = 0;
-  for (int first = 0; first < pixels; first += statistics.pixels) {
-    const int count = std::min(statistics.pixels, pixels - first);
-    const reference::TileMoments expected = reference::tile_moments(y, out, first, count);
-    for (int channel = 0; channel < out.channel_stride; ++channel, ++at) {
-      const double mean_there = expected.first[extent(channel)],
-                   deviations = expected.second[extent(channel)];
+  const auto moments = [&](int first, int count) {
+    return reference::tile_moments(y, out, first, count);
+  };
+  const auto tolerance = [](int, int count, const reference::TileMoments& expected) {
+    return [count, &expected](std::size_t channel) {
+      const double mean_there = expected.first[channel], deviations = expected.second[channel];
       const double spread = std::sqrt(deviations / count);
       // Means of parts are rounded, which the deviations between them show: at most so much.
       const double rounded_means = 3e-7 * std::abs(mean_there) * std::sqrt(count * deviations);
-      ASSERT_NEAR(static_cast<double>(statistics.means[at]), mean_there,
-                  1e-6 * (std::abs(mean_there) + spread))
-          << "channel " << channel << " of the tile from pixel " << first << " on";
-      ASSERT_NEAR(static_cast<double>(statistics.deviations[at]), deviations,
-                  1e-5 * deviations + rounded_means)
-          << "channel " << channel << " of the tile from pixel " << first << " on";
-    }
-  }
+      return std::pair(1e-6 * (std::abs(mean_there) + spread), 1e-5 * deviations + rounded_means);
+    };
+  };
+  expect_tiles(runner.statistics(), out, e.batch, moments, tolerance);
 }
 
 /// Of a shape that asks for them.
@@ -219,37 +236,28 @@ void expect_gradient_sums(const warp::Case& c, Runner& runner, Random& random) {
       arrange(out, e.batch, random.normal(extent(e.batch * out.height * out.width * e.out))));
   runner.forward(x, weight, std::vector<float>(extent(out.channel_stride)));
   const std::vector<float> dx = runner.input_gradient(dy, weight, x);
-  const Statistics sums = runner.gradient_sums();
-  const int pixels = e.batch * in.height * in.width;
-  std::size_t at = 0;
-  for (int first = 0; first < pixels; first += sums.pixels) {
-    const int count = std::min(sums.pixels, pixels - first);
-    const reference::TileMoments expected = reference::tile_gradients(x, dx, in, law, first, count);
-    std::vector<float> sizes_x = x, sizes_dx = dx;
-    for (float& each : sizes_dx) each = std::abs(each);
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      // Of either sign against the mean; padding lanes have none.
-      const std::size_t channel = i % extent(in.channel_stride);
-      sizes_x[i] = law[channel] + std::abs(x[i] - law[channel]);
-    }
-    const reference::TileMoments sizes =
-        reference::tile_gradients(sizes_x, sizes_dx, in, law, first, count);
-    for (int channel = 0; channel < in.channel_stride; ++channel, ++at) {
-      const auto place = extent(channel);
-      ASSERT_NEAR(static_cast<double>(sums.means[at]), expected.first[place],
-                  1e-5 * sizes.first[place])
-          << "channel " << channel << " of the tile from pixel " << first << " on";
-      ASSERT_NEAR(static_cast<double>(sums.deviations[at]), expected.second[place],
-                  1e-5 * sizes.second[place])
-          << "channel " << channel << " of the tile from pixel " << first << " on";
-    }
+  std::vector<float> sizes_x = x, sizes_dx = dx;
+  for (float& each : sizes_dx) each = std::abs(each);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    // Of either sign against the mean; padding lanes have none.
+    const std::size_t channel = i % extent(in.channel_stride);
+    sizes_x[i] = law[channel] + std::abs(x[i] - law[channel]);
   }
+  const auto sums = [&](int first, int count) {
+    return reference::tile_gradients(x, dx, in, law, first, count);
+  };
+  const auto tolerance = [&](int first, int count, const reference::TileMoments&) {
+    return [sizes = reference::tile_gradients(sizes_x, sizes_dx, in, law, first, count)](
+               std::size_t channel) {
+      return std::pair(1e-5 * sizes.first[channel], 1e-5 * sizes.second[channel]);
+    };
+  };
+  expect_tiles(runner.gradient_sums(), in, e.batch, sums, tolerance);
 }
 
 /// Images of few channels against the input that they make.
 /// @param runner  forward(x, weight, bias) and forward_images(images, x, weight, bias), which
-/// writes
-///                x; weight_gradient(x, dy) behind either.
+///                writes x; weight_gradient(x, dy) behind either.
 template <typename Runner>
 void expect_images_are_inputs(const warp::Case& c, Runner& runner, Random& random) {
   const reference::Conv2dExtents& e = c.extents;
