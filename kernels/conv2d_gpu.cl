@@ -258,7 +258,7 @@ INLINE void forward_tile(__local float* a, __local float* b, __global const floa
   int windows[FETCHES(FORWARD_M, forward_threads)];
 #if NORMALISED
   short2 corners[FETCHES(FORWARD_M, forward_threads)];
-  uint inside = 0;  // a bit for each of next_a
+  uint inside_bits = 0;  // a bit for each of next_a
 #endif
   const size_t base = window_of(min(unit0, last_unit), 0);
   if (by_vectors) {
@@ -278,7 +278,7 @@ INLINE void forward_tile(__local float* a, __local float* b, __global const floa
         UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i) {
           const int at = item + i * forward_threads;
 #if NORMALISED
-          next_a[i] = inside >> i & 1 ? normalised(next_a[i], norm, norm_row, (k0 + item % quads * 4) % X_CHANNELS)
+          next_a[i] = inside_bits >> i & 1 ? normalised(next_a[i], norm, norm_row, (k0 + item % quads * 4) % X_CHANNELS)
                                       : (float4)(0.0f);
 #endif
           if (at < FORWARD_M * quads) put4(a + at / quads * pitch + at % quads * 4, next_a[i]);
@@ -302,9 +302,9 @@ INLINE void forward_tile(__local float* a, __local float* b, __global const floa
         UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i)
           next_a[i] = k < depth ? load4(x + windows[i] + within) : (float4)(0.0f);
 #if NORMALISED
-        inside = 0;
+        inside_bits = 0;
         UNROLL for (int i = 0; i < FETCHES(FORWARD_M, forward_threads); ++i)
-          inside |= (k < depth ? is_inside(corners[i], k) : 0) << i;
+          inside_bits |= (k < depth ? is_inside(corners[i], k) : 0) << i;
 #endif
       }
       UNROLL for (int i = 0; i < FETCHES(FORWARD_N, forward_threads); ++i) {
@@ -471,7 +471,9 @@ __kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_g
 // Where pixel k of the slices of the weight gradient, counted over the batch, lies.
 typedef struct {
   ulong window, y;
+#if NORMALISED
   short2 corner;
+#endif
 } Spot;
 
 INLINE Spot spot_of(int k, int last) {
@@ -479,7 +481,9 @@ INLINE Spot spot_of(int k, int last) {
   Spot spot;
   spot.window = window_of(pixel / window_places, pixel % window_places);
   spot.y = y_of(pixel / window_places);
+#if NORMALISED
   spot.corner = corner_of(pixel / window_places, pixel % window_places);
+#endif
   return spot;
 }
 
@@ -507,7 +511,7 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
   UNROLL for (int i = 0; i < WEIGHT_ROWS * weight_vectors; ++i) sum[i] = 0.0f;
   float4 next_a[a_fetches], next_b[b_fetches];
 #if NORMALISED
-  uint inside = 0;  // a bit for each of next_a
+  uint inside_bits = 0;  // a bit for each of next_a
 #endif
 
   if (item < slice) spots[item] = spot_of(first + item, last);
@@ -520,7 +524,7 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
 #if NORMALISED
         const int row = m0 + at % (WEIGHT_M / 4) * 4;
         next_a[i] =
-            inside >> i & 1 ? normalised(next_a[i], norm, norm_row, row % X_CHANNELS) : (float4)(0.0f);
+            inside_bits >> i & 1 ? normalised(next_a[i], norm, norm_row, row % X_CHANNELS) : (float4)(0.0f);
 #endif
         if (at < WEIGHT_M * quads) put4(a + at * 4, next_a[i]);
       }
@@ -539,7 +543,7 @@ __kernel __attribute__((reqd_work_group_size(weight_threads, 1, 1))) void weight
         __global const float* window = x + spots[k].window;
 #if NORMALISED
         const uint is_set = next + k < last && row < depth ? is_inside(spots[k].corner, row) : 0;
-        inside = (i == 0 ? 0 : inside) | is_set << i;
+        inside_bits = (i == 0 ? 0 : inside_bits) | is_set << i;
 #endif
         if (x_vectors) {
           next_a[i] = next + k < last && row < depth ? load4(window + within_window(row)) : (float4)(0.0f);

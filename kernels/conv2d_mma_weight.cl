@@ -78,7 +78,7 @@ INLINE void load_tile(uint stage, __global const float* x, __global const float*
 
 // partial[pass][chunk][depth + 1][WEIGHT_PIXEL]: the gradients of the weight and, in the last row, of the bias, over
 // one chunk of the pixels of a pass of `batch` images. Work-groups: (block of channels of x x tile of channels of dy,
-// chunk, pass).
+// chunk, pass). `z` is for the kernel of few channels alone, conv2d_mma_narrow_weight.cl.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const uchar* restrict places, __global float* restrict partial, int batch,

@@ -73,11 +73,12 @@ ModelWork work_of(const Plan& plan) {
 }
 
 std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch, bool held) {
-  return work_by_part(plan, batch, held, plan.chain_begin());
+  return work_by_part(plan, batch, held,
+                      TensorCoreFusion{plan.chain_begin(), plan.makes_first_norm_gradient()});
 }
 
 std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch, bool held,
-                                             std::size_t chain_begin) {
+                                             const TensorCoreFusion& fusion) {
   const Model& model = plan.model();
   const std::vector<plan::Step> steps = plan.steps(), counted = counted_steps(plan);
   const auto samples = static_cast<double>(batch);
@@ -106,8 +107,11 @@ std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch
     parts[name + " backward"] = {
         samples * (work.weight_gradient + work.input_gradient),
         word * ((step.strip_halo ? 0 : in) + out + weights + onward) + maxima};
-    if (i < chain_begin) continue;
-    const bool is_first = i == chain_begin;
+    // The first convolution reads for its gradient what it has written, and the norm behind no map.
+    if (fusion.first_norm_gradient && i == 0) parts[name + " backward"].bytes += word * out;
+    if (fusion.first_norm_gradient && i == 1) parts[name + " backward"].bytes = word * 2 * weights;
+    if (i < fusion.chain_begin) continue;
+    const bool is_first = i == fusion.chain_begin;
     chain.operations += samples * (work.forward + (is_first ? 0 : work.input_gradient));
     chain.bytes += word * (2 * out + weights);
     chain_backward.operations +=

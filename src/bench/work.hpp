@@ -34,8 +34,13 @@ struct PartWork {
 /// By the names that a timeline gives the parts ("conv1 forward", "input", "loss", "update" …), for
 /// a training step of `batch` samples with SGD and momentum. `held`: images lie on the device.
 std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch, bool held);
-/// The same if the operations from `chain_begin` on were one chain of dense layers.
+/// What kernels for tensor cores do together.
+struct TensorCoreFusion {
+  std::size_t chain_begin;           // as Plan::chain_begin
+  bool first_norm_gradient = false;  // as Plan::makes_first_norm_gradient
+};
+/// The same if the plan did so.
 std::map<std::string, PartWork> work_by_part(const Plan& plan, std::size_t batch, bool held,
-                                             std::size_t chain_begin);
+                                             const TensorCoreFusion& fusion);
 
 }  // namespace dovetail::bench

@@ -116,7 +116,8 @@ void BatchNorm::prepare_backward(const opencl::Buffer& x, const opencl::Buffer& 
                                  const opencl::Buffer& dbeta, int batch,
                                  const TileGradients* tiles) {
   if (pool_ > 1) throw Error("batch normalisation: a pool's gradient that is not to be written");
-  sum_gradients(x, dy, gamma, gamma, mean, variance, dgamma, dbeta, batch, tiles);
+  const opencl::Buffer& no_beta = gamma;  // a pool alone reads it
+  sum_gradients(x, dy, gamma, no_beta, mean, variance, dgamma, dbeta, batch, tiles);
 }
 
 void BatchNorm::backward(const opencl::Buffer& x, const opencl::Buffer& dy,

@@ -55,8 +55,7 @@ class BatchNorm {
                 const opencl::Buffer& dgamma, const opencl::Buffer& dbeta, const JoinedBatch& batch,
                 const TileGradients* tiles = nullptr);
 
-  /// The same but for dx, which nobody needs where who reads dy does law(); without a pool, of a
-  /// single pass.
+  /// As backward() without dx: for a reader of dy that applies law() itself. No pool, one pass.
   void prepare_backward(const opencl::Buffer& x, const opencl::Buffer& dy,
                         const opencl::Buffer& gamma, const opencl::Buffer& mean,
                         const opencl::Buffer& variance, const opencl::Buffer& dgamma,

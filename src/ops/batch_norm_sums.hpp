@@ -50,8 +50,8 @@ class BatchNormSums {
   const Lines& lines() const { return lines_; }
   const opencl::Buffer& first() const { return slice_first_; }
   const opencl::Buffer& second() const { return slice_second_; }
-  /// Of a pass, after the other row by row for several: y = (x − mean) · scale + beta. Behind
-  /// gradients() with what these three are, too.
+  /// Of a pass, after the other row by row for several: y = (x − mean) · scale + beta. After
+  /// gradients() it also holds gradient_scale, offset and slope.
   NormLaw law() const { return {law_, law_row_}; }
   const opencl::Buffer& scale() const { return scale_; }  // of law()
   // Of law(): dx = (dy − offset − (x − mean) · slope) · gradient_scale.

@@ -272,7 +272,7 @@ int gradient_run(const Source& source, int tile, const Layout& y, int pool) {
 
 /// Pixels of a tile.
 int gradient_tile(const Conv2dPoolShape& shape) {
-  // A map more beside the gradient takes as much memory.
+  // With the convolution's output beside it a pixel takes twice the memory.
   if (is_narrow(shape.input)) return shape.norm_gradient ? 64 : 128;
   constexpr int most = 64, least = 32, step = 8;
   if (shape.pool == 1) return most;

@@ -92,6 +92,9 @@ class Plan {
   std::vector<plan::Step> steps() const { return lower().steps; }
   /// What timelines call the operations of steps().
   const std::vector<std::string>& operation_names() const { return names_; }
+  /// Whether the first convolution makes its output's gradient of that of the batch norm behind,
+  /// which then moves no map backward.
+  bool makes_first_norm_gradient() const { return edges_.size() > 1 && edges_[1].norm_gradient; }
   /// The first of the operations that training runs as one chain of dense layers, whose part is
   /// called chain_name, and not one by one; their number where none are.
   std::size_t chain_begin() const { return chain_ ? chain_begin_ : names_.size(); }

@@ -36,12 +36,11 @@ plan::Lowered Plan::lower(const opencl::Device& device, const Model& model,
   } else if (options.fuse_maps) {
     fusion.fits_pool = Conv2dGpu::fits;
   }
-  // What is rounded before it is read must be there.
   if (options.fuse_maps && options.norms_may_join_convolutions() && variant != Variant::cpu &&
       options.norms_as_read.value_or(convolves_on_tensor_cores)) {
     if (convolves_on_tensor_cores) {
       fusion.reads_norm = Conv2dMma::fits;
-    } else if (options.format == ComputeFormat::float32) {
+    } else if (options.format == ComputeFormat::float32) {  // what is rounded first must be there
       fusion.reads_norm = Conv2dGpu::fits;
     }
   }

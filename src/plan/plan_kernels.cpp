@@ -80,7 +80,7 @@ bool Plan::takes_statistics(const plan::Step& step) const {
 
 bool Plan::takes_norm_gradient(const Edge& in) const {
   // Nobody else needs the gradient of the first convolution's output, and that of the batch norm's
-  // lies in its place. What is rectified in between masks it.
+  // output lies in its place. What is rectified in between masks it.
   return options_.training && &in == &edges_.front() && edges_.size() > 2 && edges_[2].deferred &&
          !edges_[1].rectified;
 }

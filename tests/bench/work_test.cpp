@@ -46,7 +46,7 @@ TEST(WorkByPart, AddsUpToTheWorkOfThePlan) {
       EXPECT_NEAR(operations(parts, false), whole, 1e-9 * whole) << name;
       const std::vector<std::string>& names = plan.operation_names();
       for (std::size_t begin = 0; begin <= names.size(); ++begin) {
-        const auto chained = work_by_part(plan, batch, false, begin);
+        const auto chained = work_by_part(plan, batch, false, {.chain_begin = begin});
         double sum = operations(chained, true);
         for (std::size_t i = 0; i < begin; ++i) {
           for (const char* direction : {" forward", " backward"})
@@ -105,6 +105,20 @@ TEST(WorkByPart, ABatchNormThatIsDeferredMovesNoMap) {
   EXPECT_DOUBLE_EQ(apart[0], 4 * (2 * map + weights));
   EXPECT_DOUBLE_EQ(deferred[0], 4 * weights);
   EXPECT_DOUBLE_EQ(apart[1], deferred[1]);
+}
+
+// The first convolution reads what it has written and makes its gradient of the norm's.
+TEST(WorkByPart, ANormsGradientWithinTheFirstConvolutionMovesNoMap) {
+  const Plan plan = make_plan(make_model("vgg-small", {3, 32, 32}, 10), Variant::gpu);
+  const auto apart = work_by_part(plan, 2, false);
+  const auto within = work_by_part(
+      plan, 2, false,
+      TensorCoreFusion{.chain_begin = plan.chain_begin(), .first_norm_gradient = true});
+  const double map = 4 * 2 * 64 * 32 * 32, law = 4 * 2 * 64;
+  EXPECT_DOUBLE_EQ(apart.at("norm1 backward").bytes, 3 * map + 2 * law);
+  EXPECT_DOUBLE_EQ(within.at("norm1 backward").bytes, 2 * law);
+  EXPECT_DOUBLE_EQ(within.at("conv1 backward").bytes, apart.at("conv1 backward").bytes + map);
+  EXPECT_DOUBLE_EQ(within.at("norm2 backward").bytes, apart.at("norm2 backward").bytes);
 }
 
 }  // namespace

@@ -340,13 +340,14 @@ TEST_F(LackOfMemory, ForAnyBufferOfAnotherCapacityLeavesThePlanAsItWas) {
 
 /// Convolutions with a batch norm behind each: the first one is done by the second convolution as
 /// it reads, the other with its pool.
-Model two_norms(std::vector<Layer> first = {layer::Conv2d{.out = 16, .padding = 1}}) {
+Model two_norms(std::vector<Layer> first = {layer::Conv2d{.out = 16, .padding = 1}},
+                int channels = 3) {
   std::vector<Layer> layers = std::move(first);
   for (const Layer& each : std::vector<Layer>{
            layer::BatchNorm{}, layer::Relu{}, layer::Conv2d{.out = 32, .padding = 1},
            layer::BatchNorm{}, layer::Relu{}, layer::MaxPool{}, layer::Dense{.out = 4}})
     layers.push_back(each);
-  return Model("two norms", {3, 8, 8}, layers);
+  return Model("two norms", {channels, 8, 8}, layers);
 }
 
 /// Passes over maps that sum up what batch norms need, foldings of such sums, and passes that write
@@ -404,6 +405,8 @@ TEST(KernelsWithAssembly, MakeTheGradientOfTheFirstNormAsTheyReadIt) {
   EXPECT_EQ(norm_launches(options).written, 1);
   EXPECT_EQ(norm_launches(options, two_norms({first, layer::Relu{}})).written, 2) << "masks it";
   EXPECT_EQ(norm_launches(options, two_norms({first, layer::Relu{}, layer::MaxPool{}})).written, 2);
+  EXPECT_EQ(norm_launches(options, two_norms({first, layer::MaxPool{}})).written, 2);
+  EXPECT_EQ(norm_launches(options, two_norms({first}, 16)).written, 2) << "many channels";
   EXPECT_EQ(norm_launches(options, two_norms({first, layer::Relu{}, first})).written, 2)
       << "two products need it";
 }

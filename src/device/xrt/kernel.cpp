@@ -1,4 +1,5 @@
 // Checks a launch's arguments, starts it, and waits for it with a limit.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -73,17 +74,21 @@ class LaunchTimes {
 /// Waits for the end of a launch, or for `timeout`.
 ///
 /// Looks at the launch's state every now and then by itself: it may have ended without XRT's wait
-/// hearing of it. An interrupt can be lost; and XRT takes a wait that another thread has had on
-/// this card for this thread's own, and then waits for a further end, when this thread has waited
-/// as often on a card before (XRT 2.13, kds.cpp: one count a thread for all cards).
+/// hearing of it. An interrupt can be lost. And XRT 2.13 (kds.cpp) lets a thread skip its wait for
+/// a card if another has waited there since, which it tells by comparing the card's count of waits
+/// with one that the thread keeps for all cards: where the two happen to be equal, it sleeps for an
+/// end that the other thread was told of.
 ert_cmd_state wait_for(xrt::run& run, std::chrono::milliseconds timeout) {
   constexpr std::chrono::milliseconds between_looks(20);
   const auto end = std::chrono::steady_clock::now() + timeout;
-  for (std::chrono::milliseconds left = timeout;;) {
-    const ert_cmd_state state = run.wait(std::min(left, between_looks));
-    if (state != ERT_CMD_STATE_TIMEOUT) return state;
-    left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-    if (left.count() <= 0) return state;
+  for (;;) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    // At the end once more, as XRT looks at the state before it waits. 0 would be without a limit.
+    const ert_cmd_state state =
+        run.wait(std::clamp(left, std::chrono::milliseconds(1), between_looks));
+    if (state != ERT_CMD_STATE_TIMEOUT || left.count() <= 0) return state;
+    if (run.state() == ERT_CMD_STATE_TIMEOUT) return state;  // by a limit of the driver's
   }
 }
 
