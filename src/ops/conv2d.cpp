@@ -111,8 +111,9 @@ bool Conv2d::takes_images() const {
 }
 
 void Conv2d::pack(const opencl::Buffer& weight) {
+  if (!kept_.is_due()) return;
   const std::size_t taps = size(shape_.kernel * shape_.kernel);
-  device_.launch(pack_, {{size(forward_grid_.channel_tiles), taps, 1}}, weight, panels_);
+  device_.launch(pack_, {{size(forward_grid_.channel_tiles), taps, 1}}, operand(weight), panels_);
 }
 
 void Conv2d::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
@@ -120,7 +121,7 @@ void Conv2d::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
   if (gpu_) return gpu_->forward(x, weight, bias, y, batch, relu);
   expect_room(batch);
   const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
-  pack(operand(weight));
+  pack(weight);
   device_.launch(forward_, forward_grid_.over(batch), left, panels_, bias, y, std::int32_t{batch},
                  std::int32_t{relu});
 }
@@ -154,6 +155,7 @@ void Conv2d::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
   if (pack_turned_) {
     const std::size_t taps = size(shape_.kernel * shape_.kernel);
     range = input_grid_.over(batch);
+    kept_.lose();
     device_.launch(pack_turned_, {{size(input_grid_.channel_tiles), taps, 1}}, right, panels_);
   }
   device_.launch(input_gradient_, range, left, pack_turned_ ? panels_ : right, x, dx,

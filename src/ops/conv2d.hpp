@@ -10,6 +10,7 @@
 #include "ops/compute_format.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
+#include "ops/kept_weight.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/round_operand.hpp"
 #include "ops/variant.hpp"
@@ -78,6 +79,10 @@ class Conv2d {
 
   bool emulates_format() const;
 
+  /// The weight of the forward passes from now on, until this is called again, is one and the same:
+  /// it is brought into the kernel's order once, on CPUs.
+  void keep_weight() { kept_.stays(); }
+
   /// y = x ⋆ weight + bias, then max(0, ·) when `relu`; writes the interior of y for `batch`
   /// images, never the halo.
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
@@ -115,7 +120,7 @@ class Conv2d {
   void build(int step_passes);
   void reserve_partial(int chunks);
   void expect_room(int batch) const;
-  /// The weights to panels_.
+  /// The weights to panels_, where they are not there.
   void pack(const opencl::Buffer& weight);
   /// The first `batch` images as the products are to read them; the same for the weight.
   const opencl::Buffer& operand(const opencl::Buffer& source, const Layout& layout, int batch,
@@ -135,6 +140,7 @@ class Conv2d {
   opencl::Kernel forward_images_;  // without it: images are not taken
   opencl::Kernel pack_, forward_, pack_turned_, input_gradient_, weight_gradient_, sum_chunks_;
   opencl::Buffer panels_;   // cpu: the weights in the inner loop's order
+  KeptWeight kept_;         // in panels_
   opencl::Buffer partial_;  // gradients per chunk of images
 };
 

@@ -175,6 +175,7 @@ const opencl::Buffer& Conv2dPool::operand(const opencl::Buffer& weight) {
 }
 
 void Conv2dPool::pack(const opencl::Buffer& weight) {
+  if (!kept_.is_due()) return;
   const std::size_t taps = size(shape_.kernel * shape_.kernel);
   device_.launch(pack_, {{size(channel_tiles_), taps, 1}}, operand(weight), panels_);
 }
@@ -216,6 +217,7 @@ void Conv2dPool::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& 
   const opencl::Buffer& left = operand(dy, shape_.output, batch, RoundOperand::Side::left);
   const std::size_t taps = size(shape_.kernel * shape_.kernel);
   const std::size_t outs = size(shape_.output.channel_stride / channel_lanes);
+  kept_.lose();
   device_.launch(pack_by_channel_, {{taps, outs, 1}}, operand(weight), panels_);
   device_.launch(input_gradient_, {{size(batch), size(gradient_tiles_), 1}}, left, places_, panels_,
                  x, dx, std::int32_t{mask});

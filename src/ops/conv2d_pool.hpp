@@ -10,6 +10,7 @@
 #include "ops/compute_format.hpp"
 #include "ops/direction.hpp"
 #include "ops/joined_batch.hpp"
+#include "ops/kept_weight.hpp"
 #include "ops/normalise_input.hpp"
 #include "ops/round_operand.hpp"
 #include "tensor/layout.hpp"
@@ -68,6 +69,9 @@ class Conv2dPool {
 
   bool emulates_format() const { return rounding_.has_value(); }
 
+  /// As Conv2d::keep_weight().
+  void keep_weight() { kept_.stays(); }
+
   /// y = max over each window of x ⋆ weight + bias, then max(0, ·) when `relu`; the interior for
   /// `batch` images. A NaN in a window makes its y NaN. Weights and bias as in Conv2d.
   void forward(const opencl::Buffer& x, const opencl::Buffer& weight, const opencl::Buffer& bias,
@@ -102,6 +106,7 @@ class Conv2dPool {
   /// Memory for the gradients of so many chunks.
   void reserve_partial(int chunks);
   void expect_gradients(int batch) const;
+  /// The weights to panels_ for forward, where they are not there.
   void pack(const opencl::Buffer& weight);
   const opencl::Buffer& operand(const opencl::Buffer& source, const Layout& layout, int batch,
                                 RoundOperand::Side side);
@@ -119,6 +124,7 @@ class Conv2dPool {
   opencl::Kernel forward_images_;  // without it: images are not taken
   opencl::Kernel pack_, forward_, pack_by_channel_, input_gradient_, weight_gradient_, sum_chunks_;
   opencl::Buffer panels_;   // the weights in the order of the kernel that follows
+  KeptWeight kept_;         // in panels_, in that of forward
   opencl::Buffer places_;   // uint8 [batch, height, width, channel_stride]: where the maxima were
   opencl::Buffer partial_;  // gradients per chunk of images
 };

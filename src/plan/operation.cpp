@@ -61,6 +61,13 @@ void ConvolutionOperation<Convolution>::forward_images(const Pass& pass, const I
 }
 
 template <typename Convolution>
+void ConvolutionOperation<Convolution>::keep_weight() {
+  // A quantised one is rounded in every pass.
+  if constexpr (requires { conv_->keep_weight(); })
+    if (!weight_.is_quantised()) conv_->keep_weight();
+}
+
+template <typename Convolution>
 void ConvolutionOperation<Convolution>::backward(const Pass& pass, bool propagate) {
   if constexpr (std::is_same_v<Convolution, Conv2dMma>) {
     if (out_.norm_gradient) conv_->set_output_norm(out_.value, out_.gradient_law);

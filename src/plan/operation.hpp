@@ -78,6 +78,8 @@ class Operation {
   /// As forward, with the input edge's value made from images on the way, as far as backward needs
   /// it.
   virtual void forward_images(const Pass& pass, const ImageSource& images, const ChannelLaws& laws);
+  /// Its weight stays as it is now until this is called again.
+  virtual void keep_weight() {}
   /// Writes the parameters' gradients and, with `propagate`, the gradient of the input edge.
   virtual void backward(const Pass& pass, bool propagate) = 0;
   /// Whether its operands are rounded to a compute format by passes of their own.
@@ -129,6 +131,7 @@ class ConvolutionOperation : public Operation {
   bool takes_images() const override;
   void forward_images(const Pass& pass, const ImageSource& images,
                       const ChannelLaws& laws) override;
+  void keep_weight() override;
   void backward(const Pass& pass, bool propagate) override;
   bool emulates_format() const override { return conv_->emulates_format(); }
   bool joins(const JoinedBatch& batch) const override {

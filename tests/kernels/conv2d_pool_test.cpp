@@ -285,6 +285,33 @@ TEST_F(Conv2dPoolTest, GivesTheSameBitsTwice) {
   EXPECT_EQ(once.dx, again.dx);
 }
 
+TEST_F(Conv2dPoolTest, KeepsAWeightThatStays) {
+  const Case& c = cases()[1];
+  const int batch = c.extents.batch;
+  Conv2dPool conv(device(), c.shape, true), anew(device(), c.shape, true);
+  const opencl::Buffer x =
+      testing::upload_map(c.shape.input, batch, values_.normal(c.extents.x_size()));
+  const opencl::Buffer dy =
+      testing::upload_map(c.shape.output, batch, values_.normal(c.pooled_size()));
+  const opencl::Buffer weight = upload_weight(c, values_.normal(c.extents.weight_size()));
+  const opencl::Buffer bias = upload_bias(c, std::vector<double>(64));
+  const opencl::Buffer y = testing::poisoned(c.shape.output.size());
+  const opencl::Buffer dx = testing::poisoned(c.shape.input.size());
+  const auto forward = [&](Conv2dPool& by) {
+    by.forward(x, weight, bias, y, batch, false);
+    return testing::download_map(c.shape.output, batch, y);
+  };
+  conv.keep_weight();
+  const std::vector<double> first = forward(conv);
+  conv.input_gradient(dy, weight, x, dx, batch, false);
+  EXPECT_EQ(forward(conv), first);
+  const std::vector<float> other(weight.bytes() / sizeof(float), 0.5f);
+  device().write(weight, other.data(), weight.bytes());
+  EXPECT_EQ(forward(conv), first) << "it was read again";
+  conv.keep_weight();
+  EXPECT_EQ(forward(conv), forward(anew));
+}
+
 TEST_F(Conv2dPoolTest, KeepsANanOfItsWindow) {
   const Case c = make_case({1, 16, 16, 4, 4, 1, 1, 0}, 2, true);
   std::vector<double> x(c.extents.x_size(), 1.0);

@@ -300,6 +300,30 @@ TEST_P(Conv2dTest, GivesTheSameBitsTwice) {
   EXPECT_EQ(once.weight, other.weight);
 }
 
+// On a CPU, where it is brought into another order; the gradients' order takes its place.
+TEST_P(Conv2dTest, KeepsAWeightThatStays) {
+  const Case c = make_case({2, 16, 32, 7, 7, 3, 1, 1}, true);
+  const Conv2dExtents& e = c.extents;
+  const opencl::Buffer x = upload(reference::to_device(random(e.x_size()), c.shape.input));
+  const opencl::Buffer bias = upload(std::vector<float>(32));
+  const opencl::Buffer weight = upload_weight(random(e.weight_size()), e);
+  const opencl::Buffer y = poisoned_map(c.shape.output), dx = poisoned_map(c.shape.input);
+  const auto forward = [&](Conv2d& conv) {
+    conv.forward(x, weight, bias, y, e.batch, false);
+    return download_map(y, c.shape.output, e.batch);
+  };
+  Conv2d conv(device(), GetParam(), c.shape), anew(device(), GetParam(), c.shape);
+  conv.keep_weight();
+  const std::vector<float> first = forward(conv);
+  conv.input_gradient(y, weight, x, dx, e.batch, false);
+  EXPECT_EQ(forward(conv), first);
+  const std::vector<float> other(weight.bytes() / sizeof(float), 0.5f);
+  device().write(weight, other.data(), weight.bytes());
+  EXPECT_EQ(forward(conv) == first, GetParam() == Variant::cpu);
+  conv.keep_weight();
+  EXPECT_EQ(forward(conv), forward(anew));
+}
+
 TEST_P(Conv2dTest, PassesNotANumberOn) {
   const Case c = make_case({1, 16, 16, 4, 4, 1, 1, 0}, true);
   std::vector<float> x(c.extents.x_size(), 1.0f);

@@ -108,6 +108,25 @@ TEST_P(FoldedPlan, FusesReluAndPoolAsWithoutBatchNorm) {
             5);
 }
 
+// What its kernels made of the weights before is not theirs any more.
+TEST_P(FoldedPlan, TakesOtherParameters) {
+  for (const Model& model : {small_cnn(), little_vgg(false)}) {
+    SCOPED_TRACE(model.name());
+    const RandomBatch batch = random_batch(model, samples, 22);
+    const auto net = [&](std::uint64_t seed) {
+      const TrainedModel whole = with_random_norms(model, seed);
+      return folded(whole.model, whole.parameters, whole.statistics);
+    };
+    Plan plan(test_device(), net(1).model, statistics_for(model),
+              {.batch = 4, .variant = GetParam()});
+    for (const std::uint64_t seed : {1, 2, 1}) {
+      plan.load_parameters(net(seed).parameters);
+      EXPECT_EQ(plan.infer(batch.images, samples), logits(net(seed), batch.images, GetParam()))
+          << "seed " << seed;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Variants, FoldedPlan, ::testing::Values(Variant::cpu, Variant::gpu),
                          [](const auto& instance) { return to_string(instance.param); });
 

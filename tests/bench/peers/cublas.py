@@ -72,7 +72,8 @@ class Wgmma:
     def __init__(self, device, n, bf16):
         self.device, self.n, self.depth = device, n, 64 if bf16 else 32
         self.rows, self.columns, self.product_kernel = device.kernels(
-            "matmul_wgmma", [f"-DFORMAT_BF16={int(bf16)}"], "pack_rows", "pack_columns", "product")
+            "matmul_wgmma", [f"-DFORMAT={int(bf16)}"],  # as in ops/matmul_products.cpp
+            "pack_rows", "pack_columns", "product")
         self.packed = [device.buffer(ceil(n, 256) * 2 * ceil(n, self.depth) * 4096) for _ in range(2)]
 
     def arrange(self, direction, a, b):
@@ -87,7 +88,7 @@ class Wgmma:
         n = self.n
         groups = min(ceil(n, 128) * ceil(n, 256), self.device.units)
         return self.device.launch(self.product_kernel, (groups,), 384, *operands, c, c, n, n, n,
-                                  ceil(n, self.depth), 0)
+                                  1, ceil(n, self.depth), 0)
 
 
 def opencl_us(device, call, count):
