@@ -15,7 +15,7 @@ constexpr std::size_t least_ahead = 2, most_ahead = 16, most_ahead_of_several = 
 }  // namespace
 
 int Prefetcher::threads_for_short_steps() {
-  constexpr int most = 2;  // more slow the thread that enqueues down
+  constexpr int most = 8;  // gather 40 million images of 784 bytes a second
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 1, most);
 }
 

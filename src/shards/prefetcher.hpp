@@ -36,7 +36,7 @@ class Prefetcher {
   /// Batches that may wait, read, for `next`: as many as hold 4 MiB of images, 2 at least and 16 at
   /// most; where several threads read, 64 MiB and 64.
   static constexpr std::size_t by_size = 0;
-  /// Threads for a device whose steps are short: half of this process's cores, 2 at most.
+  /// Threads for a device whose steps are short: half of the host's cores, 8 at most.
   static int threads_for_short_steps();
 
   /// @param ahead batches that may wait, read, for `next`.
