@@ -15,16 +15,19 @@ void bench_infer(const Bench& bench) {
       bench::time_inference(tuner, bench.device, model, bench.options.step);
   const int batch = bench.options.step.batch;
   const double rate = batch / timing.median_s;
+  const double flops = rate * bench::work_of(model).forward;
   Json json = describe(bench, "infer", ceilings);
   add_kernels(json, tuner);
   json["timing"] = to_json(timing);
   json["samples_per_second"] = rate;
+  json["flops"] = flops;
+  json["of_ceiling"] = flops / ceilings.flops;
   bench.write(fmt::format("{}\n{}\n{}{} in float32, batch {}: {:.3f} ms ({:.3f}..{:.3f}), {:.0f} "
-                          "samples a second, {:.0f} % of the multiply-add ceiling",
+                          "samples a second, {:.0f} GFLOP/s, {:.0f} % of the multiply-add ceiling",
                           bench.device.info().name, to_text(ceilings),
                           bench.options.tune ? tuner.to_text() + '\n' : "", bench.options.model,
                           batch, timing.median_s * 1e3, timing.low_s * 1e3, timing.high_s * 1e3,
-                          rate, 100 * rate * bench::work_of(model).forward / ceilings.flops),
+                          rate, flops / 1e9, 100 * flops / ceilings.flops),
               json);
 }
 

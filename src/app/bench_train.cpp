@@ -83,6 +83,9 @@ Json parts_json(const Bench& bench, const Model& model, const bench::Ceilings& c
                              {"buckets", measured.buckets}};
   }
   json["arithmetic_floor_s"] = floor_s;
+  json["flops"] = bench.options.step.batch * (measured.work.forward + measured.work.backward) /
+                  timing.step.median_s;
+  json["of_ceiling"] = floor_s / timing.step.median_s;
   const bench::ModelWork whole = bench::work_of(model);
   json["operations_per_sample"] = {{"computed", measured.work.forward + measured.work.backward},
                                    {"model", whole.forward + whole.backward}};

@@ -33,12 +33,17 @@ std::string Report::text() const {
 Json Report::json() const {
   Json rows = Json::array();
   for (const Row& row : rows_) {
+    const double flops = row.operations / row.timing.median_s;
+    const double bytes_per_s = row.bytes / row.timing.median_s;
     rows.push_back({{"what", row.what},
                     {"shape", row.shape},
                     {"operations", row.operations},
                     {"bytes", row.bytes},
                     {"timing", to_json(row.timing)},
-                    {"flops", row.operations / row.timing.median_s},
+                    {"flops", flops},
+                    {"of_ceiling", flops / ceilings_.flops},
+                    {"bytes_per_s", bytes_per_s},
+                    {"of_copy_ceiling", bytes_per_s / ceilings_.copy_bytes_per_s},
                     {"floor_s", floor_s(ceilings_, row.operations, row.bytes)}});
   }
   return {{"benchmark", benchmark_}, {"device", device_.name},         {"driver", device_.driver},
