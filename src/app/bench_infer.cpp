@@ -21,7 +21,7 @@ void bench_infer(const Bench& bench) {
   json["timing"] = to_json(timing);
   json["samples_per_second"] = rate;
   json["flops"] = flops;
-  json["of_ceiling"] = flops / ceilings.flops;
+  json["of_float32_ceiling"] = flops / ceilings.flops;
   bench.write(fmt::format("{}\n{}\n{}{} in float32, batch {}: {:.3f} ms ({:.3f}..{:.3f}), {:.0f} "
                           "samples a second, {:.0f} GFLOP/s, {:.0f} % of the multiply-add ceiling",
                           bench.device.info().name, to_text(ceilings),

@@ -4,7 +4,7 @@
 #include "app/bench_commands.hpp"
 #include "bench/all_reduce.hpp"
 #include "bench/link.hpp"
-#include "comm/cores.hpp"
+#include "support/cores.hpp"
 #include "support/error.hpp"
 #include "support/table.hpp"
 #include "support/text.hpp"

@@ -83,9 +83,11 @@ Json parts_json(const Bench& bench, const Model& model, const bench::Ceilings& c
                              {"buckets", measured.buckets}};
   }
   json["arithmetic_floor_s"] = floor_s;
-  json["flops"] = bench.options.step.batch * (measured.work.forward + measured.work.backward) /
-                  timing.step.median_s;
-  json["of_ceiling"] = floor_s / timing.step.median_s;
+  // Of all ranks, as samples_per_second; a rank's share.
+  const double flops = bench.options.step.batch * (measured.work.forward + measured.work.backward) /
+                       timing.step.median_s;
+  json["flops"] = flops;
+  json["of_float32_ceiling"] = flops / bench.world.size() / ceilings.flops;
   const bench::ModelWork whole = bench::work_of(model);
   json["operations_per_sample"] = {{"computed", measured.work.forward + measured.work.backward},
                                    {"model", whole.forward + whole.backward}};

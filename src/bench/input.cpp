@@ -59,7 +59,8 @@ void Input::read_data(const Communicator& ranks, Plan& plan, const StepOptions& 
                      .images = images,
                      .step = together > 0 ? mine.count : 0};
       },
-      Prefetcher::by_size, memory, memory ? Prefetcher::threads_for_short_steps() : 1);
+      Prefetcher::by_size, memory,
+      memory ? Prefetcher::threads_for_short_steps(ranks.local_size()) : 1);
 }
 
 void Input::take_memory() {

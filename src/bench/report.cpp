@@ -41,7 +41,7 @@ Json Report::json() const {
                     {"bytes", row.bytes},
                     {"timing", to_json(row.timing)},
                     {"flops", flops},
-                    {"of_ceiling", flops / ceilings_.flops},
+                    {"of_float32_ceiling", flops / ceilings_.flops},
                     {"bytes_per_s", bytes_per_s},
                     {"of_copy_ceiling", bytes_per_s / ceilings_.copy_bytes_per_s},
                     {"floor_s", floor_s(ceilings_, row.operations, row.bytes)}});

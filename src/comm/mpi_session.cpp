@@ -9,8 +9,8 @@
 #include <exception>
 #include <thread>
 
-#include "comm/cores.hpp"
 #include "comm/mpi_check.hpp"
+#include "support/cores.hpp"
 #include "support/log.hpp"
 
 namespace dovetail {

@@ -2,10 +2,10 @@
 // devices.
 #include <algorithm>
 
-#include "comm/cores.hpp"
 #include "comm/placement.hpp"
 #include "device/opencl/device.hpp"
 #include "support/activity.hpp"
+#include "support/cores.hpp"
 
 namespace dovetail {
 namespace {

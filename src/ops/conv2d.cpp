@@ -111,9 +111,10 @@ bool Conv2d::takes_images() const {
 }
 
 void Conv2d::pack(const opencl::Buffer& weight) {
-  if (!kept_.is_due()) return;
+  if (kept_.is_there()) return;
   const std::size_t taps = size(shape_.kernel * shape_.kernel);
   device_.launch(pack_, {{size(forward_grid_.channel_tiles), taps, 1}}, operand(weight), panels_);
+  kept_.made();
 }
 
 void Conv2d::forward(const opencl::Buffer& x, const opencl::Buffer& weight,

@@ -175,9 +175,10 @@ const opencl::Buffer& Conv2dPool::operand(const opencl::Buffer& weight) {
 }
 
 void Conv2dPool::pack(const opencl::Buffer& weight) {
-  if (!kept_.is_due()) return;
+  if (kept_.is_there()) return;
   const std::size_t taps = size(shape_.kernel * shape_.kernel);
   device_.launch(pack_, {{size(channel_tiles_), taps, 1}}, operand(weight), panels_);
+  kept_.made();
 }
 
 void Conv2dPool::forward(const opencl::Buffer& x, const opencl::Buffer& weight,

@@ -9,12 +9,9 @@ class KeptWeight {
  public:
   /// From now on the weight stays as it is; what was made of an earlier one is not it.
   void stays() { stays_ = true, is_there_ = false; }
-  /// Whether it has to be made now; then it is there.
-  bool is_due() {
-    if (is_there_) return false;
-    is_there_ = stays_;
-    return true;
-  }
+  bool is_there() const { return is_there_; }
+  /// It has been made, of the weight as it is now.
+  void made() { is_there_ = stays_; }
   /// Its memory has been used for something else.
   void lose() { is_there_ = false; }
 

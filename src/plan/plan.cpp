@@ -37,9 +37,9 @@ double mean_positive_part(const Layout& layout, std::span<const float> values, i
 
 void Plan::load_parameters(const std::vector<Parameter>& parameters) {
   const std::vector<float> image = arena_.scatter(parameters);
+  if (!options_.training)
+    for (const auto& operation : operations_) operation->keep_weight();
   device_.write(parameters_, image.data(), image.size() * sizeof(float));
-  if (options_.training) return;
-  for (const auto& operation : operations_) operation->keep_weight();
 }
 
 std::vector<Parameter> Plan::parameters() {

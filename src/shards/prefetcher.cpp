@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "support/cores.hpp"
 #include "support/timeline.hpp"
 
 namespace dovetail {
@@ -14,9 +15,9 @@ constexpr std::size_t least_ahead = 2, most_ahead = 16, most_ahead_of_several = 
 
 }  // namespace
 
-int Prefetcher::threads_for_short_steps() {
+int Prefetcher::threads_for_short_steps(int ranks) {
   constexpr int most = 8;  // gather 40 million images of 784 bytes a second
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 1, most);
+  return std::clamp(static_cast<int>(available_cores().size()) / ranks / 2, 1, most);
 }
 
 Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead, HostMemory memory,

@@ -36,8 +36,9 @@ class Prefetcher {
   /// Batches that may wait, read, for `next`: as many as hold 4 MiB of images, 2 at least and 16 at
   /// most; where several threads read, 64 MiB and 64.
   static constexpr std::size_t by_size = 0;
-  /// Threads for a device whose steps are short: half of the host's cores, 8 at most.
-  static int threads_for_short_steps();
+  /// Threads for a device whose steps are short: half of this process's share of the cores, 8 at
+  /// most. `ranks`: on this host.
+  static int threads_for_short_steps(int ranks);
 
   /// @param ahead batches that may wait, read, for `next`.
   /// @param memory of the batches, taken in the prefetcher's threads; by default the host's heap.

@@ -40,6 +40,7 @@ OrderedFeed::OrderedFeed(const Communicator& ranks, ShardReader& reader,
       chunks_(chunks),
       images_(images),
       memory_(std::move(memory)),
+      readers_(memory_ ? Prefetcher::threads_for_short_steps(ranks.local_size()) : 1),
       together_(together),
       mine_(chunks == 0 ? Share{} : chunks_of(chunks, rank_, shares.ranks())) {
   rebalance(first, shares);
@@ -62,7 +63,7 @@ void OrderedFeed::rebalance(std::uint64_t step, const Shares& shares) {
                      .count = part.count,
                      .images = images};
       },
-      Prefetcher::by_size, memory_, memory_ ? Prefetcher::threads_for_short_steps() : 1);
+      Prefetcher::by_size, memory_, readers_);
 }
 
 bool OrderedFeed::next(std::uint64_t, Batch& batch) {

@@ -60,6 +60,7 @@ class OrderedFeed : public SampleFeed {
   std::size_t chunks_;
   bool images_;
   HostMemory memory_;
+  int readers_;
   std::size_t together_;
   Share mine_;  // of the chunks
   std::uint64_t first_sample_ = 0;

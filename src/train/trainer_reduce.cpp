@@ -1,11 +1,11 @@
 // A step: its gradients enqueued, summed over the ranks, checked, applied.
 #include <algorithm>
 
-#include "comm/cores.hpp"
 #include "quant/range_error.hpp"
 #include "shards/share.hpp"
 #include "support/activity.hpp"
 #include "support/clock.hpp"
+#include "support/cores.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 #include "support/timeline.hpp"

@@ -1,5 +1,5 @@
 // The cores of this process, and the ranks that the launcher announces.
-#include "comm/cores.hpp"
+#include "support/cores.hpp"
 
 #include <gtest/gtest.h>
 #include <sched.h>

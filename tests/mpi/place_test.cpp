@@ -9,10 +9,10 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "comm/cores.hpp"
 #include "comm/placement.hpp"
 #include "device/opencl/device.hpp"
 #include "mpi/mpi_main.hpp"
+#include "support/cores.hpp"
 #include "support/error.hpp"
 
 namespace dovetail {

@@ -1,5 +1,5 @@
 // Reads the affinity mask, as large as the host's core count makes it.
-#include "comm/cores.hpp"
+#include "support/cores.hpp"
 
 #include <sched.h>
 
