@@ -29,8 +29,8 @@ class Report {
   /// ceiling, GB/s, and the time in units of the roofline's floor.
   std::string text() const;
   /// {"benchmark", "device", "driver", "variant", "ceilings", "rows": [{"what", "shape",
-  /// "operations", "bytes", "timing", "flops", "of_float32_ceiling", "bytes_per_s", "of_copy_ceiling",
-  /// "floor_s"}]}; flops and bytes_per_s, and their shares of the ceilings, by the median.
+  /// "operations", "bytes", "timing", "flops", "of_float32_ceiling", "bytes_per_s",
+  /// "of_copy_ceiling", "floor_s"}]}; rates, and their shares of the ceilings, by the median.
   Json json() const;
 
  private:
