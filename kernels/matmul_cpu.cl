@@ -241,10 +241,26 @@ INLINE int2 share(int count, int index, int size) {
   return (int2)(first, (int)((long)(index + 1) * count / size) - first);
 }
 
-// y = x * weight + bias, then max(0, .) when `relu`. Work-items: (block of rows, tiles of columns).
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
-    __global const float* restrict x, __global const float* restrict weight,
-    __global const float* restrict bias, __global float* restrict y, int all_rows, int relu) {
+// Where the panel of the slice from k0 on lies among packed ones, for a tile of columns.
+INLINE size_t packed_place(int k0, int depth, int tile) {
+  return ((size_t)k0 * tiles_of(OUT) + (size_t)depth * tile) * tile_columns;
+}
+
+// packed = the panels of weight, slice by slice. Work-items: (slice, tile of columns).
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pack_weight(
+    __global const float* restrict weight, __global float* restrict packed) {
+  const int k0 = get_global_id(0) * panel_depth, depth = min((int)panel_depth, IN - k0);
+  const int tile = get_global_id(1), column = tile * tile_columns;
+  float16 panel[panel_depth][vectors];
+  copy_panel(weight + (size_t)k0 * OUT + column, OUT, OUT - column, depth, panel);
+  __global float* target = packed + packed_place(k0, depth, tile);
+  for (int k = 0; k < depth; ++k)
+    for (int v = 0; v < vectors; ++v) vstore16(panel[k][v], k * vectors + v, target);
+}
+
+// y = x * weight + bias, then max(0, .) when `relu`; the weight as it is, or as its packed panels.
+INLINE void multiply(__global const float* x, __global const float* weight, int is_packed,
+                     __global const float* bias, __global float* y, int all_rows, int relu) {
   const int2 rows = share(all_rows, get_global_id(0), get_global_size(0));
   const int2 tiles = share(tiles_of(OUT), get_global_id(1), get_global_size(1));
   float block[block_rows * block_step];
@@ -254,7 +270,12 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
     copy_rows(x + (size_t)rows.x * IN + k0, IN, rows.y, depth, block);
     for (int t = 0; t < tiles.y; ++t) {
       const int column = (tiles.x + t) * tile_columns, columns = OUT - column;
-      copy_panel(weight + (size_t)k0 * OUT + column, OUT, columns, depth, panel);
+      const float16(*operand)[vectors] = panel;
+      if (is_packed) {  // one address space on a CPU
+        operand = (const float16(*)[vectors])(size_t)(weight + packed_place(k0, depth, tiles.x + t));
+      } else {
+        copy_panel(weight + (size_t)k0 * OUT + column, OUT, columns, depth, panel);
+      }
       for (int row = 0; row < rows.y; row += ROW_TILE) {
         const Tile tile = {y + (size_t)(rows.x + row) * OUT + column, OUT, rows.y - row, columns};
         float16 sums[ROW_TILE][vectors];
@@ -264,7 +285,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
           load_sums(sums, tile);
         }
         want_below(tile);
-        multiply_tile(block + row * block_step, block_step, 1, panel, depth, sums);
+        multiply_tile(block + row * block_step, block_step, 1, operand, depth, sums);
         // A comparison that is false for NaN: it passes on and is found by the loss.
         if (relu && k0 + depth == IN) {
 #pragma unroll
@@ -277,6 +298,19 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
       }
     }
   }
+}
+
+// Work-items: (block of rows, tiles of columns).
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
+    __global const float* restrict x, __global const float* restrict weight,
+    __global const float* restrict bias, __global float* restrict y, int all_rows, int relu) {
+  multiply(x, weight, 0, bias, y, all_rows, relu);
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward_packed(
+    __global const float* restrict x, __global const float* restrict packed,
+    __global const float* restrict bias, __global float* restrict y, int all_rows, int relu) {
+  multiply(x, packed, 1, bias, y, all_rows, relu);
 }
 
 // dx = dy * weight^T, 0 where x <= 0 when `mask`. Work-items: (block of rows, tiles of columns).

@@ -136,6 +136,8 @@ void Matmul::build_cpu() {
   forward_ = program.kernel(entries::forward);
   input_gradient_ = program.kernel(entries::input_gradient);
   weight_gradient_ = program.kernel(entries::weight_gradient);
+  pack_weight_ = program.kernel(entries::pack_weight);
+  forward_packed_ = program.kernel(entries::forward_packed);
 }
 
 void Matmul::build_gpu() {
@@ -153,7 +155,7 @@ void Matmul::build_gpu() {
 
 // A work-item copies its rows' slices once for all its columns, and the columns' slices once for
 // all its rows: the cut that copies least, of those that give each core something to do.
-opencl::Range Matmul::cpu_range(int rows, int columns, int depth) const {
+opencl::Range Matmul::cpu_range(int rows, int columns, int depth, bool copies_columns) const {
   const int tiles = quotient_up(columns, column_tile);
   const bool is_small = std::int64_t{rows} * columns * depth < small_product;
   const int least = device_.info().compute_units * (is_small ? 1 : 2);
@@ -162,7 +164,8 @@ opencl::Range Matmul::cpu_range(int rows, int columns, int depth) const {
   for (int blocks = quotient_up(rows, cut_.row_block);; blocks *= 2) {
     const int groups =
         std::clamp(quotient_up(least, blocks), quotient_up(tiles, column_tiles), tiles);
-    const std::int64_t copied = std::int64_t{rows} * groups + std::int64_t{columns} * blocks;
+    const std::int64_t copied =
+        std::int64_t{rows} * groups + (copies_columns ? std::int64_t{columns} * blocks : 0);
     if (best == 0 || copied < best) {
       best = copied;
       best_blocks = blocks;
@@ -205,12 +208,28 @@ Matmul::Split Matmul::split_product(const Product& product) {
   return split;
 }
 
+const opencl::Buffer& Matmul::packed(const opencl::Buffer& weight) {
+  if (kept_.is_there()) return packed_;
+  const opencl::Buffer& right = operand(weight, shape_.in, shape_.out, RoundOperand::Side::right);
+  const int tiles = quotient_up(shape_.out, column_tile);
+  device_.reserve(packed_, size(shape_.in) * size(tiles * column_tile) * sizeof(float));
+  device_.launch(pack_weight_, {{size(quotient_up(shape_.in, panel_depth)), size(tiles), 1}}, right,
+                 packed_);
+  kept_.made();
+  return packed_;
+}
+
 void Matmul::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
                      const opencl::Buffer& bias, const opencl::Buffer& y, const JoinedBatch& batch,
                      bool relu) {
   expect_rows(batch);
   const int rows = batch.samples();
   const opencl::Buffer& left = operand(x, rows, shape_.in, RoundOperand::Side::left);
+  if (variant_ == Variant::cpu && kept_.is_kept()) {
+    device_.launch(forward_packed_, cpu_range(rows, shape_.out, shape_.in, false), left,
+                   packed(weight), bias, y, std::int32_t{rows}, std::int32_t{relu});
+    return;
+  }
   const opencl::Buffer& right = operand(weight, shape_.in, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
     device_.launch(forward_, cpu_range(rows, shape_.out, shape_.in), left, right, bias, y,

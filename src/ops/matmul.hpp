@@ -9,6 +9,7 @@
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/joined_batch.hpp"
+#include "ops/kept_weight.hpp"
 #include "ops/matmul_products.hpp"
 #include "ops/round_operand.hpp"
 #include "ops/variant.hpp"
@@ -70,6 +71,10 @@ class Matmul {
   /// of its depth, 32 or 64 rows.
   bool joins(const JoinedBatch& rows) const;
 
+  /// The weight that forward is given stays as it is now until this is called again: CPUs bring it
+  /// into their kernel's order once.
+  void keep_weight() { kept_.stays(); }
+
   // Throw Error unless joins(rows).
 
   /// y = x · weight + bias, then max(0, ·) when `relu`. Every element of y's first rows.samples()
@@ -104,7 +109,10 @@ class Matmul {
   void build_cpu();
   void build_gpu();
   void expect_rows(const JoinedBatch& rows) const;
-  opencl::Range cpu_range(int rows, int columns, int depth) const;
+  /// `copies_columns`: a work-item copies the slices of its columns, too.
+  opencl::Range cpu_range(int rows, int columns, int depth, bool copies_columns = true) const;
+  /// Of the weight as the products are to read it; CPUs.
+  const opencl::Buffer& packed(const opencl::Buffer& weight);
   /// An operand as the products are to read it.
   const opencl::Buffer& operand(const opencl::Buffer& source, int rows, int columns,
                                 RoundOperand::Side side);
@@ -117,6 +125,10 @@ class Matmul {
   std::optional<RoundOperand> rounding_;
   std::unique_ptr<MatmulProducts> products_;  // where the gpu's own kernels only finish
   opencl::Kernel forward_, input_gradient_, weight_gradient_;
+  // cpu: where the weight stays
+  opencl::Kernel pack_weight_, forward_packed_;
+  KeptWeight kept_;
+  opencl::Buffer packed_;
   // gpu: what turns partial products into results, and the partial products
   opencl::Kernel finish_forward_, finish_input_gradient_, finish_weight_gradient_, bias_gradient_;
   opencl::Buffer partial_;

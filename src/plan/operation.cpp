@@ -99,6 +99,10 @@ void DenseOperation::forward(const Pass& pass) {
                out_.rectified);
 }
 
+void DenseOperation::keep_weight() {
+  if (!weight_.is_quantised()) products_.of(Direction::forward).keep_weight();
+}
+
 void DenseOperation::backward(const Pass& pass, bool propagate) {
   products_.of(Direction::weight_gradient)
       .weight_gradient(in_.value, out_.gradient, weight_.gradient(), bias_.gradient, pass.joined());

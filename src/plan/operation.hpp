@@ -154,6 +154,7 @@ class DenseOperation : public Operation {
   DenseOperation(Edge& in, Edge& out, std::size_t last_layer, DenseProducts products,
                  OperationWeight weight, DeviceParameter bias);
   void forward(const Pass& pass) override;
+  void keep_weight() override;
   void backward(const Pass& pass, bool propagate) override;
   bool emulates_format() const override { return products_.emulates_format(); }
   bool joins(const JoinedBatch& batch) const override {

@@ -91,7 +91,8 @@ class MatmulTest : public DeviceTest<Kernels> {
 
   void expect_twin(const MatmulExtents& e) {
     SCOPED_TRACE(fmt::format("{} rows, {} -> {}", e.rows, e.in, e.out));
-    Matmul matmul = make(shape_of(e));
+    Matmul matmul = make(shape_of(e)), keeping = make(shape_of(e));
+    keeping.keep_weight();
     const int rows = static_cast<int>(e.rows);
     const std::vector<float> x = random(e.rows * e.in);
     const std::vector<float> dy = random(e.rows * e.out);
@@ -108,6 +109,9 @@ class MatmulTest : public DeviceTest<Kernels> {
                          reference::matmul(e, operand(x), operand(weight), widen(bias), relu)),
           bound())
           << "forward, relu " << relu;
+      const opencl::Buffer other = target(e.rows * e.out);
+      keeping.forward(x_buffer, weight_buffer, upload(bias), other, rows, relu);
+      EXPECT_EQ(download(other, e.rows * e.out), download(y, e.rows * e.out)) << relu;
     }
     for (const bool mask : {false, true}) {
       const opencl::Buffer dx = target(e.rows * e.in);
@@ -256,6 +260,25 @@ TEST_P(MatmulTest, GradientsMatchFiniteDifferences) {
   };
   EXPECT_LT(relative_error(gradients.bias, finite_differences(widen(bias), widen(dy), of_bias)),
             bound());
+}
+
+// On a CPU, where it is brought into another order.
+TEST_P(MatmulTest, KeepsAWeightThatStays) {
+  const MatmulExtents e{5, 300, 48};
+  const opencl::Buffer x = upload(random(e.rows * e.in)), bias = upload(random(e.out)),
+                       weight = upload_weight(random(e.in * e.out), e), y = target(e.rows * e.out);
+  const auto forward = [&](Matmul& matmul) {
+    matmul.forward(x, weight, bias, y, static_cast<int>(e.rows), false);
+    return download(y, e.rows * e.out);
+  };
+  Matmul matmul = make(shape_of(e)), anew = make(shape_of(e));
+  matmul.keep_weight();
+  const std::vector<float> first = forward(matmul);
+  const std::vector<float> other(weight.bytes() / sizeof(float), 0.5f);
+  device().write(weight, other.data(), weight.bytes());
+  EXPECT_EQ(forward(matmul) == first, GetParam().variant == Variant::cpu);
+  matmul.keep_weight();
+  EXPECT_EQ(forward(matmul), forward(anew));
 }
 
 TEST_P(MatmulTest, GivesTheSameBitsTwice) {
