@@ -51,8 +51,20 @@ float max_of_group(float value, local float* scratch) {
   return result;
 }
 
-// One work-group a row. row_losses and row_hits [batch]; the labels from number `first` on. A label outside [0,
-// classes) makes its row's loss NaN.
+// Whether a row holds the label in one of its columns. Any other makes its row's loss NaN.
+int is_column(int label, int columns) {
+  return label >= 0 && label < columns;
+}
+
+// The negated numbers of the first columns, lane by lane, that hold the largest value. Column numbers are exact in
+// float32 up to 2^24.
+float16 negated_first_of(float16 before, float16 values, float largest, int16 column, int columns) {
+  const int16 is_largest = (values == largest) & (column < columns);
+  return select(before, fmax(before, -convert_float16(column)), is_largest);
+}
+
+// One work-group a row. row_losses and row_hits [batch]; the labels from number `first` on. A hit is a row whose
+// largest value, the first of equals, is the label's.
 kernel void softmax_cross_entropy(global const float* logits, global const int* labels, uint first,
                                   global float* dlogits, global float* row_losses,
                                   global float* row_hits, int classes, int stride) {
@@ -60,7 +72,7 @@ kernel void softmax_cross_entropy(global const float* logits, global const int* 
   const size_t row = get_group_id(0);
   const int vectors = stride / 16;
   const int label = labels[first + row];
-  const bool label_is_known = label >= 0 && label < classes;
+  const int label_is_known = is_column(label, classes);
   const int known_label = label_is_known ? label : -1;  // no column bears -1
   logits += row * stride;
   dlogits += row * stride;
@@ -72,8 +84,7 @@ kernel void softmax_cross_entropy(global const float* logits, global const int* 
   }
   const float largest = max_of_group(max_of_lanes(largest_lanes), scratch);
 
-  // exp(logit − largest) waits in dlogits until the sum is known. The first column that holds the
-  // largest logit is the prediction; column numbers are exact in float32 up to 2^24.
+  // exp(logit − largest) waits in dlogits until the sum is known.
   float16 sum_lanes = 0;
   float16 negated_first = -INFINITY;
   FOR_MY_VECTORS(vectors) {
@@ -81,9 +92,7 @@ kernel void softmax_cross_entropy(global const float* logits, global const int* 
     const float16 logit = vload16(i, logits);
     const float16 power = select((float16)(0), exp(logit - largest), column < classes);
     sum_lanes += power;
-    const int16 is_largest = (logit == largest) & (column < classes);
-    negated_first =
-        select(negated_first, fmax(negated_first, -convert_float16(column)), is_largest);
+    negated_first = negated_first_of(negated_first, logit, largest, column, classes);
     vstore16(power, i, dlogits);
   }
   const float sum = sum_of_group(sum_of_lanes(sum_lanes), scratch);
@@ -101,24 +110,40 @@ kernel void softmax_cross_entropy(global const float* logits, global const int* 
   }
 }
 
-// One work-group a row: the mean over the columns of (prediction − target)².
-kernel void mean_squared_error(global const float* prediction, global const float* target,
-                               global float* dprediction, global float* row_losses,
+// The same for the mean over the columns of (value − target)², whose targets are 1 in the label's column and 0 in
+// the others.
+kernel void mean_squared_error(global const float* values, global const int* labels, uint first,
+                               global float* dvalues, global float* row_losses,
                                global float* row_hits, int columns, int stride) {
   local float scratch[ITEMS];
   const size_t row = get_group_id(0);
+  const int vectors = stride / 16;
+  const int label = labels[first + row];
+  values += row * stride;
+  dvalues += row * stride;
+
   float16 sum_lanes = 0;
-  FOR_MY_VECTORS(stride / 16) {
-    const size_t at = row * (stride / 16) + i;
-    const float16 difference = select((float16)(0), vload16(at, prediction) - vload16(at, target),
-                                      COLUMN_IDS + i * 16 < columns);
+  float16 largest_lanes = -INFINITY;
+  FOR_MY_VECTORS(vectors) {
+    const int16 column = COLUMN_IDS + i * 16;
+    const float16 value = vload16(i, values);
+    const float16 target = select((float16)(0), (float16)(1), column == label);
+    const float16 difference = select((float16)(0), value - target, column < columns);
     sum_lanes += difference * difference;
-    vstore16(2 * difference / columns, at, dprediction);
+    largest_lanes = select(largest_lanes, fmax(largest_lanes, value), column < columns);
+    vstore16(2 * difference / columns, i, dvalues);
   }
   const float sum = sum_of_group(sum_of_lanes(sum_lanes), scratch);
+  const float largest = max_of_group(max_of_lanes(largest_lanes), scratch);
+  float16 negated_first = -INFINITY;
+  FOR_MY_VECTORS(vectors) {
+    negated_first =
+        negated_first_of(negated_first, vload16(i, values), largest, COLUMN_IDS + i * 16, columns);
+  }
+  const float prediction = -max_of_group(max_of_lanes(negated_first), scratch);
   if (get_local_id(0) == 0) {
-    row_losses[row] = sum / columns;
-    row_hits[row] = 0;
+    row_losses[row] = is_column(label, columns) ? sum / columns : NAN;
+    row_hits[row] = is_column(label, columns) && prediction == label ? 1 : 0;
   }
 }
 
@@ -130,6 +155,13 @@ kernel void weigh_rows(global float* gradient, global const float* weights, int 
     const size_t at = row * (stride / 16) + i;
     vstore16(weight * vload16(at, gradient), at, gradient);
   }
+}
+
+// One work-item a weight: times the scale, or, where all are new, the scale itself.
+kernel void scale_weights(global float* weights, int batch, int are_new, global const float* scale) {
+  const int row = get_global_id(0);
+  if (row >= batch) return;
+  weights[row] = are_new ? scale[0] : scale[0] * weights[row];
 }
 
 // One work-group in all: statistics [3] = over passes of `batch` rows each, the sum of the losses, the

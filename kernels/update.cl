@@ -1,25 +1,52 @@
 // Optimiser updates, element by element over an arena of parameters.
 //
-// With RECORD, `rest` floats lie behind the gradients, and the record of record_sums.cl is made on the way.
+// With RECORD, `rest` floats lie behind the gradients, and the record of record_sums.cl is made on the way. With SCALED
+// it has been made: gradients are times a loss scale, and where one is broken nothing is updated. Then `next` becomes
+// the scale that follows from `now`, each [2]: the scale, float32, and the steps since it last changed.
 #ifdef RECORD
 #include "sums_record.clh"
-#define RECORDING , uint rest, global uint* restrict record
-#define RECORD_REST record_rest(gradients, elements, rest, record);
-#define RECORD_GRADIENT(i) \
+#define BESIDE , uint rest, global uint* restrict record
+#define BEGIN record_rest(gradients, elements, rest, record);
+#define SEE_GRADIENT(i) \
   if (is_broken(gradients[i])) atomic_min(record + rest, (uint)(i));
+#elif defined(SCALED)
+#define BESIDE                                                                                                   \
+  , uint rest, global const uint *restrict record, global const uint *restrict now, global uint *restrict next, \
+      float largest, uint patience
+#define BEGIN                                                                    \
+  const int is_finite = record[rest] == UINT_MAX;                                \
+  if (get_global_id(0) == 0) follow_scale(is_finite, now, next, largest, patience); \
+  if (!is_finite) return;                                                        \
+  gradient_scale /= as_float(now[0]);
+#define SEE_GRADIENT(i)
+
+// As LossScale::after.
+void follow_scale(int is_finite, global const uint* now, global uint* next, float largest, uint patience) {
+  float scale = as_float(now[0]);
+  uint steps = now[1] + 1;
+  if (!is_finite) {
+    scale /= 2;
+    steps = 0;
+  } else if (steps == patience) {
+    if (scale < largest) scale *= 2;
+    steps = 0;
+  }
+  next[0] = as_uint(scale);
+  next[1] = steps;
+}
 #else
-#define RECORDING
-#define RECORD_REST
-#define RECORD_GRADIENT(i)
+#define BESIDE
+#define BEGIN
+#define SEE_GRADIENT(i)
 #endif
 
 // torch.optim.SGD without momentum.
 kernel void sgd(global float* restrict parameters, global const float* restrict gradients,
-                uint elements, float learning_rate, float weight_decay, float gradient_scale RECORDING) {
+                uint elements, float learning_rate, float weight_decay, float gradient_scale BESIDE) {
   const size_t i = get_global_id(0);
-  RECORD_REST
+  BEGIN
   if (i >= elements) return;
-  RECORD_GRADIENT(i)
+  SEE_GRADIENT(i)
   const float gradient = gradients[i] * gradient_scale + weight_decay * parameters[i];
   parameters[i] -= learning_rate * gradient;
 }
@@ -27,11 +54,11 @@ kernel void sgd(global float* restrict parameters, global const float* restrict 
 // torch.optim.SGD with momentum, dampening 0.
 kernel void sgd_momentum(global float* restrict parameters, global const float* restrict gradients,
                          global float* restrict momentum, uint elements, float learning_rate,
-                         float decay, float weight_decay, int nesterov, float gradient_scale RECORDING) {
+                         float decay, float weight_decay, int nesterov, float gradient_scale BESIDE) {
   const size_t i = get_global_id(0);
-  RECORD_REST
+  BEGIN
   if (i >= elements) return;
-  RECORD_GRADIENT(i)
+  SEE_GRADIENT(i)
   const float gradient = gradients[i] * gradient_scale + weight_decay * parameters[i];
   const float velocity = decay * momentum[i] + gradient;
   momentum[i] = velocity;
@@ -44,11 +71,11 @@ kernel void sgd_momentum(global float* restrict parameters, global const float* 
 kernel void adam(global float* restrict parameters, global const float* restrict gradients,
                  global float* restrict first_moment, global float* restrict second_moment,
                  uint elements, float beta1, float beta2, float epsilon, float weight_decay,
-                 float shrink, float step_size, float root_scale, float gradient_scale RECORDING) {
+                 float shrink, float step_size, float root_scale, float gradient_scale BESIDE) {
   const size_t i = get_global_id(0);
-  RECORD_REST
+  BEGIN
   if (i >= elements) return;
-  RECORD_GRADIENT(i)
+  SEE_GRADIENT(i)
   const float parameter = parameters[i];
   const float gradient = gradients[i] * gradient_scale + weight_decay * parameter;
   const float first = beta1 * first_moment[i] + (1 - beta1) * gradient;

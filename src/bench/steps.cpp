@@ -47,7 +47,7 @@ Steps::Steps(Communicator& ranks, opencl::Device& device, Plan& plan, AllReduce&
     scale_.emplace();
     plan_.set_loss_scale(scale_->value());
   }
-  if (ranks.size() == 1) ahead_.emplace(device, plan, scale_.has_value());
+  if (ranks.size() == 1) ahead_.emplace(device, plan, scale_ ? &*scale_ : nullptr);
 }
 
 double Steps::warm_up() {
@@ -133,11 +133,7 @@ StepParts Steps::ahead() {
   // Beside steps that still run it has cost the device nothing.
   (ahead_->are_running() ? parts.compute : parts.input) += phase.restart();
   const std::size_t size = samples.labels.size();
-  if (scale_) {
-    note_done(ahead_->run_scaled(step_, samples, std::span(&size, 1), learning_rate, *scale_));
-  } else {
-    ahead_->enqueue(step_, samples, std::span(&size, 1), learning_rate);
-  }
+  ahead_->enqueue(step_, samples, std::span(&size, 1), learning_rate);
   parts.compute += phase.restart();
   ++step_;
   while (const auto done = ahead_->poll()) note_done(*done);

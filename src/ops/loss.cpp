@@ -55,54 +55,54 @@ void RowSums::sum_into(const opencl::Buffer& statistics, const JoinedBatch& batc
                  std::int32_t{batch.passes});
 }
 
-SoftmaxCrossEntropy::SoftmaxCrossEntropy(opencl::Device& device, Variant variant, int classes,
-                                         int stride)
-    : device_(device),
-      classes_(checked_columns(classes, stride)),
-      stride_(stride),
-      program_(build(device, variant)),
-      rows_(device, program_, items_of(variant)),
-      kernel_(program_.kernel(kernels::loss_::softmax_cross_entropy)) {}
-
-void SoftmaxCrossEntropy::forward_backward(const opencl::Buffer& logits, const LabelSource& labels,
-                                           const opencl::Buffer& dlogits,
-                                           const opencl::Buffer& statistics,
-                                           const JoinedBatch& batch) {
-  rows_.reserve(batch.samples());
-  device_.launch(kernel_, rows_.groups(batch.samples()), logits, labels.labels, labels.first,
-                 dlogits, rows_.losses(), rows_.hits(), classes_, stride_);
-  rows_.sum_into(statistics, batch);
-}
-
-MeanSquaredError::MeanSquaredError(opencl::Device& device, Variant variant, int columns, int stride)
+LabelLoss::LabelLoss(opencl::Device& device, Variant variant, const kernels::Entry& entry,
+                     int columns, int stride)
     : device_(device),
       columns_(checked_columns(columns, stride)),
       stride_(stride),
       program_(build(device, variant)),
-      rows_(device, program_, items_of(variant)),
-      kernel_(program_.kernel(kernels::loss_::mean_squared_error)) {}
+      sums_(device, program_, items_of(variant)),
+      kernel_(program_.kernel(entry)) {}
 
-void MeanSquaredError::forward_backward(const opencl::Buffer& prediction,
-                                        const opencl::Buffer& target,
-                                        const opencl::Buffer& dprediction,
-                                        const opencl::Buffer& statistics,
-                                        const JoinedBatch& batch) {
-  rows_.reserve(batch.samples());
-  device_.launch(kernel_, rows_.groups(batch.samples()), prediction, target, dprediction,
-                 rows_.losses(), rows_.hits(), columns_, stride_);
-  rows_.sum_into(statistics, batch);
+LabelLoss LabelLoss::cross_entropy(opencl::Device& device, Variant variant, int columns,
+                                   int stride) {
+  return {device, variant, kernels::loss_::softmax_cross_entropy, columns, stride};
+}
+
+LabelLoss LabelLoss::squared_error(opencl::Device& device, Variant variant, int columns,
+                                   int stride) {
+  return {device, variant, kernels::loss_::mean_squared_error, columns, stride};
+}
+
+void LabelLoss::forward_backward(const opencl::Buffer& rows, const LabelSource& labels,
+                                 const opencl::Buffer& gradient, const opencl::Buffer& statistics,
+                                 const JoinedBatch& batch) {
+  sums_.reserve(batch.samples());
+  device_.launch(kernel_, sums_.groups(batch.samples()), rows, labels.labels, labels.first,
+                 gradient, sums_.losses(), sums_.hits(), columns_, stride_);
+  sums_.sum_into(statistics, batch);
 }
 
 WeighRows::WeighRows(opencl::Device& device, Variant variant, int stride)
     : device_(device),
       work_items_(items_of(variant)),
       stride_(checked_columns(stride, stride)),
-      kernel_(build(device, variant).kernel(kernels::loss_::weigh_rows)) {}
+      program_(build(device, variant)),
+      kernel_(program_.kernel(kernels::loss_::weigh_rows)),
+      scale_(program_.kernel(kernels::loss_::scale_weights)) {}
 
 void WeighRows::run(const opencl::Buffer& gradient, const opencl::Buffer& weights, int batch) {
   const opencl::Range rows{.global = {static_cast<std::size_t>(batch) * work_items_, 1, 1},
                            .local = {work_items_, 1, 1}};
   device_.launch(kernel_, rows, gradient, weights, stride_);
+}
+
+void WeighRows::scale(const opencl::Buffer& weights, int batch, const opencl::Buffer& scale,
+                      bool are_new) {
+  constexpr std::size_t group = 64;
+  const std::size_t items = (static_cast<std::size_t>(batch) + group - 1) / group * group;
+  device_.launch(scale_, {.global = {items, 1, 1}, .local = {group, 1, 1}}, weights,
+                 std::int32_t{batch}, std::int32_t{are_new ? 1 : 0}, scale);
 }
 
 }  // namespace dovetail

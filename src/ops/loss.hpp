@@ -8,7 +8,7 @@
 
 namespace dovetail {
 
-/// Losses and hits of a batch's samples, and their sums: what the losses below share.
+/// Losses and hits of a batch's samples, and their sums: what every loss needs.
 class RowSums {
  public:
   /// @param work_items that share a row.
@@ -32,48 +32,34 @@ class RowSums {
   opencl::Kernel sum_rows_;
 };
 
-/// Softmax and cross-entropy of logits [batch, stride], of which the first `classes` columns count.
-class SoftmaxCrossEntropy {
+/// A loss of rows [batch, stride], of which the first `columns` count, by a label for each row. All
+/// below throw Error unless 1 ≤ columns ≤ stride and stride is a multiple of channel_lanes.
+/// Twins: ops/reference/loss.hpp.
+class LabelLoss {
  public:
-  /// Throws Error unless 1 ≤ classes ≤ stride and stride is a multiple of channel_lanes.
-  SoftmaxCrossEntropy(opencl::Device& device, Variant variant, int classes, int stride);
+  /// Of a row's softmax.
+  static LabelLoss cross_entropy(opencl::Device& device, Variant variant, int columns, int stride);
+  /// A row's mean over the columns of (value − target)², where the target is 1 in the label's
+  /// column and 0 in the others.
+  static LabelLoss squared_error(opencl::Device& device, Variant variant, int columns, int stride);
 
-  /// Labels are each in [0, classes); any other makes the sum of the losses NaN.
-  /// statistics (float32 [3], overwritten): sum of the losses, number of samples whose largest
-  /// logit (the first of equals) is the label's, samples. dlogits [batch,
-  /// stride] = softmax − one-hot (the gradient of the *sum*, padding columns zero); dlogits must
-  /// not be logits.
-  void forward_backward(const opencl::Buffer& logits, const LabelSource& labels,
-                        const opencl::Buffer& dlogits, const opencl::Buffer& statistics,
+  /// Labels are each in [0, columns); any other makes the sum of the losses NaN.
+  /// statistics (float32 [3], overwritten): sum of the losses, number of rows whose largest value
+  /// (the first of equals) is the label's, rows. gradient [batch, stride]: that of the *sum*, its
+  /// padding columns zero; it must not be rows.
+  void forward_backward(const opencl::Buffer& rows, const LabelSource& labels,
+                        const opencl::Buffer& gradient, const opencl::Buffer& statistics,
                         const JoinedBatch& batch);
 
  private:
-  opencl::Device& device_;
-  std::int32_t classes_;
-  std::int32_t stride_;
-  opencl::Program program_;
-  RowSums rows_;
-  opencl::Kernel kernel_;
-};
+  LabelLoss(opencl::Device& device, Variant variant, const kernels::Entry& entry, int columns,
+            int stride);
 
-/// Sum over samples of the mean over the columns of (prediction − target)², both [batch, stride].
-class MeanSquaredError {
- public:
-  /// Throws Error unless 1 ≤ columns ≤ stride and stride is a multiple of channel_lanes.
-  MeanSquaredError(opencl::Device& device, Variant variant, int columns, int stride);
-
-  /// statistics: sum of the losses, 0, samples. dprediction is the gradient of the
-  /// sum, its padding columns zero.
-  void forward_backward(const opencl::Buffer& prediction, const opencl::Buffer& target,
-                        const opencl::Buffer& dprediction, const opencl::Buffer& statistics,
-                        const JoinedBatch& batch);
-
- private:
   opencl::Device& device_;
   std::int32_t columns_;
   std::int32_t stride_;
   opencl::Program program_;
-  RowSums rows_;
+  RowSums sums_;
   opencl::Kernel kernel_;
 };
 
@@ -85,12 +71,15 @@ class WeighRows {
   WeighRows(opencl::Device& device, Variant variant, int stride);
   /// weights are float32 [batch].
   void run(const opencl::Buffer& gradient, const opencl::Buffer& weights, int batch);
+  /// weights *= scale, a float32 on the device, or, where they are new, = scale.
+  void scale(const opencl::Buffer& weights, int batch, const opencl::Buffer& scale, bool are_new);
 
  private:
   opencl::Device& device_;
   std::size_t work_items_;
   std::int32_t stride_;
-  opencl::Kernel kernel_;
+  opencl::Program program_;
+  opencl::Kernel kernel_, scale_;
 };
 
 }  // namespace dovetail

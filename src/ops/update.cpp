@@ -40,21 +40,31 @@ Update::Kernels Update::build(const std::vector<std::string>& definitions) {
 
 const Update::Kernels& Update::kernels_for(const opencl::Buffer& parameters,
                                            const opencl::Buffer& gradients,
-                                           const opencl::Buffer& record) {
+                                           const BesideUpdate& beside) {
+  const bool has_record{beside.record};
   expect_length(parameters, elements_, "parameters");
-  expect_length(gradients, record ? std::size_t{elements_} + rest_ : elements_, "gradients");
-  if (!record) return plain_;
+  expect_length(gradients, has_record ? std::size_t{elements_} + rest_ : elements_, "gradients");
+  if (!has_record) return plain_;
   if (rest_ == 0) throw Error("an update that was made without records");
-  expect_length(record, std::size_t{rest_} + 1, "a record");
-  if (!recording_) recording_ = build({"RECORD"});
-  return *recording_;
+  expect_length(beside.record, std::size_t{rest_} + 1, "a record");
+  if (!beside.scale) {
+    if (!recording_) recording_ = build({"RECORD"});
+    return *recording_;
+  }
+  if (beside.scale.bytes() != scale_bytes || beside.next_scale.bytes() != scale_bytes)
+    throw Error("an update with loss scales of other lengths");
+  if (!scaled_) scaled_ = build({"SCALED"});
+  return *scaled_;
 }
 
 template <typename... Arguments>
-void Update::launch(const opencl::Kernel& kernel, const opencl::Buffer& record,
+void Update::launch(const opencl::Kernel& kernel, const BesideUpdate& beside,
                     const Arguments&... arguments) {
-  if (record) {
-    device_.launch(kernel, range_, arguments..., rest_, record);
+  if (beside.scale) {
+    device_.launch(kernel, range_, arguments..., rest_, beside.record, beside.scale,
+                   beside.next_scale, beside.largest_scale, beside.patience);
+  } else if (beside.record) {
+    device_.launch(kernel, range_, arguments..., rest_, beside.record);
   } else {
     device_.launch(kernel, range_, arguments...);
   }
@@ -62,15 +72,15 @@ void Update::launch(const opencl::Kernel& kernel, const opencl::Buffer& record,
 
 void Update::sgd(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
                  const opencl::Buffer& momentum, const Sgd& settings, float gradient_scale,
-                 const opencl::Buffer& record) {
-  const Kernels& kernels = kernels_for(parameters, gradients, record);
+                 const BesideUpdate& beside) {
+  const Kernels& kernels = kernels_for(parameters, gradients, beside);
   if (settings.momentum == 0) {
-    launch(kernels.sgd, record, parameters, gradients, elements_, settings.learning_rate,
+    launch(kernels.sgd, beside, parameters, gradients, elements_, settings.learning_rate,
            settings.weight_decay, gradient_scale);
     return;
   }
   expect_length(momentum, elements_, "a momentum");
-  launch(kernels.sgd_momentum, record, parameters, gradients, momentum, elements_,
+  launch(kernels.sgd_momentum, beside, parameters, gradients, momentum, elements_,
          settings.learning_rate, settings.momentum, settings.weight_decay,
          std::int32_t{settings.nesterov ? 1 : 0}, gradient_scale);
 }
@@ -78,8 +88,8 @@ void Update::sgd(const opencl::Buffer& parameters, const opencl::Buffer& gradien
 void Update::adam(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
                   const opencl::Buffer& first_moment, const opencl::Buffer& second_moment,
                   const Adam& settings, float gradient_scale, std::uint64_t step,
-                  const opencl::Buffer& record) {
-  const Kernels& kernels = kernels_for(parameters, gradients, record);
+                  const BesideUpdate& beside) {
+  const Kernels& kernels = kernels_for(parameters, gradients, beside);
   expect_length(first_moment, elements_, "a first moment");
   expect_length(second_moment, elements_, "a second moment");
   if (step == 0) throw Error("Adam's steps count from 1");
@@ -89,7 +99,7 @@ void Update::adam(const opencl::Buffer& parameters, const opencl::Buffer& gradie
   const double first_bias = 1 - std::pow(static_cast<double>(settings.beta1), steps);
   const double second_bias = 1 - std::pow(static_cast<double>(settings.beta2), steps);
   const auto shrink = static_cast<float>(settings.decoupled ? 1 - learning_rate * decay : 1.0);
-  launch(kernels.adam, record, parameters, gradients, first_moment, second_moment, elements_,
+  launch(kernels.adam, beside, parameters, gradients, first_moment, second_moment, elements_,
          settings.beta1, settings.beta2, settings.epsilon,
          settings.decoupled ? 0.0f : settings.weight_decay, shrink,
          static_cast<float>(learning_rate / first_bias),

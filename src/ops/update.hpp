@@ -11,15 +11,28 @@
 
 namespace dovetail {
 
+/// What an update looks at beside parameters and gradients.
+struct BesideUpdate {
+  opencl::Buffer record{};
+  opencl::Buffer scale{}, next_scale{};  // `next_scale` becomes what follows from `scale`
+  float largest_scale = 0;               // does not double
+  std::uint32_t patience = 0;            // finite steps after which it doubles
+};
+
 /// The formulas of torch.optim.SGD, Adam and AdamW. Gradients arrive as sums; `gradient_scale` (1 /
 /// samples) makes means of them. All buffers are float32 of the same length; momentum and moments
 /// are zero before the first step.
 ///
-/// An update that is given a `record` makes it as RecordSums does, of the same sums: gradients are
+/// An update that is given a record makes it as RecordSums does, of the same sums: gradients are
 /// then those sums, with `rest` floats behind them.
+///
+/// With a loss scale, RecordSums has made the record: gradients are times the scale, and the update
+/// does nothing where one of them is not finite.
 class Update {
  public:
-  /// `rest` 0: without records. Their kernels are built with the first one.
+  /// On the device: a loss scale, float32, and the steps since it last changed, uint32.
+  static constexpr std::size_t scale_bytes = 8;
+  /// `rest` 0: without records. Kernels with records or scales are built with the first one.
   Update(opencl::Device& device, Variant variant, std::size_t elements, std::size_t rest = 0);
 
   struct Sgd {
@@ -32,7 +45,7 @@ class Update {
   /// an empty Buffer.
   void sgd(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
            const opencl::Buffer& momentum, const Sgd& settings, float gradient_scale,
-           const opencl::Buffer& record = {});
+           const BesideUpdate& beside = {});
 
   struct Adam {
     float learning_rate = 0.001f;
@@ -46,7 +59,7 @@ class Update {
   void adam(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
             const opencl::Buffer& first_moment, const opencl::Buffer& second_moment,
             const Adam& settings, float gradient_scale, std::uint64_t step,
-            const opencl::Buffer& record = {});
+            const BesideUpdate& beside = {});
 
  private:
   struct Kernels {
@@ -55,16 +68,16 @@ class Update {
   Kernels build(const std::vector<std::string>& definitions);
   /// Throws Error where the buffers have other lengths.
   const Kernels& kernels_for(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
-                             const opencl::Buffer& record);
+                             const BesideUpdate& beside);
   template <typename... Arguments>
-  void launch(const opencl::Kernel& kernel, const opencl::Buffer& record,
+  void launch(const opencl::Kernel& kernel, const BesideUpdate& beside,
               const Arguments&... arguments);
 
   opencl::Device& device_;
   std::uint32_t elements_, rest_;
   opencl::Range range_;
   Kernels plain_;
-  std::optional<Kernels> recording_;
+  std::optional<Kernels> recording_, scaled_;
 };
 
 }  // namespace dovetail

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "model/loss_scale.hpp"
 #include "support/error.hpp"
 #include "support/timeline.hpp"
 
@@ -147,20 +148,45 @@ bool Plan::emulates_format() const {
                      [](const auto& operation) { return operation->emulates_format(); });
 }
 
+void Plan::set_loss_scale(float scale, std::uint64_t steps) {
+  loss_scale_ = scale;
+  if (scale == 1 && !scales_[0]) return;
+  for (opencl::Buffer& each : scales_)
+    if (!each) each = device_.allocate(Update::scale_bytes);
+  const std::array words{std::bit_cast<std::uint32_t>(scale), static_cast<std::uint32_t>(steps)};
+  static_assert(sizeof words == Update::scale_bytes);
+  device_.write(scales_[0], words.data(), sizeof words);
+}
+
 void Plan::enqueue_update(float learning_rate, const StepStatistics& statistics, std::uint64_t step,
                           const opencl::Buffer& record) {
+  const double scale = 1 / (statistics.samples * static_cast<double>(loss_scale_));
+  enqueue_update(learning_rate, static_cast<float>(scale), step, {.record = record});
+}
+
+void Plan::enqueue_scaled_update(float learning_rate, const StepStatistics& statistics,
+                                 std::uint64_t step, const opencl::Buffer& record) {
+  enqueue_update(learning_rate, static_cast<float>(1 / statistics.samples), step,
+                 {.record = record,
+                  .scale = scales_[0],
+                  .next_scale = scales_[1],
+                  .largest_scale = LossScale::largest,
+                  .patience = std::uint32_t{LossScale::patience}});
+  std::swap(scales_[0], scales_[1]);
+}
+
+void Plan::enqueue_update(float learning_rate, float gradient_scale, std::uint64_t step,
+                          const BesideUpdate& beside) {
   const timeline::Part part("update");
   const OptimizerSettings& optimizer = options_.optimizer;
-  const float scale =
-      static_cast<float>(1 / (statistics.samples * static_cast<double>(loss_scale_)));
-  const opencl::Buffer& gradients = record ? reduction_ : gradients_;
+  const opencl::Buffer& gradients = beside.record ? reduction_ : gradients_;
   if (optimizer.kind == OptimizerKind::sgd) {
     update_->sgd(parameters_, gradients, state_[0],
                  {.learning_rate = learning_rate,
                   .momentum = optimizer.momentum,
                   .weight_decay = optimizer.weight_decay,
                   .nesterov = optimizer.nesterov},
-                 scale, record);
+                 gradient_scale, beside);
   } else {
     update_->adam(parameters_, gradients, state_[0], state_[1],
                   {.learning_rate = learning_rate,
@@ -169,7 +195,7 @@ void Plan::enqueue_update(float learning_rate, const StepStatistics& statistics,
                    .epsilon = optimizer.epsilon,
                    .weight_decay = optimizer.weight_decay,
                    .decoupled = optimizer.kind == OptimizerKind::adamw},
-                  scale, step, record);
+                  gradient_scale, step, beside);
   }
   device_.flush();
 }

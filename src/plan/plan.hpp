@@ -2,6 +2,7 @@
 // no allocation in a step.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -138,7 +139,7 @@ class Plan {
   opencl::Mark hold_order(std::span<const std::int32_t> numbers,
                           std::span<const std::int32_t> labels);
   /// How many steps of so many samples should be sent together; 0 where steps should bring their
-  /// own samples: where nothing is copied beside the kernels, and for losses that upload targets.
+  /// own samples, because nothing is copied beside the kernels.
   std::size_t steps_together(std::size_t samples) const;
   /// Makes room for sendings of so many samples, at least three of them; what was sent before is
   /// lost. Throws Error when the device lacks memory.
@@ -208,8 +209,8 @@ class Plan {
   std::string first_not_finite(std::span<const float> reduction) const;
   /// From the next enqueue_gradients on, gradients are computed `scale` times as large, against
   /// underflow in fp16. Whoever sees them outside of a reduction sees them unscaled; the same on
-  /// all ranks whose reductions are added.
-  void set_loss_scale(float scale) { loss_scale_ = scale; }
+  /// all ranks whose reductions are added. `steps`: since it last changed.
+  void set_loss_scale(float scale, std::uint64_t steps = 0);
   float loss_scale() const { return loss_scale_; }
   /// Whether no gradient of a mapped reduction has left the format's range.
   bool gradients_are_finite(std::span<const float> reduction) const;
@@ -234,6 +235,12 @@ class Plan {
   /// sums_on_device().
   void enqueue_update(float learning_rate, const StepStatistics& statistics, std::uint64_t step,
                       const opencl::Buffer& record = {});
+  /// The same with a `record` that RecordSums has made of sums_on_device(), before the host knows
+  /// it: nothing is updated where a gradient is not finite, and the loss scale follows on the
+  /// device as LossScale says. The host is to say what it has become, by note_loss_scale.
+  void enqueue_scaled_update(float learning_rate, const StepStatistics& statistics,
+                             std::uint64_t step, const opencl::Buffer& record);
+  void note_loss_scale(float scale) { loss_scale_ = scale; }
   /// Whether updates can; on CPU devices a look of its own costs less.
   bool records_updates() const { return variant_ != Variant::cpu; }
   /// Folds the summed batch statistics of `samples` samples (StepStatistics::normalised) into the
@@ -270,17 +277,17 @@ class Plan {
   /// What a pass reads from the host.
   struct Inputs {
     std::size_t room = 0;  // samples
-    opencl::Buffer images, numbers, labels, targets, row_weights;
-    HostVector<float> target_rows, scaled_weights;  // as they are written to the device
-    ImageSource image_source;                       // these, or some of those held
+    opencl::Buffer images, numbers, labels, row_weights;
+    bool has_weights = false;  // of its samples, in row_weights
+    ImageSource image_source;  // these, or some of those held
     LabelSource label_source;
   };
   /// What a step's passes read where that is copied while the kernels of earlier steps run. Steps
   /// take slots in turns.
   struct InputSlot {
     std::vector<Inputs> passes;
-    opencl::Mark copied, copied_before;  // for the newest step that had it, and the one before that
-    opencl::Mark read;                   // by the newest step's kernels
+    opencl::Mark copied;  // for the newest step that had it
+    opencl::Mark read;    // by that step's kernels
   };
 
   /// A place for what is sent.
@@ -350,7 +357,7 @@ class Plan {
   /// False where convolutions are refused: the model is to be lowered again.
   bool make_operations(const plan::Lowered& lowered);
   void make_numbers();
-  std::vector<Inputs> make_inputs(const HostMemory& memory);
+  std::vector<Inputs> make_inputs();
   void make_input_slots();
   /// Where the samples go; null: to inputs_, in turn with the kernels.
   InputSlot* next_slot(const StepSamples& samples);
@@ -390,6 +397,8 @@ class Plan {
   std::unique_ptr<plan::Operation> make_operation(const plan::Step& step, plan::Edge& in,
                                                   plan::Edge& out, std::size_t& norm_index);
   void make_loss();
+  void enqueue_update(float learning_rate, float gradient_scale, std::uint64_t step,
+                      const BesideUpdate& beside);
   /// The dense layers from operation `first` to the last one, whose parameters end the arena.
   std::optional<DenseChainShape> chain_from(const plan::Lowered& lowered, std::size_t first) const;
   /// As many of the last layers as DenseChain takes for training, in this plan's options.
@@ -429,11 +438,11 @@ class Plan {
   /// `are_sums`: weigh_batch_statistics was enqueued.
   void finish_statistics(std::span<float> rest, bool are_sums) const;
   StepStatistics statistics_of(std::span<const float> rest) const;
-  void upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count,
-                      InputSlot* slot);
+  /// Whether the gradients of such samples' losses are weighed.
+  bool weighs(const StepSamples& samples) const { return !samples.weights.empty() || scales_[0]; }
+  void make_weights();
   /// The directions in which a layer with weights will be used.
   std::vector<Direction> directions_of(const plan::Edge& in) const;
-  void write_targets(Inputs& inputs, std::span<const std::int32_t> labels, InputSlot* slot);
   /// Visits `images` in pieces of at most the capacity: body(first, count).
   template <typename Body>
   void in_batches(std::span<const std::uint8_t> images, std::size_t count, Body&& body);
@@ -487,12 +496,13 @@ class Plan {
   std::vector<std::string> names_;   // of the operations, for timelines
   std::optional<DenseChain> chain_;  // for training steps, in place of the last ones and the loss
   std::size_t chain_begin_ = 0;      // the first operation in whose place it is
-  std::optional<SoftmaxCrossEntropy> cross_entropy_;
-  std::optional<MeanSquaredError> squared_error_;
+  std::optional<LabelLoss> loss_;
   std::optional<WeighRows> weigh_rows_;   // made when weights first come
   std::optional<Magnitudes> magnitudes_;  // made when output_ranges first counts
   std::optional<Update> update_;
   float loss_scale_ = 1;
+  // On the device, where there has been another than 1: the one that holds, then room for the next.
+  std::array<opencl::Buffer, 2> scales_;
 };
 
 }  // namespace dovetail

@@ -30,8 +30,7 @@ void Plan::drop_layers() {
   input_slots_.clear();
   steps_.clear();
   chain_.reset();
-  cross_entropy_.reset();
-  squared_error_.reset();
+  loss_.reset();
 }
 
 void Plan::lower_again() {

@@ -97,7 +97,7 @@ void Plan::make_edges(const plan::Lowered& lowered) {
     edges_[i].gradient = edges_[i].deferred ? edges_[i - 1].gradient
                                             : device_.allocate_zeroed(edges_[i].layout.bytes());
   }
-  inputs_ = make_inputs(nullptr);
+  inputs_ = make_inputs();
 }
 
 DeviceParameter Plan::device_parameter(const std::string& name) const {
@@ -230,9 +230,9 @@ void Plan::make_loss() {
   loss_statistics_ =
       reduction_.slice(statistics_offset_ * sizeof(float), statistics_elements * sizeof(float));
   if (options_.loss == LossKind::cross_entropy) {
-    cross_entropy_.emplace(device_, variant_, model_.classes(), columns);
+    loss_.emplace(LabelLoss::cross_entropy(device_, variant_, model_.classes(), columns));
   } else {
-    squared_error_.emplace(device_, variant_, model_.classes(), columns);
+    loss_.emplace(LabelLoss::squared_error(device_, variant_, model_.classes(), columns));
   }
 }
 

@@ -20,18 +20,14 @@ constexpr std::size_t least_overlapped_bytes = std::size_t{512} << 10;
 
 }  // namespace
 
-std::vector<Plan::Inputs> Plan::make_inputs(const HostMemory& memory) {
+std::vector<Plan::Inputs> Plan::make_inputs() {
   std::vector<Inputs> made;
   int samples = room();  // the first one's; the others are there for passes of different sizes
   for (int pass = 0; pass < options_.passes; ++pass) {
     Inputs inputs;
-    inputs.target_rows = HostVector<float>(memory);
-    inputs.scaled_weights = HostVector<float>(memory);
     inputs.room = extent(std::exchange(samples, options_.batch));
     inputs.images = device_.allocate(inputs.room * extent(model_.input().size()));
     inputs.labels = device_.allocate(inputs.room * sizeof(std::int32_t));
-    if (options_.training && options_.loss != LossKind::cross_entropy)
-      inputs.targets = device_.allocate_zeroed(edges_.back().layout.bytes());
     made.push_back(std::move(inputs));
   }
   return made;
@@ -41,8 +37,7 @@ void Plan::make_input_slots() {
   const std::size_t bytes = extent(room()) * extent(model_.input().size());
   const std::size_t count = std::clamp(slots_bytes / bytes, least_slots, most_slots);
   while (input_slots_.size() < count)
-    input_slots_.push_back(
-        {.passes = make_inputs(pinned_), .copied = {}, .copied_before = {}, .read = {}});
+    input_slots_.push_back({.passes = make_inputs(), .copied = {}, .read = {}});
   next_slot_ = 0;
   device_.finish();  // fills, which copies beside the kernels would not wait for
 }
@@ -53,7 +48,7 @@ Plan::InputSlot* Plan::next_slot(const StepSamples& samples) {
   if (input_slots_.empty()) make_input_slots();
   InputSlot* slot = &input_slots_[next_slot_];
   next_slot_ = (next_slot_ + 1) % input_slots_.size();
-  slot->copied_before = std::exchange(slot->copied, {});
+  slot->copied = {};
   return slot;
 }
 
@@ -80,28 +75,15 @@ void Plan::end_step(InputSlot* slot, bool hand_over) {
   if (slot || hand_over) device_.flush();
 }
 
-// What a slot's host memory held for the step before has long been copied, unless steps are
-// enqueued much further ahead than there are slots: then this waits.
-void Plan::write_targets(Inputs& inputs, std::span<const std::int32_t> labels, InputSlot* slot) {
-  const std::size_t columns = extent(edges_.back().layout.image_stride());
-  if (slot) slot->copied_before.await();
-  inputs.target_rows.assign(labels.size() * columns, 0.0f);
-  for (std::size_t i = 0; i < labels.size(); ++i)
-    inputs.target_rows[i * columns + static_cast<std::size_t>(labels[i])] = 1;
-  write_input(slot, inputs.targets, inputs.target_rows.data(),
-              inputs.target_rows.size() * sizeof(float), slot != nullptr);
-}
-
-void Plan::upload_weights(Inputs& inputs, std::span<const float> weights, std::size_t count,
-                          InputSlot* slot) {
+// For all passes and slots at once, so that later steps make nothing.
+void Plan::make_weights() {
   if (!weigh_rows_) weigh_rows_.emplace(device_, variant_, edges_.back().layout.image_stride());
-  if (!inputs.row_weights) inputs.row_weights = device_.allocate(inputs.room * sizeof(float));
-  if (slot) slot->copied_before.await();
-  HostVector<float>& scaled = inputs.scaled_weights;
-  scaled.assign(count, loss_scale_);  // without weights: all 1
-  for (std::size_t i = 0; i < weights.size(); ++i) scaled[i] *= weights[i];
-  write_input(slot, inputs.row_weights, scaled.data(), scaled.size() * sizeof(float),
-              slot != nullptr);
+  const auto make = [&](std::vector<Inputs>& all) {
+    for (Inputs& inputs : all)
+      if (!inputs.row_weights) inputs.row_weights = device_.allocate(inputs.room * sizeof(float));
+  };
+  make(inputs_);
+  for (InputSlot& slot : input_slots_) make(slot.passes);
 }
 
 void Plan::hold_images(std::size_t samples) {
@@ -187,12 +169,14 @@ void Plan::upload(Inputs& inputs, const StepSamples& samples, InputSlot* slot) {
       write(inputs.images, samples.images.data(), labels.size() * extent(model_.input().size()));
       inputs.image_source = {inputs.images};
     }
-    if (cross_entropy_) write(inputs.labels, labels.data(), labels.size_bytes());
+    write(inputs.labels, labels.data(), labels.size_bytes());
     inputs.label_source = {inputs.labels};
   }
-  if (!cross_entropy_) write_targets(inputs, labels, slot);
-  if (!samples.weights.empty() || loss_scale_ != 1)
-    upload_weights(inputs, samples.weights, labels.size(), slot);
+  if (!weighs(samples)) return;
+  if (!inputs.row_weights) make_weights();
+  inputs.has_weights = !samples.weights.empty();
+  if (inputs.has_weights)
+    write(inputs.row_weights, samples.weights.data(), samples.weights.size_bytes());
 }
 
 }  // namespace dovetail

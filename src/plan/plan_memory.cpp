@@ -108,8 +108,7 @@ void Plan::make_slots(const plan::Lowered& lowered) {
   for (int i = 0; i < options_.optimizer.state_slots(); ++i) {
     state_.push_back(device_.allocate_zeroed(parameters_.bytes()));
   }
-  update_.emplace(device_, variant_, arena_.elements(),
-                  records_updates() ? reduction_elements_ - arena_.elements() : 0);
+  update_.emplace(device_, variant_, arena_.elements(), reduction_elements_ - arena_.elements());
 }
 
 }  // namespace dovetail

@@ -27,7 +27,7 @@ bool has_passed(const opencl::Mark& mark) {
 }  // namespace
 
 std::size_t Plan::steps_together(std::size_t samples) const {
-  if (!input_queue_ || !cross_entropy_ || samples == 0) return 0;
+  if (!input_queue_ || samples == 0) return 0;
   const std::size_t bytes = samples * extent(model_.input().size());
   return std::clamp<std::size_t>(sending_bytes / bytes, 1, most_steps);
 }

@@ -32,13 +32,8 @@ void Plan::forward_and_loss(const Pass& pass, const Inputs& inputs, bool weighed
   forward(pass, inputs, operations_.size());
   const timeline::Part part("loss");
   const Edge& logits = edges_.back();
-  if (cross_entropy_) {
-    cross_entropy_->forward_backward(logits.value, inputs.label_source, logits.gradient,
-                                     loss_statistics_, pass.joined());
-  } else {
-    squared_error_->forward_backward(logits.value, inputs.targets, logits.gradient,
-                                     loss_statistics_, pass.joined());
-  }
+  loss_->forward_backward(logits.value, inputs.label_source, logits.gradient, loss_statistics_,
+                          pass.joined());
   if (weighed) weigh_rows_->run(logits.gradient, inputs.row_weights, pass.batch);
 }
 
@@ -64,7 +59,7 @@ void Plan::enqueue_step(const StepSamples& samples, std::span<const std::size_t>
     throw Error(fmt::format("a step of {} passes where a power of two up to {} can be",
                             sizes.size(), inputs_.size()));
   }
-  const bool weighed = !samples.weights.empty() || loss_scale_ != 1;
+  const bool weighed = weighs(samples);
   statistics_are_sums_ = sizes.size() > 1;
   InputSlot* slot = next_slot(samples);
   std::vector<Inputs>& inputs = slot ? slot->passes : inputs_;
@@ -131,6 +126,8 @@ void Plan::enqueue_pass(const Pass& pass, const Inputs& inputs, bool weighed, st
   if (pass.batch == 0) {
     device_.fill_zero(reduction_);
   } else {
+    if (scales_[0])
+      weigh_rows_->scale(inputs.row_weights, pass.batch, scales_[0], !inputs.has_weights);
     forward_and_loss(pass, inputs, weighed);
     if (chain_) {
       chain_backward(pass);

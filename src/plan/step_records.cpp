@@ -32,15 +32,14 @@ bool StepRecords::has_room() const {
   return !pages_[written_].is_sent;
 }
 
-void StepRecords::add(const opencl::Buffer& sums) {
-  record_.run(sums, next_place());
-  note_added();
-}
-
 const opencl::Buffer& StepRecords::next_place() {
   if (!has_room()) throw Error("a step more than there are records for");
   const Page& page = pages_[written_];
   return page.places[page.added];
+}
+
+void StepRecords::make(const opencl::Buffer& sums) {
+  record_.run(sums, next_place());
 }
 
 void StepRecords::note_added() {

@@ -23,11 +23,11 @@ class StepRecords {
               opencl::HostedBuffer::Way way);
 
   bool has_room() const;
-  /// Enqueues the record of the sums as they will be then. Throws Error without room.
-  void add(const opencl::Buffer& sums);
   /// The place of the next record, for something else to make it. Throws Error without room.
   const opencl::Buffer& next_place();
-  /// That has been enqueued.
+  /// Enqueues the record of the sums as they will be then, there.
+  void make(const opencl::Buffer& sums);
+  /// It has been enqueued, and whatever else reads it on the device.
   void note_added();
   /// Those added since the last time set out for the host; otherwise a full page does.
   void send();

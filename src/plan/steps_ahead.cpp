@@ -17,10 +17,10 @@ constexpr double newest_weight = 1.0 / 16;  // of one step in the mean
 
 }  // namespace
 
-StepsAhead::StepsAhead(opencl::Device& device, Plan& plan, bool overflows)
+StepsAhead::StepsAhead(opencl::Device& device, Plan& plan, LossScale* scale)
     : device_(device),
       plan_(plan),
-      overflows_(overflows),
+      scale_(scale),
       records_(device, plan.gradient_elements(), plan.buckets().back().size(),
                plan.keeps_reduction() ? opencl::HostedBuffer::Way::copy
                                       : opencl::HostedBuffer::Way::map) {}
@@ -39,57 +39,34 @@ bool StepsAhead::is_full() const {
 
 void StepsAhead::enqueue(std::uint64_t step, const StepSamples& samples,
                          std::span<const std::size_t> sizes, float learning_rate) {
-  const auto count = static_cast<double>(samples.labels.size());
-  const StepStatistics statistics{.samples = count, .normalised = count};
-  if (!plan_.records_updates()) {
-    enqueue_gradients(step, samples, sizes);
-    plan_.enqueue_update(learning_rate, statistics, step + 1);
-    return;
-  }
-  begin(step, samples, sizes);
-  plan_.enqueue_update(learning_rate, statistics, step + 1, records_.next_place());
-  records_.note_added();
-  end(step, sizes);
-}
-
-void StepsAhead::enqueue_gradients(std::uint64_t step, const StepSamples& samples,
-                                   std::span<const std::size_t> sizes) {
-  begin(step, samples, sizes);
-  {
-    const timeline::Part part("record");
-    records_.add(plan_.sums_on_device());
-  }
-  end(step, sizes);
-}
-
-StepsAhead::Done StepsAhead::run_scaled(std::uint64_t step, const StepSamples& samples,
-                                        std::span<const std::size_t> sizes, float learning_rate,
-                                        LossScale& scale) {
-  if (!under_way_.empty()) throw Error(fmt::format("step {} is enqueued too early", step + 1));
-  enqueue_gradients(step, samples, sizes);
-  Done done = wait();
-  if (done.failed()) return done;
-  if (scale.after(!done.overflowed)) {
-    plan_.enqueue_update(learning_rate, {.samples = static_cast<double>(samples.labels.size())},
-                         step + 1);
-  }
-  plan_.set_loss_scale(scale.value());
-  return done;
-}
-
-void StepsAhead::begin(std::uint64_t step, StepSamples samples,
-                       std::span<const std::size_t> sizes) {
   if (is_full()) throw Error(fmt::format("step {} is enqueued too early", step + 1));
   if (under_way_.empty()) since_done_.restart();
-  samples.stays = true;
-  plan_.enqueue_step(samples, sizes, false);
-}
-
-void StepsAhead::end(std::uint64_t step, std::span<const std::size_t> sizes) {
+  StepSamples staying = samples;
+  staying.stays = true;
+  plan_.enqueue_step(staying, sizes, false);
+  const auto count = static_cast<double>(samples.labels.size());
+  enqueue_update(step, {.samples = count, .normalised = count}, learning_rate);
+  records_.note_added();
   under_way_.push_back({step, sizes.size() > 1});
   if (++unsent_ < ahead_ / 2 && under_way_.size() > 1) return;
   records_.send();
   unsent_ = 0;
+}
+
+void StepsAhead::enqueue_update(std::uint64_t step, const StepStatistics& statistics,
+                                float learning_rate) {
+  const opencl::Buffer& record = records_.next_place();
+  const bool makes_record = plan_.records_updates() && !scale_;
+  if (!makes_record) {
+    const timeline::Part part("record");
+    records_.make(plan_.sums_on_device());
+  }
+  if (scale_) {
+    plan_.enqueue_scaled_update(learning_rate, statistics, step + 1, record);
+  } else {
+    plan_.enqueue_update(learning_rate, statistics, step + 1,
+                         makes_record ? record : opencl::Buffer());
+  }
 }
 
 std::optional<StepsAhead::Done> StepsAhead::poll() {
@@ -111,9 +88,14 @@ StepsAhead::Done StepsAhead::take() {
   under_way_.pop_front();
   Done done{.step = oldest.step,
             .statistics = plan_.finish_alone(record.rest, oldest.are_sums),
-            .overflowed = overflows_ && record.first_not_finite && Plan::all_finite(record.rest),
+            .overflowed = scale_ && record.first_not_finite && Plan::all_finite(record.rest),
             .not_finite = plan_.name_not_finite(record.first_not_finite, record.rest)};
-  if (!done.failed()) plan_.fold_statistics(record.rest, done.statistics.normalised);
+  if (done.failed()) return done;
+  plan_.fold_statistics(record.rest, done.statistics.normalised);
+  if (scale_) {
+    scale_->after(!done.overflowed);
+    plan_.note_loss_scale(scale_->value());
+  }
   return done;
 }
 

@@ -17,8 +17,10 @@ namespace dovetail {
 
 class StepsAhead {
  public:
-  /// `overflows`: gradients alone that are not finite are no failure; the loss scale is for them.
-  StepsAhead(opencl::Device& device, Plan& plan, bool overflows);
+  /// `scale`: gradients are times a loss scale, that of Plan::set_loss_scale at first. Where they
+  /// alone are not finite, that is no failure: the step has no update, and the scale follows, on
+  /// the device at once and here when the step is known to be done.
+  StepsAhead(opencl::Device& device, Plan& plan, LossScale* scale = nullptr);
   /// Waits for the device, which may still read the steps' samples.
   ~StepsAhead();
   StepsAhead(const StepsAhead&) = delete;
@@ -28,7 +30,7 @@ class StepsAhead {
   struct Done {
     std::uint64_t step = 0;
     StepStatistics statistics;
-    bool overflowed = false;  // nothing but gradients is not finite, and the loss scale is for them
+    bool overflowed = false;  // nothing but gradients is not finite, and there is a loss scale
     std::string not_finite;   // what is, as Plan::first_not_finite; empty where all is finite
     bool failed() const { return !not_finite.empty() && !overflowed; }
   };
@@ -45,11 +47,6 @@ class StepsAhead {
   /// are until the step is done. Throws Error where is_full().
   void enqueue(std::uint64_t step, const StepSamples& samples, std::span<const std::size_t> sizes,
                float learning_rate);
-  /// A step whose gradients are times a loss scale: waits for them, and enqueues the update where
-  /// they have not left the format's range. The scale and the plan's follow. Throws Error where
-  /// other steps are under way.
-  Done run_scaled(std::uint64_t step, const StepSamples& samples,
-                  std::span<const std::size_t> sizes, float learning_rate, LossScale& scale);
   /// The oldest step, if it is done; never waits.
   std::optional<Done> poll();
   /// The oldest step, of which there is one. Running statistics have followed it.
@@ -60,16 +57,12 @@ class StepsAhead {
     std::uint64_t step = 0;
     bool are_sums = false;
   };
-  /// A step without its update.
-  void enqueue_gradients(std::uint64_t step, const StepSamples& samples,
-                         std::span<const std::size_t> sizes);
-  void begin(std::uint64_t step, StepSamples samples, std::span<const std::size_t> sizes);
-  void end(std::uint64_t step, std::span<const std::size_t> sizes);
+  void enqueue_update(std::uint64_t step, const StepStatistics& statistics, float learning_rate);
   Done take();
 
   opencl::Device& device_;
   Plan& plan_;
-  bool overflows_;
+  LossScale* scale_;
   plan::StepRecords records_;
   std::deque<UnderWay> under_way_;  // oldest first
   std::size_t unsent_ = 0;          // records

@@ -70,7 +70,7 @@ Trainer::Trainer(Communicator& gpu_ranks, opencl::Device& device, const TrainSet
   if (settings.format == ComputeFormat::fp16) loss_scale_.emplace();
   // Boosts look at each step's weights or gradients.
   if (gpu_ranks.size() == 1 && !settings.boost.any())
-    ahead_.emplace(device, plan_, loss_scale_.has_value());
+    ahead_.emplace(device, plan_, loss_scale_ ? &*loss_scale_ : nullptr);
   result_.emulates_format = plan_.emulates_format();
   if (tuner) result_.kernels = tuner->to_json();
   if (result_.emulates_format && is_lead()) {

@@ -218,7 +218,6 @@ class Trainer {
   /// Enqueues a step. What became of it and of those before it is known after catch_up() at the
   /// latest, which all that looks at the weights calls first.
   StepVotes step_ahead();
-  void step_scaled(const StepSamples& samples, std::span<const std::size_t> passes);
   void catch_up();
   void take_oldest();
   void note_done(const StepsAhead::Done& done);

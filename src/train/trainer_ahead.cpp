@@ -21,25 +21,12 @@ StepVotes Trainer::step_ahead() {
   for (int again = 1; again < settings_.repeats; ++again)
     plan_.enqueue_step(samples, passes, false);
   samples_ += range.count;
-  if (loss_scale_) {
-    step_scaled(samples, passes);
-  } else {
-    ahead_->enqueue(step_, samples, passes, settings_.learning_rate.at(step_));
-  }
+  ahead_->enqueue(step_, samples, passes, settings_.learning_rate.at(step_));
   phases_.compute_s += phase.restart();
   ++step_;
   while (const auto done = ahead_->poll()) note_done(*done);
   phases_.update_s += phase.restart();
   return my_votes();
-}
-
-// Whether gradients left fp16's range decides whether they are applied.
-void Trainer::step_scaled(const StepSamples& samples, std::span<const std::size_t> passes) {
-  const StepsAhead::Done done =
-      ahead_->run_scaled(step_, samples, passes, settings_.learning_rate.at(step_), *loss_scale_);
-  result_.skipped_steps = loss_scale_->skipped();
-  if (no_scale_helps()) throw_not_finite(done.step, done.not_finite, {my_name()});
-  note_done(done);
 }
 
 void Trainer::take_oldest() {
@@ -49,7 +36,8 @@ void Trainer::take_oldest() {
 
 void Trainer::note_done(const StepsAhead::Done& done) {
   batches_ahead_->drop_oldest();
-  if (done.failed()) throw_not_finite(done.step, done.not_finite, {my_name()});
+  if (loss_scale_) result_.skipped_steps = loss_scale_->skipped();
+  if (done.failed() || no_scale_helps()) throw_not_finite(done.step, done.not_finite, {my_name()});
   note_step(done.step, done.statistics);
 }
 

@@ -122,7 +122,7 @@ void Trainer::resume() {
   plan_.load_optimizer_state(start.optimizer_state);
   if (loss_scale_) {
     loss_scale_ = start.loss_scale;
-    plan_.set_loss_scale(loss_scale_->value());
+    plan_.set_loss_scale(loss_scale_->value(), loss_scale_->steps());
   }
   epochs_done_ = start.epoch;
   step_ = start.step;

@@ -70,16 +70,23 @@ struct Results {
   bool operator==(const Results&) const = default;
 };
 
+using Make = LabelLoss (*)(opencl::Device&, Variant, int columns, int stride);
+
 /// `first`: of the labels.
-Results cross_entropy(const Case& c, Variant variant, const std::vector<double>& logits,
-                      const std::vector<std::int32_t>& labels, std::uint32_t first = 0) {
-  SoftmaxCrossEntropy loss(test_device(), variant, c.columns, c.stride);
+Results run(Make make, const Case& c, Variant variant, const std::vector<double>& rows,
+            const std::vector<std::int32_t>& labels, std::uint32_t first = 0) {
+  LabelLoss loss = make(test_device(), variant, c.columns, c.stride);
   const opencl::Buffer gradient = poisoned(c.padded_size() + static_cast<std::size_t>(c.stride));
   const opencl::Buffer statistics = poisoned(3);
-  loss.forward_backward(upload_rows(c, logits),
+  loss.forward_backward(upload_rows(c, rows),
                         {test_device().upload(std::span<const std::int32_t>(labels)), first},
                         gradient, statistics, c.batch);
   return {download_rows(c, gradient), download(statistics)};
+}
+
+Results cross_entropy(const Case& c, Variant variant, const std::vector<double>& logits,
+                      const std::vector<std::int32_t>& labels) {
+  return run(LabelLoss::cross_entropy, c, variant, logits, labels);
 }
 
 std::vector<std::int32_t> random_labels(Random& random, const Case& c) {
@@ -88,23 +95,35 @@ std::vector<std::int32_t> random_labels(Random& random, const Case& c) {
   return labels;
 }
 
-TEST_P(LossTest, CrossEntropyIsTheTwin) {
-  Random random(41);
+/// A loss and its twin.
+template <typename Twin>
+void expect_twin(Make make, const Twin& twin, Variant variant, Random& random) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(describe(c));
-    const std::vector<double> logits = random.normal(c.size(), 0, 3);
+    const std::vector<double> rows = random.normal(c.size(), 0, 3);
     const std::vector<std::int32_t> labels = random_labels(random, c);
-    const Results actual = cross_entropy(c, GetParam(), logits, labels);
-    const auto expected = reference::softmax_cross_entropy(logits, labels);
+    const Results actual = run(make, c, variant, rows, labels);
+    const reference::LossSums<double> expected = twin(rows, labels);
     EXPECT_LT(relative_error(actual.gradient, expected.gradient), 1e-6);
     EXPECT_NEAR(actual.statistics[0], expected.loss, 1e-6 * expected.loss + 1e-12);
     EXPECT_EQ(actual.statistics[1], static_cast<double>(expected.hits));
     EXPECT_EQ(actual.statistics[2], c.batch);
-    EXPECT_TRUE(cross_entropy(c, GetParam(), logits, labels) == actual) << "not deterministic";
+    EXPECT_TRUE(run(make, c, variant, rows, labels) == actual) << "not deterministic";
     std::vector<std::int32_t> more(7, -1);
     more.insert(more.end(), labels.begin(), labels.end());
-    EXPECT_TRUE(cross_entropy(c, GetParam(), logits, more, 7) == actual);
+    EXPECT_TRUE(run(make, c, variant, rows, more, 7) == actual);
   }
+}
+
+TEST_P(LossTest, CrossEntropyIsTheTwin) {
+  Random random(41);
+  expect_twin(LabelLoss::cross_entropy, reference::softmax_cross_entropy<double>, GetParam(),
+              random);
+}
+
+TEST_P(LossTest, SquaredErrorIsTheTwin) {
+  Random random(42);
+  expect_twin(LabelLoss::squared_error, reference::mean_squared_error<double>, GetParam(), random);
 }
 
 TEST_P(LossTest, CrossEntropyStandsLargeLogits) {
@@ -121,16 +140,20 @@ TEST_P(LossTest, AHitIsTheFirstOfEqualLogits) {
   std::vector<double> logits(c.size(), 0.0);  // rows 0 and 1: all equal
   logits[2 * 20 + 3] = logits[2 * 20 + 18] = 5;
   logits[3 * 20 + 3] = logits[3 * 20 + 18] = 5;
-  EXPECT_EQ(cross_entropy(c, GetParam(), logits, {0, 7, 3, 18}).statistics[1], 2);
+  for (const Make make : {LabelLoss::cross_entropy, LabelLoss::squared_error})
+    EXPECT_EQ(run(make, c, GetParam(), logits, {0, 7, 3, 18}).statistics[1], 2);
 }
 
 TEST_P(LossTest, AnUnknownLabelMakesTheLossNan) {
   const Case c{3, 10, 16};
   const std::vector<double> logits(c.size(), 1.0);
-  for (const std::int32_t label : {-1, 10, 15, 1 << 30, std::numeric_limits<std::int32_t>::min()}) {
-    const Results actual = cross_entropy(c, GetParam(), logits, {0, label, 0});
-    EXPECT_TRUE(std::isnan(actual.statistics[0])) << label;
-    EXPECT_EQ(actual.statistics[1], 2) << label;
+  for (const Make make : {LabelLoss::cross_entropy, LabelLoss::squared_error}) {
+    for (const std::int32_t label :
+         {-1, 10, 15, 1 << 30, std::numeric_limits<std::int32_t>::min()}) {
+      const Results actual = run(make, c, GetParam(), logits, {0, label, 0});
+      EXPECT_TRUE(std::isnan(actual.statistics[0])) << label;
+      EXPECT_EQ(actual.statistics[1], 2) << label;
+    }
   }
 }
 
@@ -138,32 +161,12 @@ TEST_P(LossTest, ANanLogitMakesTheLossNan) {
   const Case c{2, 10, 16};
   std::vector<double> logits(c.size(), 1.0);
   logits[14] = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_TRUE(std::isnan(cross_entropy(c, GetParam(), logits, {0, 0}).statistics[0]));
-}
-
-TEST_P(LossTest, SquaredErrorIsTheTwin) {
-  Random random(42);
-  for (const Case& c : cases()) {
-    SCOPED_TRACE(describe(c));
-    const std::vector<double> prediction = random.normal(c.size());
-    const std::vector<double> target = random.normal(c.size(), 1);
-    MeanSquaredError loss(test_device(), GetParam(), c.columns, c.stride);
-    const opencl::Buffer gradient = poisoned(c.padded_size());
-    const opencl::Buffer statistics = poisoned(3);
-    loss.forward_backward(upload_rows(c, prediction), upload_rows(c, target), gradient, statistics,
-                          c.batch);
-    const auto expected =
-        reference::mean_squared_error(prediction, target, static_cast<std::size_t>(c.columns));
-    EXPECT_LT(relative_error(download_rows(c, gradient), expected.gradient), 1e-6);
-    const std::vector<double> sums = download(statistics);
-    EXPECT_NEAR(sums[0], expected.loss, 1e-6 * expected.loss);
-    EXPECT_EQ(sums[1], 0);
-    EXPECT_EQ(sums[2], c.batch);
-  }
+  for (const Make make : {LabelLoss::cross_entropy, LabelLoss::squared_error})
+    EXPECT_TRUE(std::isnan(run(make, c, GetParam(), logits, {0, 0}).statistics[0]));
 }
 
 TEST_P(LossTest, SmallerBatchAfterALargerOneCountsItsOwnRowsAlone) {
-  SoftmaxCrossEntropy loss(test_device(), GetParam(), 10, 16);
+  LabelLoss loss = LabelLoss::cross_entropy(test_device(), GetParam(), 10, 16);
   const opencl::Buffer logits = upload(std::vector<double>(64 * 16, 0.0));
   const opencl::Buffer labels = test_device().allocate_zeroed(64 * sizeof(std::int32_t));
   const opencl::Buffer gradient = test_device().allocate(64 * 16 * sizeof(float));
@@ -178,26 +181,27 @@ TEST_P(LossTest, SmallerBatchAfterALargerOneCountsItsOwnRowsAlone) {
 }
 
 TEST_P(LossTest, RefusesRowsThatCannotBe) {
-  EXPECT_THROW(SoftmaxCrossEntropy(test_device(), GetParam(), 10, 10), Error);
-  EXPECT_THROW(SoftmaxCrossEntropy(test_device(), GetParam(), 17, 16), Error);
-  EXPECT_THROW(MeanSquaredError(test_device(), GetParam(), 0, 16), Error);
+  for (const Make make : {LabelLoss::cross_entropy, LabelLoss::squared_error}) {
+    EXPECT_THROW(make(test_device(), GetParam(), 10, 10), Error);
+    EXPECT_THROW(make(test_device(), GetParam(), 17, 16), Error);
+    EXPECT_THROW(make(test_device(), GetParam(), 0, 16), Error);
+  }
 }
 
 TEST(LossTwin, GradientsAreFiniteDifferences) {
   Random random(43);
   const std::vector<double> x = random.normal(6 * 5);
-  const std::vector<double> target = random.normal(x.size());
   const std::vector<std::int32_t> labels = {0, 4, 2, 3, 1, 2};
   const auto entropy = [&](const std::vector<double>& at) {
     return std::vector<double>{reference::softmax_cross_entropy(at, labels).loss};
   };
   const auto squares = [&](const std::vector<double>& at) {
-    return std::vector<double>{reference::mean_squared_error(at, target, 5).loss};
+    return std::vector<double>{reference::mean_squared_error(at, labels).loss};
   };
   EXPECT_LT(relative_error(reference::softmax_cross_entropy(x, labels).gradient,
                            finite_differences(entropy, x, {1})),
             1e-8);
-  EXPECT_LT(relative_error(reference::mean_squared_error(x, target, 5).gradient,
+  EXPECT_LT(relative_error(reference::mean_squared_error(x, labels).gradient,
                            finite_differences(squares, x, {1})),
             1e-8);
 }

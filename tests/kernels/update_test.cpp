@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/feature_maps.hpp"
+#include "model/loss_scale.hpp"
 #include "ops/record_sums.hpp"
 #include "ops/reference/record_sums.hpp"
 #include "ops/reference/update.hpp"
@@ -150,11 +151,70 @@ TEST_P(UpdateTest, RecordsWhatItSees) {
         };
         for (const float momentum : {0.0f, 0.9f}) {
           expect_same([&](const auto& buffers, const auto& from, const auto& record) {
-            update.sgd(buffers[0], from, buffers[1], {.momentum = momentum}, 0.5f, record);
+            update.sgd(buffers[0], from, buffers[1], {.momentum = momentum}, 0.5f,
+                       {.record = record});
           });
         }
         expect_same([&](const auto& buffers, const auto& from, const auto& record) {
-          update.adam(buffers[0], from, buffers[1], buffers[2], {}, 0.5f, 3, record);
+          update.adam(buffers[0], from, buffers[1], buffers[2], {}, 0.5f, 3, {.record = record});
+        });
+      }
+    }
+  }
+}
+
+// What an update with a loss scale does is what one without does to the gradients unscaled, and
+// nothing where one of them is broken; the scale becomes what LossScale says.
+TEST_P(UpdateTest, FollowsALossScale) {
+  Random random(54);
+  constexpr std::size_t rest = 6;
+  for (const std::size_t n : lengths) {
+    Update update(test_device(), GetParam(), n, rest);
+    RecordSums record_sums(test_device(), GetParam(), n, rest);
+    for (const LossScale& before :
+         {LossScale(1024), LossScale(0.5f, 7), LossScale(8, LossScale::patience - 1),
+          LossScale(LossScale::largest, LossScale::patience - 1)}) {
+      for (const bool broken : {false, true}) {
+        std::vector<double> gradients = random.normal(n), sums;
+        for (const double gradient : gradients)
+          sums.push_back(gradient * static_cast<double>(before.value()));
+        sums.insert(sums.end(), rest, 1.0);
+        if (broken) sums[n - 1] = std::numeric_limits<double>::quiet_NaN();
+        const std::vector<double> values = random.normal(n);
+        const opencl::Buffer all = upload(sums), alone = upload(gradients);
+        const auto expect_follows = [&](const auto& run) {
+          const std::vector<std::uint32_t> start(rest + 1, RecordSums::none);
+          const std::vector<std::uint32_t> state{std::bit_cast<std::uint32_t>(before.value()),
+                                                 static_cast<std::uint32_t>(before.steps())};
+          const BesideUpdate beside{
+              .record = test_device().upload(std::span<const std::uint32_t>(start)),
+              .scale = test_device().upload(std::span<const std::uint32_t>(state)),
+              .next_scale = test_device().allocate(Update::scale_bytes),
+              .largest_scale = LossScale::largest,
+              .patience = std::uint32_t{LossScale::patience}};
+          record_sums.run(all, beside.record);
+          const std::array<opencl::Buffer, 3> with{upload(values), upload(zeros(n)),
+                                                   upload(zeros(n))},
+              without{upload(values), upload(zeros(n)), upload(zeros(n))};
+          run(with, all, beside);
+          if (!broken) run(without, alone, BesideUpdate{});
+          for (std::size_t i = 0; i < with.size(); ++i) {
+            EXPECT_EQ(test_device().download<std::uint32_t>(with[i]),
+                      test_device().download<std::uint32_t>(without[i]));
+          }
+          LossScale after = before;
+          after.after(!broken);
+          const auto next = test_device().download<std::uint32_t>(beside.next_scale);
+          EXPECT_EQ(std::bit_cast<float>(next[0]), after.value());
+          EXPECT_EQ(next[1], after.steps());
+        };
+        for (const float momentum : {0.0f, 0.9f}) {
+          expect_follows([&](const auto& buffers, const auto& from, const auto& beside) {
+            update.sgd(buffers[0], from, buffers[1], {.momentum = momentum}, 0.5f, beside);
+          });
+        }
+        expect_follows([&](const auto& buffers, const auto& from, const auto& beside) {
+          update.adam(buffers[0], from, buffers[1], buffers[2], {}, 0.5f, 3, beside);
         });
       }
     }
@@ -172,7 +232,7 @@ TEST_P(UpdateTest, BuildsTheKernelsThatRecordWithTheFirstRecord) {
   update.sgd(parameters, parameters, {}, {}, 1);
   EXPECT_EQ(device.builds().compiled, without);
   for (int step = 0; step < 2; ++step) {
-    update.sgd(parameters, sums, {}, {}, 1, record);
+    update.sgd(parameters, sums, {}, {}, 1, {.record = record});
     EXPECT_EQ(device.builds().compiled, without + 1);
   }
   device.finish();
@@ -187,13 +247,17 @@ TEST_P(UpdateTest, RefusesBuffersOfOtherLengths) {
   EXPECT_THROW(update.adam(four, four, four, three, {}, 1, 1), Error);
   EXPECT_THROW(update.adam(four, four, four, four, {}, 1, 0), Error);
   EXPECT_THROW(Update(test_device(), GetParam(), 0), Error);
-  EXPECT_THROW(update.sgd(four, four, {}, {}, 1, three), Error) << "made without records";
+  EXPECT_THROW(update.sgd(four, four, {}, {}, 1, {.record = three}), Error)
+      << "made without records";
   Update recording(test_device(), GetParam(), 4, 2);
   const opencl::Buffer six = upload({1, 2, 3, 4, 5, 6});
-  EXPECT_NO_THROW(recording.sgd(four, six, {}, {}, 1, three));
-  EXPECT_THROW(recording.sgd(four, four, {}, {}, 1, three), Error);
-  EXPECT_THROW(recording.sgd(four, six, {}, {}, 1, four), Error);
+  EXPECT_NO_THROW(recording.sgd(four, six, {}, {}, 1, {.record = three}));
+  EXPECT_THROW(recording.sgd(four, four, {}, {}, 1, {.record = three}), Error);
+  EXPECT_THROW(recording.sgd(four, six, {}, {}, 1, {.record = four}), Error);
   EXPECT_THROW(recording.sgd(four, six, {}, {}, 1), Error);
+  EXPECT_THROW(
+      recording.sgd(four, six, {}, {}, 1, {.record = three, .scale = three, .next_scale = three}),
+      Error);
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ Result train(Plan& plan, Source& source, std::size_t first_step, std::size_t pas
   if (scale) plan.set_loss_scale(scale->value());
   {
     BatchesAhead batches(plan, source.read(plan.sample_memory()), no_images);
-    StepsAhead ahead(test_device(), plan, scale != nullptr);
+    StepsAhead ahead(test_device(), plan, scale);
     const auto note = [&](const StepsAhead::Done& done) {
       result.losses.push_back(done.statistics.loss_sum);
       batches.drop_oldest();
@@ -111,11 +111,7 @@ Result train(Plan& plan, Source& source, std::size_t first_step, std::size_t pas
       samples.first = step * batch;
       std::vector<std::size_t> sizes{range.count};
       if (passes == 2) sizes = {(range.count + 1) / 2, range.count / 2};
-      if (scale) {
-        note(ahead.run_scaled(step, samples, sizes, 0.02f, *scale));
-      } else {
-        ahead.enqueue(step, samples, sizes, 0.02f);
-      }
+      ahead.enqueue(step, samples, sizes, 0.02f);
     }
     while (ahead.size() > 0) note(ahead.wait());
     EXPECT_THROW(batches.next(), Error);
@@ -202,11 +198,6 @@ TEST(BatchesAhead, GroupsOfTinyStepsAreFewEnoughForAWaterfallToHoldTwo) {
   const Plan plan = make_plan(small_cnn(), UploadWay::overlapped);
   EXPECT_GT(plan.steps_together(1), 1u);
   EXPECT_LE(2 * plan.steps_together(1), 1000u);
-}
-
-TEST(BatchesAhead, LossesWithTargetsBringTheirOwnSamples) {
-  const Plan plan = make_plan(small_cnn(), UploadWay::overlapped, LossKind::mean_squared_error);
-  EXPECT_EQ(plan.steps_together(batch), 0u);
 }
 
 // Every sending goes where an earlier one is still to be read.

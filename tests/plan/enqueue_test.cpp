@@ -77,6 +77,7 @@ struct Way {
   PlanOptions options;
   std::vector<std::size_t> sizes{batch};
   bool holds_images = false, holds_order = false;
+  bool has_weights = false, is_scaled = false;
 };
 
 std::vector<Way> ways() {
@@ -97,6 +98,20 @@ std::vector<Way> ways() {
   all.push_back({"bf16, Adam", usual});
   all.back().options.format = ComputeFormat::bf16;
   all.back().options.optimizer = {.kind = OptimizerKind::adam};
+  for (const UploadWay upload : {UploadWay::in_turn, UploadWay::overlapped}) {
+    const bool overlapped = upload == UploadWay::overlapped;
+    all.push_back({overlapped ? "fp16, beside the kernels" : "fp16", usual});
+    all.back().options.format = ComputeFormat::fp16;
+    all.back().is_scaled = true;
+    all.push_back(
+        {overlapped ? "squared error, weights, beside the kernels" : "squared error, weights",
+         usual,
+         {5, 3}});
+    all.back().options.loss = LossKind::mean_squared_error;
+    all.back().options.passes = 2;
+    all.back().has_weights = true;
+    for (std::size_t i : {1, 2}) all[all.size() - i].options.upload_way = upload;
+  }
   return all;
 }
 
@@ -111,6 +126,8 @@ class Enqueueing : public ::testing::Test {
           labels(drawn.labels.begin(), drawn.labels.end(), plan.sample_memory()),
           sizes(way.sizes) {
       samples = {.labels = labels, .stays = true};
+      if (way.has_weights) samples.weights = weights;
+      if (way.is_scaled) plan.set_loss_scale(scale.value());
       if (!way.holds_images) {
         samples.images = images;
         return;
@@ -134,6 +151,8 @@ class Enqueueing : public ::testing::Test {
     HostVector<std::uint8_t> images;
     HostVector<std::int32_t> labels;
     std::vector<std::int32_t> numbers{};
+    std::vector<float> weights = std::vector<float>(batch, 0.5f);
+    LossScale scale{};
     std::vector<std::size_t> sizes;
     StepSamples samples{};
   };
@@ -164,7 +183,7 @@ TEST_F(Enqueueing, AStepOfARankAloneNeitherAllocatesNorWaits) {
     for (const Way& way : ways()) {
       SCOPED_TRACE(fmt::format("{}, {}", model.name(), way.name));
       Trained trained(model, way);
-      StepsAhead ahead(test_device(), trained.plan, false);
+      StepsAhead ahead(test_device(), trained.plan, way.is_scaled ? &trained.scale : nullptr);
       expect_nothing_else(
           [&](std::uint64_t step) { ahead.enqueue(step, trained.samples, trained.sizes, 0.01f); },
           [&](std::uint64_t) {
@@ -188,7 +207,7 @@ TEST_F(Enqueueing, StepsWhoseSamplesWereSentTogetherCopyNothing) {
     labels.insert(labels.end(), trained.labels.begin(), trained.labels.end());
   }
   plan.make_room_to_send(labels.size());
-  StepsAhead ahead(test_device(), plan, false);
+  StepsAhead ahead(test_device(), plan);
   std::uint64_t step = 0;
   for (int group = 0; group < 5; ++group) {
     made = copied = 0;

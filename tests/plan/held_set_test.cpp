@@ -74,7 +74,7 @@ struct Result {
 Result train(Plan& plan, ShardReader& reader, const std::vector<Range>& ranges, HeldSet* set) {
   Result result;
   std::vector<Batch> batches(ranges.size());
-  StepsAhead ahead(test_device(), plan, false);
+  StepsAhead ahead(test_device(), plan);
   const auto take = [&] { result.losses.push_back(ahead.wait().statistics.loss_sum); };
   for (std::size_t step = 0; step < ranges.size(); ++step) {
     while (ahead.is_full()) take();

@@ -199,11 +199,7 @@ inline double loss_sum(const Model& model, const ParameterMap& parameters,
                        Surrogate* surrogate = nullptr) {
   const Values logits = forward(model, parameters, input, images, surrogate);
   if (loss == LossKind::cross_entropy) return reference::softmax_cross_entropy(logits, labels).loss;
-  const std::size_t classes = static_cast<std::size_t>(model.classes());
-  Values target(logits.size(), 0.0);
-  for (std::size_t i = 0; i < labels.size(); ++i)
-    target[i * classes + static_cast<std::size_t>(labels[i])] = 1;
-  return reference::mean_squared_error(logits, target, classes).loss;
+  return reference::mean_squared_error(logits, labels).loss;
 }
 
 }  // namespace dovetail::testing

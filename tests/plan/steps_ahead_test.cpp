@@ -95,7 +95,7 @@ TEST(StepsAhead, DoWhatEachByItselfDoes) {
            other =
                make_plan(model, passes == 2 ? Way::copy : Way::map, UploadWay::overlapped, variant);
       EXPECT_EQ(other.records_updates(), variant == Variant::gpu);
-      StepsAhead ahead(test_device(), other, false);
+      StepsAhead ahead(test_device(), other);
       std::vector<StepsAhead::Done> done;
       for (std::size_t step = 0; step < many; ++step) {
         while (ahead.is_full()) done.push_back(ahead.wait());
@@ -129,7 +129,7 @@ TEST(StepsAhead, NameTheStepAndWhatIsNotFinite) {
     work.break_step(broken);
     const Variant variant = variant_of(broken);
     Plan plan = make_plan(model, Way::map, UploadWay::in_turn, variant);
-    StepsAhead ahead(test_device(), plan, false);
+    StepsAhead ahead(test_device(), plan);
     std::optional<StepsAhead::Done> failed;
     const auto look = [&](const StepsAhead::Done& done) {
       if (!failed && done.failed()) failed = done;
@@ -156,38 +156,77 @@ TEST(StepsAhead, ALabelThatIsNoneIsALossThatIsNotFinite) {
   Work work(model, 1, 1, 3);
   work.batches[0].labels[4] = 10;
   Plan plan = make_plan(model);
-  StepsAhead ahead(test_device(), plan, false);
+  StepsAhead ahead(test_device(), plan);
   ahead.enqueue(0, work.samples(0), work.sizes, rate);
   EXPECT_EQ(ahead.wait().not_finite, "the loss");
 }
 
-TEST(StepsAhead, AnOverflowIsNoFailureWhereTheLossScaleIsForIt) {
+// The scale halves in four steps, and doubles after the tenth finite one and never again.
+TEST(StepsAhead, FollowALossScaleWithoutTheHost) {
   const Model model = small_cnn();
-  Work work(model, 1, 40, 5);
-  for (const std::size_t broken : {0U, 7U, 8U, 30U}) work.break_step(broken);
-  Plan plan = make_plan(model, Way::copy), alone = make_plan(model, Way::copy);
-  StepsAhead ahead(test_device(), plan, true);
-  LossScale scale(16);
-  plan.set_loss_scale(scale.value());
-  alone.set_loss_scale(scale.value());
-  std::uint64_t skipped = 0;
-  for (std::size_t step = 0; step < work.batches.size(); ++step) {
-    const StepsAhead::Done done =
-        ahead.run_scaled(step, work.samples(step), work.sizes, rate, scale);
-    EXPECT_EQ(done.overflowed, !work.weights[step].empty()) << step;
-    EXPECT_FALSE(done.failed());
-    // Who trains on until no scale helps has to say where it was.
-    EXPECT_EQ(done.not_finite.empty(), !done.overflowed);
-    if (done.overflowed) {
-      ++skipped;
-      alone.set_loss_scale(alone.loss_scale() / 2);
-    } else {
-      step_by_itself(alone, work, step);
+  for (const std::size_t passes : {1U, 2U}) {
+    Work work(model, passes, 60, 5);
+    for (const std::size_t broken : {10U, 17U, 18U, 40U}) work.break_step(broken);
+    const Variant variant = variant_of(passes);
+    const auto plan_of = [&] {
+      return make_plan(model, Way::copy, UploadWay::overlapped, variant);
+    };
+    Plan plan = plan_of(), alone = plan_of();
+    LossScale scale(16, LossScale::patience - 10), expected = scale;
+    plan.set_loss_scale(scale.value(), scale.steps());
+    StepsAhead ahead(test_device(), plan, &scale);
+    std::vector<float> scales;
+    std::size_t most = 0;
+    const auto note = [&](const StepsAhead::Done& done) {
+      EXPECT_EQ(done.step, scales.size());
+      EXPECT_EQ(done.overflowed, !work.weights[done.step].empty()) << done.step;
+      EXPECT_FALSE(done.failed());
+      // Who trains on until no scale helps has to say where it was.
+      EXPECT_EQ(done.not_finite.empty(), !done.overflowed);
+      scales.push_back(scale.value());
+      EXPECT_EQ(plan.loss_scale(), scale.value());
+    };
+    for (std::size_t step = 0; step < work.batches.size(); ++step) {
+      while (ahead.is_full()) note(ahead.wait());
+      ahead.enqueue(step, work.samples(step), work.sizes, rate);
+      most = std::max(most, ahead.size());
     }
-    EXPECT_EQ(plan.loss_scale(), alone.loss_scale());
+    while (ahead.size() > 0) note(ahead.wait());
+    EXPECT_GT(most, 1u);
+    for (std::size_t step = 0; step < work.batches.size(); ++step) {
+      alone.set_loss_scale(expected.value());
+      const bool is_finite = work.weights[step].empty();
+      if (is_finite) step_by_itself(alone, work, step);
+      expected.after(is_finite);
+      EXPECT_EQ(scales[step], expected.value()) << step;
+    }
+    EXPECT_EQ(expected.value(), 2);
+    EXPECT_EQ(scale.skipped(), expected.skipped());
+    EXPECT_EQ(scale.steps(), expected.steps());
+    expect_same(plan.parameters(), alone.parameters());
+    expect_same(plan.optimizer_state()[0], alone.optimizer_state()[0]);
   }
-  EXPECT_EQ(scale.skipped(), skipped);
-  expect_same(plan.parameters(), alone.parameters());
+}
+
+TEST(StepsAhead, WeightsOfSamplesAreTimesTheScale) {
+  const Model model = small_cnn();
+  Work work(model, 1, 9, 6);
+  for (std::size_t step = 1; step < work.weights.size(); step += 2)
+    for (std::size_t i = 0; i < batch; ++i) work.weights[step].push_back(0.25f * float(i + 1));
+  for (const UploadWay upload : {UploadWay::in_turn, UploadWay::overlapped}) {
+    Plan plan = make_plan(model, Way::copy, upload), alone = make_plan(model, Way::copy, upload);
+    LossScale scale(1024);
+    plan.set_loss_scale(scale.value());
+    {
+      StepsAhead ahead(test_device(), plan, &scale);
+      for (std::size_t step = 0; step < work.batches.size(); ++step) {
+        while (ahead.is_full()) ahead.wait();
+        ahead.enqueue(step, work.samples(step), work.sizes, rate);
+        step_by_itself(alone, work, step);
+      }
+    }
+    expect_same(plan.parameters(), alone.parameters());
+  }
 }
 
 TEST(StepsAhead, ABrokenLossFailsWhateverTheScale) {
@@ -195,21 +234,21 @@ TEST(StepsAhead, ABrokenLossFailsWhateverTheScale) {
   Work work(model, 1, 2, 3);
   work.batches[0].labels[4] = 10;
   Plan plan = make_plan(model);
-  StepsAhead ahead(test_device(), plan, true);
   LossScale scale(16);
-  const std::vector<Parameter> before = plan.parameters();
-  EXPECT_TRUE(ahead.run_scaled(0, work.samples(0), work.sizes, rate, scale).failed());
+  plan.set_loss_scale(scale.value());
+  StepsAhead ahead(test_device(), plan, &scale);
+  ahead.enqueue(0, work.samples(0), work.sizes, rate);
+  const StepsAhead::Done done = ahead.wait();
+  EXPECT_TRUE(done.failed());
+  EXPECT_EQ(done.not_finite, "the loss");
   EXPECT_EQ(scale.value(), 16);
-  expect_same(plan.parameters(), before);
-  ahead.enqueue(1, work.samples(1), work.sizes, rate);
-  EXPECT_THROW(ahead.run_scaled(2, work.samples(1), work.sizes, rate, scale), Error);
 }
 
 TEST(StepsAhead, RefuseMoreThanThereIsRoomFor) {
   const Model model = small_cnn();
   const Work work(model, 1, many, 5);
   Plan plan = make_plan(model);
-  StepsAhead ahead(test_device(), plan, false);
+  StepsAhead ahead(test_device(), plan);
   std::size_t step = 0;
   while (!ahead.is_full()) ahead.enqueue(step, work.samples(step), work.sizes, rate), ++step;
   EXPECT_THROW(ahead.enqueue(step, work.samples(step), work.sizes, rate), Error);

@@ -39,15 +39,22 @@ LossSums<T> softmax_cross_entropy(const std::vector<T>& logits,
   return sums;
 }
 
-/// prediction and target [batch, columns]: the sum over samples of the mean over the columns.
+/// values [labels.size(), columns]: the sum over samples of the mean over the columns of the
+/// squared difference from 1 in the label's column and 0 in the others.
 template <typename T>
-LossSums<T> mean_squared_error(const std::vector<T>& prediction, const std::vector<T>& target,
-                               std::size_t columns) {
-  LossSums<T> sums{.gradient = std::vector<T>(prediction.size())};
-  for (std::size_t i = 0; i < prediction.size(); ++i) {
-    const T difference = prediction[i] - target[i];
-    sums.loss += difference * difference / static_cast<T>(columns);
-    sums.gradient[i] = 2 * difference / static_cast<T>(columns);
+LossSums<T> mean_squared_error(const std::vector<T>& values,
+                               const std::vector<std::int32_t>& labels) {
+  const std::size_t columns = values.size() / labels.size();
+  LossSums<T> sums{.gradient = std::vector<T>(values.size())};
+  for (std::size_t n = 0; n < labels.size(); ++n) {
+    const T* row = values.data() + n * columns;
+    const auto label = static_cast<std::size_t>(labels[n]);
+    sums.hits += std::max_element(row, row + columns) == row + label ? 1 : 0;
+    for (std::size_t c = 0; c < columns; ++c) {
+      const T difference = row[c] - (c == label ? T(1) : T(0));
+      sums.loss += difference * difference / static_cast<T>(columns);
+      sums.gradient[n * columns + c] = 2 * difference / static_cast<T>(columns);
+    }
   }
   return sums;
 }
