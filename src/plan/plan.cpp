@@ -111,7 +111,7 @@ void Plan::initialise_steps(std::span<const std::uint8_t> images, std::size_t co
 
 void Plan::upload_input(std::span<const std::uint8_t> images, std::size_t count) {
   Inputs& inputs = inputs_.front();
-  device_.write(inputs.images, images.data(), count * extent(model_.input().size()));
+  device_.write_later(inputs.images, images.data(), count * extent(model_.input().size()));
   inputs.image_source = {inputs.images};
 }
 

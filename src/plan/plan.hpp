@@ -410,6 +410,7 @@ class Plan {
                                   const std::optional<WeightLaw>& law) const;
   /// The step of the quantised activation `layer`; an empty one where the law is binary.
   plan::DeviceParameter step_of(const layer::QuantisedActivation& activation, std::size_t layer);
+  /// The images must stay as they are until what is computed of them has been waited for.
   void upload_input(std::span<const std::uint8_t> images, std::size_t count);
   void upload(Inputs& inputs, const StepSamples& samples, InputSlot* slot);
   /// Throws Error unless the plan holds images of these numbers, of which there is one at least.

@@ -2,6 +2,7 @@
 #include "plan/tuner.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "dovetail_kernels.hpp"
@@ -128,14 +129,18 @@ std::size_t Tuner::choose(const std::string& problem, const std::vector<Candidat
       std::min_element(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
         return a.cost < b.cost;
       })->cost;
-  std::vector<std::size_t> plausible;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    if (candidates[i].cost <= plausible_cost * least) plausible.push_back(i);
-  }
+  const auto is_plausible = [&](const Candidate& each) {
+    return each.cost <= plausible_cost * least;
+  };
+  // The plausible ones in front; the others are for the case that none of those is right.
+  std::vector<std::size_t> in_order(candidates.size());
+  std::iota(in_order.begin(), in_order.end(), 0);
+  const auto dear = std::ranges::stable_partition(
+      in_order, [&](std::size_t i) { return is_plausible(candidates[i]); });
+  const std::size_t plausible = in_order.size() - dear.size();
 
   Choice choice{.problem = problem};
   std::optional<std::size_t> chosen;
-  if (plausible.size() == 1) chosen = plausible.front();
   if (const auto at = told_.find(problem); !chosen && at != told_.end()) {
     chosen = index_of(at->second);
     choice.origin = Origin::told;
@@ -159,8 +164,8 @@ std::size_t Tuner::choose(const std::string& problem, const std::vector<Candidat
     const bool may_be_new = turn.waited || state == CacheFolder::State::missing;
     if (!chosen && may_remember && may_be_new) remember();
     if (!chosen) {
-      choice.origin = Origin::measured;
-      chosen = measure(choice, candidates, plausible, prepare);
+      choice.origin = plausible == 1 ? Origin::only : Origin::measured;
+      chosen = measure(choice, candidates, in_order, plausible, prepare);
       if (device_.cache()) device_.cache()->store(label(problem), candidates[*chosen].name);
     }
   }
@@ -197,10 +202,12 @@ Tuner::Turn Tuner::await_turn(const std::string& problem, const std::function<bo
 }
 
 std::size_t Tuner::measure(Choice& choice, const std::vector<Candidate>& candidates,
-                           const std::vector<std::size_t>& plausible,
+                           const std::vector<std::size_t>& in_order, std::size_t plausible,
                            const std::function<Trial(std::size_t)>& prepare) {
   std::vector<Timed> right;
-  for (const std::size_t candidate : plausible) {
+  for (std::size_t i = 0; i < in_order.size(); ++i) {
+    if (i >= plausible && !right.empty()) break;
+    const std::size_t candidate = in_order[i];
     auto timed = audition(device_, choice.problem, candidates[candidate].name, candidate, prepare);
     if (timed) right.push_back(std::move(*timed));
   }
@@ -212,6 +219,7 @@ std::size_t Tuner::measure(Choice& choice, const std::vector<Candidate>& candida
             "kernels alone), or use another device",
             opencl::instructions_variable));
   }
+  if (right.size() == 1) return right.front().candidate;
   time_in_turns(device_, right);
   const Timed* best = &right.front();
   for (const Timed& timed : right) {

@@ -32,7 +32,7 @@ class Tuner {
       : device_(device), memory_(memory), patience_s_(patience_s) {}
 
   /// `cost`: a guess, in any unit. What is guessed to take several times as long as the best is not
-  /// measured.
+  /// tried, unless nothing else computes rightly.
   struct Candidate {
     std::string name;
     double cost = 1;
@@ -45,10 +45,10 @@ class Tuner {
   };
 
   /// The candidate to use: the fastest whose results are right, where the first one is preferred to
-  /// others that are hardly faster. A candidate that throws Error or is at fault is out, with a
-  /// line; but where one lacks memory its OutOfMemory ends the choice, since what is chosen without
-  /// it would be remembered. What this tuner has chosen before stays so. Throws NothingComputes
-  /// where none is left.
+  /// others that are hardly faster; one alone is checked, too. A candidate that throws Error or is
+  /// at fault is out, with a line; but where one lacks memory its OutOfMemory ends the choice,
+  /// since what is chosen without it would be remembered. What this tuner has chosen before stays
+  /// so. Throws NothingComputes where none is left.
   std::size_t choose(const std::string& problem, const std::vector<Candidate>& candidates,
                      const std::function<Trial(std::size_t candidate)>& prepare);
 
@@ -84,8 +84,9 @@ class Tuner {
   /// Without a turn where `is_known` says, while it waits, that there is nothing to measure, and
   /// where patience ends.
   Turn await_turn(const std::string& problem, const std::function<bool()>& is_known);
+  /// Of the first `plausible` ones in that order, or, where none of those is right, the others.
   std::size_t measure(Choice& choice, const std::vector<Candidate>& candidates,
-                      const std::vector<std::size_t>& plausible,
+                      const std::vector<std::size_t>& in_order, std::size_t plausible,
                       const std::function<Trial(std::size_t)>& prepare);
 
   opencl::Device& device_;

@@ -10,6 +10,17 @@
 #include "support/error.hpp"
 
 namespace dovetail {
+namespace {
+
+/// Images gathered from all over the memory are asked for before it is their turn: so many bytes
+/// ahead. Longer images are streams that the processor itself sees coming.
+constexpr std::size_t bytes_ahead = 5 << 10, longest_ahead = bytes_ahead / 2, line = 64;
+
+void want(const std::uint8_t* image, std::size_t bytes) {
+  for (std::size_t at = 0; at < bytes; at += line) __builtin_prefetch(image + at);
+}
+
+}  // namespace
 
 /// Newest first. Two at least: while a batch of a new epoch is read, the last ones of the old may
 /// still be. Epochs of a few samples may be read ahead by many, and each again by who holds images.
@@ -78,9 +89,15 @@ void ShardReader::read(const Range& range, Batch& batch) {
   batch.images.resize(range.images ? range.count * bytes : 0);
   batch.labels.resize(range.count);
   batch.numbers.resize(range.images ? 0 : range.count);
-  for (std::size_t i = 0; i < range.count; ++i) {
+  const auto sample_of = [&](std::size_t i) {
     const std::size_t position = range.begin + (range.picks.empty() ? i : range.picks[i]);
-    const std::size_t sample = order ? (*order)[position] : position;
+    return order ? (*order)[position] : position;
+  };
+  const bool wants = range.images && in_memory() && bytes <= longest_ahead;
+  const std::size_t ahead = bytes_ahead / bytes;
+  for (std::size_t i = 0; i < range.count; ++i) {
+    const std::size_t sample = sample_of(i);
+    if (wants && i + ahead < range.count) want(store_->image(sample_of(i + ahead)), bytes);
     if (range.images) {
       std::memcpy(&batch.images[i * bytes], store_->image(sample), bytes);
     } else {

@@ -309,9 +309,26 @@ TEST_F(TunerTest, KernelsThatDoNotBuildAreOutAndWithoutAnyLeftItIsAnError) {
 TEST_F(TunerTest, WhatIsGuessedToBeFarDearerIsNotTried) {
   Tuner tuner(host_.device);
   EXPECT_EQ(tuner.choose("a product", {{"dear", 10}, {"cheap", 1}},
-                         [&](std::size_t) -> Tuner::Trial { throw Error("it was tried"); }),
+                         [&](std::size_t i) -> Tuner::Trial {
+                           EXPECT_EQ(i, 1u);
+                           ++prepared_;
+                           return trial(1);
+                         }),
             1u);
+  EXPECT_EQ(prepared_, 1) << "to be checked";
   EXPECT_EQ(tuner.choices().front().origin, Origin::only);
+}
+
+TEST_F(TunerTest, OneAloneThatIsWrongIsOut) {
+  Tuner tuner(host_.device);
+  const auto wrong = [&](std::size_t) -> Tuner::Trial { return {[] {}, trial(1).fault}; };
+  EXPECT_THROW(tuner.choose("a product", {{"nothing written"}}, wrong), plan::NothingComputes);
+  EXPECT_EQ(tuner.choose("another", {{"nothing written"}, {"dear", 10}},
+                         [&](std::size_t i) { return i == 1 ? trial(20) : wrong(i); }),
+            1u);
+  Tuner later(host_.device);
+  choose(later, {1});
+  EXPECT_EQ(prepared_, 1) << "nothing is remembered of what is out";
 }
 
 TEST_F(TunerTest, ListensToANeighbourWithTheSameDevice) {
