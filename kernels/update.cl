@@ -1,8 +1,8 @@
 // Optimiser updates, element by element over an arena of parameters.
 //
 // With RECORD, `rest` floats lie behind the gradients, and the record of record_sums.cl is made on the way. With SCALED
-// it has been made: gradients are times a loss scale, and where one is broken nothing is updated. Then `next` becomes
-// the scale that follows from `now`, each [2]: the scale, float32, and the steps since it last changed.
+// it has been made: gradients are times a loss scale, and where one is broken nothing is updated. A loss scale is [2]:
+// the scale, float32, and the steps since it last changed.
 #ifdef RECORD
 #include "sums_record.clh"
 #define BESIDE , uint rest, global uint* restrict record
@@ -10,28 +10,26 @@
 #define SEE_GRADIENT(i) \
   if (is_broken(gradients[i])) atomic_min(record + rest, (uint)(i));
 #elif defined(SCALED)
-#define BESIDE                                                                                                   \
-  , uint rest, global const uint *restrict record, global const uint *restrict now, global uint *restrict next, \
-      float largest, uint patience
-#define BEGIN                                                                    \
-  const int is_finite = record[rest] == UINT_MAX;                                \
-  if (get_global_id(0) == 0) follow_scale(is_finite, now, next, largest, patience); \
-  if (!is_finite) return;                                                        \
-  gradient_scale /= as_float(now[0]);
+#define BESIDE , uint rest, global const uint *restrict record, global const uint *restrict scale
+#define BEGIN                           \
+  if (record[rest] != UINT_MAX) return; \
+  gradient_scale /= as_float(scale[0]);
 #define SEE_GRADIENT(i)
 
-// As LossScale::after.
-void follow_scale(int is_finite, global const uint* now, global uint* next, float largest, uint patience) {
-  float scale = as_float(now[0]);
-  uint steps = now[1] + 1;
-  if (!is_finite) {
-    scale /= 2;
+// next: what follows from `scale`, as LossScale::after. One work-item; within the updates it would keep CPUs from
+// making vectors of them.
+kernel void follow_scale(uint rest, global const uint* restrict record, global const uint* restrict scale,
+                         global uint* restrict next, float largest, uint patience) {
+  float value = as_float(scale[0]);
+  uint steps = scale[1] + 1;
+  if (record[rest] != UINT_MAX) {
+    value /= 2;
     steps = 0;
   } else if (steps == patience) {
-    if (scale < largest) scale *= 2;
+    if (value < largest) value *= 2;
     steps = 0;
   }
-  next[0] = as_uint(scale);
+  next[0] = as_uint(value);
   next[1] = steps;
 }
 #else

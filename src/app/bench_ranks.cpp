@@ -1,10 +1,8 @@
 // `dovetail bench link`, `bench allreduce` and `bench scaling`: between ranks.
-#include <algorithm>
 
 #include "app/bench_commands.hpp"
 #include "bench/all_reduce.hpp"
 #include "bench/link.hpp"
-#include "support/cores.hpp"
 #include "support/error.hpp"
 #include "support/table.hpp"
 #include "support/text.hpp"
@@ -57,9 +55,8 @@ void bench_link(const Bench& bench) {
 void bench_allreduce(const Bench& bench) {
   expect_peers(bench.world, "allreduce");
   const std::vector<std::size_t> sizes(message_sizes.begin() + 3, message_sizes.end());
-  const int cores = static_cast<int>(available_cores().size()) / bench.world.local_size();
   AllReduceOptions options{.compression = parse_compression(bench.options.compression),
-                           .threads = bench.device.is_cpu() ? 1 : std::clamp(cores / 2, 1, 4)};
+                           .threads = AllReduce::threads_for(bench.world, bench.device.is_cpu())};
   if (bench.options.reduce == "flat") options.ranks_per_group = 1;
   const auto part = static_cast<std::size_t>(bench.options.bucket_mb.value_or(4) * (1 << 20));
   const auto reductions =

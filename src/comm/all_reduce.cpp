@@ -8,9 +8,15 @@
 #include "comm/all_reduce_state.hpp"
 #include "comm/polite_wait.hpp"
 #include "comm/workers.hpp"
+#include "support/cores.hpp"
 #include "support/error.hpp"
 
 namespace dovetail {
+
+int AllReduce::threads_for(const Communicator& ranks, bool is_cpu) {
+  constexpr int most = 4;
+  return is_cpu ? 1 : threads_beside_device(ranks.local_size(), most);
+}
 
 AllReduce::~AllReduce() = default;
 

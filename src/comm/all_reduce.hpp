@@ -36,12 +36,14 @@ struct AllReduceOptions {
   /// Consecutive ranks that share a window; by default those of each host. 1: all travels as
   /// messages.
   std::optional<int> ranks_per_group{};
-  int threads = 1;  // that add up large slices; for hosts whose cores are not the devices
+  int threads = 1;  // that add up large slices: AllReduce::threads_for
 };
 
 class AllReduce {
  public:
   static constexpr std::size_t line = 64;  // bytes that cores exchange at once
+  /// AllReduceOptions::threads: one beside a CPU device, which wants its cores for itself.
+  static int threads_for(const Communicator& ranks, bool is_cpu);
 
   /// Collective. All ranks give the same parts, which don't overlap.
   AllReduce(const Communicator& ranks, std::vector<ReductionPart> parts,

@@ -32,8 +32,11 @@ Update::Update(opencl::Device& device, Variant variant, std::size_t elements, st
 }
 
 Update::Kernels Update::build(const std::vector<std::string>& definitions) {
+  return kernels_of(device_.build(kernels::update, definitions));
+}
+
+Update::Kernels Update::kernels_of(const opencl::Program& program) {
   namespace entries = kernels::update_;
-  const opencl::Program program = device_.build(kernels::update, definitions);
   return {program.kernel(entries::sgd), program.kernel(entries::sgd_momentum),
           program.kernel(entries::adam)};
 }
@@ -53,7 +56,11 @@ const Update::Kernels& Update::kernels_for(const opencl::Buffer& parameters,
   }
   if (beside.scale.bytes() != scale_bytes || beside.next_scale.bytes() != scale_bytes)
     throw Error("an update with loss scales of other lengths");
-  if (!scaled_) scaled_ = build({"SCALED"});
+  if (!scaled_) {
+    const opencl::Program program = device_.build(kernels::update, {"SCALED"});
+    scaled_ = kernels_of(program);
+    follow_scale_ = program.kernel(kernels::update_::follow_scale);
+  }
   return *scaled_;
 }
 
@@ -61,8 +68,9 @@ template <typename... Arguments>
 void Update::launch(const opencl::Kernel& kernel, const BesideUpdate& beside,
                     const Arguments&... arguments) {
   if (beside.scale) {
-    device_.launch(kernel, range_, arguments..., rest_, beside.record, beside.scale,
-                   beside.next_scale, beside.largest_scale, beside.patience);
+    device_.launch(kernel, range_, arguments..., rest_, beside.record, beside.scale);
+    device_.launch(*follow_scale_, {}, rest_, beside.record, beside.scale, beside.next_scale,
+                   beside.largest_scale, beside.patience);
   } else if (beside.record) {
     device_.launch(kernel, range_, arguments..., rest_, beside.record);
   } else {

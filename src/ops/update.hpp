@@ -66,6 +66,7 @@ class Update {
     opencl::Kernel sgd, sgd_momentum, adam;
   };
   Kernels build(const std::vector<std::string>& definitions);
+  static Kernels kernels_of(const opencl::Program& program);
   /// Throws Error where the buffers have other lengths.
   const Kernels& kernels_for(const opencl::Buffer& parameters, const opencl::Buffer& gradients,
                              const BesideUpdate& beside);
@@ -78,6 +79,7 @@ class Update {
   opencl::Range range_;
   Kernels plain_;
   std::optional<Kernels> recording_, scaled_;
+  std::optional<opencl::Kernel> follow_scale_;
 };
 
 }  // namespace dovetail

@@ -17,7 +17,7 @@ constexpr std::size_t least_ahead = 2, most_ahead = 16, most_ahead_of_several = 
 
 int Prefetcher::threads_for_short_steps(int ranks) {
   constexpr int most = 8;  // gather 40 million images of 784 bytes a second
-  return std::clamp(static_cast<int>(available_cores().size()) / ranks / 2, 1, most);
+  return threads_beside_device(ranks, most);
 }
 
 Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead, HostMemory memory,

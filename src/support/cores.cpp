@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <memory>
 
 namespace dovetail {
@@ -22,6 +23,10 @@ std::vector<int> available_cores() {
     return cores;
   }
   return {0};
+}
+
+int threads_beside_device(int ranks, int most) {
+  return std::clamp(static_cast<int>(available_cores().size()) / ranks / 2, 1, most);
 }
 
 }  // namespace dovetail

@@ -5,7 +5,6 @@
 #include "shards/share.hpp"
 #include "support/activity.hpp"
 #include "support/clock.hpp"
-#include "support/cores.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
 #include "support/timeline.hpp"
@@ -47,14 +46,12 @@ std::unique_ptr<AllReduce> Trainer::make_all_reduce(const Communicator& gpu_rank
                                                     const Model& model, std::size_t train_samples) {
   const auto size =
       Plan::reduction_size(device, model, plan_options(settings, train_samples, gpu_ranks));
-  // A CPU device wants its cores for itself.
-  const int cores = static_cast<int>(available_cores().size()) / gpu_ranks.local_size();
   return std::make_unique<AllReduce>(
       gpu_ranks, GradientExchange::parts(size.buckets),
       AllReduceOptions{.compression = settings.compression,
                        .fixed_tree = settings.chunks > 0,
                        .ranks_per_group = settings.ranks_per_group,
-                       .threads = device.is_cpu() ? 1 : std::clamp(cores / 2, 1, 4)});
+                       .threads = AllReduce::threads_for(gpu_ranks, device.is_cpu())});
 }
 
 StepVotes Trainer::train_step(Batch& batch) {

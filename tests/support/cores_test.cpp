@@ -1,13 +1,10 @@
-// The cores of this process, and the ranks that the launcher announces.
+// The cores of this process.
 #include "support/cores.hpp"
 
 #include <gtest/gtest.h>
 #include <sched.h>
 
-#include <cstdlib>
-#include <string>
-
-#include "comm/mpi_session.hpp"
+#include <algorithm>
 
 namespace dovetail {
 namespace {
@@ -26,15 +23,11 @@ TEST(Cores, AreThoseOfTheAffinityMask) {
   ASSERT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
-TEST(LaunchedLocalRanks, AreReadFromTheLauncher) {
-  for (const char* name :
-       {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE"})
-    unsetenv(name);
-  EXPECT_EQ(launched_local_ranks(), 1);
-  setenv("SLURM_STEP_TASKS_PER_NODE", "4(x2),1", 1);
-  EXPECT_EQ(launched_local_ranks(), 4);
-  setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "3", 1);
-  EXPECT_EQ(launched_local_ranks(), 3);
+TEST(Cores, HalfOfARanksShareWorkBesideItsDevice) {
+  const int cores = static_cast<int>(available_cores().size());
+  EXPECT_EQ(threads_beside_device(1, 1000), std::max(1, cores / 2));
+  EXPECT_EQ(threads_beside_device(cores, 8), 1);
+  EXPECT_EQ(threads_beside_device(1, 1), 1);
 }
 
 }  // namespace
