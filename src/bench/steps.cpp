@@ -116,7 +116,7 @@ StepParts Steps::together() {
   plan_.update_running_statistics(sums.reduction, statistics.normalised);
   exchange_.give_back();
   if (accepted) update(statistics.samples);
-  if (scale_) plan_.set_loss_scale(scale_->value());
+  if (scale_ && scale_->value() != plan_.loss_scale()) plan_.set_loss_scale(scale_->value());
   ++step_;
   input_.drop_oldest();
   parts.update = phase.seconds();

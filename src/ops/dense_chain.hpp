@@ -63,13 +63,13 @@ class DenseChain {
   // crashes where a slice is released after one that spans it.
 
   /// Forward, loss and the gradients of the layers' outputs, which this object keeps; labels as
-  /// SoftmaxCrossEntropy has them. row_weights, float32 [batch], multiply each sample's gradient;
+  /// LabelLoss has them. row_weights, float32 [batch], multiply each sample's gradient;
   /// an empty Buffer: all 1.
   void forward_backward(const Input& input, const opencl::Buffer& parameters,
                         const LabelSource& labels, const opencl::Buffer& row_weights,
                         const JoinedBatch& batch);
   /// After that, with the same x: the gradients of all weights and biases, at their places in
-  /// `gradients`, and the statistics that SoftmaxCrossEntropy has. The order of a sum depends on
+  /// `gradients`, and the statistics that its cross-entropy has. The order of a sum depends on
   /// batch, widths and the number of compute units.
   void weight_gradients(const opencl::Buffer& x, const opencl::Buffer& gradients,
                         const opencl::Buffer& statistics, const JoinedBatch& batch);

@@ -9,6 +9,8 @@ class KeptWeight {
  public:
   /// From now on the weight stays as it is; what was made of an earlier one is not it.
   void stays() { stays_ = true, is_there_ = false; }
+  /// As at first.
+  void changes() { stays_ = is_there_ = false; }
   bool is_kept() const { return stays_; }
   bool is_there() const { return is_there_; }
   /// It has been made, of the weight as it is now.

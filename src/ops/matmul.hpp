@@ -49,7 +49,7 @@ MatmulKernels usual_matmul(opencl::Device& device, Variant variant, const Matmul
                            int rows, ComputeFormat format);
 
 /// The operations only enqueue kernels. The GPU variants keep scratch memory that grows to the
-/// largest `rows` seen.
+/// largest `rows` seen, those for CPUs a copy of a weight that stays.
 class Matmul {
  public:
   /// Builds the kernels for one shape. Throws Error with the compiler's log, or for an impossible
@@ -74,6 +74,8 @@ class Matmul {
   /// The weight that forward is given stays as it is now until this is called again: CPUs bring it
   /// into their kernel's order once.
   void keep_weight() { kept_.stays(); }
+  /// The weight may change from call to call, as at first.
+  void release_weight() { kept_.changes(); }
 
   // Throw Error unless joins(rows).
 
@@ -109,8 +111,8 @@ class Matmul {
   void build_cpu();
   void build_gpu();
   void expect_rows(const JoinedBatch& rows) const;
-  /// `copies_columns`: a work-item copies the slices of its columns, too.
-  opencl::Range cpu_range(int rows, int columns, int depth, bool copies_columns = true) const;
+  /// `packed`: a work-item need not copy the slices of its columns, but reads them.
+  opencl::Range cpu_range(int rows, int columns, int depth, bool packed = false) const;
   /// Of the weight as the products are to read it; CPUs.
   const opencl::Buffer& packed(const opencl::Buffer& weight);
   /// An operand as the products are to read it.

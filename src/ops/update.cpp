@@ -47,6 +47,7 @@ const Update::Kernels& Update::kernels_for(const opencl::Buffer& parameters,
   const bool has_record{beside.record};
   expect_length(parameters, elements_, "parameters");
   expect_length(gradients, has_record ? std::size_t{elements_} + rest_ : elements_, "gradients");
+  if (!has_record && beside.scale) throw Error("an update with a loss scale, without a record");
   if (!has_record) return plain_;
   if (rest_ == 0) throw Error("an update that was made without records");
   expect_length(beside.record, std::size_t{rest_} + 1, "a record");

@@ -96,11 +96,14 @@ std::unique_ptr<Conv2d> tuned_conv(Tuner& tuner, opencl::Device& device, const C
   ConvKernels chosen;
   bool is_first = true;
   for (const Direction direction : directions) {
+    std::vector<ConvKernels> candidates = conv_candidates(device, shape, direction);
+    // All directions are one variant's.
+    if (!is_first)
+      std::erase_if(candidates, [&](const auto& each) { return each.variant != chosen.variant; });
     const ConvKernels choice = choose(
-        tuner, device, measured, format, direction, conv_candidates(device, shape, direction),
+        tuner, device, measured, format, direction, candidates,
         [&](const ConvKernels& each) -> Tuner::Candidate {
-          const bool is_other = !is_first && each.variant != chosen.variant;
-          return {each.name(direction), is_other ? 1e3 : estimated_cost(device, each.variant)};
+          return {each.name(direction), estimated_cost(device, each.variant)};
         },
         [&](const ConvKernels& each) {
           return std::make_shared<Conv2d>(device, each, shape, format);

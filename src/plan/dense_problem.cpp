@@ -134,20 +134,25 @@ DenseProducts::DenseProducts(Tuner& tuner, opencl::Device& device, const MatmulS
     return made.emplace_back(kernels, std::make_shared<Matmul>(device, kernels, shape, format))
         .second;
   };
+  // Without gradients to come the weight stays, and CPUs have other kernels for it.
+  const bool keeps = device.is_cpu() && directions == std::vector{Direction::forward};
   for (const Direction direction : directions) {
     const auto kernels = matmul_candidates(device, shape, rows, format, direction);
     std::vector<Tuner::Candidate> candidates;
     for (const MatmulKernels& each : kernels)
       candidates.push_back({each.name(), estimated_cost(device, each.variant)});
     std::optional<DenseProblem> problem;  // made where something is to be measured
-    const std::size_t choice =
-        tuner.choose(fmt::format("dense {}->{}, {} rows, {}, {}", shape.in, shape.out, rows,
-                                 to_string(format), to_string(direction)),
-                     candidates, [&](std::size_t i) {
-                       if (!problem) problem.emplace(device, shape, rows, format, direction);
-                       return problem->trial(make(kernels[i]));
-                     });
+    const std::size_t choice = tuner.choose(
+        fmt::format("dense {}->{}, {} rows, {}, {}{}", shape.in, shape.out, rows, to_string(format),
+                    to_string(direction), keeps ? " with a weight that stays" : ""),
+        candidates, [&](std::size_t i) {
+          if (!problem) problem.emplace(device, shape, rows, format, direction);
+          const std::shared_ptr<Matmul> matmul = make(kernels[i]);
+          if (keeps) matmul->keep_weight();
+          return problem->trial(matmul);
+        });
     products_[static_cast<std::size_t>(direction)] = make(kernels[choice]);
+    make(kernels[choice])->release_weight();
   }
   for (std::shared_ptr<Matmul>& unused : products_) {
     if (!unused) unused = products_.front();

@@ -12,8 +12,8 @@
 namespace dovetail {
 
 /// Its images, and its labels in the order of the epoch at hand, so that steps upload neither. What
-/// they still upload: the targets of losses other than the cross-entropy, and the weights of
-/// samples. While an epoch is trained on, a thread reads the next one's order.
+/// they still upload: the weights of samples. While an epoch is trained on, a thread reads the next
+/// one's order.
 class HeldSet {
  public:
   /// Uploads the images; `piece_done` is called now and then meanwhile. The reader must be in

@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <exception>
 
-#include "model/loss_scale.hpp"
 #include "support/error.hpp"
+#include "support/log.hpp"
 #include "support/timeline.hpp"
 
 namespace dovetail {
@@ -33,6 +34,26 @@ double mean_positive_part(const Layout& layout, std::span<const float> values, i
   });
   return sum / (static_cast<double>(count) * layout.channels * layout.height * layout.width);
 }
+
+/// While images are read that their owner takes back: a failure waits for their copy first.
+class ReadImages {
+ public:
+  explicit ReadImages(opencl::Device& device) : device_(device) {}
+  ~ReadImages() {
+    if (std::uncaught_exceptions() == failures_) return;
+    try {
+      device_.finish();
+    } catch (const std::exception& failure) {
+      log::error(failure.what());
+    }
+  }
+  ReadImages(const ReadImages&) = delete;
+  ReadImages& operator=(const ReadImages&) = delete;
+
+ private:
+  opencl::Device& device_;
+  int failures_ = std::uncaught_exceptions();
+};
 
 }  // namespace
 
@@ -86,6 +107,7 @@ void Plan::load_statistics(const std::vector<Parameter>& statistics) {
 void Plan::initialise_steps(std::span<const std::uint8_t> images, std::size_t count) {
   if (steps_.empty()) return;
   const Pass pass{.batch = static_cast<int>(count), .training = true};
+  const ReadImages read(device_);
   upload_input(images, count);
   normalise_.forward(inputs_.front().image_source, edges_.front().value, pass.batch);
   for (const auto& operation : operations_) {
@@ -148,62 +170,11 @@ bool Plan::emulates_format() const {
                      [](const auto& operation) { return operation->emulates_format(); });
 }
 
-void Plan::set_loss_scale(float scale, std::uint64_t steps) {
-  loss_scale_ = scale;
-  if (scale == 1 && !scales_[0]) return;
-  for (opencl::Buffer& each : scales_)
-    if (!each) each = device_.allocate(Update::scale_bytes);
-  const std::array words{std::bit_cast<std::uint32_t>(scale), static_cast<std::uint32_t>(steps)};
-  static_assert(sizeof words == Update::scale_bytes);
-  device_.write(scales_[0], words.data(), sizeof words);
-}
-
-void Plan::enqueue_update(float learning_rate, const StepStatistics& statistics, std::uint64_t step,
-                          const opencl::Buffer& record) {
-  const double scale = 1 / (statistics.samples * static_cast<double>(loss_scale_));
-  enqueue_update(learning_rate, static_cast<float>(scale), step, {.record = record});
-}
-
-void Plan::enqueue_scaled_update(float learning_rate, const StepStatistics& statistics,
-                                 std::uint64_t step, const opencl::Buffer& record) {
-  enqueue_update(learning_rate, static_cast<float>(1 / statistics.samples), step,
-                 {.record = record,
-                  .scale = scales_[0],
-                  .next_scale = scales_[1],
-                  .largest_scale = LossScale::largest,
-                  .patience = std::uint32_t{LossScale::patience}});
-  std::swap(scales_[0], scales_[1]);
-}
-
-void Plan::enqueue_update(float learning_rate, float gradient_scale, std::uint64_t step,
-                          const BesideUpdate& beside) {
-  const timeline::Part part("update");
-  const OptimizerSettings& optimizer = options_.optimizer;
-  const opencl::Buffer& gradients = beside.record ? reduction_ : gradients_;
-  if (optimizer.kind == OptimizerKind::sgd) {
-    update_->sgd(parameters_, gradients, state_[0],
-                 {.learning_rate = learning_rate,
-                  .momentum = optimizer.momentum,
-                  .weight_decay = optimizer.weight_decay,
-                  .nesterov = optimizer.nesterov},
-                 gradient_scale, beside);
-  } else {
-    update_->adam(parameters_, gradients, state_[0], state_[1],
-                  {.learning_rate = learning_rate,
-                   .beta1 = optimizer.beta1,
-                   .beta2 = optimizer.beta2,
-                   .epsilon = optimizer.epsilon,
-                   .weight_decay = optimizer.weight_decay,
-                   .decoupled = optimizer.kind == OptimizerKind::adamw},
-                  gradient_scale, step, beside);
-  }
-  device_.flush();
-}
-
 template <typename Body>
 void Plan::in_batches(std::span<const std::uint8_t> images, std::size_t count, Body&& body) {
   const std::size_t image_bytes = extent(model_.input().size());
   if (!norms_.empty()) load_statistics(running_);
+  const ReadImages read(device_);
   for (std::size_t first = 0; first < count; first += extent(options_.batch)) {
     const std::size_t piece = std::min(extent(options_.batch), count - first);
     upload_input(images.subspan(first * image_bytes, piece * image_bytes), piece);

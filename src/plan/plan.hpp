@@ -241,7 +241,7 @@ class Plan {
   void enqueue_scaled_update(float learning_rate, const StepStatistics& statistics,
                              std::uint64_t step, const opencl::Buffer& record);
   void note_loss_scale(float scale) { loss_scale_ = scale; }
-  /// Whether updates can; on CPU devices a look of its own costs less.
+  /// Whether updates can, but scaled ones; on CPU devices a look of its own costs less.
   bool records_updates() const { return variant_ != Variant::cpu; }
   /// Folds the summed batch statistics of `samples` samples (StepStatistics::normalised) into the
   /// running ones; call while the reduction is mapped.

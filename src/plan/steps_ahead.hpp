@@ -32,6 +32,7 @@ class StepsAhead {
     StepStatistics statistics;
     bool overflowed = false;  // nothing but gradients is not finite, and there is a loss scale
     std::string not_finite;   // what is, as Plan::first_not_finite; empty where all is finite
+    /// Its update may have been applied, and the loss scale is not known any more: the end.
     bool failed() const { return !not_finite.empty() && !overflowed; }
   };
 

@@ -164,7 +164,6 @@ std::size_t Tuner::choose(const std::string& problem, const std::vector<Candidat
     const bool may_be_new = turn.waited || state == CacheFolder::State::missing;
     if (!chosen && may_remember && may_be_new) remember();
     if (!chosen) {
-      choice.origin = plausible == 1 ? Origin::only : Origin::measured;
       chosen = measure(choice, candidates, in_order, plausible, prepare);
       if (device_.cache()) device_.cache()->store(label(problem), candidates[*chosen].name);
     }
@@ -219,7 +218,8 @@ std::size_t Tuner::measure(Choice& choice, const std::vector<Candidate>& candida
             "kernels alone), or use another device",
             opencl::instructions_variable));
   }
-  if (right.size() == 1) return right.front().candidate;
+  choice.origin = right.size() == 1 ? Origin::only : Origin::measured;
+  if (choice.origin == Origin::only) return right.front().candidate;
   time_in_turns(device_, right);
   const Timed* best = &right.front();
   for (const Timed& timed : right) {

@@ -10,8 +10,14 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 gpu_ranks=${GPU_RANKS:-2} fpga_ranks=${FPGA_RANKS:-0}
 seed=${SEED:-$RANDOM}
 RANDOM=$seed
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+scratch=$(mktemp -d) job=
+# The job, where one runs, with its ranks.
+stop_job() {
+  [[ -n $job ]] || return 0
+  pkill -KILL -P "$job" || true
+  kill -KILL "$job" 2>/dev/null || true
+}
+trap 'stop_job; rm -rf "$scratch"' EXIT
 
 fail() {
   printf 'FAILED (SEED=%s): %s\n' "$seed" "$*" >&2
@@ -75,14 +81,17 @@ while ((done_kills < kills)); do
       ((${#ranks[@]} == 0)) || fail "the job lived on for more than 10 s: rank processes ${ranks[*]}"
       # PMIx 4.2 in mpirun: a rank that dies while it connects may leave a lock behind that its end waits for.
       launcher_hung=$((launcher_hung + 1))
-      kill -KILL "$job"
+      ((launcher_hung <= 1 + kills / 10)) || fail "mpirun hung after $launcher_hung kills"
+      stop_job
     fi
     wait "$job" || code=$?
+    job=
     if [[ -n $(find "$run" -name '*.part' 2>/dev/null) ]]; then in_writes=$((in_writes + 1)); fi
     if ((code == 0)); then compare; fi # the rank was done already
   else
     ends_within $((60 + milliseconds / 100)) || fail "a job that nobody killed does not end"
     wait "$job" || fail "a job that nobody killed ended with $?"
+    job=
     compare
   fi
 done

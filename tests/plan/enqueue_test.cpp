@@ -98,6 +98,12 @@ std::vector<Way> ways() {
   all.push_back({"bf16, Adam", usual});
   all.back().options.format = ComputeFormat::bf16;
   all.back().options.optimizer = {.kind = OptimizerKind::adam};
+  all.push_back({"tf32", usual});
+  all.back().options.format = ComputeFormat::tf32;
+  all.push_back({"fp16, weights, Adam", usual});
+  all.back().options.format = ComputeFormat::fp16;
+  all.back().options.optimizer = {.kind = OptimizerKind::adam};
+  all.back().has_weights = all.back().is_scaled = true;
   for (const UploadWay upload : {UploadWay::in_turn, UploadWay::overlapped}) {
     const bool overlapped = upload == UploadWay::overlapped;
     all.push_back({overlapped ? "fp16, beside the kernels" : "fp16", usual});

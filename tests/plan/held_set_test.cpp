@@ -145,7 +145,7 @@ TEST(HeldSet, StepsOfEpochsInAnyOrder) {
   expect_same_steps(split, ranges);
 }
 
-TEST(HeldSet, SquaredErrorsUploadTheirTargets) {
+TEST(HeldSet, SquaredErrorsToo) {
   const Split split(20);
   expect_same_steps(split, split.ranges(2, 5 * split.steps_per_epoch()),
                     LossKind::mean_squared_error);

@@ -208,9 +208,31 @@ TEST(StepsAhead, FollowALossScaleWithoutTheHost) {
   }
 }
 
+// The scale of 1 is one like others.
+TEST(StepsAhead, NothingIsUpdatedWhereAScaleOfOneOverflows) {
+  const Model model = small_cnn();
+  Work work(model, 1, 1, 8);
+  work.break_step(0);
+  for (const Variant variant : {variant_of(0), variant_of(1)}) {
+    Plan plan = make_plan(model, Way::map, UploadWay::in_turn, variant);
+    LossScale scale(1);
+    plan.set_loss_scale(scale.value());
+    const std::vector<Parameter> before = plan.parameters();
+    StepsAhead ahead(test_device(), plan, &scale);
+    ahead.enqueue(0, work.samples(0), work.sizes, rate);
+    EXPECT_TRUE(ahead.wait().overflowed);
+    EXPECT_EQ(scale.value(), 0.5f);
+    expect_same(plan.parameters(), before);
+  }
+  Plan plan = make_plan(model);
+  LossScale scale(1);
+  StepsAhead ahead(test_device(), plan, &scale);
+  EXPECT_THROW(ahead.enqueue(0, work.samples(0), work.sizes, rate), Error) << "none was set";
+}
+
 TEST(StepsAhead, WeightsOfSamplesAreTimesTheScale) {
   const Model model = small_cnn();
-  Work work(model, 1, 9, 6);
+  Work work(model, 1, 3 * plan::StepRecords::most, 6);  // slots are fewer
   for (std::size_t step = 1; step < work.weights.size(); step += 2)
     for (std::size_t i = 0; i < batch; ++i) work.weights[step].push_back(0.25f * float(i + 1));
   for (const UploadWay upload : {UploadWay::in_turn, UploadWay::overlapped}) {

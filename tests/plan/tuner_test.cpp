@@ -201,7 +201,7 @@ TEST_F(TunersTurn, ComesWhenWhoeverMeasuresHasEnded) {
   auto chosen = waiting_choice(tuner, [&](std::size_t i) { return only_right(i); });
   measuring_.reset();
   EXPECT_EQ(chosen.get(), 1u);
-  EXPECT_EQ(tuner.choices().back().origin, Origin::measured);
+  EXPECT_EQ(tuner.choices().back().origin, Origin::only) << "it was remembered";
 }
 
 TEST_F(TunersTurn, IsNotNeededForWhatAnotherHasMeasuredMeanwhile) {
@@ -322,13 +322,19 @@ TEST_F(TunerTest, WhatIsGuessedToBeFarDearerIsNotTried) {
 TEST_F(TunerTest, OneAloneThatIsWrongIsOut) {
   Tuner tuner(host_.device);
   const auto wrong = [&](std::size_t) -> Tuner::Trial { return {[] {}, trial(1).fault}; };
-  EXPECT_THROW(tuner.choose("a product", {{"nothing written"}}, wrong), plan::NothingComputes);
+  EXPECT_THROW(tuner.choose("a product", {{"alone"}}, wrong), plan::NothingComputes);
   EXPECT_EQ(tuner.choose("another", {{"nothing written"}, {"dear", 10}},
                          [&](std::size_t i) { return i == 1 ? trial(20) : wrong(i); }),
             1u);
+  EXPECT_EQ(tuner.choices().back().origin, Origin::only);
+  // Nothing is remembered of what is out.
   Tuner later(host_.device);
-  choose(later, {1});
-  EXPECT_EQ(prepared_, 1) << "nothing is remembered of what is out";
+  later.choose("a product", {{"alone"}}, [&](std::size_t) {
+    ++prepared_;
+    return trial(1);
+  });
+  EXPECT_EQ(prepared_, 1);
+  EXPECT_EQ(later.choices().back().origin, Origin::only);
 }
 
 TEST_F(TunerTest, ListensToANeighbourWithTheSameDevice) {
