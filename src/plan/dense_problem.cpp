@@ -151,8 +151,9 @@ DenseProducts::DenseProducts(Tuner& tuner, opencl::Device& device, const MatmulS
           if (keeps) matmul->keep_weight();
           return problem->trial(matmul);
         });
-    products_[static_cast<std::size_t>(direction)] = make(kernels[choice]);
-    make(kernels[choice])->release_weight();
+    const std::shared_ptr<Matmul> chosen = make(kernels[choice]);
+    chosen->release_weight();  // the trial's
+    products_[static_cast<std::size_t>(direction)] = chosen;
   }
   for (std::shared_ptr<Matmul>& unused : products_) {
     if (!unused) unused = products_.front();

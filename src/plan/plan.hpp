@@ -502,7 +502,7 @@ class Plan {
   std::optional<Magnitudes> magnitudes_;  // made when output_ranges first counts
   std::optional<Update> update_;
   float loss_scale_ = 1;
-  // On the device, where there has been another than 1: the one that holds, then room for the next.
+  // On the device, where one was ever set: the one that holds, then room for the next.
   std::array<opencl::Buffer, 2> scales_;
 };
 

@@ -129,14 +129,11 @@ std::size_t Tuner::choose(const std::string& problem, const std::vector<Candidat
       std::min_element(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
         return a.cost < b.cost;
       })->cost;
-  const auto is_plausible = [&](const Candidate& each) {
-    return each.cost <= plausible_cost * least;
-  };
   // The plausible ones in front; the others are for the case that none of those is right.
   std::vector<std::size_t> in_order(candidates.size());
   std::iota(in_order.begin(), in_order.end(), 0);
   const auto dear = std::ranges::stable_partition(
-      in_order, [&](std::size_t i) { return is_plausible(candidates[i]); });
+      in_order, [&](std::size_t i) { return candidates[i].cost <= plausible_cost * least; });
   const std::size_t plausible = in_order.size() - dear.size();
 
   Choice choice{.problem = problem};

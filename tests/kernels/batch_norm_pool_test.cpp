@@ -115,14 +115,8 @@ double error_of_sums(const Case& c, const opencl::Buffer& sums, const std::vecto
   const std::size_t pixels = dy.size() / (extent(c.batch) * c.channels());
   for (std::size_t i = 0; i < dy.size(); ++i)
     magnitudes[i / pixels % c.channels()] += std::abs(dy[i]);
-  const double largest = std::max(std::ranges::max(magnitudes), 1e-30);
-  const std::vector<double> actual = download_channels(c.input, sums);
-  double error = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double difference = std::abs(actual[i] - expected[i]);
-    if (!(difference <= error)) error = difference;
-  }
-  return error / largest;
+  return largest_difference(download_channels(c.input, sums), expected) /
+         std::max(std::ranges::max(magnitudes), 1e-30);
 }
 
 TEST_P(BatchNormPoolTest, IsTheTwinsOneAfterTheOther) {

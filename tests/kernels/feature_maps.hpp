@@ -123,18 +123,25 @@ inline std::vector<double> download_map(const Layout& layout, int batch,
   return maps_of(layout, batch, test_device().download<float>(buffer));
 }
 
+/// Of values that belong together; NaN where one of them is.
+inline double largest_difference(const std::vector<double>& actual,
+                                 const std::vector<double>& expected) {
+  EXPECT_EQ(actual.size(), expected.size());
+  double largest = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double difference = std::abs(actual.at(i) - expected[i]);
+    if (std::isnan(difference)) return difference;
+    largest = std::max(largest, difference);
+  }
+  return largest;
+}
+
 /// The largest difference over the largest magnitude of what is expected.
 inline double relative_error(const std::vector<double>& actual,
                              const std::vector<double>& expected) {
-  EXPECT_EQ(actual.size(), expected.size());
-  double difference = 0;
   double magnitude = 1e-30;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    if (!(std::abs(actual.at(i) - expected[i]) <= difference))
-      difference = std::abs(actual[i] - expected[i]);
-    magnitude = std::max(magnitude, std::abs(expected[i]));
-  }
-  return difference / magnitude;
+  for (const double value : expected) magnitude = std::max(magnitude, std::abs(value));
+  return largest_difference(actual, expected) / magnitude;
 }
 
 }  // namespace dovetail::testing
