@@ -1,10 +1,24 @@
-// Packs a convolution's weights for conv2d_mma.cl: channels of the source innermost, prepared for the tensor cores.
+// Packs a convolution's weights for conv2d_mma.cl, or conv2d_wgmma.cl where a product is by warpgroup: channels of the
+// source innermost, prepared for the tensor cores. 16-bit operands of the latter take 16 bits.
 #ifndef WEIGHT_CHANNELS
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
 #include "mma.clh"
 
 enum { side = 16, line = side + 1, taps = KERNEL * KERNEL };
+
+#if FORMAT == TF32
+INLINE void keep(__global float* packed, int at, float value, int by_warpgroup) {
+  packed[at] = value;
+}
+#else
+INLINE void keep(__global float* packed, int at, float value, int by_warpgroup) {
+  if (by_warpgroup)
+    ((__global ushort*)packed)[at] = (ushort)round_pair(value, 0.0f);
+  else
+    packed[at] = value;
+}
+#endif
 
 // forward[tap][WEIGHT_PIXEL][X_PIXEL] and turned[tap turned][X_PIXEL][WEIGHT_PIXEL] from
 // weight[tap][WEIGHT_CHANNELS][WEIGHT_PIXEL]; zeros beside it. Work-groups: (16 outputs, 16 inputs, tap).
@@ -19,8 +33,9 @@ __kernel __attribute__((reqd_work_group_size(side, side, 1))) void pack(
       in0 + row < WEIGHT_CHANNELS
           ? prepare(weight[(tap * WEIGHT_CHANNELS + in0 + row) * WEIGHT_PIXEL + out0 + column])
           : 0.0f;
-  turned[((taps - 1 - tap) * X_PIXEL + in0 + row) * WEIGHT_PIXEL + out0 + column] = value;
+  keep(turned, ((taps - 1 - tap) * X_PIXEL + in0 + row) * WEIGHT_PIXEL + out0 + column, value, TURNED_BY_WARPGROUP);
   tile[row * line + column] = value;
   barrier(CLK_LOCAL_MEM_FENCE);
-  forward[(tap * WEIGHT_PIXEL + out0 + row) * X_PIXEL + in0 + column] = tile[column * line + row];
+  keep(forward, (tap * WEIGHT_PIXEL + out0 + row) * X_PIXEL + in0 + column, tile[column * line + row],
+       FORWARD_BY_WARPGROUP);
 }

@@ -134,11 +134,8 @@ __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_col
 
 // ---- PTX
 
-// A target in a function's body lets the driver accept Hopper's own instructions under its default
-// target sm_90. The directive ends with its line.
-INLINE void use_hopper_instructions() {
-  asm volatile(".target sm_90a\n");
-}
+#define WGMMA_COLUMNS 256
+#include "wgmma.clh"
 
 // The address of shared memory beyond the 48 KiB that a __local array may have.
 INLINE uint allocate_shared() {
@@ -170,11 +167,6 @@ INLINE void barrier_wait(uint barrier, uint parity) {
         : "memory");
   }
 }
-// 9.7.13.4 membar/fence: makes the barriers' state visible to the copy engine.
-INLINE void fence_copy_engine() {
-  asm volatile("fence.proxy.async;" ::: "memory");
-}
-
 // 9.7.9.25.4 cp.async.bulk
 INLINE void bulk_copy(uint target, __global const uchar* source, uint bytes, uint barrier) {
   asm volatile(
@@ -184,63 +176,10 @@ INLINE void bulk_copy(uint target, __global const uchar* source, uint bytes, uin
       : "memory");
 }
 
-// 9.7.15.5 Asynchronous warpgroup matrix instructions
-INLINE void wgmma_fence() {
-  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
-INLINE void wgmma_commit() {
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-INLINE void wgmma_wait_all_but_one() {
-  asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
-}
-INLINE void wgmma_wait_all() {
-  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
-}
-
 // Matrix descriptor: rows of 128 bytes with the 128-byte swizzle, 1024 bytes from 8 rows to the
 // next 8.
 INLINE ulong descriptor(uint address) {
   return (ulong)((address & 0x3FFFF) >> 4) | 1ul << 16 | 64ul << 32 | 1ul << 62;
-}
-
-#define SUMS_4(i) "+f"(sum[i]), "+f"(sum[i + 1]), "+f"(sum[i + 2]), "+f"(sum[i + 3])
-#define SUMS_16(i) SUMS_4(i), SUMS_4(i + 4), SUMS_4(i + 8), SUMS_4(i + 12)
-#define SUMS_64(i) SUMS_16(i), SUMS_16(i + 16), SUMS_16(i + 32), SUMS_16(i + 48)
-#define SUMS SUMS_64(0), SUMS_64(64)
-
-// sum[64 rows of the warpgroup][256] += A[64][32 bytes] * B[256][32 bytes]^T
-INLINE void wgmma(float sum[128], ulong a, ulong b) {
-  asm volatile(
-#if FORMAT == BF16
-      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
-#elif FORMAT == FP16
-      "wgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16 {"
-#else
-      "wgmma.mma_async.sync.aligned.m64n256k8.f32.tf32.tf32 {"
-#endif
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, "
-      "%127"
-      "}, %128, %129, 1, 1, 1"
-#if FORMAT != TF32
-      ", 0, 0"
-#endif
-      ";"
-      : SUMS
-      : "l"(a), "l"(b)
-      : "memory");
-}
-
-// Keeps the compiler from reading the sums before the tensor cores have written them.
-INLINE void settle(float sum[128]) {
-  asm volatile("" : SUMS::"memory");
 }
 
 // ---- product
@@ -330,7 +269,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
       barrier_init(filled + 8 * i, 1);
       barrier_init(drained + 8 * i, consumer_warps);
     }
-    fence_copy_engine();
+    fence_async_proxy();
   }
   barrier(CLK_LOCAL_MEM_FENCE);
 

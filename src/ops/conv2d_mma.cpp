@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "dovetail_kernels.hpp"
 #include "support/error.hpp"
@@ -24,12 +25,21 @@ std::string ConvMmaKernels::name(Direction direction) const {
   }
   const std::optional<Cut>& cut = direction == Direction::forward ? forward : input_gradient;
   if (!cut) return "mma";
+  const auto warps = static_cast<std::uint64_t>(cut->warp_rows * cut->warp_columns);
   return fmt::format(
-      "mma, {}x{} by {}", 64 * cut->warp_rows, 8 * cut->column_tiles * cut->warp_columns,
-      counted(static_cast<std::uint64_t>(cut->warp_rows * cut->warp_columns), "warp"));
+      "{}, {}x{} by {}", cut->by_warpgroup() ? "wgmma" : "mma", cut->rows(), cut->columns(),
+      cut->by_warpgroup() ? counted(warps / 4, "warpgroup") : counted(warps, "warp"));
 }
 
-std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction) {
+std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction,
+                                                bool warpgroups) {
+  const auto cuts_of = [&](const ProductTiles& tiles) {
+    std::vector<Cut> cuts = tiles.cuts();
+    if (!warpgroups) return cuts;
+    const std::vector<Cut> more = tiles.warpgroup_cuts();
+    cuts.insert(cuts.end(), more.begin(), more.end());
+    return cuts;
+  };
   std::vector<ConvMmaKernels> candidates;
   if (direction == Direction::weight_gradient) {
     for (const GradientCut& cut : gradient_cuts(shape))
@@ -37,11 +47,11 @@ std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Di
     return candidates;
   }
   if (direction == Direction::input_gradient) {
-    for (const Cut& cut : turned(shape).cuts()) candidates.push_back({.input_gradient = cut});
+    for (const Cut& cut : cuts_of(turned(shape))) candidates.push_back({.input_gradient = cut});
     return candidates;
   }
   const ProductTiles tiles = is_narrow(shape.input) ? narrow_forward(shape) : wide_forward(shape);
-  for (const Cut& cut : tiles.cuts()) candidates.push_back({.forward = cut});
+  for (const Cut& cut : cuts_of(tiles)) candidates.push_back({.forward = cut});
   return candidates;
 }
 
@@ -93,14 +103,29 @@ void Conv2dMma::build_forward() {
   const bool narrow = is_narrow(shape_.input);
   const ProductTiles tiles =
       narrow ? narrow_forward(shape_, kernels_.forward) : wide_forward(shape_, kernels_.forward);
-  const opencl::Program program =
-      device_.build(narrow ? kernels::conv2d_mma_narrow : kernels::conv2d_mma,
-                    tiles.definitions(shape_, format_));
-  forward_ = {
-      program.kernel(narrow ? kernels::conv2d_mma_narrow_::forward : kernels::conv2d_mma_::product),
-      tiles.units_per_image(), tiles.tile_units(), tiles.column_tiles(), tiles.threads()};
-  if (narrow) forward_images_ = program.kernel(kernels::conv2d_mma_narrow_::forward_images);
+  if (narrow) {
+    const opencl::Program program =
+        device_.build(kernels::conv2d_mma_narrow, tiles.definitions(shape_, format_));
+    forward_ = product_of(tiles, program.kernel(kernels::conv2d_mma_narrow_::forward));
+    forward_images_ = program.kernel(kernels::conv2d_mma_narrow_::forward_images);
+  } else {
+    forward_ = wide_product(tiles);
+  }
   statistics_ = {tile_numbers(tiles), tile_numbers(tiles), tiles.tile_units()};
+}
+
+Conv2dMma::Product Conv2dMma::product_of(const ProductTiles& tiles, opencl::Kernel kernel) {
+  return {std::move(kernel), tiles.units_per_image(), tiles.tile_units(), tiles.column_tiles(),
+          tiles.threads()};
+}
+
+Conv2dMma::Product Conv2dMma::wide_product(const ProductTiles& tiles) {
+  const bool by_warpgroup = tiles.cut.by_warpgroup();
+  const opencl::Program program =
+      device_.build(by_warpgroup ? kernels::conv2d_wgmma : kernels::conv2d_mma,
+                    tiles.definitions(shape_, format_));
+  return product_of(tiles, program.kernel(by_warpgroup ? kernels::conv2d_wgmma_::product
+                                                       : kernels::conv2d_mma_::product));
 }
 
 opencl::Buffer Conv2dMma::tile_numbers(const ProductTiles& tiles) const {
@@ -111,7 +136,9 @@ opencl::Buffer Conv2dMma::tile_numbers(const ProductTiles& tiles) const {
 
 void Conv2dMma::build_packing() {
   const opencl::Program program =
-      device_.build(kernels::conv2d_mma_pack, pack_definitions(shape_, format_));
+      device_.build(kernels::conv2d_mma_pack,
+                    pack_definitions(shape_, format_, wide_forward(shape_, kernels_.forward).cut,
+                                     turned(shape_, kernels_.input_gradient).cut));
   pack_ = program.kernel(kernels::conv2d_mma_pack_::pack);
   const std::size_t bytes = size(shape_.kernel * shape_.kernel) *
                             size(shape_.input.channel_stride * shape_.output.channel_stride) *
@@ -122,10 +149,7 @@ void Conv2dMma::build_packing() {
 
 void Conv2dMma::build_input_gradient() {
   const ProductTiles tiles = turned(shape_, kernels_.input_gradient);
-  const opencl::Program program =
-      device_.build(kernels::conv2d_mma, tiles.definitions(shape_, format_));
-  input_gradient_ = {program.kernel(kernels::conv2d_mma_::product), tiles.units_per_image(),
-                     tiles.tile_units(), tiles.column_tiles(), tiles.threads()};
+  input_gradient_ = wide_product(tiles);
   gradient_sums_ = {tile_numbers(tiles), tile_numbers(tiles), tiles.tile_units()};
 }
 

@@ -24,14 +24,17 @@ struct ConvMmaKernels {
   std::optional<conv_mma::Cut> forward{}, input_gradient{};
   std::optional<conv_mma::GradientCut> weight_gradient{};
 
-  /// What is cut how: "mma, 256x64 by 4 warps", "mma, 32x64, 2 groups a unit"; "mma" as estimated.
+  /// What is cut how: "mma, 256x64 by 4 warps", "wgmma, 256x64 by 2 warpgroups", "mma, 32x64, 2
+  /// groups a unit"; "mma" as estimated.
   std::string name(Direction direction) const;
 };
 
 /// The ways to try for one direction of a shape that Conv2dMma fits, the estimated one first. The
-/// other directions are left as estimated. Only the weight gradient's change bits, and those of
-/// statistics.
-std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction);
+/// other directions are left as estimated. `warpgroups`: those for InstructionSet::wgmma, too,
+/// which add up in another order. Of the others, only the weight gradient's change bits, and those
+/// of statistics.
+std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction,
+                                                bool warpgroups);
 
 /// For devices that take InstructionSet::mma. Operands are rounded to the format as they are read.
 /// As in Conv2dPool, the feature map in front of a pool is never stored; Conv2dPoolShape::pool is 2
@@ -109,6 +112,8 @@ class Conv2dMma : public Conv2dFused {
     opencl::Range over(int batch) const;
   };
 
+  static Product product_of(const conv_mma::ProductTiles& tiles, opencl::Kernel kernel);
+  Product wide_product(const conv_mma::ProductTiles& tiles);
   void build_forward();
   void build_packing();
   void build_input_gradient();

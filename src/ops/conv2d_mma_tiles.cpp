@@ -16,11 +16,19 @@ constexpr int stages = 3;        // of the weights
 constexpr int padding = 8;       // floats behind a line in shared memory, against bank conflicts
 constexpr int window_bytes = 5;  // a pooled gradient and its place
 
+constexpr int patch = 8;  // pixels of a side of a warpgroup's rows
+
 /// For so many channels of the result, the largest first.
 std::vector<Cut> all_cuts(int channels) {
   if (channels <= 32) return {{4, 1, 4}, {2, 1, 4}, {1, 1, 4}};
   if (channels <= 64) return {{4, 1, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
   return {{4, 1, 8}, {2, 2, 8}, {2, 2, 4}, {2, 1, 8}, {1, 2, 4}};
+}
+
+/// By warpgroup; each is a program to compile.
+std::vector<Cut> all_warpgroup_cuts(int channels) {
+  if (channels <= 64) return {{8, 1, 8, 2}, {16, 1, 8, 2}, {16, 1, 8, 1}, {4, 1, 8, 2}};
+  return {{16, 1, 16, 1}, {8, 1, 16, 2}, {8, 1, 16, 1}, {8, 1, 8, 2}};
 }
 
 Source source_of(const Layout& map, int border, const Conv2dPoolShape& shape) {
@@ -34,6 +42,23 @@ Source source_of(const Layout& map, int border, const Conv2dPoolShape& shape) {
 
 int interior(const Layout& map) {
   return map.halo * (map.row_stride() + map.channel_stride);
+}
+
+/// Pixels of the source that the windows of `count` consecutive patches touch at most.
+int patch_run(const Source& source, int count, int height, int width) {
+  const int columns = width / patch, per_image = height / patch * columns;
+  const auto corner = [&](int index) {
+    const int row = index % per_image / columns * patch, column = index % columns * patch;
+    return source.corner(index / per_image * height * width + row * width + column, height, width);
+  };
+  const int inside = (patch - 1) * (source.line + 1);
+  const int tiles = std::lcm(count, per_image) / count;  // then it begins anew
+  int longest = 0;
+  for (int tile = 0; tile < tiles; ++tile) {
+    const int start = corner(tile * count), end = corner(tile * count + count - 1);
+    longest = std::max(longest, end + inside + source.reach() - start);
+  }
+  return longest;
 }
 
 void add_source(Definitions& all, const Source& source, int run) {
@@ -81,7 +106,23 @@ int Source::longest_run(int count, int height, int width, int pool) const {
 
 void ProductTiles::take(const Cut& wanted) {
   cut = wanted;
-  run = source.longest_run(tile_units(), target.height, target.width, pool);
+  run = cut.by_warpgroup()
+            ? patch_run(source, cut.rows() / (patch * patch), target.height, target.width)
+            : source.longest_run(tile_units(), target.height, target.width, pool);
+}
+
+std::vector<Cut> ProductTiles::warpgroup_cuts() const {
+  if (narrow || pool > 1 || unpools() || source.stride > 1) return {};
+  if (target.height % patch != 0 || target.width % patch != 0) return {};
+  std::vector<Cut> wanted;
+  ProductTiles tiles = *this;
+  for (const Cut& each : all_warpgroup_cuts(target.channel_stride)) {
+    tiles.take(each);
+    // Statistics are those of pixels that follow one another: of whole rows of patches.
+    if (statistics && each.rows() / patch % target.width != 0) continue;
+    if (tiles.shared_bytes() <= most_shared) wanted.push_back(each);
+  }
+  return wanted;
 }
 
 std::vector<Cut> ProductTiles::cuts() const {
@@ -123,6 +164,11 @@ int ProductTiles::operand_bytes() const {
     return round_up(run * source_channels * 4, 16) +
            round_up(depth, 8) * (tile_columns() + padding) * 4;
   }
+  if (cut.by_warpgroup()) {
+    // The run twice, be it once as it is and twice in 16 bits; each place is aligned.
+    const int aligned = round_up(run * slice * 4, 2048);
+    return 2 * aligned + weight_stages() * source.kernel * tile_columns() * slice * 4;
+  }
   const int runs = unpools() ? 1 : std::min(source_channels / slice, 2);
   return (runs * run + stages * source.kernel * tile_columns()) * slice * 4 +
          most_windows() * slice * window_bytes;
@@ -148,8 +194,8 @@ Definitions ProductTiles::definitions(const Conv2dPoolShape& shape, ComputeForma
        fmt::format("TARGET_INTERIOR={}", interior(target)), fmt::format("POOL={}", pool),
        fmt::format("TURNED={:d}", turned), fmt::format("UNPOOL={:d}", unpools()),
        fmt::format("WARPS_M={}", cut.warp_rows), fmt::format("WARPS_N={}", cut.warp_columns),
-       fmt::format("COLUMN_TILES={}", cut.column_tiles),
-       fmt::format("SHARED_BYTES={}", shared_bytes())});
+       fmt::format("COLUMN_TILES={}", cut.column_tiles), fmt::format("PATCHES={}", cut.patches),
+       fmt::format("STAGES={}", weight_stages()), fmt::format("SHARED_BYTES={}", shared_bytes())});
   add_norm(all, shape);
   all.push_back(fmt::format("STATISTICS={:d}", statistics));
   if (unpools()) {
@@ -205,9 +251,12 @@ ProductTiles turned(const Conv2dPoolShape& shape, const std::optional<Cut>& cut)
   return tiles;
 }
 
-Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format) {
+Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format, const Cut& forward,
+                             const Cut& input_gradient) {
   Definitions all{fmt::format("KERNEL={}", shape.kernel),
                   fmt::format("X_PIXEL={}", shape.input.channel_stride),
+                  fmt::format("FORWARD_BY_WARPGROUP={:d}", forward.by_warpgroup()),
+                  fmt::format("TURNED_BY_WARPGROUP={:d}", input_gradient.by_warpgroup()),
                   fmt::format("SHARED_BYTES={}", 16 * 17 * sizeof(float))};
   add_weight(all, shape, format);
   return all;

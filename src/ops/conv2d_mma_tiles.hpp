@@ -36,8 +36,14 @@ struct Source {
 };
 
 /// Warps of a work-group: warp_rows × warp_columns, each of 64 rows and 8 · column_tiles columns.
+/// Or by warpgroup (wgmma): four warps of the rows have `patches` patches of 8 × 8 pixels.
 struct Cut {
   int warp_rows = 1, warp_columns = 1, column_tiles = 4;
+  int patches = 0;  // 0: by warp
+  bool by_warpgroup() const { return patches > 0; }
+  int rows() const { return (by_warpgroup() ? 16 * patches : 64) * warp_rows; }
+  int columns() const { return 8 * column_tiles * warp_columns; }
+  int threads() const { return 32 * warp_rows * warp_columns; }
   friend bool operator==(const Cut&, const Cut&) = default;
 };
 
@@ -65,9 +71,11 @@ struct ProductTiles {
   /// Cuts to try for the target's batch, the one to take unmeasured first, then its neighbours in
   /// size that fit. None changes a bit of a result.
   std::vector<Cut> cuts() const;
-  int tile_units() const { return 64 * cut.warp_rows / (pool * pool); }
-  int tile_columns() const { return 8 * cut.column_tiles * cut.warp_columns; }
-  int threads() const { return 32 * cut.warp_rows * cut.warp_columns; }
+  /// Those by warpgroup, for devices with InstructionSet::wgmma. They add up in another order.
+  std::vector<Cut> warpgroup_cuts() const;
+  int tile_units() const { return cut.rows() / (pool * pool); }
+  int tile_columns() const { return cut.columns(); }
+  int threads() const { return cut.threads(); }
   int units_per_image() const { return target.height * target.width; }
   int column_tiles() const {
     return conv_tiles::quotient_up(target.channel_stride, tile_columns());
@@ -78,6 +86,8 @@ struct ProductTiles {
   int shared_bytes() const;
   /// Of which statistics take the place of the operands.
   int operand_bytes() const;
+  /// By warpgroup: the weights' places, in steps.
+  int weight_stages() const { return source.kernel > 2 ? 4 : 3; }
   Definitions definitions(const Conv2dPoolShape& shape, ComputeFormat format) const;
 };
 /// `cut`: none for the first of cuts().
@@ -85,8 +95,9 @@ ProductTiles wide_forward(const Conv2dPoolShape& shape, const std::optional<Cut>
 ProductTiles narrow_forward(const Conv2dPoolShape& shape, const std::optional<Cut>& cut = {});
 ProductTiles turned(const Conv2dPoolShape& shape, const std::optional<Cut>& cut = {});
 
-/// Of the kernel that packs the weights.
-Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format);
+/// Of the kernel that packs the weights, for products that are cut so.
+Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format, const Cut& forward,
+                             const Cut& input_gradient);
 
 /// A weight gradient's kernel.
 struct WeightTiles {

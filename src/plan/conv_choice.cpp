@@ -150,9 +150,12 @@ std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
                                           ComputeFormat format,
                                           const std::vector<Direction>& directions,
                                           int step_passes) {
-  return tuned<Conv2dMma, &ConvMmaKernels::weight_gradient>(tuner, device, room, batch, training,
-                                                            format, directions, step_passes,
-                                                            ConvMmaKernels{}, conv_mma_candidates);
+  const bool warpgroups = device.takes(opencl::InstructionSet::wgmma);
+  return tuned<Conv2dMma, &ConvMmaKernels::weight_gradient>(
+      tuner, device, room, batch, training, format, directions, step_passes, ConvMmaKernels{},
+      [&](const Conv2dPoolShape& shape, Direction direction) {
+        return conv_mma_candidates(shape, direction, warpgroups);
+      });
 }
 
 }  // namespace dovetail::plan

@@ -42,12 +42,12 @@ inline std::vector<Case> other_cuts(const Case& c) {
   for (const int batch : {c.shape.input.batch, 4096}) {
     Conv2dPoolShape shape = c.shape;
     shape.input.batch = shape.output.batch = batch;
-    for (const auto& each : conv_mma_candidates(shape, Direction::forward))
+    for (const auto& each : conv_mma_candidates(shape, Direction::forward, true))
       add(forward, each.forward);
-    for (const auto& each : conv_mma_candidates(shape, Direction::weight_gradient))
+    for (const auto& each : conv_mma_candidates(shape, Direction::weight_gradient, true))
       add(weight, each.weight_gradient);
     if (conv_mma::is_narrow(shape.input)) continue;
-    for (const auto& each : conv_mma_candidates(shape, Direction::input_gradient))
+    for (const auto& each : conv_mma_candidates(shape, Direction::input_gradient, true))
       add(input, each.input_gradient);
   }
   if (input.empty()) input.emplace_back();
@@ -86,12 +86,19 @@ inline std::vector<Case> cases() {
     c.shape.gradient_sums = c.format == fp16;
     all.push_back(c);
   }
+  // By warpgroup, in all formats.
+  for (Case c : {make_case({3, 32, 64, 16, 8, 3, 1, 1}, 1, tf32, false, 0),
+                 make_case({2, 48, 40, 8, 24, 5, 1, 2}, 1, fp16, false, 1),
+                 make_case({3, 16, 136, 8, 16, 2, 1, 0}, 1, tf32, false, 0)}) {
+    for (const Case& other : other_cuts(c)) all.push_back(other);
+  }
   for (const std::size_t of : {0u, 1u, 3u}) {
     for (const Case& other : other_cuts(all[of])) all.push_back(other);
   }
   for (Case c : {make_case({5, 2, 40, 9, 11, 3, 1, 1}, 1, tf32, true, 1),
                  make_case({5, 16, 40, 13, 11, 3, 1, 1}, 1, fp16, false, 0),
                  make_case({2, 16, 136, 7, 6, 2, 1, 1}, 1, bf16, false, 1),
+                 make_case({5, 32, 24, 8, 8, 3, 1, 1}, 1, bf16, false, 0),
                  make_case({7, 136, 24, 7, 6, 3, 1, 1}, 1, bf16, false, 1)}) {
     c.shape.statistics = true;
     c.shape.normalised = c.shape.gradient_sums = c.format == bf16;

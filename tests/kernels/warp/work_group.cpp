@@ -1,16 +1,19 @@
 // Work-items take turns: each runs until it has to wait for others.
 #include "kernels/warp/work_group.hpp"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
 
+#include "numeric/minifloat.hpp"
+
 namespace dovetail::warp {
 namespace {
 
 constexpr int lanes_of_warp = 32;
-constexpr std::uint32_t first_address = 128;  // so that 0 is none
+constexpr std::size_t lanes_of_warpgroup = 128;
 WorkGroup* running_group = nullptr;
 
 }  // namespace
@@ -23,9 +26,11 @@ WorkGroup::WorkGroup(int threads, int shared_bytes, std::array<int, 3> place, in
     : place_(place),
       width_(width),
       memory_(static_cast<std::size_t>(shared_bytes)),
+      hidden_(memory_.size() / sizeof(float) + 1),
       warps_(static_cast<std::size_t>(threads / lanes_of_warp)),
       operands_(static_cast<std::size_t>(threads)),
-      addresses_(static_cast<std::size_t>(threads)) {
+      addresses_(static_cast<std::size_t>(threads)),
+      descriptors_(static_cast<std::size_t>(threads) / lanes_of_warpgroup) {
   const float nothing = std::numeric_limits<float>::quiet_NaN();
   for (std::size_t i = 0; i + sizeof nothing <= memory_.size(); i += sizeof nothing)
     std::memcpy(memory_.data() + i, &nothing, sizeof nothing);
@@ -94,6 +99,23 @@ float* WorkGroup::shared(std::uint32_t address, int bytes) {
   return reinterpret_cast<float*>(memory_.data() + (address - first_address));
 }
 
+float* WorkGroup::written(std::uint32_t address, int bytes) {
+  Lane& lane = *lanes_[static_cast<std::size_t>(running_)];
+  for (std::size_t word = (address - first_address) / sizeof(float), i = 0;
+       i < static_cast<std::size_t>(bytes) / sizeof(float); ++i) {
+    if (word + i >= hidden_.size()) break;
+    hidden_[word + i] = true;
+    lane.writes.push_back(word + i);
+  }
+  return shared(address, bytes);
+}
+
+void WorkGroup::show_writes() {
+  Lane& lane = *lanes_[static_cast<std::size_t>(running_)];
+  for (const std::size_t word : lane.writes) hidden_[word] = false;
+  lane.writes.clear();
+}
+
 void WorkGroup::copy(std::uint32_t target, const float* source, int bytes, int valid) {
   if (target % static_cast<std::uint32_t>(bytes) != 0) fail("a copy is not aligned");
   float* at = shared(target, bytes);
@@ -111,7 +133,7 @@ void WorkGroup::wait(int pending) {
   // The last one is not committed yet.
   while (static_cast<int>(groups.size()) - 1 > pending) {
     for (const Copy& copy : groups.front()) {
-      float* at = shared(copy.target, copy.bytes);
+      float* at = written(copy.target, copy.bytes);
       std::memset(at, 0, static_cast<std::size_t>(copy.bytes));
       std::memcpy(at, copy.source, static_cast<std::size_t>(copy.valid));
     }
@@ -146,6 +168,93 @@ void WorkGroup::multiply(float sum[4], const Operands& operands) {
       const Operands& right = operands_[first + column * 4 + k % 4][slot];
       sum[i] += (i < 2 ? left.upper : left.lower)[k / 4] * right.right[k / 4];
     }
+  }
+}
+
+std::uint32_t wgmma_bits(float value, int format) {
+  using namespace numeric;
+  const Encoding how(Rounding::nearest_even, Excess::to_infinity);
+  return format == 1 ? BFloat16::encode(value, how).code() : Float16::encode(value, how).code();
+}
+
+std::vector<float> WorkGroup::row_of(std::uint64_t descriptor, int row, int format) {
+  // 9.7.15.5.1.2 of the PTX ISA manual: the start, what eight rows are apart, the permutation.
+  constexpr std::uint32_t bytes = 32;
+  const auto field = [&](int shift) {
+    return static_cast<std::uint32_t>(descriptor >> shift & 0x3fff) << 4;
+  };
+  const auto swizzle = static_cast<int>(descriptor >> 62);  // 1: of 128 bytes, 2: 64, 3: 32
+  if (swizzle == 0) fail("an operand that is not permuted");
+  const std::uint32_t pitch = 256u >> swizzle;
+  const auto at = static_cast<std::uint32_t>(row);
+  const std::uint32_t start = field(0) + at / 8 * field(32) + at % 8 * pitch;
+  std::vector<float> values;
+  for (std::uint32_t byte = start; byte < start + bytes; byte += sizeof(float)) {
+    const std::uint32_t there = byte ^ ((byte >> 3) & (0x70u & (pitch - 1)));
+    const float word = *shared(there, sizeof(float));
+    const bool is_hidden = hidden_[(there - first_address) / sizeof(float)];
+    if (is_hidden || std::isnan(word) || format == 0) {
+      const auto cut = std::bit_cast<std::uint32_t>(word) & ~0x1fffu;
+      const float value =
+          is_hidden ? std::numeric_limits<float>::quiet_NaN() : std::bit_cast<float>(cut);
+      values.insert(values.end(), format == 0 ? 1 : 2, value);
+      continue;
+    }
+    const auto bits = std::bit_cast<std::uint32_t>(word);
+    for (const std::uint32_t half : {bits & 0xffffu, bits >> 16}) {
+      values.push_back(format == 1 ? numeric::BFloat16::from_code(half).value()
+                                   : numeric::Float16::from_code(half).value());
+    }
+  }
+  return values;
+}
+
+std::vector<float> WorkGroup::product_of(const Product& product) {
+  const int lane = running_ % 32, warp = running_ / 32 % 4;
+  const int row = 16 * warp + lane / 4;
+  const std::vector<float> rows[] = {row_of(product.a, row, product.format),
+                                     row_of(product.a, row + 8, product.format)};
+  std::vector<float> sums;
+  for (int eight = 0; eight < product.columns; eight += 8) {
+    const int column = eight + lane % 4 * 2;
+    const std::vector<float> columns[] = {row_of(product.b, column, product.format),
+                                          row_of(product.b, column + 1, product.format)};
+    for (int i = 0; i < 4; ++i) {
+      const std::vector<float>&left = rows[i / 2], &right = columns[i % 2];
+      float sum = 0;
+      for (std::size_t k = 0; k < left.size(); ++k) sum += left[k] * right[k];
+      sums.push_back(sum);
+    }
+  }
+  return sums;
+}
+
+void WorkGroup::multiply_later(const Product& product) {
+  const auto self = static_cast<std::size_t>(running_);
+  Lane& lane = *lanes_[self];
+  auto& all = descriptors_[self / lanes_of_warpgroup];
+  if (lane.started == all.size()) all.push_back({product.a, product.b});
+  if (all.at(lane.started) != std::array{product.a, product.b})
+    fail("the work-items of a warpgroup multiply different operands");
+  ++lane.started;
+  lane.products.back().push_back({product, product_of(product)});
+}
+
+void WorkGroup::commit_products() {
+  lanes_[static_cast<std::size_t>(running_)]->products.emplace_back();
+}
+
+void WorkGroup::wait_for_products(int pending) {
+  auto& groups = lanes_[static_cast<std::size_t>(running_)]->products;
+  while (static_cast<int>(groups.size()) - 1 > pending) {
+    for (const Started& each : groups.front()) {
+      const std::vector<float> now = product_of(each.product);
+      for (std::size_t i = 0; i < now.size(); ++i) {
+        const bool is_same = now[i] == each.result[i];
+        each.product.sum[i] += is_same ? now[i] : std::numeric_limits<float>::quiet_NaN();
+      }
+    }
+    groups.erase(groups.begin());
   }
 }
 

@@ -16,9 +16,13 @@
 namespace dovetail::warp {
 
 /// One at a time. Throws std::runtime_error where a work-item reads or writes beyond the shared
-/// memory, reads what a copy has not brought yet, or where work-items wait for each other for ever.
+/// memory, reads what a copy has not brought yet, gives the lanes of a wgmma different operands, or
+/// where work-items wait for each other for ever.
 class WorkGroup {
  public:
+  /// Of shared memory, so that 0 is none.
+  static constexpr std::uint32_t first_address = 1024;
+
   /// @param width  work-items along dimension 0.
   WorkGroup(int threads, int shared_bytes, std::array<int, 3> place, int width = 1 << 30);
   void run(const std::function<void()>& kernel);
@@ -41,6 +45,9 @@ class WorkGroup {
   void wait(int pending);
   /// Aligned to as many bytes.
   float* shared(std::uint32_t address, int bytes);
+  /// The same, to write there: the tensor cores see it behind this work-item's show_writes().
+  float* written(std::uint32_t address, int bytes);
+  void show_writes();
   /// ldmatrix with four matrices.
   void load_matrices(std::uint32_t address, float values[4]);
   /// m16n8k8: this lane's words, `second` the four k behind. Rounded operands as float32.
@@ -49,15 +56,34 @@ class WorkGroup {
   };
   void multiply(float sum[4], const Operands& operands);
 
+  /// wgmma m64 × columns × 32 bytes: this lane's sums, of operands that descriptors say the places
+  /// of. `format`: kernel_number of it.
+  struct Product {
+    float* sum;
+    std::uint64_t a, b;
+    int columns, format;
+  };
+  /// Done at the wait for its group. A NaN where an operand is not there from here until then.
+  void multiply_later(const Product& product);
+  void commit_products();
+  void wait_for_products(int pending);
+
  private:
   struct Copy {
     std::uint32_t target;
     const float* source;
     int bytes, valid;
   };
+  struct Started {
+    Product product;
+    std::vector<float> result;  // with the operands of then
+  };
   struct Lane {
     hls::Fiber fiber;
     std::vector<std::vector<Copy>> groups{1};
+    std::vector<std::vector<Started>> products{1};
+    std::vector<std::size_t> writes;  // not shown yet
+    std::size_t started = 0;
     bool done = false;
   };
   /// Where a number of work-items meet, again and again.
@@ -68,21 +94,31 @@ class WorkGroup {
   static void enter();
   void meet(Meeting& meeting, int count);
   void fail(const std::string& what);
+  /// Of row `row` of a wgmma's operand: what it has in its 32 bytes. NaN where that is not shown.
+  std::vector<float> row_of(std::uint64_t descriptor, int row, int format);
+  /// What a product adds to this lane's sums.
+  std::vector<float> product_of(const Product& product);
 
   std::array<int, 3> place_;
   std::array<int, 3> groups_{1, 1, 1};
   int width_;
   std::vector<unsigned char> memory_;
+  std::vector<bool> hidden_;  // by word: written, and not yet shown to the tensor cores
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<Meeting> warps_;
   Meeting group_;
   std::vector<std::array<Operands, 2>> operands_;  // by work-item, of two meetings
   std::vector<std::array<std::uint32_t, 2>> addresses_;
+  std::vector<std::vector<std::array<std::uint64_t, 2>>>
+      descriptors_;  // by warpgroup, of all products
   const std::function<void()>* kernel_ = nullptr;
   hls::Fiber scheduler_;
   int running_ = 0;
   std::uint64_t meetings_ = 0;
   std::string failure_;
 };
+
+/// `value` rounded to bfloat16 or float16 (`format`: kernel_number): its bits.
+std::uint32_t wgmma_bits(float value, int format);
 
 }  // namespace dovetail::warp

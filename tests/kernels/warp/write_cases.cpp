@@ -25,7 +25,7 @@ std::string expanded(const std::string& folder, const std::string& stand_ins,
   for (std::size_t at; (at = text.find(head)) != std::string::npos;) {
     const std::size_t start = at + head.size(), end = text.find('"', start);
     const std::string included = text.substr(start, end - start);
-    const std::string from = included == "mma.clh" ? stand_ins : folder;
+    const std::string from = included == "mma.clh" || included == "wgmma.clh" ? stand_ins : folder;
     text.replace(at, end + 1 - at, text_of(from + "/" + included));
   }
   return text;
@@ -54,8 +54,9 @@ int main(int, char** arguments) {
       names += "#undef " + definition.substr(0, equals) + '\n';
     }
     out << expanded(kernels, stand_ins, file) << names
-        << "#undef FINISH_RELU\n#undef FINISH_PLACES\n}  // namespace dovetail::warp::" << name
-        << '\n';
+        << "#undef FINISH_RELU\n#undef FINISH_PLACES\n#undef WGMMA_COLUMNS\n}  // namespace "
+           "dovetail::warp::"
+        << name << '\n';
     return "{&" + name + "::" + kernel;
   };
   const auto launch = [&](const std::string& file, const std::string& kernel, const auto& tiles,
@@ -73,11 +74,15 @@ int main(int, char** arguments) {
              narrow_weight(c.shape, c.kernels.weight_gradient), c);
       list += "{}, {&" + space + "::forward_images}";
     } else {
-      launch("conv2d_mma.cl", "product", wide_forward(c.shape, c.kernels.forward), c);
-      launch("conv2d_mma.cl", "product", turned(c.shape, c.kernels.input_gradient), c);
+      const ProductTiles products[] = {wide_forward(c.shape, c.kernels.forward),
+                                       turned(c.shape, c.kernels.input_gradient)};
+      for (const ProductTiles& tiles : products)
+        launch(tiles.cut.by_warpgroup() ? "conv2d_wgmma.cl" : "conv2d_mma.cl", "product", tiles, c);
       launch("conv2d_mma_weight.cl", "weight_gradient",
              wide_weight(c.shape, c.kernels.weight_gradient), c);
-      list += write("conv2d_mma_pack.cl", "pack", pack_definitions(c.shape, c.format)) + "}";
+      list += write("conv2d_mma_pack.cl", "pack",
+                    pack_definitions(c.shape, c.format, products[0].cut, products[1].cut)) +
+              "}";
     }
     list += "},\n";
   }
