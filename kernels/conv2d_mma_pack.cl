@@ -5,23 +5,41 @@
 #endif
 #include "mma.clh"
 
-enum { side = 16, line = side + 1, taps = KERNEL * KERNEL };
+enum { side = 16, line = side + 1, taps = KERNEL * KERNEL, slice = 16 };
 
+#if FORWARD_COLUMNS || TURNED_COLUMNS
+// Of a product by warpgroup, in tiles of `columns` channels of the target: where its steps have a weight, in values of
+// the format. See conv2d_wgmma.cl.
+INLINE int place_of(int tap, int target, int source, int sources, int columns) {
+  const int column = target % columns, k = source % slice;
+  const int step = source / slice * KERNEL + tap / KERNEL;
+  const int row = ((target / columns * (sources / slice) * KERNEL + step) * KERNEL + tap % KERNEL) * columns + column;
 #if FORMAT == TF32
-INLINE void keep(__global float* packed, int at, float value, int by_warpgroup) {
-  packed[at] = value;
-}
+  return row * slice + ((k / 4 ^ (column >> 1 & 3)) * 4 + k % 4);
 #else
-INLINE void keep(__global float* packed, int at, float value, int by_warpgroup) {
-  if (by_warpgroup)
-    ((__global ushort*)packed)[at] = (ushort)round_pair(value, 0.0f);
-  else
-    packed[at] = value;
+  return row * slice + ((k / 8 ^ (column >> 2 & 1)) * 8 + k % 8);
+#endif
 }
 #endif
 
+INLINE void keep(__global float* packed, float value, int tap, int target, int source, int targets, int sources,
+                 int columns) {
+#if FORWARD_COLUMNS || TURNED_COLUMNS
+  if (columns > 0) {
+    const int at = place_of(tap, target, source, sources, columns);
+#if FORMAT == TF32
+    packed[at] = value;
+#else
+    ((__global ushort*)packed)[at] = (ushort)round_pair(value, 0.0f);
+#endif
+    return;
+  }
+#endif
+  packed[(tap * targets + target) * sources + source] = value;
+}
+
 // forward[tap][WEIGHT_PIXEL][X_PIXEL] and turned[tap turned][X_PIXEL][WEIGHT_PIXEL] from
-// weight[tap][WEIGHT_CHANNELS][WEIGHT_PIXEL]; zeros beside it. Work-groups: (16 outputs, 16 inputs, tap).
+// weight[tap][WEIGHT_CHANNELS][WEIGHT_PIXEL], zeros beside it; or as place_of has it. Work-groups: (16 outputs, 16 inputs, tap).
 __kernel __attribute__((reqd_work_group_size(side, side, 1))) void pack(
     __global const float* restrict weight, __global float* restrict forward,
     __global float* restrict turned) {
@@ -33,9 +51,8 @@ __kernel __attribute__((reqd_work_group_size(side, side, 1))) void pack(
       in0 + row < WEIGHT_CHANNELS
           ? prepare(weight[(tap * WEIGHT_CHANNELS + in0 + row) * WEIGHT_PIXEL + out0 + column])
           : 0.0f;
-  keep(turned, ((taps - 1 - tap) * X_PIXEL + in0 + row) * WEIGHT_PIXEL + out0 + column, value, TURNED_BY_WARPGROUP);
+  keep(turned, value, taps - 1 - tap, in0 + row, out0 + column, X_PIXEL, WEIGHT_PIXEL, TURNED_COLUMNS);
   tile[row * line + column] = value;
   barrier(CLK_LOCAL_MEM_FENCE);
-  keep(forward, (tap * WEIGHT_PIXEL + out0 + row) * X_PIXEL + in0 + column, tile[column * line + row],
-       FORWARD_BY_WARPGROUP);
+  keep(forward, tile[column * line + row], tap, out0 + row, in0 + column, WEIGHT_PIXEL, X_PIXEL, FORWARD_COLUMNS);
 }

@@ -8,14 +8,15 @@
 // source, so 64 rows are a patch of 8 x 8 pixels. A tap moves the operand's start; the permutation of the chunks goes by
 // addresses, so it does not mind where that is.
 //
-// The products of a step are under way while the next step's operands are prepared: so a stage of the weights is filled
-// again two steps after it was multiplied, and a place of the run likewise.
+// The weights lie packed as a step multiplies them, so a step's are one bulk copy. The products of a step are under way
+// while the next one's are begun or its run is prepared.
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
 #include "mma.clh"
 #define WGMMA_COLUMNS (8 * COLUMN_TILES)
 #include "wgmma.clh"
+#include "copy_engine.clh"
 #include "conv2d_mma_norm.clh"
 #include "conv2d_mma_tile.clh"
 #include "conv2d_mma_statistics.clh"
@@ -27,12 +28,16 @@ enum {
   chunks = pixel_bytes / 16,
   blocks = SOURCE_CHANNELS / slice,
   steps = blocks * KERNEL,
-  ahead = STAGES - 2,  // steps that the weights are under way
+  ahead = STAGES - 2,  // steps that the weights are under way: a stage's are read until its next but one's begin
   tap_bytes = tile_columns * pixel_bytes,
   stage_bytes = KERNEL * tap_bytes,
   run_bytes = (RUN * pixel_bytes + 1023) / 1024 * 1024,
   weights_at = 2 * run_bytes,
   raw_at = weights_at + STAGES * stage_bytes,  // of 16-bit operands alone
+  // Barriers: a stage's bytes are there; all warps are done with a stage; with a place of the run.
+  filled = (FORMAT == TF32 ? raw_at : raw_at + RUN * raw_bytes),
+  drained = filled + 8 * STAGES,
+  run_drained = drained + 8 * STAGES,
   knows_inside = RUN * 4 <= 32 * threads,      // a bit for each of a work-item's vectors
 };
 
@@ -105,22 +110,19 @@ INLINE void prepare_run(uint memory, const Run run, int block, const Law law) {
   }
 }
 
-// The packed weights of a step's row of the kernel and 16 channels of the source, a tile of the target's from `column0`
-// on.
-INLINE void load_weights(uint memory, __global const float* packed, int step, int column0) {
-  const uint target = memory + weights_at + step % STAGES * stage_bytes;
-#pragma unroll
-  for (int i = get_local_id(0); i < KERNEL * tile_columns * chunks; i += threads) {
-    const int column = i / chunks % tile_columns + column0;
-    const int row = (step % KERNEL * KERNEL + i / chunks / tile_columns) * TARGET_PIXEL;
-    const size_t from = (size_t)(row + min(column, TARGET_PIXEL - 1)) * blocks + step / KERNEL;
-    copy_vector(chunk_at(target, i / chunks, i % chunks),
-                packed + from * (pixel_bytes / 4) + i % chunks * 4, column < TARGET_PIXEL ? 16 : 0);
-  }
+// The weights of a step, one row of the kernel x 16 channels of the source, for a tile of the target's channels, of which
+// `packed` are the first ones. By one work-item.
+INLINE void load_weights(uint memory, __global const uchar* packed, int step) {
+  const int stage = step % STAGES;
+  if (step >= STAGES) barrier_wait(memory + drained + 8 * stage, (step / STAGES - 1) & 1);
+  barrier_expect_bytes(memory + filled + 8 * stage, stage_bytes);
+  bulk_copy(memory + weights_at + stage * stage_bytes, packed + (size_t)step * stage_bytes, stage_bytes,
+            memory + filled + 8 * stage);
 }
 
 // Work-groups: tiles of units x tiles of channels, the latter side by side. `other`: bias, or the gate of TURNED.
-// `packed`: [tap][TARGET_PIXEL][SOURCE_CHANNELS], as conv2d_mma_pack.cl leaves it, in the format. `places` is not read.
+// `packed`: [tile of channels][step][tap of the row][channel] of 16 channels of the source, as conv2d_mma_pack.cl leaves
+// it, in the format and permuted. `places` is not read.
 // `norm` is read for NORMALISED alone, `tile_first` and `tile_second` are written for STATISTICS.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const float* restrict source, __global const float* restrict packed,
@@ -135,12 +137,20 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   const int first = corner_of(first_unit, 0, 0);
   const Run run = run_of(first, corner_of(min(first_unit + tile_units - 1, last_unit), 0, 0) + reach - first);
 
-  load_run(memory, source, run, 0);
-#pragma unroll
-  for (int step = 0; step < ahead; ++step) {
-    if (step < steps) load_weights(memory, packed, step, column0);
-    copies_commit();
+  const int is_leader = get_local_id(0) % 32 == 0;
+  packed += (size_t)((int)get_group_id(0) % column_tiles) * steps * (stage_bytes / 4);
+  if (get_local_id(0) == 0) {
+    for (int i = 0; i < STAGES; ++i) {
+      barrier_init(memory + filled + 8 * i, 1);
+      barrier_init(memory + drained + 8 * i, threads / 32);
+    }
+    for (int i = 0; i < 2; ++i) barrier_init(memory + run_drained + 8 * i, threads / 32);
+    fence_async_proxy();
+    for (int step = 0; step < min((int)ahead, (int)steps); ++step)
+      load_weights(memory, (__global const uchar*)packed, step);
   }
+  load_run(memory, source, run, 0);
+  copies_commit();
   // Of a patch that is beyond the batch, the last one's.
   uint window[row_tiles];
 #pragma unroll
@@ -153,39 +163,50 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   for (int i = 0; i < row_tiles * COLUMN_TILES * 4; ++i)
     sum[i / (4 * COLUMN_TILES)][i / 4 % COLUMN_TILES][i % 4] = 0.0f;
 
-  int block = 0, kernel_row = 0;
-  for (int step = 0; step < steps; ++step) {
+  int step = 0;
+  for (int block = 0; block < blocks; ++block) {
     Law law;
 #if NORMALISED && !TURNED
-    if (kernel_row == 0) law = law_of(norm, norm_row, block * slice + get_local_id(0) % 4 * 4);
+    law = law_of(norm, norm_row, block * slice + get_local_id(0) % 4 * 4);
 #endif
-    copies_wait(ahead - 1);
-    if (kernel_row == 0) prepare_run(memory, run, block, law);
+    copies_wait(0);
+    prepare_run(memory, run, block, law);
     fence_async_proxy();
-    // Behind this barrier the step's operands are there for all, and those before the step before no longer read.
-    barrier(CLK_LOCAL_MEM_FENCE);
-    if (step + ahead < steps) load_weights(memory, packed, step + ahead, column0);
-    if (kernel_row == 1 && block + 1 < blocks) load_run(memory, source, run, block + 1);
-    copies_commit();
+    barrier(CLK_LOCAL_MEM_FENCE);  // the run is there for all
+    for (int kernel_row = 0; kernel_row < KERNEL; ++kernel_row, ++step) {
+      if (get_local_id(0) == 0 && step + ahead < steps)
+        load_weights(memory, (__global const uchar*)packed, step + ahead);
+      if (kernel_row == 1 && block + 1 < blocks) {
+        if (block > 0) barrier_wait(memory + run_drained + 8 * ((block - 1) % 2), (block - 1) / 2 & 1);
+        load_run(memory, source, run, block + 1);
+        copies_commit();
+      }
+      warp_meet();
+      barrier_wait(memory + filled + 8 * (step % STAGES), step / STAGES & 1);
 
-    const uint run_at = memory + block % 2 * run_bytes + kernel_row * SOURCE_LINE * pixel_bytes;
-    const uint stage = memory + weights_at + step % STAGES * stage_bytes;
-    wgmma_fence();
+      const uint run_at = memory + block % 2 * run_bytes + kernel_row * SOURCE_LINE * pixel_bytes;
+      const uint stage = memory + weights_at + step % STAGES * stage_bytes;
+      wgmma_fence();
 #pragma unroll
-    for (int tap = 0; tap < KERNEL; ++tap) {
+      for (int tap = 0; tap < KERNEL; ++tap) {
 #pragma unroll
-      for (int part = 0; part < chunks / 2; ++part) {
-        const ulong right = descriptor(stage + tap * tap_bytes + part * 32, 8 * pixel_bytes);
+        for (int part = 0; part < chunks / 2; ++part) {
+          const ulong right = descriptor(stage + tap * tap_bytes + part * 32, 8 * pixel_bytes);
 #pragma unroll
-        for (int i = 0; i < row_tiles; ++i) {
-          wgmma(&sum[i][0][0], descriptor(run_at + window[i] + tap * pixel_bytes + part * 32, SOURCE_LINE * pixel_bytes),
-                right);
+          for (int i = 0; i < row_tiles; ++i) {
+            wgmma(&sum[i][0][0],
+                  descriptor(run_at + window[i] + tap * pixel_bytes + part * 32, SOURCE_LINE * pixel_bytes), right);
+          }
         }
       }
+      wgmma_commit();
+      wgmma_wait_all_but_one();
+      // Those of the step before are done.
+      if (is_leader && step > 0) {
+        barrier_arrive(memory + drained + 8 * ((step - 1) % STAGES));
+        if (kernel_row == 0) barrier_arrive(memory + run_drained + 8 * ((block - 1) % 2));
+      }
     }
-    wgmma_commit();
-    wgmma_wait_all_but_one();
-    if (++kernel_row == KERNEL) kernel_row = 0, ++block;
   }
   wgmma_wait_all();
 #pragma unroll

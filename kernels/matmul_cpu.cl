@@ -83,7 +83,7 @@ typedef struct {
 
 // Asks for a line that will be needed soon.
 INLINE void want(__global const float* at) {
-#if __has_builtin(__builtin_prefetch)
+#if defined(__x86_64__) || defined(__aarch64__)
   __builtin_prefetch((const void*)(size_t)at);
 #endif
 }

@@ -136,44 +136,13 @@ __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_col
 
 #define WGMMA_COLUMNS 256
 #include "wgmma.clh"
+#include "copy_engine.clh"
 
 // The address of shared memory beyond the 48 KiB that a __local array may have.
 INLINE uint allocate_shared() {
   uint address;
   asm volatile("{ .shared .align 1024 .b8 ring[196736]; mov.u32 %0, ring; }" : "=r"(address));
   return address;
-}
-
-// 9.7.13.15 mbarrier
-INLINE void barrier_init(uint barrier, uint count) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
-}
-INLINE void barrier_arrive(uint barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-INLINE void barrier_expect_bytes(uint barrier, uint bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
-               : "memory");
-}
-INLINE void barrier_wait(uint barrier, uint parity) {
-  uint done = 0;
-  while (!done) {
-    asm volatile(
-        "{ .reg .pred p;\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
-        "selp.u32 %0, 1, 0, p; }"
-        : "=r"(done)
-        : "r"(barrier), "r"(parity)
-        : "memory");
-  }
-}
-// 9.7.9.25.4 cp.async.bulk
-INLINE void bulk_copy(uint target, __global const uchar* source, uint bytes, uint barrier) {
-  asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
-          "r"(target),
-      "l"(source), "r"(bytes), "r"(barrier)
-      : "memory");
 }
 
 // Matrix descriptor: rows of 128 bytes with the 128-byte swizzle, 1024 bytes from 8 rows to the

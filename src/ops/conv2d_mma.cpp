@@ -135,16 +135,14 @@ opencl::Buffer Conv2dMma::tile_numbers(const ProductTiles& tiles) const {
 }
 
 void Conv2dMma::build_packing() {
-  const opencl::Program program =
-      device_.build(kernels::conv2d_mma_pack,
-                    pack_definitions(shape_, format_, wide_forward(shape_, kernels_.forward).cut,
-                                     turned(shape_, kernels_.input_gradient).cut));
+  const ProductTiles tiles[] = {wide_forward(shape_, kernels_.forward),
+                                turned(shape_, kernels_.input_gradient)};
+  const opencl::Program program = device_.build(
+      kernels::conv2d_mma_pack, pack_definitions(shape_, format_, tiles[0].cut, tiles[1].cut));
   pack_ = program.kernel(kernels::conv2d_mma_pack_::pack);
-  const std::size_t bytes = size(shape_.kernel * shape_.kernel) *
-                            size(shape_.input.channel_stride * shape_.output.channel_stride) *
-                            sizeof(float);
-  packed_ = device_.allocate(bytes);
-  turned_ = device_.allocate(bytes);
+  // Channels beyond the target's stay zero.
+  packed_ = device_.allocate_zeroed(tiles[0].packed_floats() * sizeof(float));
+  turned_ = device_.allocate_zeroed(tiles[1].packed_floats() * sizeof(float));
 }
 
 void Conv2dMma::build_input_gradient() {

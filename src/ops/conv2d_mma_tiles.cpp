@@ -27,8 +27,9 @@ std::vector<Cut> all_cuts(int channels) {
 
 /// By warpgroup; each is a program to compile.
 std::vector<Cut> all_warpgroup_cuts(int channels) {
-  if (channels <= 64) return {{8, 1, 8, 2}, {16, 1, 8, 2}, {16, 1, 8, 1}, {4, 1, 8, 2}};
-  return {{16, 1, 16, 1}, {8, 1, 16, 2}, {8, 1, 16, 1}, {8, 1, 8, 2}};
+  if (channels <= 64) return {{8, 1, 8, 2}, {16, 1, 8, 2}, {4, 1, 8, 2}};
+  if (channels <= 128) return {{16, 1, 16, 1}, {8, 1, 16, 2}, {8, 1, 8, 2}};
+  return {{8, 1, 32, 1}, {16, 1, 16, 1}, {8, 1, 16, 2}};
 }
 
 Source source_of(const Layout& map, int border, const Conv2dPoolShape& shape) {
@@ -165,13 +166,27 @@ int ProductTiles::operand_bytes() const {
            round_up(depth, 8) * (tile_columns() + padding) * 4;
   }
   if (cut.by_warpgroup()) {
-    // The run twice, be it once as it is and twice in 16 bits; each place is aligned.
-    const int aligned = round_up(run * slice * 4, 2048);
-    return 2 * aligned + weight_stages() * source.kernel * tile_columns() * slice * 4;
+    return warpgroup_bytes(weight_stages());
   }
   const int runs = unpools() ? 1 : std::min(source_channels / slice, 2);
   return (runs * run + stages * source.kernel * tile_columns()) * slice * 4 +
          most_windows() * slice * window_bytes;
+}
+
+int ProductTiles::warpgroup_bytes(int stages_) const {
+  // The run twice, be it once as it is and twice in 16 bits; each place is aligned.
+  const int runs = 2 * round_up(run * slice * 4, 2048);
+  const int barriers = 8 * (2 * stages_ + 2);
+  return runs + stages_ * source.kernel * tile_columns() * slice * 4 + round_up(barriers, 16);
+}
+
+int ProductTiles::weight_stages() const {
+  // As many as two work-groups of a multiprocessor have room for; if not the least, one.
+  constexpr int least = 4, most = 6;
+  int stages_ = most;
+  const int room = 2 * warpgroup_bytes(least) <= shared_of_two ? shared_of_two / 2 : most_shared;
+  while (stages_ > least - 1 && warpgroup_bytes(stages_) > room) --stages_;
+  return stages_;
 }
 
 int ProductTiles::most_windows() const {
@@ -251,12 +266,21 @@ ProductTiles turned(const Conv2dPoolShape& shape, const std::optional<Cut>& cut)
   return tiles;
 }
 
+namespace {
+
+/// 0: as they are.
+int packed_columns(const Cut& cut) {
+  return cut.by_warpgroup() ? cut.columns() : 0;
+}
+
+}  // namespace
+
 Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format, const Cut& forward,
                              const Cut& input_gradient) {
   Definitions all{fmt::format("KERNEL={}", shape.kernel),
                   fmt::format("X_PIXEL={}", shape.input.channel_stride),
-                  fmt::format("FORWARD_BY_WARPGROUP={:d}", forward.by_warpgroup()),
-                  fmt::format("TURNED_BY_WARPGROUP={:d}", input_gradient.by_warpgroup()),
+                  fmt::format("FORWARD_COLUMNS={}", packed_columns(forward)),
+                  fmt::format("TURNED_COLUMNS={}", packed_columns(input_gradient)),
                   fmt::format("SHARED_BYTES={}", 16 * 17 * sizeof(float))};
   add_weight(all, shape, format);
   return all;

@@ -80,14 +80,22 @@ struct ProductTiles {
   int column_tiles() const {
     return conv_tiles::quotient_up(target.channel_stride, tile_columns());
   }
+  /// Room for the packed weights.
+  std::size_t packed_floats() const {
+    const int targets =
+        cut.by_warpgroup() ? column_tiles() * tile_columns() : target.channel_stride;
+    return conv_tiles::size(source.kernel * source.kernel) *
+           conv_tiles::size(targets * source_channels);
+  }
   bool unpools() const { return pooled_width > 0; }
   /// In the rows of windows of that pool that a tile's run touches.
   int most_windows() const;
   int shared_bytes() const;
   /// Of which statistics take the place of the operands.
   int operand_bytes() const;
-  /// By warpgroup: the weights' places, in steps.
-  int weight_stages() const { return source.kernel > 2 ? 4 : 3; }
+  /// By warpgroup: how many steps' weights have a place.
+  int weight_stages() const;
+  int warpgroup_bytes(int stages) const;
   Definitions definitions(const Conv2dPoolShape& shape, ComputeFormat format) const;
 };
 /// `cut`: none for the first of cuts().

@@ -141,8 +141,13 @@ class ConvRunner {
     constexpr int side = 16;
     const int ins = case_.shape.input.channel_stride, outs = case_.shape.output.channel_stride;
     const int taps = case_.extents.kernel * case_.extents.kernel;
-    packed_.assign(static_cast<std::size_t>(taps * ins * outs), testing::poison);
-    turned_ = packed_;
+    const auto room = [](const conv_mma::ProductTiles& tiles) {
+      // By warpgroup, zeros beside the target's channels.
+      return std::vector<float>(tiles.packed_floats(),
+                                tiles.cut.by_warpgroup() ? 0.0f : testing::poison);
+    };
+    packed_ = room(conv_mma::wide_forward(case_.shape, case_.kernels.forward));
+    turned_ = room(conv_mma::turned(case_.shape, case_.kernels.input_gradient));
     for (int tap = 0; tap < taps; ++tap) {
       for (int group = 0; group < ins / side * (outs / side); ++group) {
         WorkGroup(side * side, side * (side + 1) * 4,

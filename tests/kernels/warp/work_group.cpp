@@ -1,6 +1,7 @@
 // Work-items take turns: each runs until it has to wait for others.
 #include "kernels/warp/work_group.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -171,6 +172,65 @@ void WorkGroup::multiply(float sum[4], const Operands& operands) {
   }
 }
 
+void WorkGroup::warp_meet() {
+  meet(warps_[static_cast<std::size_t>(running_) / 32], lanes_of_warp);
+}
+
+WorkGroup::Barrier& WorkGroup::barrier_at(std::uint32_t at) {
+  const auto found = barriers_.find(at);
+  if (found == barriers_.end()) fail("there is no barrier at " + std::to_string(at));
+  return found->second;
+}
+
+void WorkGroup::init_barrier(std::uint32_t at, int count) {
+  shared(at, 8);  // is there
+  barriers_[at] = {count, count, 0, 0, {}};
+}
+
+void WorkGroup::end_phase_if_complete(Barrier& barrier) {
+  if (barrier.missing > 0 || barrier.bytes > 0) return;
+  barrier.missing = barrier.count;
+  ++barrier.phase;
+  ++meetings_;
+}
+
+void WorkGroup::arrive(std::uint32_t at, int bytes) {
+  Barrier& barrier = barrier_at(at);
+  if (barrier.missing == 0) fail("more arrivals at a barrier than it counts");
+  --barrier.missing;
+  barrier.bytes += bytes;
+  end_phase_if_complete(barrier);
+}
+
+void WorkGroup::bulk_copy(std::uint32_t target, const unsigned char* source, int bytes,
+                          std::uint32_t barrier) {
+  for (int i = 0; i < bytes; i += 16) {
+    float* at = shared(target + static_cast<std::uint32_t>(i), 16);
+    std::fill(at, at + 4, std::numeric_limits<float>::quiet_NaN());
+  }
+  barrier_at(barrier).copies.push_back({target, source, bytes});
+}
+
+void WorkGroup::wait_for_phase(std::uint32_t at, std::uint32_t parity) {
+  const auto self = static_cast<std::size_t>(running_);
+  for (;;) {
+    Barrier& barrier = barrier_at(at);
+    if (barrier.phase % 2 != parity) return;
+    for (const BulkCopy& copy : barrier.copies) {
+      std::memcpy(shared(copy.target, 16), copy.source, static_cast<std::size_t>(copy.bytes));
+      barrier.bytes -= copy.bytes;
+    }
+    const bool has_copied = !barrier.copies.empty();
+    barrier.copies.clear();
+    if (has_copied) {
+      end_phase_if_complete(barrier);
+      continue;
+    }
+    lanes_[self]->fiber.switch_to(scheduler_);
+    running_ = static_cast<int>(self);
+  }
+}
+
 std::uint32_t wgmma_bits(float value, int format) {
   using namespace numeric;
   const Encoding how(Rounding::nearest_even, Excess::to_infinity);
@@ -256,6 +316,7 @@ void WorkGroup::wait_for_products(int pending) {
     }
     groups.erase(groups.begin());
   }
+  warp_meet();  // what one lane knows to be done is done for all
 }
 
 }  // namespace dovetail::warp

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -63,6 +64,16 @@ class WorkGroup {
     std::uint64_t a, b;
     int columns, format;
   };
+  // mbarrier and cp.async.bulk.
+  void init_barrier(std::uint32_t at, int count);
+  /// Once, with so many bytes that copies will bring before the phase ends.
+  void arrive(std::uint32_t at, int bytes);
+  /// Until the phase of this parity has ended.
+  void wait_for_phase(std::uint32_t at, std::uint32_t parity);
+  /// Done when somebody waits for the barrier.
+  void bulk_copy(std::uint32_t target, const unsigned char* source, int bytes,
+                 std::uint32_t barrier);
+  void warp_meet();
   /// Done at the wait for its group. A NaN where an operand is not there from here until then.
   void multiply_later(const Product& product);
   void commit_products();
@@ -73,6 +84,16 @@ class WorkGroup {
     std::uint32_t target;
     const float* source;
     int bytes, valid;
+  };
+  struct BulkCopy {
+    std::uint32_t target;
+    const unsigned char* source;
+    int bytes;
+  };
+  struct Barrier {
+    int count = 0, missing = 0, bytes = 0;
+    std::uint32_t phase = 0;
+    std::vector<BulkCopy> copies;
   };
   struct Started {
     Product product;
@@ -94,6 +115,8 @@ class WorkGroup {
   static void enter();
   void meet(Meeting& meeting, int count);
   void fail(const std::string& what);
+  Barrier& barrier_at(std::uint32_t at);
+  void end_phase_if_complete(Barrier& barrier);
   /// Of row `row` of a wgmma's operand: what it has in its 32 bytes. NaN where that is not shown.
   std::vector<float> row_of(std::uint64_t descriptor, int row, int format);
   /// What a product adds to this lane's sums.
@@ -106,6 +129,7 @@ class WorkGroup {
   std::vector<bool> hidden_;  // by word: written, and not yet shown to the tensor cores
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<Meeting> warps_;
+  std::map<std::uint32_t, Barrier> barriers_;
   Meeting group_;
   std::vector<std::array<Operands, 2>> operands_;  // by work-item, of two meetings
   std::vector<std::array<std::uint32_t, 2>> addresses_;

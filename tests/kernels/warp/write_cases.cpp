@@ -25,7 +25,8 @@ std::string expanded(const std::string& folder, const std::string& stand_ins,
   for (std::size_t at; (at = text.find(head)) != std::string::npos;) {
     const std::size_t start = at + head.size(), end = text.find('"', start);
     const std::string included = text.substr(start, end - start);
-    const std::string from = included == "mma.clh" || included == "wgmma.clh" ? stand_ins : folder;
+    const bool stands_in = std::ifstream(stand_ins + "/" + included).good();
+    const std::string& from = stands_in ? stand_ins : folder;
     text.replace(at, end + 1 - at, text_of(from + "/" + included));
   }
   return text;
