@@ -214,7 +214,10 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   float parts[COLUMN_TILES][4];
   store_tile(sum, target, other, places, first_unit, column0, last_unit + 1, finish, norm, norm_row, parts);
 #if STATISTICS
-  copies_wait(0);
+  barrier(CLK_LOCAL_MEM_FENCE);  // nobody waits for a barrier of the operands any more
+  if (get_local_id(0) == 0) {
+    for (int i = 0; i < 2 * STAGES + 2; ++i) barrier_end(memory + filled + 8 * i);
+  }
   keep_parts(memory, sum, parts, tile_first, tile_second, first_unit / tile_units, column0, last_unit + 1 - first_unit);
 #endif
 }

@@ -121,6 +121,8 @@ Conv2dMma::Product Conv2dMma::product_of(const ProductTiles& tiles, opencl::Kern
 
 Conv2dMma::Product Conv2dMma::wide_product(const ProductTiles& tiles) {
   const bool by_warpgroup = tiles.cut.by_warpgroup();
+  if (by_warpgroup && std::ranges::count(tiles.warpgroup_cuts(), tiles.cut) == 0)
+    throw Error("convolution: its warpgroups cannot be cut so");
   const opencl::Program program =
       device_.build(by_warpgroup ? kernels::conv2d_wgmma : kernels::conv2d_mma,
                     tiles.definitions(shape_, format_));

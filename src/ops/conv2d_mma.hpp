@@ -27,6 +27,11 @@ struct ConvMmaKernels {
   /// What is cut how: "mma, 256x64 by 4 warps", "wgmma, 256x64 by 2 warpgroups", "mma, 32x64, 2
   /// groups a unit"; "mma" as estimated.
   std::string name(Direction direction) const;
+  /// Whether some of it needs InstructionSet::wgmma.
+  bool by_warpgroup() const {
+    return (forward && forward->by_warpgroup()) ||
+           (input_gradient && input_gradient->by_warpgroup());
+  }
 };
 
 /// The ways to try for one direction of a shape that Conv2dMma fits, the estimated one first. The
@@ -36,9 +41,10 @@ struct ConvMmaKernels {
 std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction,
                                                 bool warpgroups);
 
-/// For devices that take InstructionSet::mma. Operands are rounded to the format as they are read.
+/// For devices that take InstructionSet::mma. Operands are rounded to the format on their way.
 /// As in Conv2dPool, the feature map in front of a pool is never stored; Conv2dPoolShape::pool is 2
-/// here, or 1 for a convolution without a pool. kernels/conv2d_mma.cl says how it works.
+/// here, or 1 for a convolution without a pool. kernels/conv2d_mma.cl and
+/// conv2d_wgmma.cl say how it works.
 class Conv2dMma : public Conv2dFused {
  public:
   /// Whether there are kernels for it: stride 1 but for inputs of few channels, kernels of 2 to 5

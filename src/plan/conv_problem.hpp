@@ -33,11 +33,12 @@ std::unique_ptr<Conv2dGpu> tuned_conv_gpu(Tuner& tuner, opencl::Device& device,
                                           ComputeFormat format,
                                           const std::vector<Direction>& directions,
                                           int step_passes = 1);
+/// `same_bits`: only among kernels that give the same bits.
 std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
                                           const Conv2dPoolShape& room, int batch, bool training,
                                           ComputeFormat format,
                                           const std::vector<Direction>& directions,
-                                          int step_passes = 1);
+                                          int step_passes = 1, bool same_bits = false);
 
 /// Random operands of one product, and what its twin makes of them.
 class ConvProblem {

@@ -107,14 +107,13 @@ std::unique_ptr<Operation> Plan::make_convolution(const plan::Step& step, Edge& 
     pooled.gradient_sums = in.deferred && options_.training;
     pooled.norm_gradient = takes_norm_gradient(in);
     if (!Conv2dMma::fits(pooled)) pooled.norm_gradient = false;
-    std::vector<Direction> directions = directions_of(in);
-    if (options_.same_bits) std::erase(directions, Direction::weight_gradient);
     std::unique_ptr<Conv2dMma> made;
     const bool is_made = refusals_.attempt(device_, Refusals::Kind::convolutions, [&] {
-      made = tuner() ? plan::tuned_conv_mma(*tuner(), device_, pooled, tuned_batch(), training,
-                                            format, directions, options_.step_passes)
-                     : std::make_unique<Conv2dMma>(device_, pooled, training, format,
-                                                   ConvMmaKernels{}, options_.step_passes);
+      made = tuner()
+                 ? plan::tuned_conv_mma(*tuner(), device_, pooled, tuned_batch(), training, format,
+                                        directions_of(in), options_.step_passes, options_.same_bits)
+                 : std::make_unique<Conv2dMma>(device_, pooled, training, format, ConvMmaKernels{},
+                                               options_.step_passes);
     });
     return is_made ? operation(std::move(made)) : nullptr;
   }

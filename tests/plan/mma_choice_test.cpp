@@ -162,7 +162,7 @@ TEST_F(MmaChoice, TheCheckLooksAtStatisticsToo) {
       ++checked;
     }
   }
-  EXPECT_EQ(checked, 7);
+  EXPECT_EQ(checked, 11);
 }
 
 TEST_F(MmaChoice, TheCheckTakesGradientsThroughTheNormBehind) {
@@ -228,7 +228,7 @@ TEST_F(MmaChoice, TheEstimatedCutComesFirstAndAllHaveNamesOfTheirOwn) {
       const bool narrow = conv_mma::is_narrow(shape.input);
       for (const Direction direction : directions_of(c)) {
         SCOPED_TRACE(fmt::format("batch {}, {}", batch, to_string(direction)));
-        const auto candidates = conv_mma_candidates(shape, direction);
+        const auto candidates = conv_mma_candidates(shape, direction, true);
         std::set<std::string> names;
         for (const ConvMmaKernels& each : candidates) {
           EXPECT_TRUE(names.insert(each.name(direction)).second) << each.name(direction);
@@ -243,7 +243,9 @@ TEST_F(MmaChoice, TheEstimatedCutComesFirstAndAllHaveNamesOfTheirOwn) {
                                       .shared_bytes();
           EXPECT_LE(bytes, conv_mma::most_shared);
         }
-        EXPECT_LE(candidates.size(), 4u) << "each is a program to compile";
+        EXPECT_LE(conv_mma_candidates(shape, direction, false).size(), 4u)
+            << "each is a program to compile";
+        EXPECT_LE(candidates.size(), 6u);
         if (direction == Direction::forward && !narrow) {
           EXPECT_EQ(*candidates.front().forward, conv_mma::wide_forward(shape).cut);
         }
@@ -257,9 +259,23 @@ TEST_F(MmaChoice, TheEstimatedCutComesFirstAndAllHaveNamesOfTheirOwn) {
   // them.
   const Conv2dPoolShape wide{
       feature_map(1024, 32, 32, 64, 1), feature_map(1024, 32, 32, 64, 1), 3, 1, 1, 1};
-  EXPECT_EQ(conv_mma_candidates(wide, Direction::forward).front().name(Direction::forward),
+  EXPECT_EQ(conv_mma_candidates(wide, Direction::forward, false).front().name(Direction::forward),
             "mma, 256x64 by 4 warps");
-  EXPECT_EQ(conv_mma_candidates(wide, Direction::forward).size(), 3u);
+  EXPECT_EQ(conv_mma_candidates(wide, Direction::forward, false).size(), 3u);
+}
+
+// Sums by warpgroup go in another order.
+TEST_F(MmaChoice, WarpgroupsAreForThoseWhoAskForThem) {
+  const Conv2dPoolShape wide{
+      feature_map(1024, 32, 32, 64, 1), feature_map(1024, 32, 32, 64, 1), 3, 1, 1, 1};
+  for (const Direction direction : {Direction::forward, Direction::input_gradient}) {
+    const auto count = [&](bool warpgroups) {
+      return std::ranges::count_if(conv_mma_candidates(wide, direction, warpgroups),
+                                   &ConvMmaKernels::by_warpgroup);
+    };
+    EXPECT_GT(count(true), 1);
+    EXPECT_EQ(count(false), 0);
+  }
 }
 
 /// As DenseChain, on the host.

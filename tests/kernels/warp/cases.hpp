@@ -89,7 +89,12 @@ inline std::vector<Case> cases() {
   // By warpgroup, in all formats.
   for (Case c : {make_case({3, 32, 64, 16, 8, 3, 1, 1}, 1, tf32, false, 0),
                  make_case({2, 48, 40, 8, 24, 5, 1, 2}, 1, fp16, false, 1),
-                 make_case({3, 16, 136, 8, 16, 2, 1, 0}, 1, tf32, false, 0)}) {
+                 make_case({1, 16, 64, 8, 8, 5, 1, 2}, 1, tf32, false, 0),
+                 make_case({1, 32, 136, 8, 8, 5, 1, 2}, 1, tf32, false, 0),
+                 make_case({2, 16, 16, 8, 8, 4, 1, 2}, 1, bf16, false, 0),
+                 make_case({2, 16, 24, 8, 16, 2, 1, 0}, 1, tf32, false, 0),
+                 make_case({1, 16, 24, 8, 128, 3, 1, 1}, 1, tf32, false, 0)}) {
+    c.shape.normalised = c.extents.width == 128;
     for (const Case& other : other_cuts(c)) all.push_back(other);
   }
   for (const std::size_t of : {0u, 1u, 3u}) {
@@ -99,9 +104,11 @@ inline std::vector<Case> cases() {
                  make_case({5, 16, 40, 13, 11, 3, 1, 1}, 1, fp16, false, 0),
                  make_case({2, 16, 136, 7, 6, 2, 1, 1}, 1, bf16, false, 1),
                  make_case({5, 32, 24, 8, 8, 3, 1, 1}, 1, bf16, false, 0),
+                 make_case({3, 32, 40, 8, 16, 3, 1, 1}, 1, tf32, false, 0),
                  make_case({7, 136, 24, 7, 6, 3, 1, 1}, 1, bf16, false, 1)}) {
     c.shape.statistics = true;
-    c.shape.normalised = c.shape.gradient_sums = c.format == bf16;
+    c.shape.normalised = c.shape.gradient_sums =
+        !conv_mma::is_narrow(c.shape.input) && c.format != fp16;
     all.push_back(c);
     for (const Case& other : other_cuts(c)) all.push_back(other);
   }

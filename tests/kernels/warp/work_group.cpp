@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 
 #include "numeric/minifloat.hpp"
@@ -52,21 +53,39 @@ void WorkGroup::run(const std::function<void()>& kernel) {
   kernel_ = &kernel;
   for (auto& lane : lanes_) lane->fiber.start(enter);
   std::size_t done = 0;
+  int idle_rounds = 0;
   while (done < lanes_.size() && failure_.empty()) {
-    done = 0;
     const std::uint64_t before = meetings_;
-    std::size_t newly_done = 0;
-    for (std::size_t i = 0; i < lanes_.size() && failure_.empty(); ++i) {
-      const bool was_done = lanes_[i]->done;
+    const std::size_t done_before = done;
+    for (const std::size_t i : next_turns()) {
+      if (lanes_[i]->done || !failure_.empty()) continue;
       running_ = static_cast<int>(i);
-      if (!was_done) scheduler_.switch_to(lanes_[i]->fiber);
+      scheduler_.switch_to(lanes_[i]->fiber);
       done += lanes_[i]->done;
-      newly_done += lanes_[i]->done && !was_done;
     }
-    if (done < lanes_.size() && newly_done == 0 && meetings_ == before && failure_.empty())
+    const bool is_idle = done == done_before && meetings_ == before;
+    idle_rounds = is_idle ? idle_rounds + 1 : 0;
+    constexpr int patience = 64;  // some are held back
+    if (idle_rounds == (takes_turns_ ? patience : 1) && failure_.empty())
       failure_ = "work-items wait for others that never come";
   }
   if (!failure_.empty()) throw std::runtime_error(failure_);
+}
+
+std::vector<std::size_t> WorkGroup::next_turns() {
+  std::vector<std::size_t> warps(warps_.size());
+  std::iota(warps.begin(), warps.end(), std::size_t{0});
+  if (takes_turns_) {
+    // Warps are in no order, and some stay behind.
+    std::shuffle(warps.begin(), warps.end(), turns_);
+    std::erase_if(warps, [&](std::size_t) { return turns_() % 3 == 0; });
+  }
+  std::vector<std::size_t> turns;
+  for (const std::size_t warp : warps) {
+    for (std::size_t lane = 0; lane < static_cast<std::size_t>(lanes_of_warp); ++lane)
+      turns.push_back(warp * static_cast<std::size_t>(lanes_of_warp) + lane);
+  }
+  return turns;
 }
 
 void WorkGroup::fail(const std::string& what) {
@@ -184,10 +203,17 @@ WorkGroup::Barrier& WorkGroup::barrier_at(std::uint32_t at) {
 
 void WorkGroup::init_barrier(std::uint32_t at, int count) {
   shared(at, 8);  // is there
+  takes_turns_ = true;
   barriers_[at] = {count, count, 0, 0, {}};
 }
 
+void WorkGroup::end_barrier(std::uint32_t at) {
+  barrier_at(at);
+  barriers_.erase(at);
+}
+
 void WorkGroup::end_phase_if_complete(Barrier& barrier) {
+  if (barrier.bytes < 0) fail("copies bring more bytes than their barrier expects");
   if (barrier.missing > 0 || barrier.bytes > 0) return;
   barrier.missing = barrier.count;
   ++barrier.phase;
@@ -204,6 +230,8 @@ void WorkGroup::arrive(std::uint32_t at, int bytes) {
 
 void WorkGroup::bulk_copy(std::uint32_t target, const unsigned char* source, int bytes,
                           std::uint32_t barrier) {
+  if (bytes % 16 != 0 || reinterpret_cast<std::uintptr_t>(source) % 16 != 0)
+    fail("a bulk copy is not aligned");
   for (int i = 0; i < bytes; i += 16) {
     float* at = shared(target + static_cast<std::uint32_t>(i), 16);
     std::fill(at, at + 4, std::numeric_limits<float>::quiet_NaN());
@@ -292,6 +320,7 @@ std::vector<float> WorkGroup::product_of(const Product& product) {
 void WorkGroup::multiply_later(const Product& product) {
   const auto self = static_cast<std::size_t>(running_);
   Lane& lane = *lanes_[self];
+  if (!lane.is_fenced) fail("products without a fence since the last group");
   auto& all = descriptors_[self / lanes_of_warpgroup];
   if (lane.started == all.size()) all.push_back({product.a, product.b});
   if (all.at(lane.started) != std::array{product.a, product.b})
@@ -300,7 +329,12 @@ void WorkGroup::multiply_later(const Product& product) {
   lane.products.back().push_back({product, product_of(product)});
 }
 
+void WorkGroup::fence_products() {
+  lanes_[static_cast<std::size_t>(running_)]->is_fenced = true;
+}
+
 void WorkGroup::commit_products() {
+  lanes_[static_cast<std::size_t>(running_)]->is_fenced = false;
   lanes_[static_cast<std::size_t>(running_)]->products.emplace_back();
 }
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,7 @@ class WorkGroup {
   };
   // mbarrier and cp.async.bulk.
   void init_barrier(std::uint32_t at, int count);
+  void end_barrier(std::uint32_t at);
   /// Once, with so many bytes that copies will bring before the phase ends.
   void arrive(std::uint32_t at, int bytes);
   /// Until the phase of this parity has ended.
@@ -76,6 +78,7 @@ class WorkGroup {
   void warp_meet();
   /// Done at the wait for its group. A NaN where an operand is not there from here until then.
   void multiply_later(const Product& product);
+  void fence_products();
   void commit_products();
   void wait_for_products(int pending);
 
@@ -105,6 +108,7 @@ class WorkGroup {
     std::vector<std::vector<Started>> products{1};
     std::vector<std::size_t> writes;  // not shown yet
     std::size_t started = 0;
+    bool is_fenced = false;  // for products
     bool done = false;
   };
   /// Where a number of work-items meet, again and again.
@@ -113,6 +117,8 @@ class WorkGroup {
     std::uint64_t round = 0;
   };
   static void enter();
+  /// Which work-items take their turn next, each once at most.
+  std::vector<std::size_t> next_turns();
   void meet(Meeting& meeting, int count);
   void fail(const std::string& what);
   Barrier& barrier_at(std::uint32_t at);
@@ -134,7 +140,9 @@ class WorkGroup {
   std::vector<std::array<Operands, 2>> operands_;  // by work-item, of two meetings
   std::vector<std::array<std::uint32_t, 2>> addresses_;
   std::vector<std::vector<std::array<std::uint64_t, 2>>>
-      descriptors_;  // by warpgroup, of all products
+      descriptors_;           // by warpgroup, of all products
+  bool takes_turns_ = false;  // at random: kernels with barriers in memory
+  std::minstd_rand turns_;
   const std::function<void()>* kernel_ = nullptr;
   hls::Fiber scheduler_;
   int running_ = 0;
