@@ -10,6 +10,7 @@ timed, each product is compared with float64. Needs pyopencl, PyTorch with CUDA,
 """
 import argparse
 import pathlib
+import re
 import statistics
 
 import numpy
@@ -35,7 +36,7 @@ class Device:
         print(f"{device.name}, driver {device.driver_version}, PyTorch {torch.__version__}")
 
     def kernels(self, name, definitions, *entries):
-        text = (KERNELS / f"{name}.cl").read_text()
+        text = re.sub(r'#include "(\w+\.clh)"', lambda include: (KERNELS / include[1]).read_text(), (KERNELS / f"{name}.cl").read_text())
         program = cl.Program(self.context, text).build(["-cl-std=CL1.2", "-cl-mad-enable", *definitions])
         return [cl.Kernel(program, entry) for entry in entries]
 
