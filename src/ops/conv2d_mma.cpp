@@ -19,7 +19,7 @@ std::string ConvMmaKernels::name(Direction direction) const {
   if (direction == Direction::weight_gradient) {
     if (!weight_gradient) return "mma";
     const GradientCut& cut = *weight_gradient;
-    return fmt::format("mma, {}x{}, {} a unit",
+    return fmt::format("{}, {}x{}, {} a unit", cut.by_warpgroup ? "wgmma" : "mma",
                        cut.block > 0 ? fmt::format("{}", cut.block) : "all", 32 * cut.warp_columns,
                        counted(static_cast<std::uint64_t>(cut.groups_per_unit), "group"));
   }
@@ -32,7 +32,7 @@ std::string ConvMmaKernels::name(Direction direction) const {
 }
 
 std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction,
-                                                bool warpgroups) {
+                                                ComputeFormat format, bool warpgroups) {
   const auto cuts_of = [&](const ProductTiles& tiles) {
     std::vector<Cut> cuts = tiles.cuts();
     if (!warpgroups) return cuts;
@@ -42,8 +42,12 @@ std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Di
   };
   std::vector<ConvMmaKernels> candidates;
   if (direction == Direction::weight_gradient) {
-    for (const GradientCut& cut : gradient_cuts(shape))
-      candidates.push_back({.weight_gradient = cut});
+    std::vector<GradientCut> cuts = gradient_cuts(shape);
+    if (warpgroups && format == ComputeFormat::tf32) {
+      const std::vector<GradientCut> more = warpgroup_gradient_cuts(shape);
+      cuts.insert(cuts.end(), more.begin(), more.end());
+    }
+    for (const GradientCut& cut : cuts) candidates.push_back({.weight_gradient = cut});
     return candidates;
   }
   if (direction == Direction::input_gradient) {
@@ -157,11 +161,19 @@ void Conv2dMma::build_weight_gradient() {
   const bool narrow = is_narrow(shape_.input);
   const WeightTiles tiles = narrow ? narrow_weight(shape_, kernels_.weight_gradient)
                                    : wide_weight(shape_, kernels_.weight_gradient);
-  const opencl::Program program =
-      device_.build(narrow ? kernels::conv2d_mma_narrow_weight : kernels::conv2d_mma_weight,
-                    tiles.definitions(shape_, format_));
-  weight_gradient_ = program.kernel(narrow ? kernels::conv2d_mma_narrow_weight_::weight_gradient
-                                           : kernels::conv2d_mma_weight_::weight_gradient);
+  if (tiles.cut.by_warpgroup) {
+    if (std::ranges::count(warpgroup_gradient_cuts(shape_), tiles.cut) == 0)
+      throw Error("convolution: its weight gradient cannot be cut by warpgroup");
+    weight_gradient_ =
+        device_.build(kernels::conv2d_wgmma_weight, tiles.definitions(shape_, format_))
+            .kernel(kernels::conv2d_wgmma_weight_::weight_gradient);
+  } else {
+    const opencl::Program program =
+        device_.build(narrow ? kernels::conv2d_mma_narrow_weight : kernels::conv2d_mma_weight,
+                      tiles.definitions(shape_, format_));
+    weight_gradient_ = program.kernel(narrow ? kernels::conv2d_mma_narrow_weight_::weight_gradient
+                                             : kernels::conv2d_mma_weight_::weight_gradient);
+  }
   gradient_threads_ = tiles.threads();
   gradient_tiles_ = tiles.groups();
   pixels_per_image_ = tiles.pixels_per_image();

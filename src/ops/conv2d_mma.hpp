@@ -30,7 +30,8 @@ struct ConvMmaKernels {
   /// Whether some of it needs InstructionSet::wgmma.
   bool by_warpgroup() const {
     return (forward && forward->by_warpgroup()) ||
-           (input_gradient && input_gradient->by_warpgroup());
+           (input_gradient && input_gradient->by_warpgroup()) ||
+           (weight_gradient && weight_gradient->by_warpgroup);
   }
 };
 
@@ -39,7 +40,7 @@ struct ConvMmaKernels {
 /// which add up in another order. Of the others, only the weight gradient's change bits, and those
 /// of statistics.
 std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction,
-                                                bool warpgroups);
+                                                ComputeFormat format, bool warpgroups);
 
 /// For devices that take InstructionSet::mma. Operands are rounded to the format on their way.
 /// As in Conv2dPool, the feature map in front of a pool is never stored; Conv2dPoolShape::pool is 2

@@ -297,6 +297,12 @@ int WeightTiles::shared_bytes() const {
   const int operands = tile * (columns + padding) * 4 + tile * 4 + windows * columns * window_bytes;
   const int inside = normalised ? round_up(run, 4) * 4 : 0;
   const int law = normalised ? 3 * cut.block * 4 : 0;
+  if (cut.by_warpgroup) {
+    // Three runs; dy as it comes, four pixels × four channels an item; dy turned, in planes.
+    constexpr int items = 256, planes = 16, plane_bytes = 64 * 16 + 16;
+    return 3 * (run * (cut.block + padding) * 4 + inside) + 2 * items * 64 +
+           2 * planes * plane_bytes + law;
+  }
   if (!narrow) return 2 * (run * (cut.block + padding) * 4 + operands + inside) + law;
   const int rows = round_up(source.kernel * source.kernel * x.channels, 16);
   const int sums = threads() / 32 * rows * columns * 4;
@@ -402,6 +408,19 @@ std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape) {
     cuts.back().warp_columns = 1;
     cuts.back().groups_per_unit = 4;  // they are half as large
   }
+  return cuts;
+}
+
+std::vector<GradientCut> warpgroup_gradient_cuts(const Conv2dPoolShape& shape) {
+  constexpr int block = 64, group = 8;
+  if (is_narrow(shape.input) || shape.pool > 1 || shape.stride > 1 || shape.kernel > 3) return {};
+  if (shape.input.channel_stride % block != 0 || gradient_pixels(shape).width % group != 0)
+    return {};
+  std::vector<GradientCut> cuts;
+  for (const int groups : {1, 2})
+    cuts.push_back(
+        {.block = block, .warp_columns = 2, .groups_per_unit = groups, .by_warpgroup = true});
+  if (wide_weight(shape, cuts.front()).shared_bytes() > most_shared) cuts.clear();
   return cuts;
 }
 

@@ -49,8 +49,10 @@ struct Cut {
 
 /// What a work-group of the weight gradient has: channels of x (0: all, of few), 32 channels of dy
 /// for each column of warps, and how many work-groups a compute unit is given.
+/// By warpgroup (wgmma) one has a row of the kernel.
 struct GradientCut {
   int block = 0, warp_columns = 1, groups_per_unit = 2;
+  bool by_warpgroup = false;
   friend bool operator==(const GradientCut&, const GradientCut&) = default;
 };
 
@@ -120,7 +122,10 @@ struct WeightTiles {
   int tile = 64;  // pixels
   int run = 0;
 
-  int threads() const { return narrow ? 128 : 32 * source.kernel * cut.warp_columns; }
+  int threads() const {
+    if (narrow) return 128;
+    return 32 * source.kernel * (cut.by_warpgroup ? 4 : cut.warp_columns);
+  }
   int groups() const;
   int pixels_per_image() const { return y.height * y.width; }
   int shared_bytes() const;
@@ -131,5 +136,7 @@ WeightTiles wide_weight(const Conv2dPoolShape& shape, const std::optional<Gradie
 WeightTiles narrow_weight(const Conv2dPoolShape& shape, const std::optional<GradientCut>& cut = {});
 /// Cuts to try, the one to take unmeasured first. They add up in orders of their own.
 std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape);
+/// Those by warpgroup, for TF32 on devices with InstructionSet::wgmma.
+std::vector<GradientCut> warpgroup_gradient_cuts(const Conv2dPoolShape& shape);
 
 }  // namespace dovetail::conv_mma

@@ -156,7 +156,7 @@ std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
   return tuned<Conv2dMma, &ConvMmaKernels::weight_gradient>(
       tuner, device, room, batch, training, format, wanted, step_passes, ConvMmaKernels{},
       [&](const Conv2dPoolShape& shape, Direction direction) {
-        return conv_mma_candidates(shape, direction, warpgroups);
+        return conv_mma_candidates(shape, direction, format, warpgroups);
       });
 }
 

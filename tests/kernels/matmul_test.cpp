@@ -34,6 +34,8 @@ class MatmulTest : public DeviceTest<Kernels> {
  protected:
   void SetUp() override {
     DeviceTest<Kernels>::SetUp();
+    if (GetParam().variant == Variant::cpu && !device().is_cpu())
+      GTEST_SKIP() << device().info().name << " has too few registers for CPUs' kernels";
     const auto& path = GetParam().path;
     if (path && !device().takes(*path))
       GTEST_SKIP() << device().info().name << " does not take " << opencl::to_string(*path);
@@ -335,6 +337,7 @@ TEST(MatmulFormats, FallBackToPlainKernels) {
 // A choice among them changes no result: measurements may differ from start to start.
 TEST(MatmulCandidates, OfCpusGiveTheSameBits) {
   opencl::Device& device = testing::test_device();
+  if (!device.is_cpu()) GTEST_SKIP() << device.info().name << " is none";
   const int rows = 77;
   const MatmulShape shape{.in = 301, .out = 48};
   const auto values = [&](std::size_t count) {

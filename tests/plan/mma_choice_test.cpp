@@ -228,7 +228,7 @@ TEST_F(MmaChoice, TheEstimatedCutComesFirstAndAllHaveNamesOfTheirOwn) {
       const bool narrow = conv_mma::is_narrow(shape.input);
       for (const Direction direction : directions_of(c)) {
         SCOPED_TRACE(fmt::format("batch {}, {}", batch, to_string(direction)));
-        const auto candidates = conv_mma_candidates(shape, direction, true);
+        const auto candidates = conv_mma_candidates(shape, direction, c.format, true);
         std::set<std::string> names;
         for (const ConvMmaKernels& each : candidates) {
           EXPECT_TRUE(names.insert(each.name(direction)).second) << each.name(direction);
@@ -243,7 +243,7 @@ TEST_F(MmaChoice, TheEstimatedCutComesFirstAndAllHaveNamesOfTheirOwn) {
                                       .shared_bytes();
           EXPECT_LE(bytes, conv_mma::most_shared);
         }
-        EXPECT_LE(conv_mma_candidates(shape, direction, false).size(), 4u)
+        EXPECT_LE(conv_mma_candidates(shape, direction, c.format, false).size(), 4u)
             << "each is a program to compile";
         EXPECT_LE(candidates.size(), 6u);
         if (direction == Direction::forward && !narrow) {
@@ -259,19 +259,23 @@ TEST_F(MmaChoice, TheEstimatedCutComesFirstAndAllHaveNamesOfTheirOwn) {
   // them.
   const Conv2dPoolShape wide{
       feature_map(1024, 32, 32, 64, 1), feature_map(1024, 32, 32, 64, 1), 3, 1, 1, 1};
-  EXPECT_EQ(conv_mma_candidates(wide, Direction::forward, false).front().name(Direction::forward),
+  EXPECT_EQ(conv_mma_candidates(wide, Direction::forward, ComputeFormat::tf32, false)
+                .front()
+                .name(Direction::forward),
             "mma, 256x64 by 4 warps");
-  EXPECT_EQ(conv_mma_candidates(wide, Direction::forward, false).size(), 3u);
+  EXPECT_EQ(conv_mma_candidates(wide, Direction::forward, ComputeFormat::tf32, false).size(), 3u);
 }
 
 // Sums by warpgroup go in another order.
 TEST_F(MmaChoice, WarpgroupsAreForThoseWhoAskForThem) {
   const Conv2dPoolShape wide{
       feature_map(1024, 32, 32, 64, 1), feature_map(1024, 32, 32, 64, 1), 3, 1, 1, 1};
-  for (const Direction direction : {Direction::forward, Direction::input_gradient}) {
+  for (const Direction direction :
+       {Direction::forward, Direction::input_gradient, Direction::weight_gradient}) {
     const auto count = [&](bool warpgroups) {
-      return std::ranges::count_if(conv_mma_candidates(wide, direction, warpgroups),
-                                   &ConvMmaKernels::by_warpgroup);
+      return std::ranges::count_if(
+          conv_mma_candidates(wide, direction, ComputeFormat::tf32, warpgroups),
+          &ConvMmaKernels::by_warpgroup);
     };
     EXPECT_GT(count(true), 1);
     EXPECT_EQ(count(false), 0);

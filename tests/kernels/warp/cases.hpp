@@ -42,12 +42,12 @@ inline std::vector<Case> other_cuts(const Case& c) {
   for (const int batch : {c.shape.input.batch, 4096}) {
     Conv2dPoolShape shape = c.shape;
     shape.input.batch = shape.output.batch = batch;
-    for (const auto& each : conv_mma_candidates(shape, Direction::forward, true))
+    for (const auto& each : conv_mma_candidates(shape, Direction::forward, c.format, true))
       add(forward, each.forward);
-    for (const auto& each : conv_mma_candidates(shape, Direction::weight_gradient, true))
+    for (const auto& each : conv_mma_candidates(shape, Direction::weight_gradient, c.format, true))
       add(weight, each.weight_gradient);
     if (conv_mma::is_narrow(shape.input)) continue;
-    for (const auto& each : conv_mma_candidates(shape, Direction::input_gradient, true))
+    for (const auto& each : conv_mma_candidates(shape, Direction::input_gradient, c.format, true))
       add(input, each.input_gradient);
   }
   if (input.empty()) input.emplace_back();
@@ -93,8 +93,10 @@ inline std::vector<Case> cases() {
                  make_case({1, 32, 136, 8, 8, 5, 1, 2}, 1, tf32, false, 0),
                  make_case({2, 16, 16, 8, 8, 4, 1, 2}, 1, bf16, false, 0),
                  make_case({2, 16, 24, 8, 16, 2, 1, 0}, 1, tf32, false, 0),
+                 make_case({5, 64, 72, 8, 8, 3, 1, 1}, 1, tf32, false, 0),
+                 make_case({2, 128, 24, 6, 17, 2, 1, 0}, 1, tf32, false, 0),
                  make_case({1, 16, 24, 8, 128, 3, 1, 1}, 1, tf32, false, 0)}) {
-    c.shape.normalised = c.extents.width == 128;
+    c.shape.normalised = c.extents.width == 128 || c.extents.in == 64;
     for (const Case& other : other_cuts(c)) all.push_back(other);
   }
   for (const std::size_t of : {0u, 1u, 3u}) {

@@ -32,6 +32,7 @@ WorkGroup::WorkGroup(int threads, int shared_bytes, std::array<int, 3> place, in
       warps_(static_cast<std::size_t>(threads / lanes_of_warp)),
       operands_(static_cast<std::size_t>(threads)),
       addresses_(static_cast<std::size_t>(threads)),
+      lefts_(static_cast<std::size_t>(threads)),
       descriptors_(static_cast<std::size_t>(threads) / lanes_of_warpgroup) {
   const float nothing = std::numeric_limits<float>::quiet_NaN();
   for (std::size_t i = 0; i + sizeof nothing <= memory_.size(); i += sizeof nothing)
@@ -271,14 +272,18 @@ std::vector<float> WorkGroup::row_of(std::uint64_t descriptor, int row, int form
   const auto field = [&](int shift) {
     return static_cast<std::uint32_t>(descriptor >> shift & 0x3fff) << 4;
   };
-  const auto swizzle = static_cast<int>(descriptor >> 62);  // 1: of 128 bytes, 2: 64, 3: 32
-  if (swizzle == 0) fail("an operand that is not permuted");
-  const std::uint32_t pitch = 256u >> swizzle;
+  const auto swizzle =
+      static_cast<int>(descriptor >> 62);  // 0: none, 1: of 128 bytes, 2: 64, 3: 32
+  const std::uint32_t pitch = swizzle == 0 ? 16 : 256u >> swizzle;
   const auto at = static_cast<std::uint32_t>(row);
   const std::uint32_t start = field(0) + at / 8 * field(32) + at % 8 * pitch;
   std::vector<float> values;
-  for (std::uint32_t byte = start; byte < start + bytes; byte += sizeof(float)) {
-    const std::uint32_t there = byte ^ ((byte >> 3) & (0x70u & (pitch - 1)));
+  for (std::uint32_t byte = 0; byte < bytes; byte += sizeof(float)) {
+    // Without a permutation the halves are apart.
+    const std::uint32_t plain =
+        swizzle == 0 ? start + byte / 16 * field(16) + byte % 16 : start + byte;
+    const std::uint32_t there =
+        swizzle == 0 ? plain : plain ^ ((plain >> 3) & (0x70u & (pitch - 1)));
     const float word = *shared(there, sizeof(float));
     const bool is_hidden = hidden_[(there - first_address) / sizeof(float)];
     if (is_hidden || std::isnan(word) || format == 0) {
@@ -297,20 +302,23 @@ std::vector<float> WorkGroup::row_of(std::uint64_t descriptor, int row, int form
   return values;
 }
 
-std::vector<float> WorkGroup::product_of(const Product& product) {
+std::vector<float> WorkGroup::product_of(const Product& product,
+                                         const std::array<std::vector<float>, 2>& left) {
   const int lane = running_ % 32, warp = running_ / 32 % 4;
   const int row = 16 * warp + lane / 4;
-  const std::vector<float> rows[] = {row_of(product.a, row, product.format),
-                                     row_of(product.a, row + 8, product.format)};
+  const bool is_there = !left[0].empty();
+  const std::vector<float> rows[] = {
+      is_there ? left[0] : row_of(product.a, row, product.format),
+      is_there ? left[1] : row_of(product.a, row + 8, product.format)};
   std::vector<float> sums;
   for (int eight = 0; eight < product.columns; eight += 8) {
     const int column = eight + lane % 4 * 2;
     const std::vector<float> columns[] = {row_of(product.b, column, product.format),
                                           row_of(product.b, column + 1, product.format)};
     for (int i = 0; i < 4; ++i) {
-      const std::vector<float>&left = rows[i / 2], &right = columns[i % 2];
+      const std::vector<float>&values = rows[i / 2], &right = columns[i % 2];
       float sum = 0;
-      for (std::size_t k = 0; k < left.size(); ++k) sum += left[k] * right[k];
+      for (std::size_t k = 0; k < values.size(); ++k) sum += values[k] * right[k];
       sums.push_back(sum);
     }
   }
@@ -318,6 +326,26 @@ std::vector<float> WorkGroup::product_of(const Product& product) {
 }
 
 void WorkGroup::multiply_later(const Product& product) {
+  start(product, {});
+}
+
+void WorkGroup::multiply_later(const Product& product, const std::array<float, 4>& left) {
+  const auto self = static_cast<std::size_t>(running_);
+  Meeting& meeting = warps_[self / 32];
+  const std::size_t slot = meeting.round % 2;
+  lefts_[self][slot] = left;
+  meet(meeting, lanes_of_warp);
+  std::array<std::vector<float>, 2> rows;
+  for (std::size_t row = 0; row < 2; ++row) {
+    for (std::size_t k = 0; k < 8; ++k) {
+      const float value = lefts_[self / 4 * 4 + k % 4][slot][k / 4 * 2 + row];
+      rows[row].push_back(std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & ~0x1fffu));
+    }
+  }
+  start(product, rows);
+}
+
+void WorkGroup::start(const Product& product, const std::array<std::vector<float>, 2>& left) {
   const auto self = static_cast<std::size_t>(running_);
   Lane& lane = *lanes_[self];
   if (!lane.is_fenced) fail("products without a fence since the last group");
@@ -326,7 +354,7 @@ void WorkGroup::multiply_later(const Product& product) {
   if (all.at(lane.started) != std::array{product.a, product.b})
     fail("the work-items of a warpgroup multiply different operands");
   ++lane.started;
-  lane.products.back().push_back({product, product_of(product)});
+  lane.products.back().push_back({product, left, product_of(product, left)});
 }
 
 void WorkGroup::fence_products() {
@@ -342,7 +370,7 @@ void WorkGroup::wait_for_products(int pending) {
   auto& groups = lanes_[static_cast<std::size_t>(running_)]->products;
   while (static_cast<int>(groups.size()) - 1 > pending) {
     for (const Started& each : groups.front()) {
-      const std::vector<float> now = product_of(each.product);
+      const std::vector<float> now = product_of(each.product, each.left);
       for (std::size_t i = 0; i < now.size(); ++i) {
         const bool is_same = now[i] == each.result[i];
         each.product.sum[i] += is_same ? now[i] : std::numeric_limits<float>::quiet_NaN();

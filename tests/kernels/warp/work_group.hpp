@@ -78,6 +78,8 @@ class WorkGroup {
   void warp_meet();
   /// Done at the wait for its group. A NaN where an operand is not there from here until then.
   void multiply_later(const Product& product);
+  /// The same in TF32 with A in registers: k = lane % 4 of rows lane / 4 and + 8, then k + 4.
+  void multiply_later(const Product& product, const std::array<float, 4>& left);
   void fence_products();
   void commit_products();
   void wait_for_products(int pending);
@@ -100,7 +102,8 @@ class WorkGroup {
   };
   struct Started {
     Product product;
-    std::vector<float> result;  // with the operands of then
+    std::array<std::vector<float>, 2> left;  // this lane's rows, if they come from registers
+    std::vector<float> result;               // with the operands of then
   };
   struct Lane {
     hls::Fiber fiber;
@@ -126,7 +129,9 @@ class WorkGroup {
   /// Of row `row` of a wgmma's operand: what it has in its 32 bytes. NaN where that is not shown.
   std::vector<float> row_of(std::uint64_t descriptor, int row, int format);
   /// What a product adds to this lane's sums.
-  std::vector<float> product_of(const Product& product);
+  std::vector<float> product_of(const Product& product,
+                                const std::array<std::vector<float>, 2>& left);
+  void start(const Product& product, const std::array<std::vector<float>, 2>& left);
 
   std::array<int, 3> place_;
   std::array<int, 3> groups_{1, 1, 1};
@@ -139,6 +144,7 @@ class WorkGroup {
   Meeting group_;
   std::vector<std::array<Operands, 2>> operands_;  // by work-item, of two meetings
   std::vector<std::array<std::uint32_t, 2>> addresses_;
+  std::vector<std::array<std::array<float, 4>, 2>> lefts_;
   std::vector<std::vector<std::array<std::uint64_t, 2>>>
       descriptors_;           // by warpgroup, of all products
   bool takes_turns_ = false;  // at random: kernels with barriers in memory

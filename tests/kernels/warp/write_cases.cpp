@@ -79,8 +79,9 @@ int main(int, char** arguments) {
                                        turned(c.shape, c.kernels.input_gradient)};
       for (const ProductTiles& tiles : products)
         launch(tiles.cut.by_warpgroup() ? "conv2d_wgmma.cl" : "conv2d_mma.cl", "product", tiles, c);
-      launch("conv2d_mma_weight.cl", "weight_gradient",
-             wide_weight(c.shape, c.kernels.weight_gradient), c);
+      const WeightTiles weight = wide_weight(c.shape, c.kernels.weight_gradient);
+      launch(weight.cut.by_warpgroup ? "conv2d_wgmma_weight.cl" : "conv2d_mma_weight.cl",
+             "weight_gradient", weight, c);
       list += write("conv2d_mma_pack.cl", "pack",
                     pack_definitions(c.shape, c.format, products[0].cut, products[1].cut)) +
               "}";
