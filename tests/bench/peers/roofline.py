@@ -33,7 +33,7 @@ def roofline(results):
     flops, bandwidth = ceilings["float32_flops"], ceilings["copy_bytes_per_s"]
     points = [(section, name, row["operations"] / row["bytes"], row["operations"] / seconds, row["work"])
               for section, row in rows for name, seconds in row["seconds"].items()]
-    width, height, left, right, top, bottom = 760, 460, 70, 20, 40, 50
+    width, height, left, right, top, bottom = 760, 460, 84, 20, 40, 50
     x_low, x_high = math.floor(math.log2(min(p[2] for p in points)) - 1), math.ceil(math.log2(max(p[2] for p in points)) + 1)
     x_low = min(x_low, math.floor(math.log2(flops / bandwidth)) - 1)
     y_low = math.floor(math.log10(min(p[3] for p in points)))
@@ -56,7 +56,7 @@ def roofline(results):
                 break
             y = y_of(step * 10.0**power)
             parts.append(svg.line(left, y, width - right, y, f'stroke="{"#d0d0d0" if step == 1 else "#f0f0f0"}"'))
-        parts.append(svg.text(left - 6, y_of(10.0**power) + 4, f"{10.0**power / 1e9:g}", 'text-anchor="end"'))
+        parts.append(svg.text(left - 6, y_of(10.0**power) + 4, f"{10.0**power / 1e9:,.0f}" if power >= 9 else f"{10.0**power / 1e9:g}", 'text-anchor="end"'))
     knee, style = flops / bandwidth, 'stroke="black" stroke-width="1.5"'
     start = max(2.0**x_low, 10.0**y_low / bandwidth)
     parts.append(svg.line(x_of(start), y_of(start * bandwidth), x_of(knee), y_of(flops), style))
