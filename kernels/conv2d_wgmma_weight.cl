@@ -4,8 +4,9 @@
 // As in conv2d_mma_weight.cl a work-group keeps the sums of all taps x BLOCK channels of x x 64 channels of dy in
 // registers and goes through its share of the pixels, TILE at a time; each warpgroup has one row of the kernel. The left
 // operand, channels of x x pixels, comes from registers: a lane has two groups of eight pixels side by side, goes along
-// them, and what it has read of x serves all taps of the row. The right one, channels of dy x pixels, the tensor cores
-// read from shared memory, where dy is turned, so that the pixels of a product lie side by side: the i-th of all groups.
+// them, two at a time, and what it has read of x serves all taps of the row. The right one, channels of dy x pixels, the
+// tensor cores read from shared memory, where dy is turned, so that the pixels of a product lie side by side: one of
+// each group.
 //
 // Copies run two tiles ahead of the products; while those of a tile are under way, the next tile is prepared.
 #ifndef SOURCE_LINE
@@ -24,7 +25,7 @@
 enum {
   threads = 128 * KERNEL,
   group = 8,                       // pixels
-  line = BLOCK + 8,                // floats of a pixel of x: four pixels of eight channels in different banks
+  line = BLOCK + 4,                // floats of a pixel of x: see pixel_of
   source_blocks = SOURCE_CHANNELS / BLOCK,
   items = 4 * BLOCK,               // of four pixels x four channels of dy
   plane_bytes = 64 * 16 + 16,      // four pixels of all channels of dy; the next one's are in other banks
@@ -43,8 +44,14 @@ INLINE ulong descriptor(uint address) {
   return (ulong)((address & 0x3FFFF) >> 4) | (ulong)(plane_bytes >> 4) << 16 | 8ul << 32;
 }
 
+// Where in its group a lane is at step `i`. Groups are eight pixels apart and more, which would be the same banks: so each
+// of four begins two pixels further, in others.
+INLINE int pixel_of(int i, int group_) {
+  return (i + 2 * group_) % group;
+}
+
 // Plane and four channels that a work-item brings and turns. Eight lanes write to different banks, two read 32 bytes side
-// by side. Plane 2 i + c has pixel i of groups 4 c to 4 c + 3.
+// by side. Plane 2 i + c has what groups 4 c to 4 c + 3 multiply at step i.
 INLINE int plane_of(int item) {
   return item / 2 % (2 * group);
 }
@@ -74,7 +81,7 @@ INLINE void load_item(uint raw, __global const float* dy, int unit0, int units, 
   const int column = column0 + column_of(item);
 #pragma unroll
   for (int q = 0; q < 4; ++q) {
-    const int unit = unit0 + (plane_of(item) % 2 * 4 + q) * group + plane_of(item) / 2;
+    const int unit = unit0 + (plane_of(item) % 2 * 4 + q) * group + pixel_of(plane_of(item) / 2, q);
     const int inside = unit < units && column < WEIGHT_PIXEL, there = min(unit, units - 1);
     copy_vector(raw + (q * items + item) * 16,
                 dy + (size_t)(there / units_per_image) * DY_IMAGE + DY_INTERIOR +
@@ -132,13 +139,14 @@ typedef struct {
   float near[KERNEL + 1][2], far[KERNEL + 1][2];  // of each pixel two channels
 } Window;
 
-// What the products of pixels `i` and i + 1 of this lane's groups read of x.
+// What the products of steps `i` and i + 1 of this lane's groups read of x.
 INLINE Window read_window(__local const float* near, __local const float* far, int i) {
+  const int first = pixel_of(i, get_local_id(0) % 4);
   Window window;
 #pragma unroll
   for (int p = 0; p < KERNEL + 1; ++p) {
-    read_two(near + (i + p) * line, window.near[p]);
-    read_two(far + (i + p) * line, window.far[p]);
+    read_two(near + (first + p) * line, window.near[p]);
+    read_two(far + (first + p) * line, window.far[p]);
   }
   return window;
 }
@@ -235,17 +243,20 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
       load_item(memory + raw_at + parity * raw_bytes, dy, next + TILE, units, column0);
     }
     copies_commit();
+    warp_meet();
     wgmma_wait_all_but_one();
     const Window window2 = read_window(near, far, 4);
     multiply(sum, &window2, turned, 4);
     copies_wait(1);
     if (next < end)
       prepare_item(memory + raw_at + (1 - parity) * raw_bytes, memory + turned_at + (1 - parity) * turned_bytes, bias);
+    warp_meet();
     wgmma_wait_all_but_one();
     const Window window3 = read_window(near, far, 6);
     multiply(sum, &window3, turned, 6);
     if (next < end) prepare_run(memory, memory + after * stage_bytes, run_of(next, units));
     fence_async_proxy();
+    warp_meet();
     wgmma_wait_all();
     stage = after, parity = 1 - parity;
   }

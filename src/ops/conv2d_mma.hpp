@@ -44,8 +44,8 @@ std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Di
 
 /// For devices that take InstructionSet::mma. Operands are rounded to the format on their way.
 /// As in Conv2dPool, the feature map in front of a pool is never stored; Conv2dPoolShape::pool is 2
-/// here, or 1 for a convolution without a pool. kernels/conv2d_mma.cl and
-/// conv2d_wgmma.cl say how it works.
+/// here, or 1 for a convolution without a pool. kernels/conv2d_mma.cl,
+/// conv2d_wgmma.cl and their *_weight.cl say how it works.
 class Conv2dMma : public Conv2dFused {
  public:
   /// Whether there are kernels for it: stride 1 but for inputs of few channels, kernels of 2 to 5

@@ -300,7 +300,7 @@ int WeightTiles::shared_bytes() const {
   if (cut.by_warpgroup) {
     // Three runs; dy as it comes, four pixels × four channels an item; dy turned, in planes.
     constexpr int items = 256, planes = 16, plane_bytes = 64 * 16 + 16;
-    return 3 * (run * (cut.block + padding) * 4 + inside) + 2 * items * 64 +
+    return 3 * (run * (cut.block + padding / 2) * 4 + inside) + 2 * items * 64 +
            2 * planes * plane_bytes + law;
   }
   if (!narrow) return 2 * (run * (cut.block + padding) * 4 + operands + inside) + law;
@@ -416,12 +416,11 @@ std::vector<GradientCut> warpgroup_gradient_cuts(const Conv2dPoolShape& shape) {
   if (is_narrow(shape.input) || shape.pool > 1 || shape.stride > 1 || shape.kernel > 3) return {};
   if (shape.input.channel_stride % block != 0 || gradient_pixels(shape).width % group != 0)
     return {};
-  std::vector<GradientCut> cuts;
-  for (const int groups : {1, 2})
-    cuts.push_back(
-        {.block = block, .warp_columns = 2, .groups_per_unit = groups, .by_warpgroup = true});
-  if (wide_weight(shape, cuts.front()).shared_bytes() > most_shared) cuts.clear();
-  return cuts;
+  // Its operands leave room for no other on a compute unit.
+  const GradientCut cut{
+      .block = block, .warp_columns = 2, .groups_per_unit = 1, .by_warpgroup = true};
+  if (wide_weight(shape, cut).shared_bytes() > most_shared) return {};
+  return {cut};
 }
 
 }  // namespace dovetail::conv_mma

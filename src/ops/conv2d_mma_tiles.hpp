@@ -49,7 +49,7 @@ struct Cut {
 
 /// What a work-group of the weight gradient has: channels of x (0: all, of few), 32 channels of dy
 /// for each column of warps, and how many work-groups a compute unit is given.
-/// By warpgroup (wgmma) one has a row of the kernel.
+/// By warpgroup (wgmma) it has 64 of dy, and each warpgroup a row of the kernel.
 struct GradientCut {
   int block = 0, warp_columns = 1, groups_per_unit = 2;
   bool by_warpgroup = false;

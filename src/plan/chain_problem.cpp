@@ -181,13 +181,15 @@ DenseChainKernels tuned_chain(Tuner& tuner, opencl::Device& device, const DenseC
       std::erase_if(kernels, [&](const auto& each) { return each.part_depth != usual_depth; });
     std::vector<Tuner::Candidate> candidates;
     for (const DenseChainKernels& each : kernels) candidates.push_back({each.name(direction)});
-    return kernels[tuner.choose(
-        fmt::format("dense {}, {} rows, {}, {}", widths, batch, to_string(format), what),
-        candidates, [&](std::size_t i) {
-          if (!problem) problem.emplace(device, shape, batch, format);
-          return problem->trial(
-              std::make_shared<DenseChain>(device, shape, batch, format, kernels[i]), direction);
-        })];
+    return kernels[tuner.choose(fmt::format("dense {}, {} rows, {}, {}{}", widths, batch,
+                                            to_string(format), what, remark_of(same_bits)),
+                                candidates, [&](std::size_t i) {
+                                  if (!problem) problem.emplace(device, shape, batch, format);
+                                  return problem->trial(
+                                      std::make_shared<DenseChain>(device, shape, batch, format,
+                                                                   kernels[i]),
+                                      direction);
+                                })];
   };
   DenseChainKernels chosen = choose(
       Direction::forward, shape.propagates ? "forward and to its input" : "forward and backward");

@@ -16,20 +16,22 @@ Conv2dPoolShape measured_shape(Conv2dPoolShape shape, int batch) {
   return shape;
 }
 
-std::string problem_of(const Conv2dPoolShape& shape, ComputeFormat format, Direction direction) {
+/// `remark`: what sets its candidates apart from the usual ones.
+std::string problem_of(const Conv2dPoolShape& shape, ComputeFormat format, Direction direction,
+                       const std::string& remark) {
   const Layout &x = shape.input, &y = shape.output;
   const bool sums_up = (shape.statistics && direction == Direction::forward) ||
                        (shape.gradient_sums && direction == Direction::input_gradient);
   return fmt::format(
       "conv {0}x{0} {1}->{2} on {3}x{4}, stride {5}, padding {6}, {7}{13}halos {8} {9}, batch "
       "{10}, "
-      "{11}, {12}{14}{15}",
+      "{11}, {12}{14}{15}{16}",
       shape.kernel, x.channels, y.channels, x.height, x.width, shape.stride, shape.padding,
       shape.pool > 1 ? fmt::format("pool {}, ", shape.pool) : "", x.halo, y.halo, x.batch,
       to_string(format), to_string(direction), shape.normalised ? "normalised, " : "",
       sums_up ? " with statistics" : "",
-      shape.norm_gradient && direction == Direction::weight_gradient ? " through a batch norm"
-                                                                     : "");
+      shape.norm_gradient && direction == Direction::weight_gradient ? " through a batch norm" : "",
+      remark);
 }
 
 /// The tuner's choice among `kernels`. `candidate`: one as the tuner names it; `make`: what
@@ -37,14 +39,15 @@ std::string problem_of(const Conv2dPoolShape& shape, ComputeFormat format, Direc
 template <typename Kernels, typename Candidate, typename Make>
 Kernels choose(Tuner& tuner, opencl::Device& device, const Conv2dPoolShape& shape,
                ComputeFormat format, Direction direction, const std::vector<Kernels>& kernels,
-               const Candidate& candidate, const Make& make) {
+               const Candidate& candidate, const Make& make, const std::string& remark = "") {
   std::vector<Tuner::Candidate> candidates;
   for (const Kernels& each : kernels) candidates.push_back(candidate(each));
   std::optional<ConvProblem> problem;  // made where something is to be measured
-  return kernels[tuner.choose(problem_of(shape, format, direction), candidates, [&](std::size_t i) {
-    if (!problem) problem.emplace(device, shape, format, direction);
-    return problem->trial(make(kernels[i]));
-  })];
+  return kernels[tuner.choose(problem_of(shape, format, direction, remark), candidates,
+                              [&](std::size_t i) {
+                                if (!problem) problem.emplace(device, shape, format, direction);
+                                return problem->trial(make(kernels[i]));
+                              })];
 }
 
 /// The choice for one direction. `weight_gradient`: which member is that direction's.
@@ -69,7 +72,8 @@ template <typename Conv, auto weight_gradient, typename Kernels, typename Candid
 std::unique_ptr<Conv> tuned(Tuner& tuner, opencl::Device& device, const Conv2dPoolShape& room,
                             int batch, bool training, ComputeFormat format,
                             const std::vector<Direction>& directions, int step_passes,
-                            Kernels chosen, const Candidates& candidates) {
+                            Kernels chosen, const Candidates& candidates,
+                            const std::string& remark = "") {
   const Conv2dPoolShape shape = measured_shape(room, batch);
   for (const Direction direction : directions) {
     take<weight_gradient>(
@@ -80,7 +84,8 @@ std::unique_ptr<Conv> tuned(Tuner& tuner, opencl::Device& device, const Conv2dPo
             [&](const Kernels& each) {
               return std::make_shared<Conv>(device, shape, direction != Direction::forward, format,
                                             each);
-            }));
+            },
+            remark));
   }
   return std::make_unique<Conv>(device, room, training, format, chosen, step_passes);
 }
@@ -157,7 +162,8 @@ std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
       tuner, device, room, batch, training, format, wanted, step_passes, ConvMmaKernels{},
       [&](const Conv2dPoolShape& shape, Direction direction) {
         return conv_mma_candidates(shape, direction, format, warpgroups);
-      });
+      },
+      remark_of(same_bits));
 }
 
 }  // namespace dovetail::plan

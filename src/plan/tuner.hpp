@@ -20,6 +20,12 @@ class NothingComputes : public Error {
   using Error::Error;
 };
 
+/// What a problem's name ends with where only kernels are candidates that give the same bits: their
+/// choice is none among all.
+inline const char* remark_of(bool same_bits) {
+  return same_bits ? ", in one order" : "";
+}
+
 /// A problem is a name that says all that a choice depends on but the device: "dense 784->256, 64
 /// rows, float32, forward".
 class Tuner {

@@ -348,6 +348,7 @@ void WorkGroup::multiply_later(const Product& product, const std::array<float, 4
 void WorkGroup::start(const Product& product, const std::array<std::vector<float>, 2>& left) {
   const auto self = static_cast<std::size_t>(running_);
   Lane& lane = *lanes_[self];
+  takes_turns_ = true;
   if (!lane.is_fenced) fail("products without a fence since the last group");
   auto& all = descriptors_[self / lanes_of_warpgroup];
   if (lane.started == all.size()) all.push_back({product.a, product.b});

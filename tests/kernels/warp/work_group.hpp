@@ -147,7 +147,7 @@ class WorkGroup {
   std::vector<std::array<std::array<float, 4>, 2>> lefts_;
   std::vector<std::vector<std::array<std::uint64_t, 2>>>
       descriptors_;           // by warpgroup, of all products
-  bool takes_turns_ = false;  // at random: kernels with barriers in memory
+  bool takes_turns_ = false;  // at random: kernels by warpgroup
   std::minstd_rand turns_;
   const std::function<void()>* kernel_ = nullptr;
   hls::Fiber scheduler_;
