@@ -277,7 +277,7 @@ TEST_F(MmaChoice, WarpgroupsAreForThoseWhoAskForThem) {
           conv_mma_candidates(wide, direction, ComputeFormat::tf32, warpgroups),
           &ConvMmaKernels::by_warpgroup);
     };
-    EXPECT_GT(count(true), 1);
+    EXPECT_GT(count(true), 0);
     EXPECT_EQ(count(false), 0);
   }
 }
