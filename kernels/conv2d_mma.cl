@@ -44,21 +44,7 @@ INLINE uint chunk_at(uint base, int pixel, int chunk) {
 #include "conv2d_mma_window.clh"
 #include "conv2d_mma_unpool.clh"
 #else
-typedef struct {
-  int first, count;
-  uint inside;  // for NORMALISED: of this work-item's vectors, the first one's bit the lowest
-} Run;
-INLINE Run run_of(int first, int count) {
-  Run run;
-  run.first = first, run.count = count, run.inside = 0;
-#if NORMALISED && !TURNED
-  if (knows_inside) {
-    for (int i = get_local_id(0), bit = 0; i < count * 4; i += threads, ++bit)
-      run.inside |= (uint)is_inside(first + i / 4) << bit;
-  }
-#endif
-  return run;
-}
+#include "conv2d_mma_run.clh"
 
 // 16 channels of the run, number `block`, on their way to one place for even blocks and one for odd ones.
 INLINE void load_run(uint memory, __global const float* source, __global const uchar* places,

@@ -39,7 +39,8 @@ INLINE void keep(__global float* packed, float value, int tap, int target, int s
 }
 
 // forward[tap][WEIGHT_PIXEL][X_PIXEL] and turned[tap turned][X_PIXEL][WEIGHT_PIXEL] from
-// weight[tap][WEIGHT_CHANNELS][WEIGHT_PIXEL], zeros beside it; or as place_of has it. Work-groups: (16 outputs, 16 inputs, tap).
+// weight[tap][WEIGHT_CHANNELS][WEIGHT_PIXEL], zeros beside it; or as place_of has it. Work-groups: (16
+// outputs, 16 inputs, tap).
 __kernel __attribute__((reqd_work_group_size(side, side, 1))) void pack(
     __global const float* restrict weight, __global float* restrict forward,
     __global float* restrict turned) {

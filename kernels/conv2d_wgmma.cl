@@ -54,22 +54,7 @@ INLINE ulong descriptor(uint address, int bytes) {
   return (ulong)((address & 0x3FFFF) >> 4) | 1ul << 16 | (ulong)(bytes >> 4) << 32 | swizzle << 62;
 }
 
-// What a tile's windows look at: pixels of the source with its borders, counted over the batch.
-typedef struct {
-  int first, count;
-  uint inside;  // for NORMALISED: of this work-item's vectors, the first one's bit the lowest
-} Run;
-INLINE Run run_of(int first, int count) {
-  Run run;
-  run.first = first, run.count = count, run.inside = 0;
-#if NORMALISED && !TURNED
-  if (knows_inside) {
-    for (int i = get_local_id(0), bit = 0; i < count * 4; i += threads, ++bit)
-      run.inside |= (uint)is_inside(first + i / 4) << bit;
-  }
-#endif
-  return run;
-}
+#include "conv2d_mma_run.clh"
 
 // Where vector `i` of the run is brought to: for TF32 where it is multiplied.
 INLINE uint raw_vector(uint memory, int block, int i) {
