@@ -32,22 +32,23 @@ std::string ConvMmaKernels::name(Direction direction) const {
 }
 
 std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction,
-                                                ComputeFormat format, bool warpgroups) {
-  const auto cuts_of = [&](const ProductTiles& tiles) {
-    std::vector<Cut> cuts = tiles.cuts();
-    if (!warpgroups) return cuts;
-    const std::vector<Cut> more = tiles.warpgroup_cuts();
+                                                ComputeFormat format, bool warpgroups,
+                                                bool same_bits) {
+  const auto with = [&]<typename Cut>(std::vector<Cut> cuts, const std::vector<Cut>& more) {
+    if (same_bits && !more.empty()) return more;
     cuts.insert(cuts.end(), more.begin(), more.end());
     return cuts;
   };
+  const auto cuts_of = [&](const ProductTiles& tiles) {
+    return with(tiles.cuts(), warpgroups ? tiles.warpgroup_cuts() : std::vector<Cut>{});
+  };
   std::vector<ConvMmaKernels> candidates;
   if (direction == Direction::weight_gradient) {
-    std::vector<GradientCut> cuts = gradient_cuts(shape);
-    if (warpgroups && format == ComputeFormat::tf32) {
-      const std::vector<GradientCut> more = warpgroup_gradient_cuts(shape);
-      cuts.insert(cuts.end(), more.begin(), more.end());
-    }
-    for (const GradientCut& cut : cuts) candidates.push_back({.weight_gradient = cut});
+    std::vector<GradientCut> more;
+    if (warpgroups && format == ComputeFormat::tf32) more = warpgroup_gradient_cuts(shape);
+    for (const GradientCut& cut : with(gradient_cuts(shape), more))
+      candidates.push_back({.weight_gradient = cut});
+    if (same_bits) candidates.resize(1);
     return candidates;
   }
   if (direction == Direction::input_gradient) {

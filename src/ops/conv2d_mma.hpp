@@ -37,10 +37,12 @@ struct ConvMmaKernels {
 
 /// The ways to try for one direction of a shape that Conv2dMma fits, the estimated one first. The
 /// other directions are left as estimated. `warpgroups`: those for InstructionSet::wgmma, too,
-/// which add up in another order. Of the others, only the weight gradient's change bits, and those
-/// of statistics.
+/// which add up in another order. `same_bits`: only such as give the same bits, whatever the batch:
+/// those by warpgroup alone, or, where there are none, those by warp; and one weight gradient. Bits
+/// of statistics depend on the cut.
 std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Direction direction,
-                                                ComputeFormat format, bool warpgroups);
+                                                ComputeFormat format, bool warpgroups,
+                                                bool same_bits = false);
 
 /// For devices that take InstructionSet::mma. Operands are rounded to the format on their way.
 /// As in Conv2dPool, the feature map in front of a pool is never stored; Conv2dPoolShape::pool is 2

@@ -73,7 +73,8 @@ struct ProductTiles {
   /// Cuts to try for the target's batch, the one to take unmeasured first, then its neighbours in
   /// size that fit. None changes a bit of a result.
   std::vector<Cut> cuts() const;
-  /// Those by warpgroup, for devices with InstructionSet::wgmma. They add up in another order.
+  /// Those by warpgroup, for devices with InstructionSet::wgmma: in another order, which is that of
+  /// all of them. Whether there are any does not depend on the batch.
   std::vector<Cut> warpgroup_cuts() const;
   int tile_units() const { return cut.rows() / (pool * pool); }
   int tile_columns() const { return cut.columns(); }

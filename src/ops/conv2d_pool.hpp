@@ -35,6 +35,7 @@ struct Conv2dPoolShape {
   /// The weight gradient takes the gradient of the batch norm behind, and makes its own of it
   /// (Conv2dMma alone, of few channels without a pool).
   bool norm_gradient = false;
+  bool operator==(const Conv2dPoolShape&) const = default;
 };
 
 /// How forward is cut: pixels in front of the pool that a work-item holds in registers; 0 × 0: as

@@ -155,13 +155,11 @@ std::unique_ptr<Conv2dMma> tuned_conv_mma(Tuner& tuner, opencl::Device& device,
                                           ComputeFormat format,
                                           const std::vector<Direction>& directions, int step_passes,
                                           bool same_bits) {
-  std::vector<Direction> wanted = directions;
-  if (same_bits) std::erase(wanted, Direction::weight_gradient);
-  const bool warpgroups = !same_bits && device.takes(opencl::InstructionSet::wgmma);
+  const bool warpgroups = device.takes(opencl::InstructionSet::wgmma);
   return tuned<Conv2dMma, &ConvMmaKernels::weight_gradient>(
-      tuner, device, room, batch, training, format, wanted, step_passes, ConvMmaKernels{},
+      tuner, device, room, batch, training, format, directions, step_passes, ConvMmaKernels{},
       [&](const Conv2dPoolShape& shape, Direction direction) {
-        return conv_mma_candidates(shape, direction, format, warpgroups);
+        return conv_mma_candidates(shape, direction, format, warpgroups, same_bits);
       },
       remark_of(same_bits));
 }

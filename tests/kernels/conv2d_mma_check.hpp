@@ -170,6 +170,43 @@ void expect_twin(const warp::Case& c, Runner& runner, Random& random) {
             tolerance);
 }
 
+/// Of the same convolution cut in several ways: forward and input gradient by warps keep their bits
+/// whatever the cut, and so do those by warpgroups.
+/// @param runner_of  makes what runs cuts[i], as for expect_twin.
+template <typename RunnerOf>
+void expect_one_order(const std::vector<warp::Case>& cuts, unsigned seed,
+                      const RunnerOf& runner_of) {
+  std::vector<double> outputs[2], gradients[2];  // by warps, by warpgroups
+  const auto compare = [](std::vector<double>& first, std::vector<double> found) {
+    if (first.empty()) {
+      first = std::move(found);
+    } else {
+      EXPECT_TRUE(first == found) << "apart by " << relative_error(found, first);
+    }
+  };
+  for (std::size_t i = 0; i < cuts.size(); ++i) {
+    const warp::Case& c = cuts[i];
+    SCOPED_TRACE(c.kernels.name(Direction::forward) + "; " +
+                 c.kernels.name(Direction::input_gradient));
+    const reference::Conv2dExtents& e = c.extents;
+    const Layout &in = c.shape.input, &out = c.shape.output;
+    Random random(seed);
+    auto runner = runner_of(i);
+    if (c.shape.normalised) draw_law(c, runner, random);
+    const std::vector<float> x = to_float(arrange(in, e.batch, random.normal(e.x_size())));
+    const std::vector<float> weight = reference::weight_to_device(
+        to_float(random.normal(e.weight_size())), e.out, e.in, e.kernel);
+    std::vector<float> bias = to_float(random.normal(extent(e.out)));
+    bias.resize(extent(out.channel_stride));
+    const std::vector<double> y = maps_of(out, e.batch, runner.forward(x, weight, bias));
+    const std::vector<float> dy = to_float(arrange(out, e.batch, random.normal(y.size())));
+    compare(outputs[c.kernels.forward && c.kernels.forward->by_warpgroup()], y);
+    const auto& turned = c.kernels.input_gradient;
+    compare(gradients[turned && turned->by_warpgroup()],
+            maps_of(in, e.batch, runner.input_gradient(dy, weight, x)));
+  }
+}
+
 /// What each tile says of each channel against what it should.
 /// @param expected   of `count` pixels from `first` on.
 /// @param tolerance  of a channel's two numbers, by the tile and the channel.

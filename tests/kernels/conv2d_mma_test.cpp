@@ -86,6 +86,23 @@ TEST_P(Conv2dMmaTest, IsItsTwin) {
 
 INSTANTIATE_TEST_SUITE_P(Slices, Conv2dMmaTest, ::testing::Range(0, slices));
 
+// What --deterministic relies on where it chooses among them.
+TEST_F(Conv2dMmaTest, CutsOfAKindGiveTheSameBits) {
+  for (const auto& [e, format] :
+       {std::pair(reference::Conv2dExtents{9, 64, 64, 16, 16, 3, 1, 1}, ComputeFormat::tf32),
+        std::pair(reference::Conv2dExtents{5, 48, 128, 8, 16, 3, 1, 1}, ComputeFormat::bf16),
+        std::pair(reference::Conv2dExtents{3, 80, 136, 8, 24, 5, 1, 2}, ComputeFormat::fp16)}) {
+    Case c = warp::make_case(e, 1, format, false, 0);
+    c.shape.normalised = format == ComputeFormat::tf32;
+    std::vector<Case> cuts = warp::other_cuts(c);
+    cuts.push_back(c);
+    if (!device().takes(opencl::InstructionSet::wgmma))
+      std::erase_if(cuts, [](const Case& each) { return each.kernels.by_warpgroup(); });
+    testing::expect_one_order(cuts, static_cast<unsigned>(between(0, 1 << 30)),
+                              [&](std::size_t i) { return runner_of(device(), cuts[i]); });
+  }
+}
+
 TEST_F(Conv2dMmaTest, GivesTheSameBitsTwice) {
   testing::Random random(1);
   const Case c = warp::cases()[1];

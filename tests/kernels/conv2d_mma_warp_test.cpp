@@ -84,6 +84,24 @@ TEST_P(Conv2dMmaWarpTest, PassesOfALaunchAreThoseOfTheirOwn) {
   EXPECT_EQ(runner.partial_gradients(x, dy, 0, 1, images), alone);
 }
 
+TEST(Conv2dMmaCuts, OfAKindGiveTheSameBits) {
+  const std::vector<Case> all = cases();
+  const auto same = [](const Case& a, const Case& b) {
+    return a.format == b.format && a.pool == b.pool && a.shape == b.shape;
+  };
+  int compared = 0;
+  for (std::size_t first = 0, end; first < all.size(); first = end) {
+    end = first + 1;
+    while (end < all.size() && same(all[first], all[end])) ++end;
+    if (end == first + 1 || conv_mma::is_narrow(all[first].shape.input)) continue;
+    ++compared;
+    testing::expect_one_order({all.begin() + std::ptrdiff_t(first), all.begin() + std::ptrdiff_t(end)},
+                              std::random_device{}(),
+                              [&](std::size_t i) { return ConvRunner(all[first + i], first + i); });
+  }
+  EXPECT_GT(compared, 8);
+}
+
 TEST(Conv2dMmaTiles, OfWideImagesFit) {
   for (const int pool : {1, 2}) {
     const Conv2dPoolShape shape =

@@ -282,6 +282,33 @@ TEST_F(MmaChoice, WarpgroupsAreForThoseWhoAskForThem) {
   }
 }
 
+// What adds up in one order, whatever the batch and so the number of ranks.
+TEST_F(MmaChoice, TheSameBitsAreOfWarpgroupsAloneOrOfWarpsAlone) {
+  for (const warp::Case& c : warp::cases()) {
+    for (const Direction direction : directions_of(c)) {
+      for (const bool warpgroups : {false, true}) {
+        std::set<bool> kinds;
+        std::set<std::string> gradients;
+        for (const int batch : {1, 64, 4096}) {
+          Conv2dPoolShape shape = c.shape;
+          shape.input.batch = shape.output.batch = batch;
+          const auto candidates =
+              conv_mma_candidates(shape, direction, c.format, warpgroups, true);
+          ASSERT_FALSE(candidates.empty());
+          for (const ConvMmaKernels& each : candidates) {
+            kinds.insert(each.by_warpgroup());
+            if (direction == Direction::weight_gradient) gradients.insert(each.name(direction));
+          }
+        }
+        EXPECT_EQ(kinds.size(), 1u) << to_string(direction);
+        EXPECT_LE(gradients.size(), 1u);
+        const auto all = conv_mma_candidates(c.shape, direction, c.format, warpgroups);
+        EXPECT_EQ(*kinds.begin(), std::ranges::any_of(all, &ConvMmaKernels::by_warpgroup));
+      }
+    }
+  }
+}
+
 /// As DenseChain, on the host.
 class HostChain {
  public:
