@@ -85,6 +85,7 @@ void Input::take_memory() {
   // What it fills in their place takes memory, too.
   for (std::size_t i = 0; i < prefetcher_->most_waiting() + spare_.size(); ++i)
     prefetcher_->next(spare_[i % spare_.size()]);
+  prefetcher_->forget_waits();
 }
 
 std::optional<Reading> Input::read_alone(double seconds) {

@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::size_t ahead_bytes = std::size_t{4} << 20, ahead_bytes_of_several = 16 * ahead_bytes;
 constexpr std::size_t least_ahead = 2, most_ahead = 16, most_ahead_of_several = 64;
+constexpr std::size_t growth_of_several = 2;
+// Waits add up where there are more than one in 1 + that.
+constexpr std::size_t weight_of_wait = 8;
 
 }  // namespace
 
@@ -28,6 +31,7 @@ Prefetcher::Prefetcher(ShardReader& reader, Schedule schedule, std::size_t ahead
       memory_(std::move(memory)),
       most_bytes_(threads > 1 ? ahead_bytes_of_several : ahead_bytes),
       most_batches_(threads > 1 ? most_ahead_of_several : most_ahead),
+      most_growth_(threads > 1 && ahead == by_size ? growth_of_several : 1),
       ahead_(by_size_ ? least_ahead : ahead) {
   const int count = reader.in_memory() ? threads : 1;
   for (int i = 0; i < count; ++i) threads_.emplace_back([this] { read_ahead(); });
@@ -68,10 +72,12 @@ bool Prefetcher::next(Batch& batch) {
   std::unique_lock lock(mutex_);
   const auto is_over = [&] { return end_ && next_step_ >= *end_; };
   const auto is_there = [&] { return is_over() || ready_.contains(next_step_); };
-  if (!is_there()) {
+  const bool waits = !is_there();
+  if (waits) {
     room_.notify_all();
     arrived_.wait(lock, is_there);
   }
+  count_wait(waits);
   if (is_over()) {
     if (failure_) std::rethrow_exception(failure_);
     return false;
@@ -91,10 +97,27 @@ std::size_t Prefetcher::most_waiting() {
   return ahead_;
 }
 
+void Prefetcher::forget_waits() {
+  const std::lock_guard lock(mutex_);
+  waits_ = 0;
+  if (growth_ == 1) return;
+  ahead_ = std::max(ahead_ / growth_, least_ahead);
+  growth_ = 1;
+}
+
+void Prefetcher::count_wait(bool has_waited) {
+  // Nobody could have read the first ones ahead.
+  if (growth_ == most_growth_ || next_step_ < ahead_) return;
+  waits_ = has_waited ? waits_ + weight_of_wait : waits_ - std::min<std::size_t>(waits_, 1);
+  if (waits_ < weight_of_wait * ahead_ / 2) return;
+  growth_ = most_growth_;
+  ahead_ *= growth_;
+}
+
 void Prefetcher::choose_ahead(const Batch& batch) {
   if (!by_size_) return;
   const std::size_t bytes = std::max<std::size_t>(1, batch.images.size());
-  ahead_ = std::clamp(most_bytes_ / bytes, least_ahead, most_batches_);
+  ahead_ = std::clamp(growth_ * most_bytes_ / bytes, least_ahead, growth_ * most_batches_);
 }
 
 void Prefetcher::read_ahead() {

@@ -34,7 +34,8 @@ using Schedule = std::function<std::optional<Range>(std::size_t step)>;
 class Prefetcher {
  public:
   /// Batches that may wait, read, for `next`: as many as hold 4 MiB of images, 2 at least and 16 at
-  /// most; where several threads read, 64 MiB and 64.
+  /// most. Where several threads read, 64 MiB and 64, and twice that from when one `next` in nine
+  /// had to wait: so more of the threads find something to read.
   static constexpr std::size_t by_size = 0;
   /// Threads for a device whose steps are short: half of this process's share of the cores, 8 at
   /// most. `ranks`: on this host.
@@ -62,6 +63,9 @@ class Prefetcher {
 
   /// Batches that may wait; by_size: known when the first has been read.
   std::size_t most_waiting();
+  /// For who took batches as fast as they came and takes them at another pace from now on: how many
+  /// may wait is as at first.
+  void forget_waits();
 
  private:
   void read_ahead();
@@ -80,17 +84,22 @@ class Prefetcher {
 
   /// Where the number of batches is by their size: of this one.
   void choose_ahead(const Batch& batch);
+  /// One more `next`.
+  void count_wait(bool has_waited);
 
   ShardReader& reader_;
   Schedule schedule_;
   const bool by_size_;
   const HostMemory memory_;
-  const std::size_t most_bytes_, most_batches_;  // that may wait
+  const std::size_t most_bytes_, most_batches_;  // that may wait, at first
+  const std::size_t most_growth_;
 
   std::mutex turn_;          // of the thread that asks the schedule
   std::size_t largest_ = 0;  // samples that it has asked for at once; guarded by turn_
   std::mutex mutex_;         // guards everything below but the threads; taken within turn_
   std::size_t ahead_;
+  std::size_t growth_ = 1;                          // of what may wait by size
+  std::size_t waits_ = 0;                           // of late, weighted
   std::condition_variable room_, arrived_, asked_;  // for readers, for next, for requested
   std::map<std::size_t, Batch> ready_;              // by step
   std::size_t next_step_ = 0;                       // to be asked for by `next`

@@ -8,6 +8,7 @@
 
 #include "shards/sample_store.hpp"
 #include "support/error.hpp"
+#include "support/stream_copy.hpp"
 
 namespace dovetail {
 namespace {
@@ -95,16 +96,24 @@ void ShardReader::read(const Range& range, Batch& batch) {
   };
   const bool wants = range.images && in_memory() && bytes <= longest_ahead;
   const std::size_t ahead = bytes_ahead / bytes;
+  // A source of memory other than the heap is a device's, which copies from there.
+  const bool streams = batch.images.get_allocator().memory() != nullptr;
   for (std::size_t i = 0; i < range.count; ++i) {
     const std::size_t sample = sample_of(i);
     if (wants && i + ahead < range.count) want(store_->image(sample_of(i + ahead)), bytes);
     if (range.images) {
-      std::memcpy(&batch.images[i * bytes], store_->image(sample), bytes);
+      std::uint8_t* image = &batch.images[i * bytes];
+      if (streams) {
+        stream_copy(image, store_->image(sample), bytes);
+      } else {
+        std::memcpy(image, store_->image(sample), bytes);
+      }
     } else {
       batch.numbers[i] = static_cast<std::int32_t>(sample);
     }
     batch.labels[i] = store_->label(sample);
   }
+  if (streams) publish_stream_copies();
 }
 
 }  // namespace dovetail

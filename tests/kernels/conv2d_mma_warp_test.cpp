@@ -95,9 +95,10 @@ TEST(Conv2dMmaCuts, OfAKindGiveTheSameBits) {
     while (end < all.size() && same(all[first], all[end])) ++end;
     if (end == first + 1 || conv_mma::is_narrow(all[first].shape.input)) continue;
     ++compared;
-    testing::expect_one_order({all.begin() + std::ptrdiff_t(first), all.begin() + std::ptrdiff_t(end)},
-                              std::random_device{}(),
-                              [&](std::size_t i) { return ConvRunner(all[first + i], first + i); });
+    testing::expect_one_order(
+        {all.begin() + std::ptrdiff_t(first), all.begin() + std::ptrdiff_t(end)},
+        std::random_device{}(),
+        [&](std::size_t i) { return ConvRunner(all[first + i], first + i); });
   }
   EXPECT_GT(compared, 8);
 }

@@ -292,8 +292,7 @@ TEST_F(MmaChoice, TheSameBitsAreOfWarpgroupsAloneOrOfWarpsAlone) {
         for (const int batch : {1, 64, 4096}) {
           Conv2dPoolShape shape = c.shape;
           shape.input.batch = shape.output.batch = batch;
-          const auto candidates =
-              conv_mma_candidates(shape, direction, c.format, warpgroups, true);
+          const auto candidates = conv_mma_candidates(shape, direction, c.format, warpgroups, true);
           ASSERT_FALSE(candidates.empty());
           for (const ConvMmaKernels& each : candidates) {
             kinds.insert(each.by_warpgroup());

@@ -187,6 +187,31 @@ TEST_F(PrefetcherTest, ReadsMoreSmallBatchesAheadAndSleepsUntilHalfAreGone) {
   EXPECT_EQ(asked.settled_at(24), 24u);
 }
 
+// Of several threads, where the one that takes batches has to wait for many of them; twice as many
+// then, and no more.
+TEST_F(PrefetcherTest, ReadsFurtherAheadOfWhoHasToWait) {
+  ShardReader source = reader(1 << 20);
+  std::atomic<bool> is_slow = false;
+  const Schedule schedule = [&](std::size_t step) -> std::optional<Range> {
+    if (is_slow) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return Range{.begin = step % 8 * 60, .count = 60};
+  };
+  Prefetcher prefetcher(source, schedule, Prefetcher::by_size, nullptr, 2);
+  Batch batch;
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_TRUE(prefetcher.next(batch));
+    std::this_thread::sleep_for(std::chrono::microseconds(300));
+  }
+  EXPECT_EQ(prefetcher.most_waiting(), 64u);
+  is_slow = true;
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(prefetcher.next(batch));
+  EXPECT_EQ(prefetcher.most_waiting(), 128u);
+  prefetcher.forget_waits();
+  EXPECT_EQ(prefetcher.most_waiting(), 64u);
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(prefetcher.next(batch));
+  EXPECT_EQ(prefetcher.most_waiting(), 128u);
+}
+
 // Asked for while the thread reads, and never more than three at once.
 TEST_F(PrefetcherTest, DeliversWhatIsRequestedMeanwhile) {
   ShardReader ahead = reader(1 << 20);
