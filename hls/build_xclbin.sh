@@ -36,14 +36,14 @@ compile() {
 case $family in
   w*)
     sed "s/@WEIGHT_BITS@/${family#w}/g" "$here/engine/layers.cpp.in" > "$work/$family.cpp"
-    sed "s/@WEIGHT_BITS@/${family#w}/g" "$here/engine/$card.cfg.in" > "$work/$card.cfg"
+    sed "s/@WEIGHT_BITS@/${family#w}/g; s/@CARD@/$card/" "$here/engine/link.cfg.in" > "$work/$card.cfg"
     compile "conv2d_$family" "$work/$family.cpp"
     compile "dense_$family" "$work/$family.cpp"
     compile max_pool "$here/engine/max_pool.cpp"
     compile quantise_input "$here/engine/quantise_input.cpp"
     ;;
   training_*)
-    cp "$here/training/$card.cfg" "$work/$card.cfg"
+    sed "s/@CARD@/$card/" "$here/training/link.cfg.in" > "$work/$card.cfg"
     for source in "$here"/training/train_*.cpp; do
       kernel=${source##*/}
       compile "${kernel%.cpp}" "$source" "$here/training/${family#training_}"

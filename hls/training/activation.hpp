@@ -2,27 +2,30 @@
 // mask. Both find the largest magnitude, from which the host chooses the next scale.
 #pragma once
 
+#include "numeric/float_bits.hpp"
 #include "training/memory.hpp"
 
 namespace dovetail {
 namespace training {
 
-/// Largest magnitudes seen so far, one a lane: no addition depends on the one before.
+/// Largest magnitudes seen so far, one a lane, by their bits: an integer is compared within the
+/// cycle in which the next tile comes, a float32 is not. NaN is larger than all.
 struct Largest {
-  RealTile of = {};
+  std::uint32_t of[pe] = {};
 
   void see(const RealTile& tile) {
 #pragma HLS inline
     for (int p = 0; p < pe; ++p) {
 #pragma HLS unroll
-      const float magnitude = tile.value[p] < 0 ? -tile.value[p] : tile.value[p];
-      of.value[p] = magnitude > of.value[p] ? magnitude : of.value[p];
+      const std::uint32_t magnitude = numeric::magnitude_bits(tile.value[p]);
+      of[p] = magnitude > of[p] ? magnitude : of[p];
     }
   }
   RealWord result() const {
+    std::uint32_t largest = 0;
+    for (int p = 0; p < pe; ++p) largest = of[p] > largest ? of[p] : largest;
     RealWord word = {};
-    for (int p = 0; p < pe; ++p)
-      word.value[0] = of.value[p] > word.value[0] ? of.value[p] : word.value[0];
+    word.value[0] = numeric::float_of_bits(largest);
     return word;
   }
 };

@@ -8,6 +8,7 @@
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
 #include "cost/cycles.hpp"
+#include "cost/limits.hpp"
 #include "model/zoo.hpp"
 #include "support/error.hpp"
 #include "support/file.hpp"
@@ -96,6 +97,19 @@ std::string time_text(double seconds) {
                         : fmt::format("{:.2f} ms", seconds * 1e3);
 }
 
+/// Where the engine has another folding than its sources: a line, else nothing.
+std::string other_folding_text(const cost::Estimate& estimate, const numeric::Format& format) {
+  const cost::Folding built = cost::built_folding(format);
+  const auto other = std::ranges::find_if(estimate.layers, [&](const cost::LayerCost& layer) {
+    return (layer.kind == "conv2d" || layer.kind == "dense") && !(layer.folding == built);
+  });
+  if (other == estimate.layers.end()) return "";
+  return fmt::format(
+      "the sources are written for {0}x{1} (--fold {0}x{1}): {2}x{3} is what another engine would "
+      "bring, which has to be written\n",
+      built.pe, built.simd, other->folding.pe, other->folding.simd);
+}
+
 std::string layers_text(const cost::Estimate& estimate, const cost::Card& card) {
   const auto row = [](std::vector<std::string> cells, const cost::Resources& r) {
     for (std::string& cell : resource_cells(r)) cells.push_back(std::move(cell));
@@ -177,6 +191,7 @@ std::string estimate_text(const EstimateReport& report) {
                   counted(static_cast<std::uint64_t>(estimate.units), "compute unit"),
                   options.model)
             : "a unit for each layer, all at once; a bitstream for each model");
+    if (engine) text += other_folding_text(estimate, numeric::parse_format(options.format));
     text += layers_text(estimate, card);
     for (const cost::Speed& speed : estimate.speeds) {
       speeds.push_back(

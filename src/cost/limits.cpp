@@ -69,14 +69,16 @@ void check_sizes(const Question& question) {
   } else {
     for (const FusedLayer& layer : fused_layers(question.work)) check_training_layer(layer);
   }
-  const Folding built = on_engine
-                            ? Folding{engine::pe, engine::simd(stored_weight_bits(question.format))}
-                            : training_folding;
-  if (keeps_weights(question, built)) return;
+  if (keeps_weights(question, built_folding(question.format))) return;
   throw UsageError(
       "a layer has more weights than the kernels keep: 2 MiB, or of fixed point, block "
       "floating point and other integers 2,097,152",
       "Give a smaller model, fewer bits, or --architecture pipeline");
+}
+
+Folding built_folding(const numeric::Format& format) {
+  if (!runs_on_engine(format)) return training_folding;
+  return {engine::pe, engine::simd(stored_weight_bits(format))};
 }
 
 bool keeps_weights(const Question& question, Folding f) {

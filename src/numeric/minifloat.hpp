@@ -6,8 +6,7 @@
 // Specification" 1.0 for the 6 and 4 bit elements.
 #pragma once
 
-#include <cstring>
-
+#include "numeric/float_bits.hpp"
 #include "numeric/rounding.hpp"
 
 namespace dovetail {
@@ -33,17 +32,6 @@ struct Encoding {
   constexpr Encoding() = default;
   constexpr Encoding(Rounding r, Excess e) : rounding(r), excess(e) {}
 };
-
-inline std::uint32_t float_bits(float number) {
-  std::uint32_t bits = 0;
-  std::memcpy(&bits, &number, sizeof(bits));
-  return bits;
-}
-inline float float_of_bits(std::uint32_t bits) {
-  float number = 0;
-  std::memcpy(&number, &bits, sizeof(number));
-  return number;
-}
 
 /// A float32 taken apart: ± significand · 2^exponent.
 struct FloatParts {

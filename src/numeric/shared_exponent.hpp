@@ -7,8 +7,8 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
+#include "numeric/float_bits.hpp"
 #include "numeric/quantise_real.hpp"
 
 namespace dovetail {
@@ -22,17 +22,7 @@ constexpr std::int32_t shared_exponent_highest = 60;
 
 /// 2^exponent, exponent in [−126, 127].
 inline float power_of_two(std::int32_t exponent) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(exponent + 127) << 23;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-/// The bits of a float32's magnitude: as integers they are ordered as the magnitudes are.
-inline std::uint32_t magnitude_bits(float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return bits & 0x7fffffffu;
+  return float_of_bits(static_cast<std::uint32_t>(exponent + 127) << 23);
 }
 
 /// The exponent under which the block's largest magnitude, given by its bits, takes all of `bits`

@@ -13,7 +13,7 @@
 namespace dovetail::quant {
 namespace {
 
-constexpr float smallest_step = 0x1p-100F;  // its reciprocal, and products of two, are normal
+constexpr float smallest_step = 0x1p-63F;  // its reciprocal, and products of two, are normal
 
 }  // namespace
 

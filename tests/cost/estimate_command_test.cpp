@@ -33,8 +33,12 @@ TEST(EstimateCommand, PrintsBothArchitecturesAndKeepsFinnsFiguresApart) {
   EXPECT_THAT(text, HasSubstr("12,300,000"));
   EXPECT_THAT(estimate_text(make_estimates(options_of("sfc", "w2a2", "u280"))),
               Not(HasSubstr("measured by others")));
+  EXPECT_THAT(text, HasSubstr("the sources are written for 32x64 (--fold 32x64): "));
   // Other images or classes make another network than FINN's.
   EstimateOptions options = options_of("sfc", "w1a1", "u280");
+  options.fold = "32x64";
+  EXPECT_THAT(estimate_text(make_estimates(options)), Not(HasSubstr("sources are written")));
+  options.fold = "auto";
   for (const auto& [input, classes, same] :
        {std::tuple{"1x28x28", 10, true}, {"3x32x32", 10, false}, {"", 100, false}}) {
     options.input = input;

@@ -60,6 +60,13 @@ if [ $mode = compile ]; then
 else
   for object in $objects; do grep -q "^nk=$(cat "$object"):" "$config"; done
   [ "$(grep -c ^nk= "$config")" -eq "$(echo $objects | wc -w)" ]
+  # Ports of HBM; and each unit has its ports and its place.
+  [ "$(grep -c ^sp= "$config")" -le 31 ]
+  for unit in $(sed -n 's/^nk=[^:]*:[0-9]*://p' "$config" | tr . ' '); do
+    grep -q "^sp=$unit\\." "$config"
+    grep -q "^slr=$unit:SLR[0-2]$" "$config"
+  done
+  for unit in $(sed -n 's/^\(sp\|slr\)=\([a-z0-9_]*\)[.:].*/\2/p' "$config"); do grep -q "^nk=.*[:.]$unit\(\.\|$\)" "$config"; done
   echo "$objects" > "$output"
 fi
 echo "$mode $kernel" >> "$here/calls"

@@ -74,10 +74,10 @@ class TrainingKernels : public testing::Test {
     s.batch = between(1, 3);
     s.in = between(1, 70);
     s.out = between(1, 70);
-    s.kernel = std::vector<int>{1, 2, 3, 5}[static_cast<std::size_t>(between(0, 3))];
+    s.kernel = std::vector<int>{1, 2, 3, 5, 7}[static_cast<std::size_t>(between(0, 4))];
     s.stride = between(1, 3);
     s.padding = between(0, s.kernel - 1);
-    s.height = between(s.kernel, 8);
+    s.height = between(s.kernel, 9);
     s.width = between(s.kernel, 9);
     s.pool = between(1, std::min({3, s.out_height(), s.out_width()}));
     s.numbers = {family_blocks, family_widths[between(0, 2)]};
