@@ -68,6 +68,7 @@ count_ranks() {
   gpu_ranks=$(($1 * gpus_per_node))
   fpga_ranks=$(($2 * cards_per_node + emulated_cards))
   ((gpu_ranks > 0)) || die "no GPU node, so no rank would train. See gpu_nodes and gpu_feature in $site"
+  ((emulated_cards == 0 || $2 == 0)) || die "emulated_cards is for sites without FPGA nodes. Set one of the two to 0 in $site"
 }
 
 # spread GPU_NODES FPGA_NODES: "HOST RANKS" a line, from two lists of names that a space separates.
@@ -103,7 +104,11 @@ set_training() {
   shift
   training=(bash jobs/rank.sh "$site" train --gpu-ranks "$gpu_ranks" --fpga-ranks "$fpga_ranks")
   if ((emulated_cards > 0)); then training+=(--fpga-backend emulated); fi
+  for option in --gpu-ranks --fpga-ranks --fpga-backend; do
+    [[ " $* " != *" $option"[\ =]* ]] || die "$option: what ranks there are is said in $site"
+  done
   while read -r option value; do
+    [[ "$option" == --epochs && " $* " == *" --steps"[\ =]* ]] && continue # either says when training ends
     [[ " $* " == *" $option"[\ =]* ]] || training+=("$option" "$value")
   done <<<"--data $data
 --model cnn
@@ -125,7 +130,8 @@ pass_on_notice() {
 
 # has_ranks: whether mpirun has ranks on this host. Its other children start its daemons, by ssh, srun or a script, and have
 # orted among their words; a child that has only been forked still has mpirun's own words.
-has_ranks() { pgrep --parent "$job" --list-full | grep -qvE '^[0-9]+ ([^ ]*/)?(srun|mpirun) |[ /]orted( |$)'; }
+# grep reads all: were it to end first, pgrep's failure to write on would be the answer.
+has_ranks() { pgrep --parent "$job" --list-full | grep -vE '^[0-9]+ ([^ ]*/)?(srun|mpirun) |[ /]orted( |$)' >/dev/null; }
 
 # mpirun waits for ever for a daemon that ended before it reported, and a quarter of an hour for the one of a host that is cut
 # off. Ends it where no rank of this host has started in time, and once they all are gone. `ranks_here` says whether it has any.

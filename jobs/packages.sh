@@ -43,6 +43,13 @@ as_root() {
   if ((EUID == 0)); then "$@"; else sudo "$@"; fi
 }
 
+# can_be_root: whether as_root may succeed. On a cluster's login node sudo is often there, and refuses.
+can_be_root() {
+  ((EUID != 0)) || return 0
+  command -v sudo >/dev/null || return 1
+  $dry_run || sudo -n true 2>/dev/null || { [[ -t 0 ]] && sudo -v; }
+}
+
 # ensure_packages REQUIRED... [-- OPTIONAL...]: installs what is missing, and says so first. Without apt, or without
 # a way to become root, it says what is needed and leaves it to the tools that are there.
 ensure_packages() {
@@ -59,7 +66,7 @@ ensure_packages() {
     say "Packages: all there."
     return
   fi
-  if ((EUID != 0)) && ! command -v sudo >/dev/null; then
+  if ! can_be_root; then
     say "Missing packages: ${missing[*]}. Neither root nor sudo here: going on with what is there."
     return
   fi

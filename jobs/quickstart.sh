@@ -53,7 +53,7 @@ free_run_folder() {
   echo "$folder"
 }
 
-# Without XRT (Ubuntu 24.04 has no package of it) the build has no FPGA ranks to offer. Says so by its exit code.
+# Without XRT the build has no FPGA ranks to offer. Says so by its exit code.
 has_fpga_side() {
   local cache=build/release/CMakeCache.txt
   [[ -e "$cache" ]] || return 0 # a dry run, before the first build

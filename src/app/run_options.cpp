@@ -29,9 +29,10 @@ void RunOptions::add_to(CommandLine& line) {
   line.add("keep-checkpoints", keep_checkpoints,
            "the newest ones that are kept in checkpoints/; the best is kept beside them");
   stalls.add_to(line);
-  line.add_flag("requeue", requeue,
-                "under Slurm: when interrupted by SIGTERM or SIGUSR1, have the job queued again; "
-                "started again, it resumes");
+  line.add_flag(
+      "requeue", requeue,
+      "under Slurm: when interrupted by SIGUSR1 (#SBATCH --signal=USR1@120), have the job "
+      "queued again; started again, it resumes");
   line.add_flag("resume-restarted", resume_restarted,
                 "under Slurm: a job that was queued again resumes, where there is a checkpoint");
 }

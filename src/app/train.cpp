@@ -1,6 +1,7 @@
 // `dovetail train`: the main job. GPU ranks train; FPGA ranks score every published
 // version, and boost the training.
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 
 #include "app/card_engines.hpp"
@@ -40,6 +41,7 @@ struct Job {
   JobTimeline& timeline;
   JobWatch& watch;
   std::string my_report{};  // of this rank, at the end
+  bool had_notice = false;  // this rank was asked to stop by SIGUSR1, at the end
 };
 
 Json report(const Job& job, std::uint64_t samples, const Json& seconds) {
@@ -121,18 +123,26 @@ void wait_in(const char* phase) {
 }
 
 /// Collective.
-std::vector<std::string> gather_reports(const Job& job) {
+std::vector<std::string> gather_reports(Job& job) {
+  job.had_notice = StopSignal::requested() == SIGUSR1;
   job.watch.calm();  // from here on a signal ends the job as ever
   wait_in("reports");
   return job.world.all_gather_text(job.my_report);
 }
 
-/// Collective: whether any rank's part of the job was interrupted, as an exit code.
-int agreed_code(const Job& job, bool interrupted) {
+struct Ending {
+  int code = 0;             // whether any rank's part of the job was interrupted, as an exit code
+  bool had_notice = false;  // whether it was by SIGUSR1, and of no other signal, that some rank was
+};
+
+/// Collective.
+Ending agreed_ending(const Job& job, bool interrupted) {
   wait_in("end");
-  const int code = job.world.all_reduce_max(std::int32_t{interrupted ? interrupted_code : 0});
+  Ending ending;
+  ending.code = job.world.all_reduce_max(std::int32_t{interrupted ? interrupted_code : 0});
+  ending.had_notice = job.world.all_reduce_max(std::int32_t{job.had_notice}) > 0;
   activity::enter("release", 0);  // of devices
-  return code;
+  return ending;
 }
 
 /// Collective. The run folder is as it was until every rank has its device and its data.
@@ -185,12 +195,13 @@ int train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>&
   }
   device.end_timeline();
   job.timeline.finish();
-  const int code = agreed_code(job, result.interrupted);
-  if (log && result.interrupted && job.options.run.requeue) {
+  const Ending ending = agreed_ending(job, result.interrupted);
+  // SIGTERM is somebody's scancel, or Slurm, which queues a job again by itself where it wants to.
+  if (log && result.interrupted && ending.had_notice && job.options.run.requeue) {
     activity::enter("requeue", 0);
     requeue_job();
   }
-  return code;
+  return ending.code;
 }
 
 int serve_on_fpga(Job& job, Communicator& link) {
@@ -234,7 +245,7 @@ int serve_on_fpga(Job& job, Communicator& link) {
   }
   gather_reports(job);
   job.timeline.finish();
-  return agreed_code(job, false);
+  return agreed_ending(job, false).code;
 }
 
 /// Refuses what the FPGA kernels cannot hold before anything is trained.

@@ -172,8 +172,16 @@ std::vector<Role> roles_on_emulation(const std::vector<RankSite>& sites, std::op
   }
   const auto count =
       static_cast<std::size_t>(wanted ? *wanted : automatic_emulation(sites, insisted));
+  // Where there are most ranks there is one too many for the devices; of equals the last host.
   std::vector<Role> roles(sites.size(), Role::gpu);
-  std::fill(roles.end() - static_cast<std::ptrdiff_t>(count), roles.end(), Role::fpga);
+  std::vector<Host> hosts = group_by_host(sites);
+  for (std::size_t taken = 0; taken < count; ++taken) {
+    const auto host = std::max_element(
+        hosts.rbegin(), hosts.rend(),
+        [](const Host& a, const Host& b) { return a.ranks.size() < b.ranks.size(); });
+    roles[host->ranks.back()] = Role::fpga;
+    host->ranks.pop_back();
+  }
   return roles;
 }
 

@@ -94,6 +94,11 @@ TEST_F(Interruption, AnInterruptedSlurmJobIsQueuedAgainAndThenResumes) {
         .with("OMPI_MCA_ras", "^slurm")
         .with("OMPI_MCA_plm", "^slurm");
   };
+  // Somebody's scancel: cancelled is cancelled.
+  const Outcome cancelled = job(once("slurm", "epoch", 1, "kill -TERM $$")).run(job_limit_s);
+  EXPECT_EQ(cancelled.exit_code, interrupted) << cancelled.text();
+  EXPECT_FALSE(fs::exists(asked));
+  fs::remove_all(folder() / "slurm");
   const Outcome first = job(once("slurm", "epoch", 1, "kill -USR1 $$")).run(job_limit_s);
   EXPECT_EQ(first.exit_code, interrupted) << first.text();
   const std::vector<unsigned char> text = read_file(asked);

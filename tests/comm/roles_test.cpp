@@ -212,6 +212,17 @@ TEST(Backends, EmulatedIsUsedEvenWhereCardsAre) {
   EXPECT_EQ(plan_roles(cluster.sites, {.backend = Backend::emulated}).backend, Backend::emulated);
 }
 
+// A launcher may give the rank that is one too many to any host.
+TEST(Backends, EmulatedIsTheLastRankOfTheHostWithMost) {
+  const Cluster first = Cluster().host("a", 3, 0).host("b", 2, 0);
+  EXPECT_EQ(roles(first, {.fpga_ranks = 1, .backend = Backend::emulated}), "ggfgg");
+  const Cluster last = Cluster().host("a", 2, 0).host("b", 3, 0);
+  EXPECT_EQ(roles(last, {.fpga_ranks = 1, .backend = Backend::emulated}), "ggggf");
+  const Cluster equal = Cluster().host("a", 2, 0).host("b", 2, 0);
+  EXPECT_EQ(roles(equal, {.fpga_ranks = 1, .backend = Backend::emulated}), "gggf");
+  EXPECT_EQ(roles(equal, {.fpga_ranks = 3, .backend = Backend::emulated}), "gfff");
+}
+
 TEST(Backends, CardWithoutACardIsRefused) {
   const Cluster cluster = Cluster().host("a", 3, 0);
   EXPECT_THAT(message_of<Error>([&] { plan_roles(cluster.sites, {.backend = Backend::card}); }),

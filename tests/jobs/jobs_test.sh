@@ -197,6 +197,10 @@ check_sites() {
   expect_text "--hostfile jobs/mpirun/hosts -n 9 "
   expect_text "train --gpu-ranks 8 --fpga-ranks 1 --fpga-backend emulated"
   expect_text "--model cnn --out runs/hosts --epochs 7 --batch=64" # and no second --epochs or --batch
+  expect_exit 0 "$checkout/jobs/mpirun/train.sh" --dry-run jobs/mpirun/hosts --steps 100
+  expect_no_text "--epochs"
+  expect_exit 1 "$checkout/jobs/mpirun/train.sh" --dry-run jobs/mpirun/hosts --fpga-ranks=2
+  expect_text "--fpga-ranks: what ranks there are is said in jobs/sites/without-cards.env"
   DOVETAIL_SITE=missing.env expect_exit 1 "$checkout/jobs/mpirun/train.sh" --dry-run
   expect_text "cannot read missing.env"
 }
@@ -212,6 +216,7 @@ check_wrong_sites() {
   local train=("$checkout/jobs/mpirun/train.sh" --dry-run) submit=("$checkout/jobs/slurm/submit.sh" --dry-run train)
   refused "unset launcher" "my site.env does not set launcher" "${train[@]}"
   refused "unset mpi_options" "my site.env does not set mpi_options" "${submit[@]}"
+  refused "emulated_cards=1 fpga_nodes=1" "emulated_cards is for sites without FPGA nodes" "${train[@]}"
   refused "unset gpu_nodes" "my site.env does not set gpu_nodes" "$checkout/jobs/rank.sh" "$DOVETAIL_SITE" train
   refused "program=(/none/dovetail)" "rank.sh: no program at /none/dovetail on" "$checkout/jobs/rank.sh" "$DOVETAIL_SITE" train
   refused "gpu_nodes=two" "my site.env: gpu_nodes=two is no whole number" "${submit[@]}"
@@ -373,6 +378,14 @@ check_goes_on_without_root() {
     exit 77
   fi
   pretend_packages_missing
+  # A login node's sudo refuses its users.
+  if ((EUID == 0)); then
+    chmod -R a+rX "$scratch"
+    expect_exit 0 setpriv --reuid 65534 --regid 65534 --clear-groups \
+      "$BASH" -c "set -euo pipefail; root='$checkout'; source '$checkout/jobs/steps.sh'; ensure_packages libfmt-dev; echo went on" </dev/null
+    expect_text "Neither root nor sudo here"
+    expect_text "went on"
+  fi
   rm "$scratch/bin/sudo"
   if PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v sudo >/dev/null; then
     echo "skipped: sudo is installed"

@@ -88,6 +88,15 @@ requeued() {
   grep -q "job $job is queued again" "dovetail-$job.log" || fail "the job is not queued again"
   grep -q "resuming after" "dovetail-$job.log" || fail "the job has begun anew"
 }
+cancelled() {
+  until_true 30 has_epoch
+  scancel "$job"
+  until_true 30 is_over
+  sleep 1
+  [[ $(state) == CANCELLED ]] || fail "the cancelled job is $(state)"
+  grep -q "queued again" "dovetail-$job.log" && fail "the cancelled job was queued again"
+  return 0
+}
 hosts_of() { grep -o '"host": "[^"]*"' "runs/slurm-$job/summary.json" | sort -u | cut -d '"' -f 4 | xargs; }
 
 start_cluster "$scratch/cluster"
@@ -108,12 +117,7 @@ requeued
 
 echo "The same, cancelled: it is not queued again"
 submit train
-until_true 30 has_epoch
-scancel "$job"
-until_true 30 is_over
-sleep 1
-[[ $(state) == CANCELLED ]] || fail "the cancelled job is $(state)"
-grep -q "queued again" "dovetail-$job.log" && fail "the cancelled job was queued again"
+cancelled
 
 echo "The same with srun in place of mpirun, interrupted and queued again"
 site gpu_nodes=2 gpu_feature= launcher=srun
@@ -124,11 +128,14 @@ requeued
 [[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
 [[ $weights == "$expected" ]] || fail "the job under srun ended with other weights"
 
-echo "A batch script of one's own, whose ranks have the job queued again (--requeue)"
-answer=$(sbatch --nodes=2 --requeue --open-mode=append --output=dovetail-%j.log --wrap "export OMPI_MCA_btl_tcp_if_include=lo
+submit_own() {
+  answer=$(sbatch --nodes=2 --requeue --open-mode=append --output=dovetail-%j.log --wrap "export OMPI_MCA_btl_tcp_if_include=lo
   srun --mpi=pmix --ntasks=2 --overcommit '$program' train --data data --model mlp --batch 20 --epochs 8 --lr-schedule constant \\
     --gpu-ranks 2 --fpga-ranks 0 --requeue --out runs/slurm-\$SLURM_JOB_ID")
-job=${answer##* }
+  job=${answer##* }
+}
+echo "A batch script of one's own, whose ranks have the job queued again (--requeue)"
+submit_own
 until_true 30 has_epoch
 scancel --signal=USR1 "$job" # the ranks, not the script
 until_true 30 queued_again
@@ -137,6 +144,10 @@ grep -q "job $job is queued again" "dovetail-$job.log" || fail "the lead does no
 grep -q "resuming after" "dovetail-$job.log" || fail "the job has begun anew"
 [[ $(hosts_of) == "fpga1 gpu1" ]] || fail "the ranks ran on $(hosts_of)"
 [[ $weights == "$expected" ]] || fail "the job with --requeue ended with other weights"
+
+echo "The same, cancelled: it is not queued again"
+submit_own
+cancelled
 
 ((has_card)) || exit 0
 echo "One partition, nodes told apart by feature"
