@@ -52,6 +52,7 @@ void JobWatch::begin(const Communicator& world, WatchedJob job) {
   settings.beat_s = beat_of(std::min(job_.limits.start_s, job_.limits.stall_s));
   settings.folder = job_.signs;
   settings.end = [this](const std::string& line) { stalled(line); };
+  settings.end_without_files = [this](const std::string& line) { cut_off_from_files(line); };
   for (std::size_t rank = 0; rank < processes.size(); ++rank) {
     const std::string& host = world.hosts()[rank];
     std::istringstream words(addresses[rank]);
@@ -98,9 +99,14 @@ void JobWatch::clean() {
   if (job_.clean) job_.clean(started_);
 }
 
+void JobWatch::cut_off_from_files(const std::string& line) {
+  log::error(fmt::format("dovetail {}: {}. Once it does, go on with --resume", job_.command, line));
+  std::_Exit(1);
+}
+
 void JobWatch::stalled(const std::string& line) {
-  if (job_.note_failure) job_.note_failure(line);
   log::error(fmt::format("dovetail {}: {}. {}", job_.command, line, job_.remedy()));
+  if (job_.note_failure) job_.note_failure(line);
   clean();
   // The thread that talks to MPI is stuck; the launcher ends the others once this rank is gone.
   std::_Exit(1);

@@ -68,6 +68,8 @@ class JobWatch {
   void clean();
 
  private:
+  /// As stalled, without touching a file.
+  void cut_off_from_files(const std::string& line);
   void stalled(const std::string& line);
 
   WatchedJob job_;

@@ -15,11 +15,12 @@ namespace {
 using std::chrono::duration;
 
 constexpr std::chrono::milliseconds look{200};
-constexpr double turn_s = 1.5;     // of one waiting rank after the other to speak
-constexpr double news_s = 1;       // between two signs, where phase, step or bucket has changed
-constexpr double pause_s = 1.5;    // more than a loaded host lets this thread wait
-constexpr double hurry_s = 10;     // that a wait may take once SIGTERM has come
-constexpr double farewell_s = 10;  // for the launcher to end this rank once another has spoken
+constexpr double turn_s = 1.5;       // of one waiting rank after the other to speak
+constexpr double news_s = 1;         // between two signs, where phase, step or bucket has changed
+constexpr double pause_s = 1.5;      // more than a loaded host lets this thread wait
+constexpr double hurry_s = 10;       // that a wait may take once SIGTERM has come
+constexpr double slow_files_s = 10;  // that a file system may take beyond the ranks' own limit
+constexpr double farewell_s = 10;    // for the launcher to end this rank once another has spoken
 
 double elapsed_s(std::chrono::steady_clock::time_point begin) {
   return duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -33,6 +34,9 @@ double beat_of(double timeout_s) {
 
 Watchdog::Watchdog(WatchdogSettings settings)
     : settings_(std::move(settings)),
+      own_name_(settings_.ranks[static_cast<std::size_t>(settings_.rank)].name),
+      deadman_(settings_.timeout_s + slow_files_s,
+               [this](double seconds) { end_without_files(seconds); }),
       writer_(settings_.folder, settings_.rank),
       peers_(settings_.folder, settings_.ranks, static_cast<std::size_t>(settings_.rank),
              settings_.beat_s),
@@ -56,11 +60,14 @@ Watchdog::~Watchdog() {
 void Watchdog::rename(const std::vector<std::string>& names) {
   const std::lock_guard lock(mutex_);
   for (std::size_t rank = 0; rank < names.size(); ++rank) peers_.rename(rank, names[rank]);
+  const std::lock_guard name_lock(name_mutex_);
+  own_name_ = names[static_cast<std::size_t>(settings_.rank)];
 }
 
 void Watchdog::set_timeout(double timeout_s) {
   const std::lock_guard lock(mutex_);
   settings_.timeout_s = timeout_s;
+  deadman_.set_timeout(timeout_s + slow_files_s);
   last_progress_ = Clock::now();
 }
 
@@ -72,6 +79,7 @@ void Watchdog::job_is_done() {
 void Watchdog::watch() {
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, look, [this] { return over_; })) {
+    deadman_.sign();
     if (ended_) continue;
     forget_own_pause();
     look_at_myself();
@@ -164,6 +172,13 @@ void Watchdog::end(const std::string& line) {
   leave_word();  // the others need not miss this rank: it says itself what is wrong
   ended_ = true;
   settings_.end(line);
+}
+
+void Watchdog::end_without_files(double seconds) {
+  if (!settings_.end_without_files) return;
+  const std::lock_guard lock(name_mutex_);
+  settings_.end_without_files(fmt::format("{}: the file system of {} has not answered for {:.0f} s",
+                                          own_name_, settings_.folder.string(), seconds));
 }
 
 }  // namespace dovetail

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/deadman.hpp"
 #include "support/peers.hpp"
 #include "support/signs_of_life.hpp"
 
@@ -30,6 +31,9 @@ struct WatchdogSettings {
   /// Says `line` and ends this process without waiting for anything; called once, in the
   /// watchdog's thread.
   std::function<void(const std::string& line)> end;
+  /// The same where the folder's file system does not answer this watchdog: touches no file, and is
+  /// called in a thread of its own.
+  std::function<void(const std::string& line)> end_without_files;
 };
 
 class Watchdog {
@@ -62,8 +66,12 @@ class Watchdog {
   /// Tells the others that this rank ends, and says itself why.
   void leave_word();
   void end(const std::string& line);
+  void end_without_files(double seconds);
 
   WatchdogSettings settings_;
+  std::mutex name_mutex_;  // taken within mutex_, and by who waits for no file
+  std::string own_name_;
+  Deadman deadman_;
   LifeWriter writer_;
   Peers peers_;
   SignOfLife mine_;
