@@ -6,7 +6,9 @@
 #endif
 
 // 16 independent chains hide the latency. Operations: 2 x 16 x width of VALUE x rounds a work-item.
-__kernel void multiply_add(__global float* values, int rounds) {
+// `values`: where the chains start, a factor and a term; none is zero, since products of zeros cost
+// less power than others.
+__kernel void multiply_add(__global const float* values, __global VALUE* sums, int rounds) {
   VALUE chain[16];
 #pragma unroll
   for (int i = 0; i < 16; ++i) chain[i] = (VALUE)(values[i]);
@@ -19,7 +21,7 @@ __kernel void multiply_add(__global float* values, int rounds) {
   VALUE sum = chain[0];
 #pragma unroll
   for (int i = 1; i < 16; ++i) sum += chain[i];
-  ((__global VALUE*)values)[1 + get_global_id(0)] = sum;
+  sums[get_global_id(0)] = sum;
 }
 
 // Device memory to device memory, a vector a work-item: the ceiling of everything that is bound by

@@ -2,6 +2,8 @@
 #include "bench/ceilings.hpp"
 
 #include <algorithm>
+#include <span>
+#include <vector>
 
 #include "dovetail_kernels.hpp"
 #include "support/text.hpp"
@@ -21,9 +23,15 @@ double multiply_adds(opencl::Device& device) {
   const opencl::Kernel kernel =
       device.build(kernels::ceiling, {device.is_cpu() ? "VALUE=float16" : "VALUE=float"})
           .kernel(kernels::ceiling_::multiply_add);
-  const opencl::Buffer values = device.allocate_zeroed((items + 32) * width * sizeof(float));
+  // Each chain comes to 1.
+  std::vector<float> start(chains + 2);
+  for (std::size_t i = 0; i < chains; ++i) start[i] = 0.1f * static_cast<float>(i + 1);
+  start[chains] = 0.999f;
+  start[chains + 1] = 0.001f;
+  const opencl::Buffer values = device.upload(std::span<const float>(start)),
+                       sums = device.allocate(items * width * sizeof(float));
   const Timing timing = measure(device, [&] {
-    device.launch(kernel, {{items, 1, 1}, {local, 1, 1}}, values, chain_rounds);
+    device.launch(kernel, {{items, 1, 1}, {local, 1, 1}}, values, sums, chain_rounds);
   });
   const auto operations = static_cast<double>(2 * chains * width * items) * chain_rounds;
   return operations / timing.median_s;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <limits>
 
 #include "dovetail_kernels.hpp"
 #include "support/error.hpp"
@@ -190,6 +191,15 @@ void Matmul::expect_rows(const JoinedBatch& rows) const {
   if (rows.each < 1 || !joins(rows)) {
     throw Error(fmt::format("a dense layer by \"{}\" over {} times {} rows", cut_.name(),
                             rows.passes, rows.each));
+  }
+  // The kernels count elements in 32 bits.
+  const std::int64_t elements = std::int64_t{rows.samples()} * std::max(shape_.in, shape_.out);
+  if (elements > std::numeric_limits<std::int32_t>::max()) {
+    throw Error(
+        fmt::format(
+            "a dense layer of {} rows, {} inputs and {} outputs has {} elements, beyond 2^31",
+            rows.samples(), shape_.in, shape_.out, elements),
+        "Take a smaller batch");
   }
 }
 

@@ -312,6 +312,7 @@ TEST_P(MatmulTest, RefusesShapesThatDoNotFit) {
   Matmul matmul = make({.in = 4, .out = 16});
   const opencl::Buffer any = device().allocate(64);
   EXPECT_THROW(matmul.forward(any, any, any, any, 0, false), Error);
+  EXPECT_THROW(matmul.forward(any, any, any, any, 1 << 28, false), Error);
 }
 
 TEST_P(MatmulTest, MatchesTheTwinPastItsTiles) {
@@ -319,6 +320,11 @@ TEST_P(MatmulTest, MatchesTheTwinPastItsTiles) {
       {300, 521, 272});  // several tiles and parts of the depth, and an odd number of columns
   expect_twin({1000, 64, 528});
   expect_twin({600, 40, 48});  // few columns over several parts of the depth
+}
+
+TEST_P(MatmulTest, MatchesTheTwinWhereAWorkGroupHasSeveralTiles) {
+  if (device().is_cpu()) GTEST_SKIP() << "work-items own their tiles alone";
+  expect_twin({3000, 64, 4112});  // 408 tiles of 128 x 256, for some 132 work-groups that stay
 }
 
 // A driver that refuses the instructions still trains.

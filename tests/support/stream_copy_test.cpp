@@ -1,3 +1,4 @@
+// Copies past the caches are copies.
 #include "support/stream_copy.hpp"
 
 #include <gtest/gtest.h>

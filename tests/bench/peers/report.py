@@ -37,7 +37,7 @@ GRACE_S = 30  # beyond --minutes, for a round that has begun
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("report"), help="folder of the results (default: report)")
     ours.add_options(parser)
     parser.add_argument("--only", help=f"some of {', '.join(table.SECTIONS)}; by default those of the device's kind")
     parser.add_argument("--tune-seconds", type=float, default=60, help="for which CLBlast is tuned, about; 0: it is not")
