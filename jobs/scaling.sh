@@ -108,7 +108,12 @@ launch() {
 
 samples() { if [[ "$1" == weak ]]; then echo $((batch * $2)); else echo "$batch"; fi; }
 
-is_done() { grep -Eqs '^  "status": "done"' "$1/summary.json" && grep -Eqs "^  \"steps\": $steps,?\$" "$1/summary.json"; }
+# is_done FOLDER COMMAND: whether that command has run to its end there. What another one has measured is not its result, nor thrown away.
+is_done() {
+  grep -Eqs '^  "status": "done"' "$1/summary.json" || return 1
+  [[ "$(cat "$1/command.txt" 2>/dev/null)" == "$2" ]] ||
+    die "$1 holds a run of another command ($(cat "$1/command.txt" 2>/dev/null || echo unknown)). Give another --out"
+}
 
 mkdir -p "$out"
 for ((turn = 1; turn <= repeat; ++turn)); do
@@ -116,13 +121,14 @@ for ((turn = 1; turn <= repeat; ++turn)); do
     for i in "${!rank_counts[@]}"; do
       count=${rank_counts[i]} on=${points_of_hosts[i]} using=${points_of_devices[i]}
       folder=$out/$kind/$count-on-$on${using:+-with-$using}/$turn
-      if is_done "$folder"; then continue; fi
+      words=(train --data "$data" --model "$model" --batch "$(samples "$kind" "$count")" --steps "$steps"
+        --gpu-ranks "$count" --fpga-ranks 0 --out "$folder" "${more[@]}")
+      if is_done "$folder" "${words[*]@Q}"; then continue; fi
       rm -rf "$folder"
       mkdir -p "$folder"
+      echo "${words[*]@Q}" >"$folder/command.txt"
       echo "$kind, $count ranks on $on hosts${using:+, devices $using}, run $turn"
-      launch "$count" "$on" "$using" train --data "$data" --model "$model" --batch "$(samples "$kind" "$count")" --steps "$steps" \
-        --gpu-ranks "$count" --fpga-ranks 0 --out "$folder" "${more[@]}" >"$folder/log.txt" 2>&1 ||
-        die "failed, see $folder/log.txt"
+      launch "$count" "$on" "$using" "${words[@]}" >"$folder/log.txt" 2>&1 || die "failed, see $folder/log.txt"
     done
   done
 done

@@ -46,6 +46,16 @@ END
 grep -q '| 64 |' "$scratch/runs/table.md"
 grep -q 'strong scaling: efficiency</text>' "$scratch/runs/plot.svg"
 
+# What is there is of these options alone: not run again for them, and no result of others.
+touch "$scratch/now"
+scaling --simulate 4,64 -- --no-cache
+[[ -z "$(find "$scratch/runs" -name run.jsonl -newer "$scratch/now")" ]]
+if scaling -- --no-cache --lr 0.01 >"$scratch/other" 2>&1; then
+  echo "FAILED: runs of other options were taken"
+  exit 1
+fi
+grep -q "holds a run of another command" "$scratch/other"
+
 # Two CPU devices: ranks that share one, and ranks with one each; the first rank does three quarters of the work.
 export POCL_DEVICES="pthread pthread"
 "$repository/jobs/scaling.sh" --ranks 2,2 --devices 1,0+1 --scaling weak --model mlp --batch 16 --steps 8 --repeat 1 \
