@@ -6,6 +6,7 @@
 #include "app/expect.hpp"
 #include "support/text.hpp"
 #include "train/checkpoint_keeper.hpp"
+#include "train/run_folder.hpp"
 
 namespace dovetail::app {
 namespace {
@@ -45,8 +46,11 @@ void RunOptions::apply(TrainSettings& settings) {
          "Give 1 or more");
   stalls.check();
   if ((requeue || resume_restarted) && is_restarted()) {
-    resume = CheckpointKeeper::any_in(settings.out);
-    overwrite = false;
+    // With --overwrite what is there may still be the run that this one was to replace.
+    const char* job = std::getenv("SLURM_JOB_ID");
+    resume = CheckpointKeeper::any_in(settings.out) &&
+             (!overwrite || is_checkpoint_of(settings.out, job ? job : ""));
+    overwrite = overwrite && !resume;
   }
   settings.resume = resume;
   settings.checkpoint_steps = checkpoint_steps;

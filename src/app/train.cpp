@@ -2,6 +2,7 @@
 // version, and boost the training.
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 
 #include "app/card_engines.hpp"
@@ -66,6 +67,13 @@ std::optional<Json> earlier_summary(const TrainSettings& settings, const TrainRe
   return summary;
 }
 
+/// What summary.json says from the start.
+Json run_identity(const TrainSettings& settings) {
+  Json run{{"model", settings.model}, {"batch", settings.batch}, {"seed", settings.seed}};
+  if (const char* job = std::getenv("SLURM_JOB_ID")) run["slurm_job"] = job;
+  return run;
+}
+
 void finish_run(const Job& job, const TrainResult& result, const std::vector<std::string>& reports,
                 RunLog& log, double wall_s) {
   const TrainSettings& settings = job.options.settings;
@@ -79,6 +87,7 @@ void finish_run(const Job& job, const TrainResult& result, const std::vector<std
                   : "card";
   }
   Json summary = make_summary(settings, result, ranks, backend, wall_s);
+  summary.update(run_identity(settings));
   const std::filesystem::path file = settings.out / "summary.json";
   if (std::optional<Json> earlier = earlier_summary(settings, result)) {
     summary = std::move(*earlier);
@@ -90,11 +99,6 @@ void finish_run(const Job& job, const TrainResult& result, const std::vector<std
                     {"weights_sha256", result.weights_sha256},
                     {"wall_seconds", wall_s}});
   log::note(summary_text(summary, settings.out));
-}
-
-/// What summary.json says from the start.
-Json run_identity(const TrainSettings& settings) {
-  return {{"model", settings.model}, {"batch", settings.batch}, {"seed", settings.seed}};
 }
 
 void log_start(const Job& job, const plan::Tuner& tuner, RunLog& log) {

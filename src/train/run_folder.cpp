@@ -40,6 +40,13 @@ fs::path make(const fs::path& folder) {
   return missing;
 }
 
+/// Of the newest checkpoint: when it was written. Empty: there is none.
+std::string newest_mark(const fs::path& folder) {
+  std::error_code missing;
+  const fs::file_time_type written = fs::last_write_time(folder / "checkpoint.h5", missing);
+  return missing ? "" : fmt::format("{}", written.time_since_epoch().count());
+}
+
 }  // namespace
 
 RunFolder::RunFolder(const fs::path& path, const Use& use)
@@ -58,9 +65,17 @@ RunFolder::RunFolder(const fs::path& path, const Use& use)
 void begin_run(const fs::path& folder, bool resume, const Json& run) {
   Json summary = resume ? summary_in(folder) : Json::object();
   summary.update(run);
+  // Until the run has a checkpoint of its own, those of another one stay.
+  if (!resume) summary["overwrites"] = newest_mark(folder);
   summary["status"] = "running";
   summary.erase("error");
   write_summary(folder, summary);
+}
+
+bool is_checkpoint_of(const fs::path& folder, const std::string& slurm_job) {
+  const Json summary = summary_in(folder);
+  return summary.value("slurm_job", "") == slurm_job &&
+         summary.value("overwrites", "") != newest_mark(folder);
 }
 
 void discard_run(const fs::path& folder, const fs::path& made) noexcept {

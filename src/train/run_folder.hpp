@@ -36,6 +36,10 @@ class RunFolder {
 /// another: "done", "interrupted" or "failed".
 void begin_run(const std::filesystem::path& folder, bool resume, const Json& run);
 
+/// Whether the folder's newest checkpoint is of the Slurm job of that number, restarted or not,
+/// rather than of a run that it was to overwrite: what `run` said of it as "slurm_job".
+bool is_checkpoint_of(const std::filesystem::path& folder, const std::string& slurm_job);
+
 /// Removes what RunFolder has left where the job has not begun. `made` as it said; any rank may
 /// call it, of a job that ends. Never throws.
 void discard_run(const std::filesystem::path& folder, const std::filesystem::path& made) noexcept;

@@ -12,6 +12,7 @@ namespace dovetail::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr int interrupted = 75;
 
@@ -106,6 +107,20 @@ TEST_F(Interruption, AnInterruptedSlurmJobIsQueuedAgainAndThenResumes) {
   const Outcome second = job({}).with("SLURM_RESTART_COUNT", "1").run(job_limit_s);
   EXPECT_EQ(second.exit_code, 0) << second.text();
   EXPECT_THAT(second.out, HasSubstr("resuming after epoch"));
+  EXPECT_EQ(summary_of("slurm").at("weights_sha256"), undisturbed().weights());
+
+  // Another job was to overwrite that run, and was started again before it had a checkpoint.
+  words.push_back("--overwrite");
+  fs::remove(folder() / "slurm/run.jsonl");  // in which the next one's first epoch is awaited
+  const auto other = [&](const Words& launcher) {
+    return job(launcher).with("SLURM_JOB_ID", "4712").with("SLURM_RESTART_COUNT", "1");
+  };
+  const Outcome third = other(once("slurm", "epoch", 1, "kill -USR1 $$")).run(job_limit_s);
+  EXPECT_EQ(third.exit_code, interrupted) << third.text();
+  EXPECT_THAT(third.out, Not(HasSubstr("resuming after")));
+  const Outcome fourth = other({}).run(job_limit_s);
+  EXPECT_EQ(fourth.exit_code, 0) << fourth.text();
+  EXPECT_THAT(fourth.out, HasSubstr("resuming after epoch"));
   EXPECT_EQ(summary_of("slurm").at("weights_sha256"), undisturbed().weights());
 }
 
