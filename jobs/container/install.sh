@@ -16,10 +16,7 @@ ensure_packages "${build_packages[@]}" -- "${fpga_packages[@]}"
 # The emulated card's kernels must run on other processors than this one.
 build -DDOVETAIL_TESTS=OFF -DDOVETAIL_EMULATED_NATIVE=OFF
 
-# The program finds the card beside itself.
-mkdir -p /opt/dovetail/bin
-cp build/release/dovetail /opt/dovetail/bin/
-if [[ -d build/release/card ]]; then cp -a build/release/card /opt/dovetail/bin/; fi
+cmake --install build/release --prefix /opt/dovetail
 
 # NVIDIA's OpenCL comes from the host (apptainer --nv) and needs only to be announced; without it, nothing is found there.
 mkdir -p /etc/OpenCL/vendors
