@@ -37,6 +37,7 @@ int run_watched_job(const std::string& command,
   MpiSession session;
   Communicator world = Communicator::world();
   log::set_quiet(world.rank() != 0);
+  log::set_host(world.host(), world.local_rank() == 0);
   const auto fail = [&](const std::exception& failure, const std::string& line, int exit_code) {
     watch.failed(failure.what());
     fail_job(line, exit_code, [&] { watch.clean(); });

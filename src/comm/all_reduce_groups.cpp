@@ -89,8 +89,8 @@ void AllReduce::make_groups(const AllReduceOptions& options) {
   } catch (const Error& failure) {
     failed = 1;
     if (layout_->group->is_lead()) {
-      log::warn(fmt::format("ranks of {} share no memory, gradients travel as messages: {}",
-                            ranks.host(), failure.what()));
+      log::warn_of_host(fmt::format("its ranks share no memory, gradients travel as messages: {}",
+                                    failure.what()));
     }
   }
   if (ranks.all_reduce_max(failed) > 0) {

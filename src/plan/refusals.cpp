@@ -20,7 +20,7 @@ const char* to_string(Refusals::Kind kind) {
 
 void Refusals::note(const opencl::Device& device, Kind kind, const Error& failure) {
   refused_.insert(kind);
-  log::warn(fmt::format(
+  log::warn_of_host(fmt::format(
       "{}: {} in NVIDIA's instructions are out: {}. Plain kernels do their work; "
       "{} can leave the others untried",
       device.info().name, to_string(kind), failure.what(), opencl::instructions_variable));

@@ -60,7 +60,8 @@ std::optional<Timed> audition(opencl::Device& device, const std::string& problem
   } catch (const Error& failure) {
     fault = failure.what();
   }
-  log::warn(fmt::format("{}: {} is out for {}: {}", device.info().name, name, problem, fault));
+  log::warn_of_host(
+      fmt::format("{}: {} is out for {}: {}", device.info().name, name, problem, fault));
   return std::nullopt;
 }
 

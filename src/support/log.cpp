@@ -38,6 +38,8 @@ std::string shown(std::string text) {
 
 bool quiet = false;
 bool notes_to_error = false;
+std::string own_host;
+bool speaks_for_host = true;
 
 }  // namespace
 
@@ -46,6 +48,11 @@ void set_quiet(bool is_quiet) {
 }
 bool is_quiet() {
   return quiet;
+}
+
+void set_host(const std::string& host, bool speaks_for_it) {
+  own_host = host;
+  speaks_for_host = speaks_for_it;
 }
 
 void keep_output_for_document() {
@@ -62,6 +69,11 @@ void note(const std::string& line) {
 
 void warn(const std::string& line) {
   if (!quiet) err().warn("warning: " + shown(line));
+}
+
+void warn_of_host(const std::string& line) {
+  if (!speaks_for_host) return;
+  err().warn("warning: " + shown(own_host.empty() ? line : own_host + ": " + line));
 }
 
 void error(const std::string& line) {

@@ -43,5 +43,20 @@ TEST(Log, AQuietProcessStillReportsErrors) {
   EXPECT_EQ(said.err, "an error\n");
 }
 
+TEST(Log, OneProcessOfAHostWarnsOfIt) {
+  const auto said = [](bool quiet, bool speaks) {
+    ::testing::internal::CaptureStderr();
+    log::set_quiet(quiet);
+    log::set_host("node7", speaks);
+    log::warn_of_host("it lacks something");
+    log::set_quiet(false);
+    log::set_host("", true);
+    return ::testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(said(true, true), "warning: node7: it lacks something\n");
+  EXPECT_EQ(said(false, true), "warning: node7: it lacks something\n");
+  EXPECT_EQ(said(true, false), "");
+}
+
 }  // namespace
 }  // namespace dovetail
