@@ -103,14 +103,15 @@ set_training() {
   local out=$1 option value
   shift
   training=(bash jobs/rank.sh "$site" train --gpu-ranks "$gpu_ranks" --fpga-ranks "$fpga_ranks")
-  if ((emulated_cards > 0)); then training+=(--fpga-backend emulated); fi
-  for option in --gpu-ranks --fpga-ranks --fpga-backend; do
+  for option in --gpu-ranks --fpga-ranks; do
     [[ " $* " != *" $option"[\ =]* ]] || die "$option: what ranks there are is said in $site"
   done
   while read -r option value; do
+    [[ "$option" == --fpga-backend ]] && ((emulated_cards == 0)) && continue # the devices decide
     [[ "$option" == --epochs && " $* " == *" --steps"[\ =]* ]] && continue # either says when training ends
     [[ " $* " == *" $option"[\ =]* ]] || training+=("$option" "$value")
-  done <<<"--data $data
+  done <<<"--fpga-backend emulated
+--data $data
 --model cnn
 --batch 1024
 --epochs 3

@@ -100,9 +100,8 @@ std::size_t Prefetcher::most_waiting() {
 void Prefetcher::forget_waits() {
   const std::lock_guard lock(mutex_);
   waits_ = 0;
-  if (growth_ == 1) return;
-  ahead_ = std::max(ahead_ / growth_, least_ahead);
   growth_ = 1;
+  choose_ahead();
 }
 
 void Prefetcher::count_wait(bool has_waited) {
@@ -111,12 +110,12 @@ void Prefetcher::count_wait(bool has_waited) {
   waits_ = has_waited ? waits_ + weight_of_wait : waits_ - std::min<std::size_t>(waits_, 1);
   if (waits_ < weight_of_wait * ahead_ / 2) return;
   growth_ = most_growth_;
-  ahead_ *= growth_;
+  choose_ahead();
 }
 
-void Prefetcher::choose_ahead(const Batch& batch) {
+void Prefetcher::choose_ahead() {
   if (!by_size_) return;
-  const std::size_t bytes = std::max<std::size_t>(1, batch.images.size());
+  const std::size_t bytes = std::max<std::size_t>(1, batch_bytes_);
   ahead_ = std::clamp(growth_ * most_bytes_ / bytes, least_ahead, growth_ * most_batches_);
 }
 
@@ -157,7 +156,8 @@ void Prefetcher::read_ahead() {
 
 bool Prefetcher::add(std::size_t step, Batch& batch) {
   const std::lock_guard lock(mutex_);
-  choose_ahead(batch);
+  batch_bytes_ = batch.images.size();
+  choose_ahead();
   ready_.emplace(step, std::move(batch));
   return step == next_step_;
 }

@@ -82,8 +82,8 @@ class Prefetcher {
   /// The next range that was requested; nullopt when stopping.
   std::optional<Range> requested();
 
-  /// Where the number of batches is by their size: of this one.
-  void choose_ahead(const Batch& batch);
+  /// Where the number of batches is by their size.
+  void choose_ahead();
   /// One more `next`.
   void count_wait(bool has_waited);
 
@@ -98,6 +98,7 @@ class Prefetcher {
   std::size_t largest_ = 0;  // samples that it has asked for at once; guarded by turn_
   std::mutex mutex_;         // guards everything below but the threads; taken within turn_
   std::size_t ahead_;
+  std::size_t batch_bytes_ = 0;                     // of the latest one's images
   std::size_t growth_ = 1;                          // of what may wait by size
   std::size_t waits_ = 0;                           // of late, weighted
   std::condition_variable room_, arrived_, asked_;  // for readers, for next, for requested

@@ -199,6 +199,9 @@ check_sites() {
   expect_text "--model cnn --out runs/hosts --epochs 7 --batch=64" # and no second --epochs or --batch
   expect_exit 0 "$checkout/jobs/mpirun/train.sh" --dry-run jobs/mpirun/hosts --steps 100
   expect_no_text "--epochs"
+  expect_exit 0 "$checkout/jobs/mpirun/train.sh" --dry-run jobs/mpirun/hosts --fpga-backend card
+  expect_text "--out runs/hosts --fpga-backend card"
+  expect_no_text "emulated"
   expect_exit 1 "$checkout/jobs/mpirun/train.sh" --dry-run jobs/mpirun/hosts --fpga-ranks=2
   expect_text "--fpga-ranks: what ranks there are is said in jobs/sites/without-cards.env"
   DOVETAIL_SITE=missing.env expect_exit 1 "$checkout/jobs/mpirun/train.sh" --dry-run

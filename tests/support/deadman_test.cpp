@@ -20,8 +20,8 @@ class DeadmanTest : public ::testing::Test {
   std::atomic<int> calls_ = 0;
   std::atomic<double> seconds_ = 0;
   const std::function<void(double)> dead_ = [this](double seconds) {
-    ++calls_;
     seconds_ = seconds;
+    ++calls_;
   };
 };
 
