@@ -14,11 +14,12 @@ constexpr Resources xcu280{.lut = 1'163'520, .dsp = 8'496, .bram18 = 3'504, .ura
 constexpr Resources xcu250{.lut = 1'500'000, .dsp = 11'520, .bram18 = 4'608, .uram = 1'280};
 constexpr double hbm_rate = 460e9, hbm_channels = 32;
 constexpr double ddr_rate = 77e9, ddr_banks = 4;
+constexpr double port_bytes = 64;  // of an m_axi port, a cycle
 
 /// The U55C carries the same silicon as the U280.
-const std::vector<Card> cards{{"u280", xcu280, "HBM2", hbm_rate, 2 * hbm_rate / hbm_channels},
-                              {"u55c", xcu280, "HBM2", hbm_rate, 2 * hbm_rate / hbm_channels},
-                              {"u250", xcu250, "DDR4", ddr_rate, ddr_rate / ddr_banks}};
+const std::vector<Card> cards{{"u280", xcu280, "HBM2", hbm_rate, hbm_rate / hbm_channels, true},
+                              {"u55c", xcu280, "HBM2", hbm_rate, hbm_rate / hbm_channels, true},
+                              {"u250", xcu250, "DDR4", ddr_rate, ddr_rate / ddr_banks, false}};
 
 }  // namespace
 
@@ -28,6 +29,14 @@ Resources& Resources::operator+=(const Resources& other) {
   bram18 += other.bram18;
   uram += other.uram;
   return *this;
+}
+
+double Card::port_rate(double hertz) const {
+  return std::min(port_bytes * hertz, channel_rate);
+}
+
+double Card::range_rate(int pseudo_channels) const {
+  return has_ranges ? pseudo_channels * channel_rate : channel_rate;
 }
 
 Resources Card::budget() const {

@@ -15,19 +15,28 @@ namespace {
 constexpr int largest_folding = 512;
 constexpr double bound_megahertz = 300;
 
-/// Of a launch of one unit while as many launches as `sharing` are under way, on the same channels
-/// of memory. `memory_bound`: most of it is the loading of weights, or maps that keep the units
+/// Of what a unit moves through the ports of one range, while as many units as `sharing` do.
+double seconds(const Card& card, const Traffic& traffic, double hertz, int sharing) {
+  return std::max(static_cast<double>(traffic.port_bytes) / card.port_rate(hertz),
+                  static_cast<double>(traffic.bytes) * sharing / card.range_rate(traffic.channels));
+}
+
+/// Of a launch of one unit while as many launches as `sharing` are under way, on the same ranges of
+/// memory. `memory_bound`: most of it is the loading of weights, or maps that keep the units
 /// waiting.
 double seconds(const Question& question, const LayerCost& layer, double hertz, int batch,
                int sharing, bool& memory_bound) {
-  const double channels = question.card->port_rate / sharing;
-  const double rate = std::min(burst_bits / 8 * hertz, channels);
+  const Card& card = *question.card;
+  const int channels = runs_on_engine(question.format) ? weight_channels : square_channels;
   const double images = batch;
   // Weights arrive before the products begin; maps come and go while they run.
-  const double load = std::max(static_cast<double>(layer.load_cycles) / hertz,
-                               static_cast<double>(layer.weight_bytes) / rate);
+  const double load =
+      std::max(static_cast<double>(layer.load_cycles) / hertz,
+               seconds(card, {channels, layer.weight_bytes, layer.weight_bytes}, hertz, sharing));
   const double compute = images * static_cast<double>(layer.cycles) / hertz;
-  const double maps = images * static_cast<double>(layer.bytes) / channels;
+  double maps = 0;
+  for (const Traffic& range : layer.maps)
+    maps = std::max(maps, images * seconds(card, range, hertz, sharing));
   const double run = std::max(compute, maps);
   memory_bound = load + (maps > compute ? run : 0) > (load + run) / 2;
   return load + run;

@@ -54,6 +54,12 @@ Loops product_loops(const numeric::Format& format, const LayerWork& layer, const
          Loops{vectors * launch.tiles, vectors};
 }
 
+/// Maps come by one port and leave by another, on the same pseudo channels.
+void move_maps(LayerCost& cost, std::int64_t in_bytes, std::int64_t out_bytes) {
+  cost.bytes = in_bytes + out_bytes;
+  cost.maps = {{map_channels, std::max(in_bytes, out_bytes), cost.bytes}};
+}
+
 void take(LayerCost& cost, const Loops& loops) {
   cost.cycles = loops.cycles;
   cost.cycles_with_depth = loops.with_depth();
@@ -145,7 +151,7 @@ LayerCost input_cost(const Question& question, Folding f) {
   // The rest of the map's last word is cleared by a loop of its own.
   const int tail = words * lanes > first.in.size() ? 1 : 0;
   take(cost, {words * (2 + lanes), 2 + first.in.channels + tail});
-  cost.bytes = first.in.size() + divide_up(std::int64_t{first.in.size()} * bits, 8);
+  move_maps(cost, first.in.size(), divide_up(std::int64_t{first.in.size()} * bits, 8));
   return cost;
 }
 
@@ -163,8 +169,10 @@ LayerCost pool_cost(const Question& question, const LayerWork& layer, Folding f)
   const std::int64_t columns =
       layer.vectors() * divide_up(stride.pixel, stride.chunk) * layer.kernel;
   take(cost, filling_loops(layer, stride) + Loops{rows + columns, 2 * layer.out.height});
-  const std::int64_t pixels = layer.in.height * layer.in.width + layer.out.height * layer.out.width;
-  cost.bytes = divide_up(pixels * channels * bits, 8);
+  const auto bytes = [&](const FeatureShape& map) {
+    return divide_up(map.height * map.width * channels * bits, 8);
+  };
+  move_maps(cost, bytes(layer.in), bytes(layer.out));
   return cost;
 }
 
@@ -204,7 +212,8 @@ LayerCost linear_cost(const Question& question, const LayerWork& layer, Folding 
   const int out_bits = o.output_bits > 0 ? o.output_bits : raw_bits;
   const std::int64_t map =
       layer.in.height * layer.in.width * stored_channels(layer, f) * o.input_bits;
-  cost.bytes = divide_up(map, 8) + divide_up(layer.vectors() * launch.tiles * f.pe * out_bits, 8);
+  move_maps(cost, divide_up(map, 8),
+            divide_up(layer.vectors() * launch.tiles * f.pe * out_bits, 8));
   return cost;
 }
 

@@ -8,6 +8,8 @@
 namespace dovetail::cost {
 
 inline constexpr int burst_bits = 512;  // of one m_axi word
+// Pseudo channels of HBM that hls/engine/link.cfg.in gives to all maps, and to all weights.
+inline constexpr int map_channels = 2, weight_channels = 2;
 
 /// A convolution or dense layer as its launch sees it.
 struct Launch {

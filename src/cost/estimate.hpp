@@ -21,6 +21,14 @@ enum class Architecture { engine, pipeline };
 
 const char* to_string(Architecture architecture);
 
+/// Maps of one image on their way between a kernel's ports and the pseudo channels that its link
+/// configuration gives them (hls/*/link.cfg.in).
+struct Traffic {
+  int channels = 1;             // of the range that the ports share
+  std::int64_t port_bytes = 0;  // through the busiest port
+  std::int64_t bytes = 0;       // through all of them
+};
+
 struct LayerCost {
   std::string name;
   std::string kind;  // of WorkKind, or the engine's: "input", the table look-up of the images, and
@@ -32,6 +40,7 @@ struct LayerCost {
   int interval = 1;               // II of the loop that bounds it
   std::int64_t load_cycles = 0;   // engine: the weights of a launch, from the card's memory
   std::int64_t bytes = 0;         // one image, to and from the card's memory, without the weights
+  std::vector<Traffic> maps;      // engine: the same by range of the card's memory
   std::int64_t weight_bytes = 0;  // one launch
   int units = 1;      // engine: compute units of its kernel, each with images of its own
   Resources used;     // engine: of all units of the kernel, in the first layer that uses it

@@ -146,7 +146,7 @@ Speed speed_at(const Question& question, const Estimate& estimate, double megahe
   const auto slowest =
       std::max_element(estimate.layers.begin(), estimate.layers.end(),
                        [](const LayerCost& a, const LayerCost& b) { return a.cycles < b.cycles; });
-  const double rate = std::min(port_bytes * hertz, question.card->port_rate);
+  const double rate = question.card->port_rate(hertz);
   const double compute_s = static_cast<double>(slowest->cycles) / hertz;
   // Input and output have a port of their own each.
   const double memory_s =

@@ -29,6 +29,11 @@ std::int64_t position_words(const LayerWork& layer, Folding f) {
                      : divide_up(layer.in.channels, f.pe) * words_per_tile(f);
 }
 
+void move_maps(LayerCost& cost, const std::vector<Traffic>& ranges) {
+  cost.maps = ranges;
+  for (const Traffic& range : ranges) cost.bytes += range.bytes;
+}
+
 /// One of the stages that run at the same time.
 struct Stage {
   const char* bound;
@@ -70,8 +75,10 @@ LayerCost forward_cost(const Question& question, const FusedLayer& layer, Foldin
   cost.load_cycles = squares * family.square_bursts(f);
   cost.weight_bytes = cost.load_cycles * training::burst_bytes;
   // Codes come in whole bursts; float32 and a route of a byte leave for each output.
-  cost.bytes = divide_up(shape.map_words, per_burst) * training::burst_bytes +
-               shape.out_tiles * f.pe * (real_bits / 8 + 1);
+  const std::int64_t in_bytes = divide_up(shape.map_words, per_burst) * training::burst_bytes;
+  const std::int64_t outputs = shape.out_tiles * f.pe, out_bytes = outputs * (real_bits / 8);
+  move_maps(cost,
+            {{code_channels, in_bytes, in_bytes}, {real_channels, out_bytes, out_bytes + outputs}});
   return cost;
 }
 
@@ -87,9 +94,10 @@ LayerCost quantise_cost(const Question& question, const FusedLayer& layer, Foldi
   cost.cycles = loops.cycles;
   cost.cycles_with_depth = loops.with_depth();
   cost.bound = "compute";
-  cost.bytes =
-      words * f.simd * real_bits / 8 +
+  const std::int64_t in_bytes = words * f.simd * real_bits / 8;
+  const std::int64_t out_bytes =
       divide_up(words, training_family(question.format).words_per_burst(f)) * training::burst_bytes;
+  move_maps(cost, {{real_channels, in_bytes, in_bytes}, {code_channels, out_bytes, out_bytes}});
   return cost;
 }
 
@@ -109,8 +117,10 @@ LayerCost images_cost(const Question& question, Folding f) {
   cost.cycles = loops.cycles;
   cost.cycles_with_depth = loops.with_depth();
   cost.bound = "compute";
-  cost.bytes = (bursts + divide_up(words, training_family(question.format).words_per_burst(f))) *
-               training::burst_bytes;
+  const std::int64_t out_bursts =
+      divide_up(words, training_family(question.format).words_per_burst(f));
+  move_maps(cost, {{code_channels, std::max(bursts, out_bursts) * training::burst_bytes,
+                    (bursts + out_bursts) * training::burst_bytes}});
   return cost;
 }
 

@@ -11,6 +11,10 @@
 
 namespace dovetail::cost {
 
+// Pseudo channels of HBM that hls/training/link.cfg.in gives to maps of codes, to weights, and to
+// float32 maps with their routes.
+inline constexpr int code_channels = 4, square_channels = 4, real_channels = 8;
+
 /// A family of hls/training: the numbers that its multipliers take, whatever the format's own bits.
 struct TrainingFamily {
   int element_bits = 8;           // of a code or mantissa in a word and in a square

@@ -5,10 +5,14 @@
 
 #include <algorithm>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
 #include <limits>
+#include <map>
+#include <regex>
 
 #include "cost/engine_launch.hpp"
+#include "cost/training_launch.hpp"
 #include "model/zoo.hpp"
 #include "numeric/engine_layout.hpp"
 #include "support/error.hpp"
@@ -295,6 +299,8 @@ TEST(Engine, AsBuiltForBinaryConvolutionsTakesTheSlowestStage) {
   EXPECT_EQ(linear_cost(question, question.work[1], *question.folding).cycles, 28 * 28 * 2 * 9);
 }
 
+constexpr double channel = 460e9 / 32;  // bytes a second of a pseudo channel of HBM
+
 TEST(Engine, OfFixedAndBlockFloatingPointIsTheForwardPassOfTheTrainingKernels) {
   for (const auto& [format, interval] : {std::pair{"fixed8", 1}, {"int12", 1}, {"bfp8", 8}}) {
     SCOPED_TRACE(format);
@@ -318,11 +324,15 @@ TEST(Engine, OfFixedAndBlockFloatingPointIsTheForwardPassOfTheTrainingKernels) {
   const Estimate estimate = estimate_engine(question);
   double s = 0;
   for (const LayerCost& layer : estimate.layers) {
-    const double rate = question.card->port_rate / layer.units, images = 64.0 / layer.units;
+    // Weights, codes and real maps lie apart, on more channels than two units can keep busy.
+    const double images = 64.0 / layer.units;
+    double busiest = 0;
+    for (const Traffic& range : layer.maps)
+      busiest = std::max(busiest, static_cast<double>(range.port_bytes));
+    if (layer.kind == "input") busiest = std::max(busiest, static_cast<double>(layer.bytes) / 4);
     s += std::max(static_cast<double>(layer.load_cycles) / 300e6,
-                  static_cast<double>(layer.weight_bytes) / std::min(64 * 300e6, rate)) +
-         images * std::max(static_cast<double>(layer.cycles) / 300e6,
-                           static_cast<double>(layer.bytes) / rate);
+                  static_cast<double>(layer.weight_bytes) / channel) +
+         images * std::max(static_cast<double>(layer.cycles) / 300e6, busiest / channel);
   }
   EXPECT_NEAR(estimate.speeds[1].images_per_second, 64 / s, 1);
 }
@@ -385,14 +395,87 @@ TEST(Engine, UnitsShareImagesAndMemoryButNotResources) {
   // By hand: all of a batch through the input, then the layers one after another, at 300 MHz.
   double cycles = 0;
   for (const LayerCost& layer : one.layers) {
-    const double bytes_a_cycle = question.card->port_rate / 300e6;
-    const double weights =
-        std::max(static_cast<double>(layer.load_cycles),
-                 static_cast<double>(layer.weight_bytes) / std::min(64.0, bytes_a_cycle));
-    cycles += weights + std::max(64.0 * static_cast<double>(layer.cycles),
-                                 64.0 * static_cast<double>(layer.bytes) / bytes_a_cycle);
+    const double bytes_a_cycle = channel / 300e6;  // 48 of the 64 that a port is wide
+    const double weights = std::max(static_cast<double>(layer.load_cycles),
+                                    static_cast<double>(layer.weight_bytes) / bytes_a_cycle);
+    ASSERT_EQ(layer.maps.size(), 1u);
+    EXPECT_EQ(layer.maps[0].bytes, layer.bytes);
+    const auto port_bytes = static_cast<double>(layer.maps[0].port_bytes);
+    EXPECT_GE(2 * port_bytes, static_cast<double>(layer.bytes));  // so two channels do not bound it
+    cycles +=
+        weights + 64 * std::max(static_cast<double>(layer.cycles), port_bytes / bytes_a_cycle);
   }
   EXPECT_NEAR(one.speeds[1].images_per_second, 64 * 300e6 / cycles, 1);
+}
+
+TEST(Engine, APortOfHbmCarriesOnePseudoChannel) {
+  // mlp's weights at one image a launch: 64 bytes of a cycle's 64 at 200 MHz, 48 at 300.
+  Question question = ask("mlp", "int8", "u280");
+  question.folding = Folding{engine::pe, engine::simd(8)};
+  question.units = question.batch = 1;
+  const Estimate estimate = estimate_engine(question);
+  for (const Speed& speed : estimate.speeds) {
+    const double hertz = speed.megahertz * 1e6;
+    double s = 0;
+    for (const LayerCost& layer : estimate.layers) {
+      EXPECT_EQ(layer.weight_bytes, 64 * layer.load_cycles);
+      s += static_cast<double>(layer.weight_bytes) / std::min(64 * hertz, channel) +
+           static_cast<double>(layer.cycles) / hertz;
+    }
+    EXPECT_NEAR(speed.images_per_second * s, 1, 1e-9) << speed.megahertz;
+  }
+  // Two units have two ports and share two channels, four have four ports for the same two.
+  double round_s[5] = {};
+  for (const int units : {1, 2, 4}) {
+    question.units = units;
+    round_s[units] = units / estimate_engine(question).speeds[1].images_per_second;
+  }
+  EXPECT_DOUBLE_EQ(round_s[2], round_s[1]);
+  EXPECT_GT(round_s[4], 1.3 * round_s[1]);
+  // A bank of DDR is one for all of them.
+  question.card = &find_card("u250");
+  question.units = 1;
+  const double alone = estimate_engine(question).speeds[1].images_per_second;
+  question.units = 2;
+  EXPECT_LT(estimate_engine(question).speeds[1].images_per_second, 1.5 * alone);
+}
+
+/// Pseudo channels of each port in a link configuration: "train_forward_1.input" → 4.
+std::map<std::string, int> linked_channels(const std::string& file) {
+  std::ifstream in(std::string(DOVETAIL_ENGINE) + "/" + file);
+  EXPECT_TRUE(in) << file;
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  std::map<std::string, int> channels;
+  const std::regex line(R"(sp=([\w@.]+):HBM\[(\d+):(\d+)\])");
+  for (std::sregex_iterator at(text.begin(), text.end(), line), end; at != end; ++at)
+    channels[(*at)[1]] = std::stoi((*at)[3]) - std::stoi((*at)[2]) + 1;
+  return channels;
+}
+
+TEST(Engine, HasTheRangesOfItsLinkConfigurations) {
+  const auto is_port = [](const std::string& port, std::initializer_list<const char*> names) {
+    return std::ranges::any_of(
+        names, [&](const char* name) { return port.find(name) != std::string::npos; });
+  };
+  const auto engine = linked_channels("link.cfg.in");
+  EXPECT_EQ(engine.size(), 21u);
+  for (const auto& [port, channels] : engine) {
+    const bool is_map = is_port(port, {".images", ".input", ".output"});
+    EXPECT_EQ(channels, is_map ? map_channels : weight_channels) << port;
+  }
+  const auto training = linked_channels("../training/link.cfg.in");
+  EXPECT_EQ(training.size(), 27u);
+  for (const auto& [port, channels] : training) {
+    const bool is_forward = is_port(port, {"train_quantise", "train_forward"});
+    if (!is_forward) continue;  // the way back, which no estimate knows
+    const bool is_code =
+        is_port(port, {".images", ".input", "images_1.output", "quantise_1.output"});
+    const bool is_parameter = is_port(port, {".tables", ".weights", ".bias"});
+    EXPECT_EQ(channels, is_code        ? code_channels
+                        : is_parameter ? square_channels
+                                       : real_channels)
+        << port;
+  }
 }
 
 TEST(Engine, AKernelOfOneUnitBoundsMany) {

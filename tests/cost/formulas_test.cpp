@@ -55,6 +55,22 @@ TEST(CostCard, BudgetIsSeventyPercentOfLutsAndEightyOfTheRest) {
   EXPECT_THROW(find_card("u50"), UsageError);
 }
 
+TEST(CostCard, APortMovesItsWidthOrWhatItsChannelCarries) {
+  for (const char* name : {"u280", "u55c"}) {
+    SCOPED_TRACE(name);
+    const Card& card = find_card(name);
+    EXPECT_DOUBLE_EQ(card.port_rate(200e6), 12.8e9);  // 512 bits a cycle
+    EXPECT_DOUBLE_EQ(card.port_rate(300e6), 14.375e9);
+    EXPECT_DOUBLE_EQ(card.range_rate(1), 14.375e9);
+    EXPECT_DOUBLE_EQ(card.range_rate(2), 28.75e9);
+    EXPECT_DOUBLE_EQ(card.range_rate(32), card.memory_rate);
+  }
+  const Card& card = find_card("u250");
+  EXPECT_DOUBLE_EQ(card.port_rate(300e6), 19.2e9);
+  EXPECT_DOUBLE_EQ(card.port_rate(400e6), 19.25e9);
+  EXPECT_DOUBLE_EQ(card.range_rate(4), 19.25e9);  // one bank
+}
+
 TEST(CostOperands, FollowTheLawsOfTheLowBitFormats) {
   LayerWork layer = dense(64, 64);
   const numeric::Format w1a1 = numeric::parse_format("w1a1");
