@@ -30,21 +30,35 @@ void take_larger(Chunk& most, const Chunk& other) {
   }
 }
 
+/// Of codes of `bits` bits. Comparisons alone differ by width: what moves bytes serves all of them.
+void take_larger(Chunk& most, const Chunk& other, int bits) {
+#pragma HLS inline
+  switch (bits) {
+    case 1:
+      return take_larger<1>(most, other);
+    case 2:
+      return take_larger<2>(most, other);
+    case 4:
+      return take_larger<4>(most, other);
+    default:
+      return take_larger<8>(most, other);
+  }
+}
+
 /// columns = the maxima over the kernel's rows, a whole row of the map. line_cycles() · kernel
 /// cycles.
-template <int Bits>
-void pool_rows(const Chunk (*lines)[line_chunks], int top, const WindowShape& shape,
+void pool_rows(const Chunk (*lines)[line_chunks], int top, const WindowShape& shape, int bits,
                Chunk* columns) {
   const int cycles = shape.line_cycles() * shape.kernel;
   Chunk most = {};
   int at = 0, k = 0;
   // invariant: one chunk of the lines is read in each cycle, and one at most of the columns is
-  // written. `most` goes from cycle to cycle: one comparison of bytes.
+  // written. `most` goes from cycle to cycle: one comparison of bytes, and the choice of a width.
   for (int cycle = 0; cycle < cycles; ++cycle) {
 #pragma HLS pipeline II = 1
     const Chunk row = lines[(top + k) & (line_count - 1)][at];
     if (k == 0) most = row;
-    take_larger<Bits>(most, row);
+    take_larger(most, row, bits);
     k = k + 1 < shape.kernel ? k + 1 : 0;
     if (k > 0) continue;
     columns[at] = most;
@@ -53,8 +67,7 @@ void pool_rows(const Chunk (*lines)[line_chunks], int top, const WindowShape& sh
 }
 
 /// Each pixel of an output row: the maxima over its columns. chunks of a pixel · kernel cycles.
-template <int Bits>
-void pool_pixels(const Chunk* columns, const WindowShape& shape, Realigner& joined,
+void pool_pixels(const Chunk* columns, const WindowShape& shape, int bits, Realigner& joined,
                  ChunkStream& output) {
   const int bytes = shape.pixel_bytes, step = shape.stride * bytes;
   const int cycles = shape.out_width() * chunks(bytes) * shape.kernel;
@@ -67,7 +80,7 @@ void pool_pixels(const Chunk* columns, const WindowShape& shape, Realigner& join
 #pragma HLS pipeline II = 1
     const Chunk piece = dovetail::hls::chunk_at(columns, first + tap + at);
     if (k == 0) most = piece;
-    take_larger<Bits>(most, piece);
+    take_larger(most, piece, bits);
     k = k + 1 < shape.kernel ? k + 1 : 0;
     tap = k == 0 ? 0 : tap + bytes;
     if (k > 0) continue;
@@ -78,10 +91,14 @@ void pool_pixels(const Chunk* columns, const WindowShape& shape, Realigner& join
 }
 
 /// Each output row begins as the maxima over the kernel's rows, a whole row at a time; then each
-/// pixel takes the maximum over its columns. The memories are the caller's, one for all widths.
-template <int Bits>
-void pool_codes(ChunkStream& input, ChunkStream& output, int images, const WindowShape& shape,
-                Chunk (*lines)[line_chunks], Chunk* columns) {
+/// pixel takes the maximum over its columns.
+void pool_windows(ChunkStream& input, ChunkStream& output, int images, const WindowShape& shape,
+                  int bits) {
+  Chunk lines[line_count][line_chunks], columns[line_chunks];
+#pragma HLS aggregate variable = lines
+#pragma HLS aggregate variable = columns
+#pragma HLS bind_storage variable = lines type = ram_2p impl = uram
+#pragma HLS bind_storage variable = columns type = ram_2p impl = bram
   for (int image = 0; image < images; ++image) {
     RowReader reader;
     Realigner joined;
@@ -90,30 +107,11 @@ void pool_codes(ChunkStream& input, ChunkStream& output, int images, const Windo
       const int top = row * shape.stride;
       for (; filled < top + shape.kernel; ++filled)
         reader.fill(input, lines, filled & (line_count - 1), shape, filled);
-      pool_rows<Bits>(lines, top, shape, columns);
-      pool_pixels<Bits>(columns, shape, joined, output);
+      pool_rows(lines, top, shape, bits, columns);
+      pool_pixels(columns, shape, bits, joined, output);
     }
     joined.flush(output);
     reader.skip(input, shape.image_chunks());
-  }
-}
-
-void pool_windows(ChunkStream& input, ChunkStream& output, int images, const WindowShape& shape,
-                  int bits) {
-  Chunk lines[line_count][line_chunks], columns[line_chunks];
-#pragma HLS aggregate variable = lines
-#pragma HLS aggregate variable = columns
-#pragma HLS bind_storage variable = lines type = ram_2p impl = uram
-#pragma HLS bind_storage variable = columns type = ram_2p impl = bram
-  switch (bits) {
-    case 1:
-      return pool_codes<1>(input, output, images, shape, lines, columns);
-    case 2:
-      return pool_codes<2>(input, output, images, shape, lines, columns);
-    case 4:
-      return pool_codes<4>(input, output, images, shape, lines, columns);
-    default:
-      return pool_codes<8>(input, output, images, shape, lines, columns);
   }
 }
 

@@ -29,7 +29,7 @@ Resources kernel_of(const Question& question, WorkKind kind, const Kernel& kerne
   const std::int64_t chunk = chunk_bits(format, f);
   Resources used = resources_of(*question.card, engine_memories(kind, format, f));
   if (kind == WorkKind::max_pool) {
-    used.lut += pool_luts(chunk) + shifter_luts(chunk, 1);
+    used.lut += engine_pool_luts(chunk) + shifter_luts(chunk, 1);
     return used;
   }
   used +=

@@ -155,6 +155,13 @@ std::int64_t pool_luts(std::int64_t bits) {
   return 200 + 2 * bits;  // a comparison takes half a LUT a bit, a choice another; plus counters
 }
 
+std::int64_t engine_pool_luts(std::int64_t bits) {
+  // Fields of 2, 4 and 8 bits are compared, half a LUT a bit each; of two bits one LUT takes the
+  // answer of their width, and another of each bit chooses, or joins codes of 1 bit.
+  constexpr std::int64_t stages = 2, luts_of_two_bits = 3 + 1 + 2;
+  return 200 + stages * divide_up(luts_of_two_bits * bits, 2);
+}
+
 Resources pool_unit(const Card& card, std::int64_t row_elements, int rows, int lanes, int bits) {
   Resources used{.lut = pool_luts(std::int64_t{lanes} * bits)};
   return used + memory(card, rows * divide_up(row_elements, lanes), std::int64_t{lanes} * bits);

@@ -58,6 +58,9 @@ inline constexpr std::int64_t window_control_luts = 300;
 Resources window_unit(const Card& card, std::int64_t row_elements, int rows, int simd, int bits);
 /// Comparisons of `bits` bits in all and counters.
 std::int64_t pool_luts(std::int64_t bits);
+/// The same of hls/engine/max_pool.cpp: maxima over rows and then over columns, each of codes of
+/// any width.
+std::int64_t engine_pool_luts(std::int64_t bits);
 /// Maximum over windows, `lanes` channels a cycle.
 Resources pool_unit(const Card& card, std::int64_t row_elements, int rows, int lanes, int bits);
 

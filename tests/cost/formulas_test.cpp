@@ -117,6 +117,8 @@ TEST(CostLuts, ShiftersAreThoseThatYosysCounts) {
   EXPECT_EQ(shifter_luts(128, 2), 466 + 2 * (280 + 737));
   EXPECT_NEAR(static_cast<double>(realigner_luts(256)), 1536, 0.05 * 1536);
   EXPECT_EQ(shifter_luts(8, 1), 0);
+  // Two stages of 128 bits: 3 × 64 to compare, 64 to take a width's answer, 128 to choose.
+  EXPECT_EQ(engine_pool_luts(128), 200 + 2 * (192 + 64 + 128));
 }
 
 TEST(CostWork, OfTheConvolutionalNetworkIsItsLayers) {

@@ -110,6 +110,21 @@ TEST(EngineMemories, OfPoolAndInputAreThoseOfTheSource) {
   }
 }
 
+/// The model counts the max-pool's shifters once, so no function that has any is there for each
+/// width of codes.
+TEST(EngineMemories, OfThePoolServeAllWidthsAsItsShiftersDo) {
+  const std::string text = hls_text("engine/max_pool.cpp");
+  const std::size_t last_template = text.rfind("template <");
+  ASSERT_NE(last_template, std::string::npos);
+  for (const char* shifter : {"RowReader", "Realigner", "hls::chunk_at", ".fill("}) {
+    const std::size_t first = text.find(shifter);
+    ASSERT_NE(first, std::string::npos) << shifter;
+    EXPECT_GT(first, last_template) << shifter;
+  }
+  for (const char* call : {"hls::chunk_at(", ".fill(", " pool_rows(lines", " pool_pixels(columns"})
+    EXPECT_EQ(text.find(call), text.rfind(call)) << call;
+}
+
 /// hls/engine/README.md and hls/memory.hpp: eight URAM of lines a unit, 2 MiB of weights in URAM of
 /// 36 KiB each, four BRAM36 a stream of chunks, fifteen a stream of accumulators.
 TEST(EngineMemories, TakeTheBlocksOfTheReadme) {
