@@ -136,7 +136,9 @@ void read_planes(ChunkStream& vectors, ChunkStream& validity, Planes& planes, in
 #pragma HLS pipeline II = 1
     const unsigned begin = static_cast<unsigned>(w * bits), row = begin / 8, first = begin % 8;
     const CodeRow all = codes[row];
+#pragma HLS array_partition variable = all.word complete
     std::uint64_t near[8];
+#pragma HLS array_partition variable = near complete
     for (unsigned i = 0; i < 8; ++i) near[i] = all.word[(first + i) % 8];
     const std::uint64_t taps = bits == 1 ? marks[row].word[first] : 0;
     split_planes(near, taps, bits, split);
@@ -200,6 +202,7 @@ template <int Bits>
 void multiply_planes(const Planes& x, const PlaneWeights<Bits>* weights, AccumulatorStream& out,
                      int words, int tiles, int bits) {
   Accumulators sums = {};
+#pragma HLS array_partition variable = sums.value complete
   std::int32_t differing[Bits][pe] = {};
 #pragma HLS array_partition variable = differing complete dim = 0
   int w = 0, plane = 0, tile = 0;  // tile: its first word

@@ -31,6 +31,8 @@ inline void read_lanes(ChunkStream& vectors, ChunkStream& validity, LaneBlock* b
                        int words, int bits) {
   const int parts = 8 / bits;  // words of lanes in a chunk
   Chunk codes = {}, marks = {};
+#pragma HLS array_partition variable = codes.byte complete
+#pragma HLS array_partition variable = marks.byte complete
   int part = 0;
   // invariant: a part of a chunk becomes one word of lanes in each cycle; a chunk comes with its
   // first part.

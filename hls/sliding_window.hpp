@@ -103,6 +103,7 @@ inline void mark_line(Chunk* marks, int padding, int pixels, int pixel_bytes, in
   int pixel = -padding, byte = 0;
   for (int c = 0; c < count; ++c) {
     Chunk chunk;
+#pragma HLS array_partition variable = chunk.byte complete
     // invariant: one byte of marks in each cycle, to a chunk of registers, which is written whole;
     // pixel and byte are counters without a division.
     for (int i = 0; i < chunk_bytes; ++i) {

@@ -39,6 +39,7 @@ void multiply_square(const Lanes (&x)[Vectors], const ByteWeights& w, SquareSums
 #pragma HLS inline
   static_assert(byte_lanes % 2 == 0, "products are added in pairs");
   std::int16_t lane[Vectors][byte_lanes];
+#pragma HLS array_partition variable = lane complete dim = 0
   for (int n = 0; n < Vectors; ++n) {
     for (int l = 0; l < byte_lanes; ++l) lane[n][l] = x[n].value[l];
   }

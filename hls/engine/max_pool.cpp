@@ -115,6 +115,17 @@ void pool_windows(ChunkStream& input, ChunkStream& output, int images, const Win
   }
 }
 
+/// The region: streams and calls alone, as UG1399 asks for ("Canonical Forms").
+void pool_region(const Burst* input, Burst* output, int images, int in_chunks, int out_chunks,
+                 const WindowShape& shape, int bits) {
+  ChunkStream maps, pooled;
+  DATAFLOW_BEGIN();
+  DATAFLOW_STAGE(load_chunks, input, maps, images, in_chunks);
+  DATAFLOW_STAGE(pool_windows, maps, pooled, images, shape, bits);
+  DATAFLOW_STAGE(store_chunks, pooled, output, images, out_chunks);
+  DATAFLOW_END();
+}
+
 }  // namespace
 
 /// input [batch][height][width][stored] in codes of `bits` bits, `stored` a multiple of pe; output
@@ -126,12 +137,6 @@ extern "C" void max_pool(const Burst* input, Burst* output, std::int32_t batch, 
 #pragma HLS interface m_axi port = output bundle = gmem1 offset = slave
 #pragma HLS interface s_axilite port = return
   const WindowShape shape = {height, width, code_bytes(stored, bits), kernel, stride, 0};
-  const int in_chunks = shape.image_chunks();
   const int out_chunks = chunks(shape.out_height() * shape.out_width() * shape.pixel_bytes);
-  ChunkStream maps, pooled;
-  DATAFLOW_BEGIN();
-  DATAFLOW_STAGE(load_chunks, input, maps, batch, in_chunks);
-  DATAFLOW_STAGE(pool_windows, maps, pooled, batch, shape, bits);
-  DATAFLOW_STAGE(store_chunks, pooled, output, batch, out_chunks);
-  DATAFLOW_END();
+  pool_region(input, output, batch, shape.image_chunks(), out_chunks, shape, bits);
 }

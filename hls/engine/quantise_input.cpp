@@ -54,6 +54,18 @@ void translate(ChunkStream& pixels, ChunkStream& table_chunks_in, ChunkStream& o
   }
 }
 
+/// The region: streams and calls alone, as UG1399 asks for ("Canonical Forms").
+void quantise_input_region(const Burst* images, const Burst* tables, Burst* output, int batch,
+                           int channels, int plane, int image_chunks) {
+  ChunkStream pixels, table_stream, maps;
+  DATAFLOW_BEGIN();
+  DATAFLOW_STAGE(load_chunks, images, pixels, batch, image_chunks);
+  DATAFLOW_STAGE(load_chunks, tables, table_stream, channels, table_chunks);
+  DATAFLOW_STAGE(translate, pixels, table_stream, maps, batch, channels, plane);
+  DATAFLOW_STAGE(store_chunks, maps, output, batch, image_chunks);
+  DATAFLOW_END();
+}
+
 }  // namespace
 
 /// images: [batch][channels][height · width] of uint8, each image starting on a burst; tables:
@@ -65,12 +77,5 @@ extern "C" void quantise_input(const Burst* images, const Burst* tables, Burst* 
 #pragma HLS interface m_axi port = tables bundle = gmem1 offset = slave
 #pragma HLS interface m_axi port = output bundle = gmem2 offset = slave
 #pragma HLS interface s_axilite port = return
-  const int image_chunks = chunks(channels * plane);
-  ChunkStream pixels, table_stream, maps;
-  DATAFLOW_BEGIN();
-  DATAFLOW_STAGE(load_chunks, images, pixels, batch, image_chunks);
-  DATAFLOW_STAGE(load_chunks, tables, table_stream, channels, table_chunks);
-  DATAFLOW_STAGE(translate, pixels, table_stream, maps, batch, channels, plane);
-  DATAFLOW_STAGE(store_chunks, maps, output, batch, image_chunks);
-  DATAFLOW_END();
+  quantise_input_region(images, tables, output, batch, channels, plane, chunks(channels * plane));
 }

@@ -103,6 +103,7 @@ inline void activate(TileStream& sums, TileStream& bias_tiles, TileStream& out, 
 #pragma HLS aggregate variable = best
 #pragma HLS aggregate variable = route
   Largest largest;
+#pragma HLS array_partition variable = largest.of complete
   bias_tiles.read(bias, shape.tiles);
   Position at;
   for (int position = 0; position < images * shape.height * shape.width; ++position) {
@@ -131,6 +132,7 @@ inline void activate(TileStream& sums, TileStream& bias_tiles, TileStream& out, 
 inline void mask(TileStream& sums, RouteStream& routes, TileStream& out, RealStream& largest_out,
                  int tiles) {
   Largest largest;
+#pragma HLS array_partition variable = largest.of complete
   // invariant: a tile comes and leaves in each cycle; `largest` as in activate.
   for (int t = 0; t < tiles; ++t) {
 #pragma HLS pipeline II = 1

@@ -26,6 +26,7 @@ inline void read_positions(WordStream& in, Word (*kept)[max_vector_words], int p
 inline Square gradient_square(const Word (*gradients)[max_vector_words], int tile,
                               const Rounding& rounding, std::uint32_t counter) {
   Square square;
+#pragma HLS aggregate variable = square
   // invariant: the halves are columns apart: simd words are read and turned in each cycle.
   for (int half = 0; half < words_per_tile; ++half) {
 #pragma HLS pipeline II = 1

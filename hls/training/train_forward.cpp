@@ -5,7 +5,35 @@
 #include "training/matrix_vector.hpp"
 #include "training/window.hpp"
 
+namespace {
+
 using namespace dovetail::training;
+
+/// The region: streams and calls alone, as UG1399 asks for ("Canonical Forms").
+void forward_region(const WordBurst* input, const SquareBurst* weights, const RealWord* bias,
+                    RealWord* output, RouteBurst* routes, RealWord* largest, int first, int images,
+                    int map_words, int vectors, int vector_words, int tiles, int squares,
+                    int pooled_tiles, int first_tile, int all_tiles, float scale, int slot,
+                    const Window& window, const Activation& shape) {
+  WordStream maps, windows;
+  SquareStream square_stream;
+  TileStream biases, sums, activations;
+  RouteStream chosen;
+  RealStream peak;
+  DATAFLOW_BEGIN();
+  DATAFLOW_STAGE(load_words, input, maps, first, images, map_words);
+  DATAFLOW_STAGE(load_squares, weights, square_stream, squares);
+  DATAFLOW_STAGE(load_tiles, bias, biases, tiles);
+  DATAFLOW_STAGE(sliding_window, maps, windows, images, window);
+  DATAFLOW_STAGE(matrix_vector, windows, square_stream, sums, vectors, vector_words, tiles, scale);
+  DATAFLOW_STAGE(activate, sums, biases, activations, chosen, peak, images, shape);
+  DATAFLOW_STAGE(store_tiles, activations, output, first_tile, all_tiles);
+  DATAFLOW_STAGE(store_routes, chosen, routes, first, images, pooled_tiles);
+  DATAFLOW_STAGE(store_largest, peak, largest, slot);
+  DATAFLOW_END();
+}
+
+}  // namespace
 
 /// Of `batch` maps from number `first` on: output = pool(relu(conv(input) · scale + bias)) in
 /// float32, routes of the windows' maxima, and in burst `slot` of `largest` the largest magnitude.
@@ -28,23 +56,9 @@ extern "C" void train_forward(const WordBurst* input, const SquareBurst* weights
   const int out_width = output_extent(width, kernel, stride, padding);
   const Window window = {height, width, words, kernel, stride, 1, padding, out_height, out_width};
   const Activation shape = {out_height, out_width, tiles, pool, relu};
-  const int pixels = out_height * out_width;
   const int pooled = shape.out_height() * shape.out_width() * tiles;
-  WordStream maps, windows;
-  SquareStream squares;
-  TileStream biases, sums, activations;
-  RouteStream chosen;
-  RealStream peak;
-  DATAFLOW_BEGIN();
-  DATAFLOW_STAGE(load_words, input, maps, first, batch, height * width * words);
-  DATAFLOW_STAGE(load_squares, weights, squares, tiles * window.vector_words());
-  DATAFLOW_STAGE(load_tiles, bias, biases, tiles);
-  DATAFLOW_STAGE(sliding_window, maps, windows, batch, window);
-  DATAFLOW_STAGE(matrix_vector, windows, squares, sums, batch * pixels, window.vector_words(),
-                 tiles, scale);
-  DATAFLOW_STAGE(activate, sums, biases, activations, chosen, peak, batch, shape);
-  DATAFLOW_STAGE(store_tiles, activations, output, first * pooled, batch * pooled);
-  DATAFLOW_STAGE(store_routes, chosen, routes, first, batch, pooled);
-  DATAFLOW_STAGE(store_largest, peak, largest, slot);
-  DATAFLOW_END();
+  forward_region(input, weights, bias, output, routes, largest, first, batch,
+                 height * width * words, batch * out_height * out_width, window.vector_words(),
+                 tiles, tiles * window.vector_words(), pooled, first * pooled, batch * pooled,
+                 scale, slot, window, shape);
 }

@@ -5,7 +5,35 @@
 #include "training/matrix_vector.hpp"
 #include "training/window.hpp"
 
+namespace {
+
 using namespace dovetail::training;
+
+/// The region: streams and calls alone, as UG1399 asks for ("Canonical Forms").
+void input_gradient_region(const WordBurst* gradient, const SquareBurst* weights,
+                           const RouteBurst* routes, RealWord* output, RealWord* largest, int first,
+                           int images, int map_words, int squares, int vectors, int tiles,
+                           int positions, int in_words, int in_tiles, int first_tile, int all_tiles,
+                           float scale, int slot, const Window& window, const Rounding& rounding) {
+  WordStream maps, windows;
+  SquareStream square_stream;
+  TileStream sums, masked;
+  RouteStream passes;
+  RealStream peak;
+  DATAFLOW_BEGIN();
+  DATAFLOW_STAGE(load_words, gradient, maps, first, images, map_words);
+  DATAFLOW_STAGE(load_squares, weights, square_stream, squares);
+  DATAFLOW_STAGE(load_routes, routes, passes, first, images, in_tiles);
+  DATAFLOW_STAGE(sliding_window, maps, windows, images, window);
+  DATAFLOW_STAGE(transposed_matrix_vector, windows, square_stream, sums, vectors, tiles, positions,
+                 in_words, scale, rounding);
+  DATAFLOW_STAGE(mask, sums, passes, masked, peak, all_tiles);
+  DATAFLOW_STAGE(store_tiles, masked, output, first_tile, all_tiles);
+  DATAFLOW_STAGE(store_largest, peak, largest, slot);
+  DATAFLOW_END();
+}
+
+}  // namespace
 
 /// Of `batch` maps from number `first` on: output [in_height][in_width][in_words] = scale · Wᵀ
 /// gradient, zero where `routes` of the layer before stop, and in burst `slot` of `largest` the
@@ -29,20 +57,8 @@ extern "C" void train_input_gradient(const WordBurst* gradient, const SquareBurs
                          in_height, in_width};
   const Rounding rounding = {1.0F, bits, 0, 0};
   const int in_tiles = in_height * in_width * in_words / words_per_tile;
-  WordStream maps, windows;
-  SquareStream squares;
-  TileStream sums, masked;
-  RouteStream passes;
-  RealStream peak;
-  DATAFLOW_BEGIN();
-  DATAFLOW_STAGE(load_words, gradient, maps, first, batch, height * width * words);
-  DATAFLOW_STAGE(load_squares, weights, squares, tiles * kernel * kernel * in_words);
-  DATAFLOW_STAGE(load_routes, routes, passes, first, batch, in_tiles);
-  DATAFLOW_STAGE(sliding_window, maps, windows, batch, window);
-  DATAFLOW_STAGE(transposed_matrix_vector, windows, squares, sums, batch * in_height * in_width,
-                 tiles, kernel * kernel, in_words, scale, rounding);
-  DATAFLOW_STAGE(mask, sums, passes, masked, peak, batch * in_tiles);
-  DATAFLOW_STAGE(store_tiles, masked, output, first * in_tiles, batch * in_tiles);
-  DATAFLOW_STAGE(store_largest, peak, largest, slot);
-  DATAFLOW_END();
+  input_gradient_region(gradient, weights, routes, output, largest, first, batch,
+                        height * width * words, tiles * kernel * kernel * in_words,
+                        batch * in_height * in_width, tiles, kernel * kernel, in_words, in_tiles,
+                        first * in_tiles, batch * in_tiles, scale, slot, window, rounding);
 }

@@ -82,6 +82,21 @@ void quantise_maps(RealStream& reals, RouteStream& routes, WordStream& out, int 
   }
 }
 
+/// The region: streams and calls alone, as UG1399 asks for ("Canonical Forms").
+void quantise_maps_region(const RealWord* reals, const RouteBurst* routes, WordBurst* output,
+                          int images, int all_words, int routed_images, int route_tiles,
+                          int map_words, const Unpool& shape, const Rounding& rounding) {
+  RealStream values;
+  RouteStream chosen;
+  WordStream codes;
+  DATAFLOW_BEGIN();
+  DATAFLOW_STAGE(load_reals, reals, values, all_words);
+  DATAFLOW_STAGE(load_routes, routes, chosen, 0, routed_images, route_tiles);
+  DATAFLOW_STAGE(quantise_maps, values, chosen, codes, images, shape, rounding);
+  DATAFLOW_STAGE(store_words, codes, output, images, map_words);
+  DATAFLOW_END();
+}
+
 }  // namespace
 
 /// output [batch][height][width][words] from reals [batch][height / pool][width / pool][words] and,
@@ -99,13 +114,6 @@ extern "C" void train_quantise(const RealWord* reals, const RouteBurst* routes, 
   const Rounding rounding = {inverse, bits, stochastic, key};
   const int pooled = shape.pooled_height() * shape.pooled_row_words();
   const int routed_images = routed != 0 ? batch : 0;
-  RealStream values;
-  RouteStream chosen;
-  WordStream codes;
-  DATAFLOW_BEGIN();
-  DATAFLOW_STAGE(load_reals, reals, values, batch * pooled);
-  DATAFLOW_STAGE(load_routes, routes, chosen, 0, routed_images, pooled / words_per_tile);
-  DATAFLOW_STAGE(quantise_maps, values, chosen, codes, batch, shape, rounding);
-  DATAFLOW_STAGE(store_words, codes, output, batch, height * width * words);
-  DATAFLOW_END();
+  quantise_maps_region(reals, routes, output, batch, batch * pooled, routed_images,
+                       pooled / words_per_tile, height * width * words, shape, rounding);
 }

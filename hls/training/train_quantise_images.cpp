@@ -61,6 +61,21 @@ void translate(PixelStream& pixels, RealStream& table_stream, WordStream& out, i
   }
 }
 
+/// The region: streams and calls alone, as UG1399 asks for ("Canonical Forms").
+void quantise_images_region(const PixelBurst* images, const RealWord* tables, WordBurst* output,
+                            int batch, int bursts, int all_table_words, int map_words,
+                            const Picture& picture, const Rounding& rounding) {
+  PixelStream pixels;
+  RealStream table_stream;
+  WordStream codes;
+  DATAFLOW_BEGIN();
+  DATAFLOW_STAGE(load_pixels, images, pixels, bursts);
+  DATAFLOW_STAGE(load_reals, tables, table_stream, all_table_words);
+  DATAFLOW_STAGE(translate, pixels, table_stream, codes, batch, picture, rounding);
+  DATAFLOW_STAGE(store_words, codes, output, batch, map_words);
+  DATAFLOW_END();
+}
+
 }  // namespace
 
 /// images: [batch][positions · channels] of uint8, each image starting on a burst; tables: [input
@@ -75,13 +90,7 @@ extern "C" void train_quantise_images(const PixelBurst* images, const RealWord* 
 #pragma HLS interface s_axilite port = return
   const Picture picture = {positions, channels, plane};
   const Rounding rounding = {inverse, bits, 0, 0};
-  PixelStream pixels;
-  RealStream table_stream;
-  WordStream codes;
-  DATAFLOW_BEGIN();
-  DATAFLOW_STAGE(load_pixels, images, pixels, batch * picture.bursts());
-  DATAFLOW_STAGE(load_reals, tables, table_stream, positions * channels / plane * table_words);
-  DATAFLOW_STAGE(translate, pixels, table_stream, codes, batch, picture, rounding);
-  DATAFLOW_STAGE(store_words, codes, output, batch, positions * picture.words());
-  DATAFLOW_END();
+  quantise_images_region(images, tables, output, batch, batch * picture.bursts(),
+                         positions * channels / plane * table_words, positions * picture.words(),
+                         picture, rounding);
 }

@@ -4,7 +4,29 @@
 #include "training/outer_product.hpp"
 #include "training/window.hpp"
 
+namespace {
+
 using namespace dovetail::training;
+
+/// The region: streams and calls alone, as UG1399 asks for ("Canonical Forms").
+void weight_gradient_region(const WordBurst* input, const WordBurst* gradient,
+                            RealWord* weight_gradient, RealWord* bias_gradient, int images,
+                            int map_words, int gradient_words, int first_row, int rows,
+                            int first_tile, int tiles, const Window& window,
+                            const OuterProduct& work) {
+  WordStream maps, windows, gradients;
+  TileStream weight_tiles, bias_tiles;
+  DATAFLOW_BEGIN();
+  DATAFLOW_STAGE(load_words, input, maps, 0, images, map_words);
+  DATAFLOW_STAGE(load_words, gradient, gradients, 0, images, gradient_words);
+  DATAFLOW_STAGE(sliding_window, maps, windows, images, window);
+  DATAFLOW_STAGE(outer_product, windows, gradients, weight_tiles, bias_tiles, work);
+  DATAFLOW_STAGE(store_tiles, weight_tiles, weight_gradient, first_row, rows);
+  DATAFLOW_STAGE(store_tiles, bias_tiles, bias_gradient, first_tile, tiles);
+  DATAFLOW_END();
+}
+
+}  // namespace
 
 /// weight_gradient [tile][word of the window][input][pe] = weight_scale · Σ gradient · input and
 /// bias_gradient [tile][pe] = bias_scale · Σ gradient over all positions of `batch` maps, for
@@ -36,14 +58,7 @@ extern "C" void train_weight_gradient(
                              bias_scale,
                              {1.0F, bits, 0, 0},
                              {1.0F, bits, stochastic, key}};
-  WordStream maps, windows, gradients;
-  TileStream weight_tiles, bias_tiles;
-  DATAFLOW_BEGIN();
-  DATAFLOW_STAGE(load_words, input, maps, 0, batch, height * width * words);
-  DATAFLOW_STAGE(load_words, gradient, gradients, 0, batch, pixels * gradient_words);
-  DATAFLOW_STAGE(sliding_window, maps, windows, batch, window);
-  DATAFLOW_STAGE(outer_product, windows, gradients, weight_tiles, bias_tiles, work);
-  DATAFLOW_STAGE(store_tiles, weight_tiles, weight_gradient, first_tile * rows, tiles * rows);
-  DATAFLOW_STAGE(store_tiles, bias_tiles, bias_gradient, first_tile, tiles);
-  DATAFLOW_END();
+  weight_gradient_region(input, gradient, weight_gradient, bias_gradient, batch,
+                         height * width * words, pixels * gradient_words, first_tile * rows,
+                         tiles * rows, first_tile, tiles, window, work);
 }
