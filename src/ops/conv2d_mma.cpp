@@ -45,7 +45,7 @@ std::vector<ConvMmaKernels> conv_mma_candidates(const Conv2dPoolShape& shape, Di
   std::vector<ConvMmaKernels> candidates;
   if (direction == Direction::weight_gradient) {
     std::vector<GradientCut> more;
-    if (warpgroups && format == ComputeFormat::tf32) more = warpgroup_gradient_cuts(shape);
+    if (warpgroups) more = warpgroup_gradient_cuts(shape, format);
     for (const GradientCut& cut : with(gradient_cuts(shape), more))
       candidates.push_back({.weight_gradient = cut});
     if (same_bits) candidates.resize(1);
@@ -163,11 +163,14 @@ void Conv2dMma::build_weight_gradient() {
   const WeightTiles tiles = narrow ? narrow_weight(shape_, kernels_.weight_gradient)
                                    : wide_weight(shape_, kernels_.weight_gradient);
   if (tiles.cut.by_warpgroup) {
-    if (std::ranges::count(warpgroup_gradient_cuts(shape_), tiles.cut) == 0)
+    if (std::ranges::count(warpgroup_gradient_cuts(shape_, format_), tiles.cut) == 0)
       throw Error("convolution: its weight gradient cannot be cut by warpgroup");
-    weight_gradient_ =
-        device_.build(kernels::conv2d_wgmma_weight, tiles.definitions(shape_, format_))
-            .kernel(kernels::conv2d_wgmma_weight_::weight_gradient);
+    const bool halves = tiles.cut.halves;
+    const opencl::Program program =
+        device_.build(halves ? kernels::conv2d_wgmma_half_weight : kernels::conv2d_wgmma_weight,
+                      tiles.definitions(shape_, format_));
+    weight_gradient_ = program.kernel(halves ? kernels::conv2d_wgmma_half_weight_::weight_gradient
+                                             : kernels::conv2d_wgmma_weight_::weight_gradient);
   } else {
     const opencl::Program program =
         device_.build(narrow ? kernels::conv2d_mma_narrow_weight : kernels::conv2d_mma_weight,

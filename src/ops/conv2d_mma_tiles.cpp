@@ -297,6 +297,11 @@ int WeightTiles::shared_bytes() const {
   const int operands = tile * (columns + padding) * 4 + tile * 4 + windows * columns * window_bytes;
   const int inside = normalised ? round_up(run, 4) * 4 : 0;
   const int law = normalised ? 3 * cut.block * 4 : 0;
+  if (cut.by_warpgroup && cut.halves) {
+    // Twice as they come; twice in planes of eight channels, whose ends part their banks.
+    const int planes = cut.block / 8 * (round_up(run, 8) * 16 + 16 + tile * 16 + 16);
+    return 2 * ((run + tile) * cut.block * 4 + inside + planes) + law;
+  }
   if (cut.by_warpgroup) {
     // Three runs; dy as it comes, four pixels × four channels an item; dy turned, in planes.
     constexpr int items = 256, planes = 16, plane_bytes = 64 * 16 + 16;
@@ -411,14 +416,18 @@ std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape) {
   return cuts;
 }
 
-std::vector<GradientCut> warpgroup_gradient_cuts(const Conv2dPoolShape& shape) {
+std::vector<GradientCut> warpgroup_gradient_cuts(const Conv2dPoolShape& shape,
+                                                 ComputeFormat format) {
   constexpr int block = 64, group = 8;
   if (is_narrow(shape.input) || shape.pool > 1 || shape.stride > 1 || shape.kernel > 3) return {};
   if (shape.input.channel_stride % block != 0 || gradient_pixels(shape).width % group != 0)
     return {};
   // Its operands leave room for no other on a compute unit.
-  const GradientCut cut{
-      .block = block, .warp_columns = 2, .groups_per_unit = 1, .by_warpgroup = true};
+  const GradientCut cut{.block = block,
+                        .warp_columns = 2,
+                        .groups_per_unit = 1,
+                        .by_warpgroup = true,
+                        .halves = format != ComputeFormat::tf32};
   if (wide_weight(shape, cut).shared_bytes() > most_shared) return {};
   return {cut};
 }

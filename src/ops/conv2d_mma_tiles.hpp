@@ -53,6 +53,7 @@ struct Cut {
 struct GradientCut {
   int block = 0, warp_columns = 1, groups_per_unit = 2;
   bool by_warpgroup = false;
+  bool halves = false;  // by warpgroup: of 16-bit operands
   friend bool operator==(const GradientCut&, const GradientCut&) = default;
 };
 
@@ -137,7 +138,8 @@ WeightTiles wide_weight(const Conv2dPoolShape& shape, const std::optional<Gradie
 WeightTiles narrow_weight(const Conv2dPoolShape& shape, const std::optional<GradientCut>& cut = {});
 /// Cuts to try, the one to take unmeasured first. They add up in orders of their own.
 std::vector<GradientCut> gradient_cuts(const Conv2dPoolShape& shape);
-/// Those by warpgroup, for TF32 on devices with InstructionSet::wgmma.
-std::vector<GradientCut> warpgroup_gradient_cuts(const Conv2dPoolShape& shape);
+/// Those by warpgroup, for devices with InstructionSet::wgmma.
+std::vector<GradientCut> warpgroup_gradient_cuts(const Conv2dPoolShape& shape,
+                                                 ComputeFormat format);
 
 }  // namespace dovetail::conv_mma

@@ -266,14 +266,55 @@ std::uint32_t wgmma_bits(float value, int format) {
   return format == 1 ? BFloat16::encode(value, how).code() : Float16::encode(value, how).code();
 }
 
-std::vector<float> WorkGroup::row_of(std::uint64_t descriptor, int row, int format) {
-  // 9.7.15.5.1.2 of the PTX ISA manual: the start, what eight rows are apart, the permutation.
+namespace {
+
+/// 9.7.15.5.1.2 of the PTX ISA manual: the bytes that a descriptor has from bit `shift` on.
+std::uint32_t field_of(std::uint64_t descriptor, int shift) {
+  return static_cast<std::uint32_t>(descriptor >> shift & 0x3fff) << 4;
+}
+
+/// 0: none, 1: of 128 bytes, 2: 64, 3: 32.
+int swizzle_of(std::uint64_t descriptor) {
+  return static_cast<int>(descriptor >> 62);
+}
+
+}  // namespace
+
+std::vector<float> WorkGroup::values_at(std::uint32_t address, int format) {
+  const float word = *shared(address, sizeof(float));
+  const auto bits = std::bit_cast<std::uint32_t>(word);
+  if (hidden_[(address - first_address) / sizeof(float)])
+    return std::vector<float>(format == 0 ? 1 : 2, std::numeric_limits<float>::quiet_NaN());
+  if (format == 0) return {std::bit_cast<float>(bits & ~0x1fffu)};
+  if (std::isnan(word)) return {word, word};
+  std::vector<float> values;
+  for (const std::uint32_t half : {bits & 0xffffu, bits >> 16}) {
+    values.push_back(format == 1 ? numeric::BFloat16::from_code(half).value()
+                                 : numeric::Float16::from_code(half).value());
+  }
+  return values;
+}
+
+std::vector<float> WorkGroup::turned_row_of(std::uint64_t descriptor, int row, int format) {
+  // Blocks of eight rows side by side, each of the depth behind the one before.
+  constexpr std::uint32_t depth = 16;
+  if (swizzle_of(descriptor) != 0) fail("a turned operand that is permuted");
+  const auto at = static_cast<std::uint32_t>(row);
+  const std::uint32_t start =
+      field_of(descriptor, 0) + at / 8 * field_of(descriptor, 32) + at % 8 / 2 * sizeof(float);
+  std::vector<float> values;
+  for (std::uint32_t k = 0; k < depth; ++k) {
+    const std::uint32_t there = start + k / 8 * field_of(descriptor, 16) + k % 8 * 16;
+    values.push_back(values_at(there, format)[at % 2]);
+  }
+  return values;
+}
+
+std::vector<float> WorkGroup::row_of(const Product& product, std::uint64_t descriptor, int row) {
+  if (product.turned) return turned_row_of(descriptor, row, product.format);
   constexpr std::uint32_t bytes = 32;
-  const auto field = [&](int shift) {
-    return static_cast<std::uint32_t>(descriptor >> shift & 0x3fff) << 4;
-  };
-  const auto swizzle =
-      static_cast<int>(descriptor >> 62);  // 0: none, 1: of 128 bytes, 2: 64, 3: 32
+  const auto field = [&](int shift) { return field_of(descriptor, shift); };
+  const int swizzle = swizzle_of(descriptor);
   const std::uint32_t pitch = swizzle == 0 ? 16 : 256u >> swizzle;
   const auto at = static_cast<std::uint32_t>(row);
   const std::uint32_t start = field(0) + at / 8 * field(32) + at % 8 * pitch;
@@ -284,20 +325,8 @@ std::vector<float> WorkGroup::row_of(std::uint64_t descriptor, int row, int form
         swizzle == 0 ? start + byte / 16 * field(16) + byte % 16 : start + byte;
     const std::uint32_t there =
         swizzle == 0 ? plain : plain ^ ((plain >> 3) & (0x70u & (pitch - 1)));
-    const float word = *shared(there, sizeof(float));
-    const bool is_hidden = hidden_[(there - first_address) / sizeof(float)];
-    if (is_hidden || std::isnan(word) || format == 0) {
-      const auto cut = std::bit_cast<std::uint32_t>(word) & ~0x1fffu;
-      const float value =
-          is_hidden ? std::numeric_limits<float>::quiet_NaN() : std::bit_cast<float>(cut);
-      values.insert(values.end(), format == 0 ? 1 : 2, value);
-      continue;
-    }
-    const auto bits = std::bit_cast<std::uint32_t>(word);
-    for (const std::uint32_t half : {bits & 0xffffu, bits >> 16}) {
-      values.push_back(format == 1 ? numeric::BFloat16::from_code(half).value()
-                                   : numeric::Float16::from_code(half).value());
-    }
+    const std::vector<float> read = values_at(there, product.format);
+    values.insert(values.end(), read.begin(), read.end());
   }
   return values;
 }
@@ -308,13 +337,13 @@ std::vector<float> WorkGroup::product_of(const Product& product,
   const int row = 16 * warp + lane / 4;
   const bool is_there = !left[0].empty();
   const std::vector<float> rows[] = {
-      is_there ? left[0] : row_of(product.a, row, product.format),
-      is_there ? left[1] : row_of(product.a, row + 8, product.format)};
+      is_there ? left[0] : row_of(product, product.a, row),
+      is_there ? left[1] : row_of(product, product.a, row + 8)};
   std::vector<float> sums;
   for (int eight = 0; eight < product.columns; eight += 8) {
     const int column = eight + lane % 4 * 2;
-    const std::vector<float> columns[] = {row_of(product.b, column, product.format),
-                                          row_of(product.b, column + 1, product.format)};
+    const std::vector<float> columns[] = {row_of(product, product.b, column),
+                                          row_of(product, product.b, column + 1)};
     for (int i = 0; i < 4; ++i) {
       const std::vector<float>&values = rows[i / 2], &right = columns[i % 2];
       float sum = 0;

@@ -59,11 +59,12 @@ class WorkGroup {
   void multiply(float sum[4], const Operands& operands);
 
   /// wgmma m64 × columns × 32 bytes: this lane's sums, of operands that descriptors say the places
-  /// of. `format`: kernel_number of it.
+  /// of. `format`: kernel_number of it. `turned`: rows and columns are side by side, 16 bits each.
   struct Product {
     float* sum;
     std::uint64_t a, b;
     int columns, format;
+    bool turned = false;
   };
   // mbarrier and cp.async.bulk.
   void init_barrier(std::uint32_t at, int count);
@@ -126,8 +127,12 @@ class WorkGroup {
   void fail(const std::string& what);
   Barrier& barrier_at(std::uint32_t at);
   void end_phase_if_complete(Barrier& barrier);
-  /// Of row `row` of a wgmma's operand: what it has in its 32 bytes. NaN where that is not shown.
-  std::vector<float> row_of(std::uint64_t descriptor, int row, int format);
+  /// The values of a word of shared memory, as the tensor cores read them: one (TF32) or two. NaN
+  /// where it is not shown.
+  std::vector<float> values_at(std::uint32_t address, int format);
+  /// Of row `row` of an operand of that product, what it multiplies.
+  std::vector<float> row_of(const Product& product, std::uint64_t descriptor, int row);
+  std::vector<float> turned_row_of(std::uint64_t descriptor, int row, int format);
   /// What a product adds to this lane's sums.
   std::vector<float> product_of(const Product& product,
                                 const std::array<std::vector<float>, 2>& left);

@@ -55,7 +55,7 @@ int main(int, char** arguments) {
       names += "#undef " + definition.substr(0, equals) + '\n';
     }
     out << expanded(kernels, stand_ins, file) << names
-        << "#undef FINISH_RELU\n#undef FINISH_PLACES\n#undef WGMMA_COLUMNS\n}  // namespace "
+        << "#undef FINISH_RELU\n#undef FINISH_PLACES\n#undef WGMMA_COLUMNS\n#undef WGMMA_TURNED\n}  // namespace "
            "dovetail::warp::"
         << name << '\n';
     return "{&" + name + "::" + kernel;
@@ -80,7 +80,9 @@ int main(int, char** arguments) {
       for (const ProductTiles& tiles : products)
         launch(tiles.cut.by_warpgroup() ? "conv2d_wgmma.cl" : "conv2d_mma.cl", "product", tiles, c);
       const WeightTiles weight = wide_weight(c.shape, c.kernels.weight_gradient);
-      launch(weight.cut.by_warpgroup ? "conv2d_wgmma_weight.cl" : "conv2d_mma_weight.cl",
+      launch(!weight.cut.by_warpgroup ? "conv2d_mma_weight.cl"
+             : weight.cut.halves      ? "conv2d_wgmma_half_weight.cl"
+                                      : "conv2d_wgmma_weight.cl",
              "weight_gradient", weight, c);
       list += write("conv2d_mma_pack.cl", "pack",
                     pack_definitions(c.shape, c.format, products[0].cut, products[1].cut)) +
