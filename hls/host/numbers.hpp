@@ -1,5 +1,6 @@
-// Fixed-point numbers of any width that a kernel may be written with, on the host: Dovetail's own. Those of hls/engine
-// and hls/training hold codes in built-in integers instead; tests/numeric uses these.
+// Fixed-point numbers of any width that a kernel may be written with, on the host: Dovetail's own.
+// Those of hls/engine and hls/training hold codes in built-in integers instead; tests/numeric uses
+// these.
 //
 // hls/vitis/numbers.hpp gives the same names to AMD's ap_int and ap_fixed; CMake and v++ pick one
 // of the two by the include path.

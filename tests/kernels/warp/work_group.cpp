@@ -336,9 +336,8 @@ std::vector<float> WorkGroup::product_of(const Product& product,
   const int lane = running_ % 32, warp = running_ / 32 % 4;
   const int row = 16 * warp + lane / 4;
   const bool is_there = !left[0].empty();
-  const std::vector<float> rows[] = {
-      is_there ? left[0] : row_of(product, product.a, row),
-      is_there ? left[1] : row_of(product, product.a, row + 8)};
+  const std::vector<float> rows[] = {is_there ? left[0] : row_of(product, product.a, row),
+                                     is_there ? left[1] : row_of(product, product.a, row + 8)};
   std::vector<float> sums;
   for (int eight = 0; eight < product.columns; eight += 8) {
     const int column = eight + lane % 4 * 2;

@@ -55,8 +55,8 @@ int main(int, char** arguments) {
       names += "#undef " + definition.substr(0, equals) + '\n';
     }
     out << expanded(kernels, stand_ins, file) << names
-        << "#undef FINISH_RELU\n#undef FINISH_PLACES\n#undef WGMMA_COLUMNS\n#undef WGMMA_TURNED\n}  // namespace "
-           "dovetail::warp::"
+        << "#undef FINISH_RELU\n#undef FINISH_PLACES\n#undef WGMMA_COLUMNS\n"
+           "#undef WGMMA_TURNED\n}  // namespace dovetail::warp::"
         << name << '\n';
     return "{&" + name + "::" + kernel;
   };
