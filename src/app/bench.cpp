@@ -92,10 +92,11 @@ int bench_job(Communicator& world, Arguments arguments) {
   line.add(
       "variant", options.variant,
       "gemm, conv, train: cpu, gpu or nvidia kernels (conv: in tf32, bf16 and fp16); by default "
-      "those for the device, or (train) the fastest");
-  line.add("format", options.format,
-           "gemm (--variant nvidia), conv, train, tune: operands in float32, tf32, bf16 or fp16; "
-           "infer: float32, or a format of the FPGA ranks such as int8 or w1a1");
+      "the device's own, or (train) the fastest");
+  line.add(
+      "format", options.format,
+      "gemm (with nvidia kernels), conv, train, tune: operands in float32, tf32, bf16 or fp16; "
+      "infer: float32, or a format of the FPGA ranks such as int8 or w1a1");
   line.add("bucket-mb", options.bucket_mb,
            "allreduce, scaling: MiB of the parts that travel at a time; by default 4 and 1");
   line.add("reduce", options.reduce, "allreduce: hosts (shared memory) or flat (messages)");

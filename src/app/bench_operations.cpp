@@ -7,14 +7,14 @@
 namespace dovetail::app {
 namespace {
 
-/// Throws UsageError where the device has no kernels of its own for what was asked: others would
-/// run under that name.
-void expect_kernels(const Bench& bench, bool takes_float32) {
+/// The one asked for, or the fastest that the device has for this. Throws UsageError where it has
+/// none of the one asked for: others would run under that name.
+Variant variant_of(const Bench& bench, bool takes_float32) {
   const ComputeFormat format = bench.options.step.format;
-  if (bench.options.tune || bench.variant() != Variant::nvidia) return;
-  if (!product_paths(bench.device, format).empty() &&
-      (takes_float32 || format != ComputeFormat::float32))
-    return;
+  const bool has_nvidia = (takes_float32 || format != ComputeFormat::float32) &&
+                          !product_paths(bench.device, format).empty();
+  if (bench.options.variant.empty()) return has_nvidia ? Variant::nvidia : bench.variant();
+  if (bench.variant() != Variant::nvidia || has_nvidia) return bench.variant();
   throw UsageError(fmt::format("{} has no nvidia kernels for this in {}", bench.device.info().name,
                                to_string(format)),
                    "Give another --format, or leave --variant out");
@@ -22,11 +22,11 @@ void expect_kernels(const Bench& bench, bool takes_float32) {
 
 /// gemm and conv: `run` adds to the report, by the tuner's kernels where there is one.
 template <typename Run>
-void report_operations(const Bench& bench, const char* name, Run run) {
+void report_operations(const Bench& bench, const char* name, Variant variant, Run run) {
   expect_one_rank(bench.world, name);
   const bool tuned = bench.options.tune;
   bench::Report report(name, bench.device.info(),
-                       fmt::format("{} {}", tuned ? "chosen" : to_string(bench.variant()),
+                       fmt::format("{} {}", tuned ? "chosen" : to_string(variant),
                                    to_string(bench.options.step.format)),
                        bench::measure_ceilings(bench.device));
   plan::Tuner tuner = bench.tuner();
@@ -43,16 +43,14 @@ void bench_gemm(const Bench& bench) {
   for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_gemm(text));
   if (shapes.empty()) shapes = bench::default_gemms();
   const ComputeFormat format = bench.options.step.format;
-  expect_kernels(bench, true);
-  if (!bench.options.tune && format != ComputeFormat::float32 &&
-      bench.variant() != Variant::nvidia) {
+  const Variant variant = variant_of(bench, true);
+  if (!bench.options.tune && format != ComputeFormat::float32 && variant != Variant::nvidia) {
     throw UsageError(fmt::format("{} multiplies no {} in the {} variant", bench.device.info().name,
-                                 to_string(format), to_string(bench.variant())),
-                     "Give --format float32, or --variant nvidia on a GPU with tensor cores");
+                                 to_string(format), to_string(variant)),
+                     "Give --format float32, or leave --variant out on a GPU with tensor cores");
   }
-  report_operations(bench, "gemm", [&](plan::Tuner* tuner, bench::Report& report) {
-    bench::run_gemms(bench.device, bench.variant(), format, shapes, bench.options.direction, tuner,
-                     report);
+  report_operations(bench, "gemm", variant, [&](plan::Tuner* tuner, bench::Report& report) {
+    bench::run_gemms(bench.device, variant, format, shapes, bench.options.direction, tuner, report);
   });
 }
 
@@ -60,9 +58,9 @@ void bench_conv(const Bench& bench) {
   std::vector<bench::ConvShape> shapes;
   for (const std::string& text : bench.options.shapes) shapes.push_back(bench::parse_conv(text));
   if (shapes.empty()) shapes = bench::default_convs();
-  expect_kernels(bench, false);
-  report_operations(bench, "conv", [&](plan::Tuner* tuner, bench::Report& report) {
-    bench::run_convs(bench.device, bench.variant(), bench.options.step.format, shapes,
+  const Variant variant = variant_of(bench, false);
+  report_operations(bench, "conv", variant, [&](plan::Tuner* tuner, bench::Report& report) {
+    bench::run_convs(bench.device, variant, bench.options.step.format, shapes,
                      bench.options.direction, tuner, report);
   });
 }

@@ -2,11 +2,12 @@
 """Training steps of a model in PyTorch, to compare `dovetail bench train --data random --data-place device` with: the median
 milliseconds of a step, as JSON lines. compare.py steps runs the same in turns with ours.
 
-The same work as ours: images in float32 that lie on the device, cross entropy, SGD with momentum. Ways: eager, graph (one CUDA graph of
-the whole step), compiled (torch.compile), compiled-graph (a CUDA graph of that). Every way is measured with feature maps as NCHW and as
+The same work as ours: images in float32 that lie on the device, cross entropy, SGD with momentum, weights in float32; in bf16 and fp16
+under torch.autocast, fp16 with a fixed loss scale. Ways: eager, graph (one CUDA graph of the whole step), compiled (torch.compile), compiled-graph (a CUDA graph of that). Every way is measured with feature maps as NCHW and as
 NHWC (channels_last); the best of all is what to beat.
 """
 import argparse
+import contextlib
 import gc
 import json
 import pathlib
@@ -17,6 +18,8 @@ import timing
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "pytorch"))
 
 INPUTS = {"mlp": (1, 28, 28), "cnn": (1, 28, 28), "vgg-small": (3, 32, 32)}
+FORMATS = ["float32", "tf32", "bf16", "fp16"]
+LOSS_SCALE = 1024.0  # in fp16
 WAYS = ["eager", "graph", "compiled", "compiled-graph"]
 
 
@@ -26,7 +29,7 @@ def arguments():
     parser.add_argument("--batch", action="append", type=int)
     parser.add_argument("--way", action="append", choices=WAYS)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
-    parser.add_argument("--float32", action="store_true", help="no TF32")
+    parser.add_argument("--format", choices=FORMATS, help="by default tf32 on a GPU, float32 on a CPU")
     parser.add_argument("--threads", type=int, default=2, help="on a CPU")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     return parser.parse_args()
@@ -41,18 +44,22 @@ class Step:
         torch.backends.cudnn.benchmark = True
         if device == "cpu":
             torch.set_num_threads(threads)
+        self.type = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(form)
+        self.scale = LOSS_SCALE if form == "fp16" else 1.0
         torch.manual_seed(1)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         channels, height, width = INPUTS[name]
         self.model = models.by_name[name](channels, height, width, 10).to(device).to(memory_format=layout)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-6, momentum=0.9, fused=True)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-6 / self.scale, momentum=0.9, fused=True)
         self.images = torch.randn(batch, channels, height, width, device=device).contiguous(memory_format=layout)
         self.labels = torch.randint(10, (batch,), device=device)
         self.forward = self.model
 
     def run(self):
         self.optimizer.zero_grad(set_to_none=True)
-        self.torch.nn.functional.cross_entropy(self.forward(self.images), self.labels).backward()
+        with self.torch.autocast(self.device, self.type) if self.type else contextlib.nullcontext():
+            loss = self.torch.nn.functional.cross_entropy(self.forward(self.images), self.labels)
+        (loss if self.scale == 1 else loss * self.scale).backward()
         self.optimizer.step()
 
     def prepared(self, way):
@@ -93,7 +100,7 @@ def release(device):
 
 def main():
     options = arguments()
-    form = "float32" if options.float32 or options.device == "cpu" else "tf32"
+    form = options.format or ("float32" if options.device == "cpu" else "tf32")
     for name in options.model or list(INPUTS):
         for batch in options.batch or [64, 256, 1024, 4096]:
             for way in options.way or ["graph" if options.device == "cuda" else "eager"]:
