@@ -1,10 +1,7 @@
 # How the scripts in jobs/mpirun and jobs/slurm start a job at this site. Sourced from the repository's root, not run.
 # shellcheck shell=bash
-
-die() {
-  printf '%s: %s\n' "${job_script:-${0##*/}}" "$*" >&2
-  exit 1
-}
+# shellcheck source=jobs/commands.sh
+source "${BASH_SOURCE[0]%/*}/commands.sh"
 
 # What a site's file must set; of it, what are whole numbers.
 site_settings=(modules xrt_setup program data partition gpu_feature fpga_feature gpu_partition fpga_partition account
@@ -57,10 +54,7 @@ prepare_node() {
     lenient source "$xrt_setup" >/dev/null || true  # its last test may be false
     [[ -n "${XILINX_XRT:-}" ]] || die "$xrt_setup did not set XILINX_XRT on $(uname -n). See xrt_setup in $site"
   fi
-  # Open MPI runs as root only when told twice; in a container root is the usual user.
-  if ((EUID == 0)); then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  fi
+  allow_mpi_as_root
 }
 
 # count_ranks GPU_NODES FPGA_NODES: how many ranks of each role they run, in gpu_ranks and fpga_ranks.

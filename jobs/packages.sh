@@ -38,9 +38,9 @@ offered_of() {
   done
 }
 
-# as_root COMMAND...: runs it as root, through sudo where needed.
+# as_root COMMAND...: runs it as root, through sudo where needed, or in a dry run prints it.
 as_root() {
-  if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+  if ((EUID == 0)); then run "$@"; else run sudo "$@"; fi
 }
 
 # can_be_root: whether as_root may succeed. On a cluster's login node sudo is often there, and refuses.
@@ -72,7 +72,7 @@ ensure_packages() {
   fi
 
   say "Missing packages: ${missing[*]}"
-  run as_root apt-get -o DPkg::Lock::Timeout=120 update -qq
+  as_root apt-get -o DPkg::Lock::Timeout=120 update -qq
   # Only after the update is it known what this release offers.
   mapfile -t absent < <(comm -23 <(missing_of "${optional[@]}" | sort) <(offered_of "${optional[@]}" | sort))
   if ((${#absent[@]} > 0)); then
@@ -81,6 +81,6 @@ ensure_packages() {
   fi
   ((${#missing[@]} > 0)) || return 0
   say "Installing ${missing[*]}"
-  run as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
     -o Dpkg::Use-Pty=0 install -y -qq --no-install-recommends "${missing[@]}"
 }

@@ -12,7 +12,7 @@ Installs the missing packages, builds, makes shards of Fashion-MNIST and trains 
 one FPGA rank evaluates it in int8. What is done already is not done again; each call trains into a folder of its own
 below runs/.
 
-  --dry-run   say what would be done, and do nothing
+  --dry-run   print what would be done, as commands for a shell, and do nothing
 
 DOVETAIL_FASHION_MNIST=FOLDER   where the four IDX files are, plain or .gz (default: Debian's dataset-fashion-mnist)
 END

@@ -1,22 +1,12 @@
 # The steps that the scripts in this folder share. Sourced, not run; the caller sets `root` and stands in it, and for
 # Fashion-MNIST sets `images` and `dovetail`.
 # shellcheck shell=bash
+# shellcheck source=jobs/commands.sh
+source "$root/jobs/commands.sh"
 # shellcheck source=jobs/packages.sh
 source "$root/jobs/packages.sh"
 
-dry_run=${dry_run:-false}
-
-say() { printf '%s\n' "$*"; }
-
-die() {
-  printf '%s: %s\n' "${0##*/}" "$*" >&2
-  exit 1
-}
-
-# run COMMAND...: runs it, or in a dry run prints it.
-run() {
-  if $dry_run; then say "+ $*"; else "$@"; fi
-}
+run cd "$root"
 
 # need COMMAND HINT: ends with one line where the command is missing.
 need() {
@@ -31,13 +21,6 @@ build() {
   if [[ ! -e build/release/CMakeCache.txt ]]; then set -- "$@" -DDOVETAIL_UNITY=ON; fi
   run cmake --preset release "$@"
   run cmake --build --preset release --parallel "$(nproc)"
-}
-
-# Open MPI runs as root only when told twice; in a container root is the usual user.
-allow_mpi_as_root() {
-  if ((EUID == 0)); then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  fi
 }
 
 # idx_file NAME: the file of that name among the images, plain or compressed.

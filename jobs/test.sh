@@ -11,7 +11,7 @@ Usage: jobs/test.sh [--dry-run] [--sanitizers] [-- CTEST_OPTIONS...]
 Installs the missing packages, builds the release preset and runs all tests through ctest, whose closing lines and
 exit code are this script's. In CI (CI=true) a warning of the compiler is an error, and --sanitizers is on.
 
-  --dry-run      say what would be done, and do nothing
+  --dry-run      print what would be done, as commands for a shell, and do nothing
   --sanitizers   before that, the presets asan-quick and tsan-quick: a part of the tests under the address,
                  undefined-behaviour and thread sanitizers. What they find ends the script at once
   --             what follows goes to ctest: jobs/test.sh -- -R shards

@@ -12,7 +12,7 @@ Trains \`cnn\` on Fashion-MNIST over the hosts of a host file. jobs/site.env, or
 how many nodes and devices there are, and the options of mpirun. Build and make the shards first (jobs/quickstart.sh
 does both). Every host sees this folder at the same path (NFS, Lustre …), or has a copy of it there.
 
-  --dry-run       print the command
+  --dry-run       print the command, for a shell
   HOSTS           a host file of Open MPI (default: jobs/mpirun/hosts)
   MORE_OPTIONS    go to \`dovetail train\`
 END
@@ -35,7 +35,6 @@ if [[ "$hosts" != /* && -e "$caller/$hosts" ]]; then hosts=$caller/$hosts; fi
 source jobs/launch.sh
 read_site
 [[ -f "$hosts" && -r "$hosts" ]] || die "cannot read the host file $hosts"
-prepare_node
 count_ranks "$gpu_nodes" "$fpga_nodes"
 set_training runs/hosts "$@"
 set_mpirun_options
@@ -43,4 +42,6 @@ if ((emulated_cards > 0)); then mpirun_options+=(--oversubscribe); fi
 ranks=$((gpu_ranks + fpga_ranks))
 if has_ranks_of "$hosts" "$ranks"; then ranks_here=true; fi
 command=(mpirun --hostfile "$hosts" -n "$ranks" "${mpirun_options[@]}" "${training[@]}")
-if $dry_run; then echo "${command[*]}"; else run_job "${command[@]}"; fi
+run cd "$PWD"
+prepare_node
+if $dry_run; then run "${command[@]}"; else run_job "${command[@]}"; fi

@@ -10,15 +10,15 @@ Usage: jobs/slurm/submit.sh [--dry-run] train|hetjob [SBATCH_OPTIONS...] [-- MOR
 Submits jobs/slurm/train.sbatch (one partition, kinds of nodes told apart by feature) or jobs/slurm/hetjob.sbatch (a
 partition of GPU nodes and one of FPGA nodes) with what jobs/site.env says, or the file that DOVETAIL_SITE names.
 
-  --dry-run         print the sbatch command
+  --dry-run         print the sbatch command, for a shell
   SBATCH_OPTIONS    such as --time=08:00:00 or --wait
   MORE_OPTIONS      go to \`dovetail train\`
 END
 }
 
-dry_run=
+dry_run=false
 if [[ "${1:-}" == --dry-run ]]; then
-  dry_run="echo"
+  dry_run=true
   shift
 fi
 case "${1:-}" in
@@ -40,18 +40,20 @@ read_site
 
 if [[ "$kind" == hetjob ]]; then
   ((fpga_nodes > 0)) || die "$site has fpga_nodes=0: submit train"
-  exec $dry_run sbatch "${sbatch_options[@]}" --partition="$gpu_partition" --nodes="$gpu_nodes" "${gpu_request[@]}" \
-    "${options[@]}" : \
-    "${sbatch_options[@]}" --partition="$fpga_partition" --nodes="$fpga_nodes" "${fpga_request[@]}" \
-    jobs/slurm/hetjob.sbatch "$@"
-fi
-[[ -z "$partition" ]] || sbatch_options+=(--partition="$partition")
-if ((fpga_nodes > 0)); then
-  [[ -n "$gpu_feature" && -n "$fpga_feature" ]] ||
-    die "$site: FPGA nodes on one partition are told apart by gpu_feature and fpga_feature, of which one is empty"
-  sbatch_options+=(--constraint="[$gpu_feature*$gpu_nodes&$fpga_feature*$fpga_nodes]")
+  command=(sbatch "${sbatch_options[@]}" --partition="$gpu_partition" --nodes="$gpu_nodes" "${gpu_request[@]}" "${options[@]}" :
+    "${sbatch_options[@]}" --partition="$fpga_partition" --nodes="$fpga_nodes" "${fpga_request[@]}" jobs/slurm/hetjob.sbatch "$@")
 else
-  sbatch_options+=("${gpu_request[@]}") # with FPGA nodes it would be asked of them too
-  [[ -z "$gpu_feature" ]] || sbatch_options+=(--constraint="$gpu_feature")
+  [[ -z "$partition" ]] || sbatch_options+=(--partition="$partition")
+  if ((fpga_nodes > 0)); then
+    [[ -n "$gpu_feature" && -n "$fpga_feature" ]] ||
+      die "$site: FPGA nodes on one partition are told apart by gpu_feature and fpga_feature, of which one is empty"
+    sbatch_options+=(--constraint="[$gpu_feature*$gpu_nodes&$fpga_feature*$fpga_nodes]")
+  else
+    sbatch_options+=("${gpu_request[@]}") # with FPGA nodes it would be asked of them too
+    [[ -z "$gpu_feature" ]] || sbatch_options+=(--constraint="$gpu_feature")
+  fi
+  command=(sbatch "${sbatch_options[@]}" --nodes=$((gpu_nodes + fpga_nodes)) "${options[@]}" jobs/slurm/train.sbatch "$@")
 fi
-exec $dry_run sbatch "${sbatch_options[@]}" --nodes=$((gpu_nodes + fpga_nodes)) "${options[@]}" jobs/slurm/train.sbatch "$@"
+run cd "$PWD"
+[[ -z "${DOVETAIL_SITE:-}" ]] || run export DOVETAIL_SITE="$DOVETAIL_SITE" # the job reads it again
+run "${command[@]}"

@@ -85,7 +85,7 @@ check_lint() {
   mapfile -t scripts < <(all_scripts)
   cd "$repository"
   # The sourced files are read along with those that source them.
-  mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | grep -v -e /packages.sh -e /steps.sh)
+  mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | grep -v -e /commands.sh -e /packages.sh -e /steps.sh)
   shellcheck --external-sources "${scripts[@]}" jobs/site.env jobs/sites/*.env
 }
 
@@ -130,10 +130,10 @@ check_help_and_refusal() {
 
 check_quickstart_from_another_folder() {
   expect_exit 0 "$checkout/jobs/quickstart.sh" --dry-run
-  expect_text "+ cmake --preset release -DDOVETAIL_TESTS=OFF"
+  expect_text "cmake --preset release -DDOVETAIL_TESTS=OFF"
   expect_text "--split train --out data/fashion-mnist.part"
   expect_text "--split test --out data/fashion-mnist.part"
-  expect_text "+ mpirun -n 3"
+  expect_text "mpirun -n 3"
   expect_text "--out runs/quickstart"
   [[ "$(ls "$checkout")" == jobs ]] || fail "the dry run left something behind: $(ls "$checkout")"
 
@@ -153,20 +153,20 @@ check_quickstart_without_xrt() {
     >"$checkout/build/release/CMakeCache.txt"
   expect_exit 0 env -u XILINX_XRT "$checkout/jobs/quickstart.sh" --dry-run
   expect_text "training on the GPU ranks alone"
-  expect_text "+ mpirun -n 2"
+  expect_text "mpirun -n 2"
   expect_text "--gpu-ranks 2 --fpga-ranks 0"
 
   # With a real XRT chosen, the card is the user's.
   expect_exit 0 env XILINX_XRT=/opt/xilinx/xrt "$checkout/jobs/quickstart.sh" --dry-run
-  expect_text "+ mpirun -n 3"
+  expect_text "mpirun -n 3"
 }
 
 check_test_from_another_folder() {
   expect_exit 0 "$checkout/jobs/test.sh" --dry-run -- -R shards
-  expect_text "+ cmake --preset release -DDOVETAIL_TESTS=ON"
+  expect_text "cmake --preset release -DDOVETAIL_TESTS=ON"
   expect_no_text WERROR
   expect_no_text asan-quick
-  expect_text "+ ctest --preset release"
+  expect_text "ctest --preset release"
   expect_text "-R shards"
   expect_exit 0 "$checkout/jobs/test.sh" --dry-run --sanitizers
   expect_text "ctest --preset tsan-quick"
@@ -187,7 +187,7 @@ check_sites() {
 
   export DOVETAIL_SITE=jobs/sites/alveo.env
   submitted train
-  expect_text "--account=project_4711 --constraint=[gpu*2&fpga*1] --nodes=3"
+  expect_text '--account=project_4711 --constraint=\[gpu\*2\&fpga\*1\] --nodes=3'
   submitted hetjob --time=5 -- --epochs 7
   expect_text "--partition=accelerated --nodes=2 --gpus-per-node=4 --time=5 : "
   expect_text " : --account=project_4711 --partition=fpga --nodes=1 --gres=fpga:2 jobs/slurm/hetjob.sbatch --epochs 7"
@@ -206,6 +206,48 @@ check_sites() {
   expect_text "--fpga-ranks: what ranks there are is said in jobs/sites/without-cards.env"
   DOVETAIL_SITE=missing.env expect_exit 1 "$checkout/jobs/mpirun/train.sh" --dry-run
   expect_text "cannot read missing.env"
+}
+
+# What a dry run prints is given to a shell, in another folder, whose commands write down the words that they get.
+check_dry_runs_are_commands() {
+  mkdir -p "$scratch/bin" "$scratch/my images" "$checkout/build/release"
+  touch "$scratch/my images/"{train,t10k}-{images-idx3,labels-idx1}-ubyte "$scratch/my hosts"
+  cat >"$scratch/bin/cmake" <<END
+#!/bin/bash
+printf '<%s>' "\${0##*/}" "\$@" >>"$scratch/words"
+echo " in \$PWD, site \${DOVETAIL_SITE:-none}" >>"$scratch/words"
+[[ "\${0##*/} \$1" != "dovetail shard" ]] || mkdir -p data/fashion-mnist.part
+END
+  chmod +x "$scratch/bin/cmake"
+  local name
+  for name in ctest mpirun sbatch apt-get sudo; do cp "$scratch/bin/cmake" "$scratch/bin/$name"; done
+  cp "$scratch/bin/cmake" "$checkout/build/release/dovetail"
+  mkdir "$checkout/data"
+  # pasted COMMAND...: its dry run as a script; the words are then in `output`.
+  pasted() {
+    expect_exit 0 "$@"
+    echo "$output" >"$scratch/script"
+    : >"$scratch/words"
+    PATH="$scratch/bin:$PATH" expect_exit 0 "$BASH" -eu "$scratch/script"
+    output=$(<"$scratch/words")
+  }
+  export DOVETAIL_FASHION_MNIST="$scratch/my images"
+  pasted "$checkout/jobs/quickstart.sh" --dry-run
+  expect_text "<cmake><--preset><release><-DDOVETAIL_TESTS=OFF><-DDOVETAIL_UNITY=ON> in $checkout,"
+  expect_text "<--images><$scratch/my images/train-images-idx3-ubyte>"
+  expect_text "<mpirun><-n><3>"
+  [[ -d "$checkout/data/fashion-mnist" ]] || fail "the shards were not given their name"
+  pasted "$checkout/jobs/test.sh" --dry-run -- -R 'shards|a model'
+  expect_text "<-R><shards|a model> in $checkout,"
+  pasted "$checkout/jobs/mpirun/train.sh" --dry-run "$scratch/my hosts" --out "a 'quoted' & \$more"
+  expect_text "<mpirun><--hostfile><$scratch/my hosts><-n><8>"
+  expect_text "<--out><a 'quoted' & \$more> in $checkout,"
+  export DOVETAIL_SITE=jobs/sites/alveo.env
+  pasted "$checkout/jobs/slurm/submit.sh" --dry-run hetjob --comment="two words" -- --model mlp
+  expect_text "<--comment=two words><:>"
+  expect_text "<--model><mlp> in $checkout, site jobs/sites/alveo.env"
+  pasted "$checkout/jobs/slurm/submit.sh" --dry-run train
+  expect_text "<--constraint=[gpu*2&fpga*1]><--nodes=3>"
 }
 
 check_wrong_sites() {
@@ -243,7 +285,7 @@ check_host_files() {
   echo "gpu1 slots=8" >"$hosts"
   cd "$scratch"
   expect_exit 0 "$script" --dry-run "my hosts" # of the caller's folder
-  expect_text "--hostfile $hosts -n 8 "
+  expect_text "--hostfile ${hosts/my hosts/my\\ hosts} -n 8 "
 
   # starts_here CODE RANKS LINES...: whether some of the ranks are on this host.
   starts_here() {
@@ -400,7 +442,7 @@ check_goes_on_without_root() {
   expect_exit 0 "${drop[@]}" "$checkout/jobs/test.sh" --dry-run
   expect_text "Neither root nor sudo here"
   expect_no_text "apt-get"
-  expect_text "+ ctest"
+  expect_text "ctest --preset release"
 }
 
 check_missing_tool() {
