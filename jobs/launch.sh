@@ -8,7 +8,8 @@ site_settings=(modules xrt_setup program data partition gpu_feature fpga_feature
   gpu_request fpga_request sbatch_options launcher srun_options network_interface mpi_options)
 site_numbers=(gpu_nodes gpus_per_node fpga_nodes cards_per_node emulated_cards sigkill_timeout_s start_timeout_s)
 
-# read_site: the settings of DOVETAIL_SITE, or of jobs/site.env.
+# read_site: the settings of DOVETAIL_SITE, or of jobs/site.env. In `rank`: what the words of the program's command go behind,
+# for a launcher to start a rank.
 read_site() {
   local name
   site=${DOVETAIL_SITE:-jobs/site.env}
@@ -22,6 +23,7 @@ read_site() {
     [[ "${!name}" =~ ^(0|[1-9][0-9]*)$ ]] || die "$site: $name=${!name} is no whole number"
   done
   [[ "$launcher" == mpirun || "$launcher" == srun ]] || die "$site: launcher=$launcher; known are mpirun and srun"
+  rank=(bash jobs/rank.sh "$site")
 }
 
 # lenient COMMAND...: runs what others wrote for shells that pass over unset variables and failures.
@@ -96,7 +98,7 @@ set_srun_environment() {
 set_training() {
   local out=$1 option value
   shift
-  training=(bash jobs/rank.sh "$site" train --gpu-ranks "$gpu_ranks" --fpga-ranks "$fpga_ranks")
+  training=("${rank[@]}" train --gpu-ranks "$gpu_ranks" --fpga-ranks "$fpga_ranks")
   for option in --gpu-ranks --fpga-ranks; do
     [[ " $* " != *" $option"[\ =]* ]] || die "$option: what ranks there are is said in $site"
   done
@@ -149,15 +151,16 @@ end_with_ranks() {
 
 ranks_here=false
 
-# has_ranks_of HOSTS RANKS: whether mpirun starts any of so many ranks on this host. It fills the hosts of the file in their
-# order; where that does not say how many a host takes, it may be all.
+# has_ranks_of HOSTS RANKS [EACH]: whether mpirun starts any of so many ranks on this host. It fills the hosts of the file in
+# their order, with EACH ranks or as many as the file says; where it does not, that may be all.
 has_ranks_of() {
-  awk -v ranks="$2" -v names="localhost 127.0.0.1 $(uname -n) $(uname -n | cut -d. -f1)" '
+  awk -v ranks="$2" -v each="${3:-0}" -v names="localhost 127.0.0.1 $(uname -n) $(uname -n | cut -d. -f1)" '
     BEGIN { count = split(names, list, " "); for (i = 1; i <= count; ++i) mine[list[i]] = 1 }
     { sub(/#.*/, ""); sub(/^ *[^ ]*@/, "") }
     NF == 0 { next }
     ranks <= 0 { exit }
     $1 in mine { found = 1; exit }
+    each > 0 { ranks -= each; next }
     match($0, /slots *= *[0-9]+/) { slots = substr($0, RSTART, RLENGTH); sub(/[^0-9]*/, "", slots); ranks -= slots; next }
     { exit }
     END { exit !found }' <"$1"

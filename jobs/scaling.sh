@@ -67,10 +67,13 @@ while (($# > 0)); do
   shift 2
 done
 more=("$@")
-if [[ -n "${DOVETAIL:-}" ]]; then program=("$(cd "$caller" && realpath "$DOVETAIL")"); fi
+if [[ -n "${DOVETAIL:-}" ]]; then
+  program=("$(cd "$caller" && realpath "$DOVETAIL")")
+  rank+=(--program "${program[0]}")
+fi
+prepare_node
 command -v "${program[0]}" >/dev/null || die "no program at ${program[0]}. Build it (jobs/quickstart.sh), or set DOVETAIL"
 [[ -r "$data/manifest.json" ]] || die "no data set in $data. Make one (jobs/quickstart.sh, dovetail shard), or give --data"
-prepare_node
 set_mpirun_options
 
 # points_of OPTION VALUES: what each of the points has, in points_of_OPTION; one value is for all.
@@ -95,15 +98,18 @@ done
 
 # launch RANKS HOSTS DEVICES COMMAND WORDS...: the program on so many ranks, spread evenly.
 launch() {
-  local count=$1 on=$2 using=$3
+  local count=$1 on=$2 using=$3 code=0
   shift 3
   local where=(--oversubscribe)
   if [[ -n "$using" ]]; then set -- "$@" --devices "${using//+/,}"; fi
   if [[ -n "$hostfile" ]]; then
     where+=(--hostfile "$hostfile" --map-by "ppr:$((count / on)):node")
+    if has_ranks_of "$hostfile" "$count" $((count / on)); then ranks_here=true; else ranks_here=false; fi
   fi
   # Later options win: --map-by of the site's is for jobs over all of its nodes.
-  mpirun -n "$count" "${mpirun_options[@]}" "${where[@]}" "${program[@]}" "$@"
+  run_job mpirun -n "$count" "${mpirun_options[@]}" "${where[@]}" "${rank[@]}" "$@" || code=$?
+  trap - USR1 TERM INT # they were for that job
+  return "$code"
 }
 
 samples() { if [[ "$1" == weak ]]; then echo $((batch * $2)); else echo "$batch"; fi; }

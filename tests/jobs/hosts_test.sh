@@ -40,6 +40,8 @@ source jobs/site.env
 program='$program' data='$scratch/data' gpu_nodes=4 gpus_per_node=1 network_interface=eth0 sigkill_timeout_s=1 start_timeout_s=30
 mpi_options+=(--mca btl tcp,self --mca plm_rsh_agent '$scratch/on_host' --mca plm_rsh_no_tree_spawn 1)
 mpi_options+=(--mca ras ^slurm --mca plm rsh)
+modules=(any)
+module() { touch "$scratch/set-up-\$(uname -n)"; }
 END
 
 # train RUN OPTIONS...
@@ -88,6 +90,7 @@ for number; do
 done
 
 # Over one and two hosts, neither of them this one: each point takes the first of the file, and the network is measured.
+rm "$scratch"/set-up-host*
 printf 'host%s slots=1\n' 3 2 >"$scratch/others"
 "$scratch/on_host" host1 jobs/scaling.sh --ranks 1,2 --hosts 1,2 --hostfile "$scratch/others" --scaling weak --model mlp \
   --batch 20 --steps 10 --repeat 1 --simulate 4 --out "$scratch/scaling" >"$scratch/output" 2>&1 || fail "jobs/scaling.sh ended with $?"
@@ -100,6 +103,7 @@ for point, hosts in (("1-on-1", ["host3"]), ("2-on-2", ["host3", "host2"])):
 simulated = json.loads((runs / "results.json").read_text())["weak"]["simulated"]
 assert (simulated["ranks"], simulated["ranks_per_host"], simulated["network"]["source"]) == (2, 1, "measured"), simulated
 END
+[[ -e "$scratch/set-up-host2" && -e "$scratch/set-up-host3" ]] || fail "jobs/scaling.sh has not set its hosts up"
 grep -q "Simulated, with a network (measured) of" "$scratch/scaling/table.md" || fail "the table does not say where the network is from"
 
 # A host whose daemon ends before it reports: mpirun alone would wait for ever.

@@ -287,7 +287,7 @@ check_host_files() {
   expect_exit 0 "$script" --dry-run "my hosts" # of the caller's folder
   expect_text "--hostfile ${hosts/my hosts/my\\ hosts} -n 8 "
 
-  # starts_here CODE RANKS LINES...: whether some of the ranks are on this host.
+  # starts_here CODE "RANKS [EACH]" LINES...: whether some of the ranks are on this host.
   starts_here() {
     printf '%s\n' "${@:3}" >"$hosts"
     expect_exit "$1" "$BASH" -c "source '$checkout/jobs/launch.sh'; has_ranks_of '$hosts' $2"
@@ -301,6 +301,8 @@ check_host_files() {
   starts_here 1 4 "other" "$me"
   starts_here 1 4 "# not $me" "other slots=8 # nor $me"
   starts_here 1 4 "$me-2 slots=4"
+  starts_here 0 "4 2" "other slots=4" "$me slots=4"
+  starts_here 1 "2 2" "other slots=1" "$me slots=1"
 }
 
 check_scaling_refusals() {
@@ -318,7 +320,47 @@ check_scaling_refusals() {
   [[ ! -e "$scratch/runs" ]] || fail "something has begun to run"
 }
 
-# A script in ssh's place starts a daemon for two seconds; what is to be called mpirun goes on for four more.
+# Under what is to be called mpirun, which starts nothing.
+check_scaling_ranks() {
+  mkdir "$scratch/bin" "$scratch/data"
+  echo "{}" >"$scratch/data/manifest.json"
+  cat >"$scratch/bin/mpirun" <<END
+#!/bin/bash
+trap 'touch "$scratch/told"; exit 1' TERM
+printf '<%s>' "\$@" >"$scratch/words"
+[[ ! -e "$scratch/fifo" ]] || read -rt 60 <>"$scratch/fifo" || true # no child
+exit 1
+END
+  chmod +x "$scratch/bin/mpirun"
+  printf '%s\n' "source '$checkout/jobs/site.env'" "program=(/bin/true) start_timeout_s=2" >"$scratch/site.env"
+  uname -n >"$scratch/hosts"
+  local scaling=(env DOVETAIL_SITE="$scratch/site.env" PATH="$scratch/bin:$PATH" "$checkout/jobs/scaling.sh"
+    --data "$scratch/data" --out "$scratch/runs" --ranks 2 --hostfile "$scratch/hosts") log="$scratch/runs/weak/2-on-1/1/log.txt"
+  expect_exit 1 "${scaling[@]}"
+  expect_text "failed, see $log"
+  output=$(<"$scratch/words")
+  expect_text "<-n><2>"
+  expect_text "<bash><jobs/rank.sh><$scratch/site.env><train>"
+  expect_exit 1 env DOVETAIL=/bin/bash "${scaling[@]}"
+  output=$(<"$scratch/words")
+  expect_text "<bash><jobs/rank.sh><$scratch/site.env><--program><$(realpath /bin/bash)><train>"
+  expect_exit 0 "$checkout/jobs/rank.sh" "$scratch/site.env" --program /bin/echo train --steps 5
+  [[ "$output" == "train --steps 5" ]] || fail "the rank was given: $output"
+
+  # A daemon that does not report, and a signal to the script.
+  mkfifo "$scratch/fifo"
+  expect_exit 1 "${scaling[@]}"
+  grep -q "mpirun has started no rank in 2 s" "$log" || fail "no line says that nothing has started: $(<"$log")"
+  rm "$scratch/words"
+  "${scaling[@]}" >"$scratch/output" 2>&1 &
+  local job=$! code=0
+  until [[ -e "$scratch/words" ]]; do sleep 0.05; done
+  kill -TERM "$job"
+  wait "$job" || code=$?
+  ((code == 1)) || fail "after SIGTERM the script ended with $code: $(<"$scratch/output")"
+  [[ -e "$scratch/told" ]] || fail "SIGTERM has not reached mpirun"
+}
+
 # Set-ups that others wrote use variables that are not set; shells that ssh starts have no modules.
 check_node_setup() {
   cat >"$scratch/setup.sh" <<'END'
@@ -362,6 +404,7 @@ END
   expect_text "$scratch/setup.sh did not set XILINX_XRT on"
 }
 
+# A script in ssh's place starts a daemon for two seconds; what is to be called mpirun goes on for four more.
 check_agents_are_no_ranks() {
   cat >"$scratch/mpirun" <<'END'
 #!/bin/bash
