@@ -24,15 +24,19 @@ struct SignOfLife {
   std::string phase = "start";  // one word
 };
 
-/// Writes this rank's file in place: one write(2) of 128 bytes, not synced.
+/// Writes this rank's file in place: one write(2) of 128 bytes, never synced to a disk.
 class LifeWriter {
  public:
   LifeWriter(const std::filesystem::path& folder, int rank);
   ~LifeWriter();
   LifeWriter(const LifeWriter&) = delete;
   LifeWriter& operator=(const LifeWriter&) = delete;
-  /// Says nothing where the file cannot be written: a watchdog ends no job over that.
+  /// For the other ranks of this host; those of others may see it half a minute later. Says nothing
+  /// where the file cannot be written: a watchdog ends no job over that.
   void write(const SignOfLife& sign) const;
+  /// Has other hosts that open the file from now on see what was written: on a network file system
+  /// waits for its server, else for nothing.
+  void hand_over() const;
   /// Whether the file was there and has been removed: by a rank that ends the job.
   bool removed() const;
 

@@ -1,5 +1,5 @@
 // Looks five times a second; writes a sign of life once a second while something changes, else more
-// seldom, and compares the others' as seldom.
+// seldom; hands it over to other hosts, and compares the others', as seldom.
 #include "support/watchdog.hpp"
 
 #include <algorithm>
@@ -44,6 +44,7 @@ Watchdog::Watchdog(WatchdogSettings settings)
       last_beat_(),
       last_look_(last_progress_) {
   write_sign();
+  writer_.hand_over();
   thread_ = std::thread([this] { watch(); });
 }
 
@@ -89,6 +90,8 @@ void Watchdog::watch() {
     if (elapsed_s(last_beat_) >= settings_.beat_s) {
       last_beat_ = Clock::now();
       write_sign();
+      // Not each piece of news: a server of a thousand ranks would have as many to write a second.
+      writer_.hand_over();
       // Not while all goes well: on a thousand ranks that would be a million files each time.
       if (mine_.kind == activity::Kind::wait && mine_.seconds >= settings_.beat_s) {
         peers_.listen();
@@ -166,6 +169,7 @@ bool Watchdog::another_leaves() const {
 void Watchdog::leave_word() {
   mine_.leaving = true;
   writer_.write(mine_);
+  writer_.hand_over();
 }
 
 void Watchdog::end(const std::string& line) {
