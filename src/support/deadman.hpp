@@ -2,11 +2,9 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
-#include <thread>
+
+#include "support/lookout.hpp"
 
 namespace dovetail {
 
@@ -16,26 +14,20 @@ class Deadman {
  public:
   /// `dead`: called once, in a thread of its own, with the seconds since the last sign().
   Deadman(double timeout_s, std::function<void(double seconds)> dead);
-  ~Deadman();
-  Deadman(const Deadman&) = delete;
-  Deadman& operator=(const Deadman&) = delete;
 
   /// The thread is well. Never waits.
   void sign() { last_ = Clock::now().time_since_epoch(); }
   void set_timeout(double timeout_s) { timeout_s_ = timeout_s; }
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = Lookout::Clock;
 
-  void watch();
+  bool look(Clock::duration missed);
 
   std::function<void(double)> dead_;
   std::atomic<double> timeout_s_;
   std::atomic<Clock::duration> last_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool over_ = false;
-  std::thread thread_;  // last
+  Lookout lookout_;  // last
 };
 
 }  // namespace dovetail

@@ -1,5 +1,5 @@
-// Looks five times a second; writes a sign of life once a second while something changes, else more
-// seldom; hands it over to other hosts, and compares the others', as seldom.
+// Writes a sign of life once a second while something changes, else more seldom; hands it over to
+// other hosts, and compares the others', as seldom.
 #include "support/watchdog.hpp"
 
 #include <algorithm>
@@ -14,10 +14,8 @@ namespace {
 
 using std::chrono::duration;
 
-constexpr std::chrono::milliseconds look{200};
 constexpr double turn_s = 1.5;       // of one waiting rank after the other to speak
 constexpr double news_s = 1;         // between two signs, where phase, step or bucket has changed
-constexpr double pause_s = 1.5;      // more than a loaded host lets this thread wait
 constexpr double hurry_s = 10;       // that a wait may take once SIGTERM has come
 constexpr double slow_files_s = 10;  // that a file system may take beyond the ranks' own limit
 constexpr double farewell_s = 10;    // for the launcher to end this rank once another has spoken
@@ -41,20 +39,14 @@ Watchdog::Watchdog(WatchdogSettings settings)
       peers_(settings_.folder, settings_.ranks, static_cast<std::size_t>(settings_.rank),
              settings_.beat_s),
       last_progress_(Clock::now()),
-      last_beat_(),
-      last_look_(last_progress_) {
+      last_beat_() {
   write_sign();
   writer_.hand_over();
-  thread_ = std::thread([this] { watch(); });
+  lookout_.emplace([this](Clock::duration missed) { return look(missed); });
 }
 
 Watchdog::~Watchdog() {
-  {
-    const std::lock_guard lock(mutex_);
-    over_ = true;
-  }
-  wake_.notify_all();
-  thread_.join();
+  lookout_.reset();
   leave_word();
 }
 
@@ -77,41 +69,33 @@ void Watchdog::job_is_done() {
   peers_.job_is_done();
 }
 
-void Watchdog::watch() {
-  std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, look, [this] { return over_; })) {
-    deadman_.sign();
-    if (ended_) continue;
-    forget_own_pause();
-    look_at_myself();
-    if (!signs_removed()) {
-      if (const std::optional<std::string> line = peers_.gone()) end(*line);
-    }
-    if (elapsed_s(last_beat_) >= settings_.beat_s) {
-      last_beat_ = Clock::now();
-      write_sign();
-      // Not each piece of news: a server of a thousand ranks would have as many to write a second.
-      writer_.hand_over();
-      // Not while all goes well: on a thousand ranks that would be a million files each time.
-      if (mine_.kind == activity::Kind::wait && mine_.seconds >= settings_.beat_s) {
-        peers_.listen();
-      } else {
-        peers_.stop_listening();
-      }
-    } else if (count_ != written_count_ && elapsed_s(last_written_) >= news_s) {
-      write_sign();
-    }
-    judge_myself();
+bool Watchdog::look(Clock::duration missed) {
+  const std::lock_guard lock(mutex_);
+  deadman_.sign();
+  if (ended_) return true;
+  // Whoever was stopped itself has missed nothing that others did.
+  last_progress_ += missed;
+  peers_.forgive(missed);
+  look_at_myself();
+  if (!signs_removed()) {
+    if (const std::optional<std::string> line = peers_.gone()) end(*line);
   }
-}
-
-void Watchdog::forget_own_pause() {
-  // Whoever was stopped itself (SIGSTOP, scontrol suspend) has missed nothing that others did.
-  const Clock::duration pause = Clock::now() - last_look_ - look;
-  last_look_ = Clock::now();
-  if (duration<double>(pause).count() < pause_s) return;
-  last_progress_ += pause;
-  peers_.forgive(pause);
+  if (elapsed_s(last_beat_) >= settings_.beat_s) {
+    last_beat_ = Clock::now();
+    write_sign();
+    // Not each piece of news: a server of a thousand ranks would have as many to write a second.
+    writer_.hand_over();
+    // Not while all goes well: on a thousand ranks that would be a million files each time.
+    if (mine_.kind == activity::Kind::wait && mine_.seconds >= settings_.beat_s) {
+      peers_.listen();
+    } else {
+      peers_.stop_listening();
+    }
+  } else if (count_ != written_count_ && elapsed_s(last_written_) >= news_s) {
+    write_sign();
+  }
+  judge_myself();
+  return true;
 }
 
 void Watchdog::look_at_myself() {

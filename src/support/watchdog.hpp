@@ -8,15 +8,15 @@
 // when a process is gone, within a second, whatever the launcher does about it.
 #pragma once
 
-#include <condition_variable>
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "support/deadman.hpp"
+#include "support/lookout.hpp"
 #include "support/peers.hpp"
 #include "support/signs_of_life.hpp"
 
@@ -54,10 +54,9 @@ class Watchdog {
   bool signs_removed() const { return writer_.removed(); }
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = Lookout::Clock;
 
-  void watch();
-  void forget_own_pause();
+  bool look(Clock::duration missed);
   void look_at_myself();
   void write_sign();
   void judge_myself();
@@ -76,13 +75,11 @@ class Watchdog {
   Peers peers_;
   SignOfLife mine_;
   std::uint64_t count_ = 0, written_count_ = 0;
-  Clock::time_point last_progress_, last_beat_, last_look_, last_written_;
+  Clock::time_point last_progress_, last_beat_, last_written_;
 
   std::mutex mutex_;
-  std::condition_variable wake_;
-  bool over_ = false;
   bool ended_ = false;
-  std::thread thread_;  // last
+  std::optional<Lookout> lookout_;  // last; there once all else is
 };
 
 /// How often ranks give signs of life that have at least this much time.
