@@ -6,6 +6,7 @@
 
 #include "support/error.hpp"
 #include "support/random.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail {
 namespace {
@@ -45,6 +46,20 @@ void expect_fit(const std::string& model, const FeatureShape& in, int kernel, in
             model, kernel, kernel, in.height, in.width),
         "Choose a model for smaller images, or larger images");
   }
+}
+
+/// A weight of so many elements, the product of `extents`, must be one that kernels can index.
+void expect_indexable(const std::string& model, const std::string& layer,
+                      std::initializer_list<int> extents) {
+  std::int64_t elements = 1;
+  for (const int value : extents) {
+    if (elements <= most_elements) elements *= value;
+  }
+  if (elements <= most_elements) return;
+  throw UsageError(
+      fmt::format("model {} cannot take this data set: {}.weight, {}, has 2^31 elements or more",
+                  model, layer, fmt::join(extents, " x ")),
+      "Choose smaller images, or a model with fewer channels");
 }
 
 /// 2 ⟨max(0, x)⟩ / √highest for normally distributed x (Esser et al. 2020, section 2.1), until
@@ -113,6 +128,7 @@ void Model::place(const Layer& layer) {
           [&](const layer::Conv2d& conv) {
             expect_fit(name_, in, conv.kernel, conv.padding);
             name = next_name("conv");
+            expect_indexable(name_, name, {conv.out, in.channels, conv.kernel, conv.kernel});
             const float bound =
                 1 / std::sqrt(static_cast<float>(in.channels * conv.kernel * conv.kernel));
             learn(".weight",
@@ -122,6 +138,7 @@ void Model::place(const Layer& layer) {
           },
           [&](const layer::Dense& dense) {
             name = next_name("dense");
+            expect_indexable(name_, name, {dense.out, in.channels, in.height, in.width});
             const float bound = 1 / std::sqrt(static_cast<float>(in.size()));
             learn(".weight", {extent(dense.out), extent(in.size())}, bound, 0);
             if (dense.bias) learn(".bias", {extent(dense.out)}, bound, 0);

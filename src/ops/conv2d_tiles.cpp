@@ -35,6 +35,13 @@ void validate(const Conv2dShape& shape) {
   }
   if (shape.output.channel_stride % channel_lanes != 0)
     refuse("the output's channels are not padded");
+  const std::int64_t window = std::int64_t{shape.kernel} * shape.kernel;  // no larger than an image
+  const std::int64_t maps = std::int64_t{shape.input.channels} * shape.output.channel_stride;
+  if (window > most_elements / std::max(maps, std::int64_t{1})) {
+    refuse(fmt::format("a weight of {} x {} windows of {} x {} has 2^31 elements or more",
+                       shape.input.channels, shape.output.channel_stride, shape.kernel,
+                       shape.kernel));
+  }
 }
 
 Conv2dShape convolution(const Conv2dPoolShape& shape) {

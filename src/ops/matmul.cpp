@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <limits>
 
 #include "dovetail_kernels.hpp"
 #include "support/error.hpp"
@@ -113,6 +112,12 @@ Matmul::Matmul(opencl::Device& device, const MatmulKernels& kernels, const Matmu
         "multiples of {}",
         shape.in, shape.out, channel_lanes));
   }
+  if (const std::int64_t elements = std::int64_t{shape.in} * shape.out; elements > most_elements) {
+    throw Error(fmt::format(
+        "a dense layer of {} inputs and {} outputs has a weight of {} elements; kernels count "
+        "to 2^31 - 1",
+        shape.in, shape.out, elements));
+  }
   if (cut_.row_block < 1 || cut_.row_block > row_block || cut_.groups < 1)
     throw Error(fmt::format("a dense layer by \"{}\"", kernels.name()));
   if (variant_ == Variant::cpu) {
@@ -192,9 +197,8 @@ void Matmul::expect_rows(const JoinedBatch& rows) const {
     throw Error(fmt::format("a dense layer by \"{}\" over {} times {} rows", cut_.name(),
                             rows.passes, rows.each));
   }
-  // The kernels count elements in 32 bits.
   const std::int64_t elements = std::int64_t{rows.samples()} * std::max(shape_.in, shape_.out);
-  if (elements > std::numeric_limits<std::int32_t>::max()) {
+  if (elements > most_elements) {
     throw Error(
         fmt::format(
             "a dense layer of {} rows, {} inputs and {} outputs has {} elements, beyond 2^31",

@@ -3,12 +3,17 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 
 namespace dovetail {
 
 /// Channels of hidden feature maps are padded to a multiple of this, so that a float16 vector never
 /// straddles two pixels. The padding lanes hold zeros, and stay zero through training.
 inline constexpr int channel_lanes = 16;
+
+/// Of an array that kernels index: they count elements in 32 bits.
+inline constexpr std::int64_t most_elements = std::numeric_limits<std::int32_t>::max();
 
 inline constexpr int round_up(int value, int multiple) {
   return (value + multiple - 1) / multiple * multiple;

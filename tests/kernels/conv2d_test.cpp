@@ -351,6 +351,10 @@ TEST_P(Conv2dTest, RefusesShapesThatDoNotFit) {
   refused([](Conv2dShape& s) { s.stride = 0; });
   refused([](Conv2dShape& s) { s.kernel = 11; });
   refused([](Conv2dShape& s) { s.output = input_map(2, 8, 8, 3, 1); });
+  refused([](Conv2dShape& s) {  // a weight of 9 · 2^28 elements
+    s.input = feature_map(1, 3, 3, 1 << 14, 1);
+    s.output = feature_map(1, 3, 3, 1 << 14, 1);
+  });
 
   Conv2dShape no_halo = good;
   no_halo.output.halo = 0;

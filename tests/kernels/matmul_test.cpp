@@ -309,6 +309,7 @@ TEST_P(MatmulTest, PassesNotANumberOn) {
 TEST_P(MatmulTest, RefusesShapesThatDoNotFit) {
   EXPECT_THROW(make({.in = 0, .out = 16}), Error);
   EXPECT_THROW(make({.in = 4, .out = 10}), Error);
+  EXPECT_THROW(make({.in = 1 << 27, .out = 16}), Error);  // a weight of 2^31 elements
   Matmul matmul = make({.in = 4, .out = 16});
   const opencl::Buffer any = device().allocate(64);
   EXPECT_THROW(matmul.forward(any, any, any, any, 0, false), Error);

@@ -119,6 +119,25 @@ TEST(Model, RefusesImagesThatAreTooSmall) {
   }
 }
 
+TEST(Model, RefusesWeightsThatKernelsCannotIndex) {
+  const auto refused = [](FeatureShape input, const Layer& layer, const std::string& weight) {
+    try {
+      const Model model("wide", input, {layer});
+      ADD_FAILURE() << weight << " was taken";
+    } catch (const UsageError& failure) {
+      EXPECT_NE(std::string(failure.what()).find(weight + ", has 2^31 elements or more"),
+                std::string::npos)
+          << failure.what();
+    }
+  };
+  refused({32, 2048, 2048}, layer::Dense{.out = 16}, "dense1.weight, 16 x 32 x 2048 x 2048");
+  refused({64, 8192, 8192}, layer::Dense{.out = 10}, "dense1.weight, 10 x 64 x 8192 x 8192");
+  refused({1 << 14, 3, 3}, layer::Conv2d{.out = 1 << 14}, "conv1.weight, 16384 x 16384 x 3 x 3");
+  refused({1 << 30, 1, 1}, layer::Conv2d{.out = 1 << 30, .kernel = 1}, "1073741824 x 1 x 1");
+  const Model most("wide", {32, 2048, 2048}, {layer::Dense{.out = 15}});
+  EXPECT_EQ(most.parameter_count(), 15 * ((std::size_t{1} << 27) + 1));
+}
+
 TEST(Model, UnknownNameListsTheKnownOnes) {
   try {
     make_model("resnet", {1, 28, 28}, 10);
