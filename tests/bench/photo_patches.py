@@ -15,6 +15,7 @@ import numpy
 from PIL import Image
 
 HEIGHT, LEAST, MOST = 480, 32, 96  # pixels
+TRAIN_END, TEST_BEGIN = 0.78, 0.8  # of a photograph's width
 
 
 def arguments():
@@ -28,7 +29,15 @@ def arguments():
     options = parser.parse_args()
     if len(options.photos) < 2:
         parser.error("two photographs at least")
+    for path in options.photos:
+        width = scaled_width(Image.open(path))
+        if width - round(TEST_BEGIN * width) < MOST:
+            parser.error(f"{path} is too narrow: at a height of {HEIGHT} pixels, of its {width} the right 20 % must be {MOST}")
     return options
+
+
+def scaled_width(photo):
+    return round(photo.width * HEIGHT / photo.height)
 
 
 def patches(photo, begin, end, count, side, random):
@@ -47,11 +56,11 @@ def main():
     options = arguments()
     random = numpy.random.default_rng(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
-    splits = {"train": (0, 0.78, options.train), "test": (0.8, 1, options.test)}
+    splits = {"train": (0, TRAIN_END, options.train), "test": (TEST_BEGIN, 1, options.test)}
     images = {name: [] for name in splits}
     for path in options.photos:
         photo = Image.open(path).convert("RGB")
-        width = round(photo.width * HEIGHT / photo.height)
+        width = scaled_width(photo)
         photo = photo.resize((width, HEIGHT), Image.Resampling.BOX)
         for name, (begin, end, count) in splits.items():
             images[name].append(patches(photo, round(begin * width), round(end * width), count, options.side, random))
