@@ -1,7 +1,7 @@
 # How the scripts here run commands, or print them in a dry run, and how they end with one line. Sourced, not run.
 # shellcheck shell=bash
 
-dry_run=${dry_run:-false}
+[[ "${dry_run:-}" == true ]] || dry_run=false
 
 # say WORDS...: for who reads along; in a dry run a comment, so that all that is printed can go to a shell.
 say() {

@@ -166,16 +166,21 @@ has_ranks_of() {
     END { exit !found }' <"$1"
 }
 
+need_pgrep() {
+  command -v pgrep >/dev/null || die "pgrep and pkill are missing, which see to the ranks. Install procps"
+}
+
 # run_job COMMAND...: runs a launcher and waits for it; SIGUSR1, SIGTERM and SIGINT reach it. Its exit code is the launcher's.
+# In `stopped`: whether SIGTERM or SIGINT came, whatever that code says.
 run_job() {
   local code=0 watcher
-  command -v pgrep >/dev/null || die "pgrep and pkill are missing, which see to the ranks. Install procps"
-  again=false noticed=false
+  need_pgrep
+  again=false noticed=false stopped=false
   "$@" &
   job=$!
   trap pass_on_notice USR1
-  trap 'again=true; kill -TERM "$job"' TERM
-  trap 'again=true' INT # the launcher has it too, from the terminal
+  trap 'again=true stopped=true; kill -TERM "$job"' TERM
+  trap 'again=true stopped=true' INT # the launcher has it too, from the terminal
   end_with_ranks &
   watcher=$!
   wait "$job" || code=$?

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export DOVETAIL_SITE=$1
 shift
+dry_run=false # whatever the environment has
 # shellcheck source=jobs/launch.sh
 source jobs/launch.sh
 read_site

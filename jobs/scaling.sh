@@ -74,6 +74,7 @@ fi
 prepare_node
 command -v "${program[0]}" >/dev/null || die "no program at ${program[0]}. Build it (jobs/quickstart.sh), or set DOVETAIL"
 [[ -r "$data/manifest.json" ]] || die "no data set in $data. Make one (jobs/quickstart.sh, dovetail shard), or give --data"
+need_pgrep # what it says would go into a run's log
 set_mpirun_options
 
 # points_of OPTION VALUES: what each of the points has, in points_of_OPTION; one value is for all.
@@ -109,6 +110,7 @@ launch() {
   # Later options win: --map-by of the site's is for jobs over all of its nodes.
   run_job mpirun -n "$count" "${mpirun_options[@]}" "${where[@]}" "${rank[@]}" "$@" || code=$?
   trap - USR1 TERM INT # they were for that job
+  if $stopped && ((code == 0)); then code=143; fi # and so are the runs behind it
   return "$code"
 }
 

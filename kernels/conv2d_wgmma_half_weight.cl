@@ -13,7 +13,7 @@
 #endif
 #include "mma.clh"
 #define WGMMA_COLUMNS 64
-#define WGMMA_TURNED 1
+#define WGMMA_TRANSPOSED 1
 #include "wgmma.clh"
 #include "copy_engine.clh"
 #include "conv2d_mma_norm.clh"

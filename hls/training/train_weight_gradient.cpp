@@ -11,17 +11,17 @@ using namespace dovetail::training;
 /// The region: streams and calls alone, as UG1399 asks for ("Canonical Forms").
 void weight_gradient_region(const WordBurst* input, const WordBurst* gradient,
                             RealWord* weight_gradient, RealWord* bias_gradient, int images,
-                            int map_words, int gradient_words, int first_row, int rows,
+                            int map_words, int gradient_map_words, int first_row, int all_rows,
                             int first_tile, int tiles, const Window& window,
                             const OuterProduct& work) {
   WordStream maps, windows, gradients;
   TileStream weight_tiles, bias_tiles;
   DATAFLOW_BEGIN();
   DATAFLOW_STAGE(load_words, input, maps, 0, images, map_words);
-  DATAFLOW_STAGE(load_words, gradient, gradients, 0, images, gradient_words);
+  DATAFLOW_STAGE(load_words, gradient, gradients, 0, images, gradient_map_words);
   DATAFLOW_STAGE(sliding_window, maps, windows, images, window);
   DATAFLOW_STAGE(outer_product, windows, gradients, weight_tiles, bias_tiles, work);
-  DATAFLOW_STAGE(store_tiles, weight_tiles, weight_gradient, first_row, rows);
+  DATAFLOW_STAGE(store_tiles, weight_tiles, weight_gradient, first_row, all_rows);
   DATAFLOW_STAGE(store_tiles, bias_tiles, bias_gradient, first_tile, tiles);
   DATAFLOW_END();
 }

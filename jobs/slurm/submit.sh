@@ -56,4 +56,5 @@ else
 fi
 run cd "$PWD"
 [[ -z "${DOVETAIL_SITE:-}" ]] || run export DOVETAIL_SITE="$DOVETAIL_SITE" # the job reads it again
+$dry_run || exec "${command[@]}"
 run "${command[@]}"

@@ -8,7 +8,7 @@ namespace dovetail::app {
 namespace {
 
 /// The one asked for, or the fastest that the device has for this. Throws UsageError where it has
-/// none of the one asked for: others would run under that name.
+/// none of the one asked for. Shapes that nvidia kernels do not fit go by the gpu ones (Variant).
 Variant variant_of(const Bench& bench, bool takes_float32) {
   const ComputeFormat format = bench.options.step.format;
   const bool has_nvidia = (takes_float32 || format != ComputeFormat::float32) &&

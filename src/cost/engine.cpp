@@ -17,8 +17,9 @@ constexpr double bound_megahertz = 300;
 
 /// Of what a unit moves through the ports of one range, while as many units as `sharing` do.
 double seconds(const Card& card, const Traffic& traffic, double hertz, int sharing) {
-  return std::max(static_cast<double>(traffic.port_bytes) / card.port_rate(hertz),
-                  static_cast<double>(traffic.bytes) * sharing / card.range_rate(traffic.channels));
+  return std::max(
+      static_cast<double>(traffic.port_bytes) / card.port_rate(hertz),
+      static_cast<double>(traffic.bytes) * sharing / card.range_rate(traffic.pseudo_channels));
 }
 
 /// Of a launch of one unit while as many launches as `sharing` are under way, on the same ranges of
@@ -27,12 +28,12 @@ double seconds(const Card& card, const Traffic& traffic, double hertz, int shari
 double seconds(const Question& question, const LayerCost& layer, double hertz, int batch,
                int sharing, bool& memory_bound) {
   const Card& card = *question.card;
-  const int channels = runs_on_engine(question.format) ? weight_channels : square_channels;
+  const int pseudo_channels = runs_on_engine(question.format) ? weight_channels : square_channels;
   const double images = batch;
   // Weights arrive before the products begin; maps come and go while they run.
-  const double load =
-      std::max(static_cast<double>(layer.load_cycles) / hertz,
-               seconds(card, {channels, layer.weight_bytes, layer.weight_bytes}, hertz, sharing));
+  const double load = std::max(
+      static_cast<double>(layer.load_cycles) / hertz,
+      seconds(card, {pseudo_channels, layer.weight_bytes, layer.weight_bytes}, hertz, sharing));
   const double compute = images * static_cast<double>(layer.cycles) / hertz;
   double maps = 0;
   for (const Traffic& range : layer.maps)

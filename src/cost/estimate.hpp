@@ -21,10 +21,10 @@ enum class Architecture { engine, pipeline };
 
 const char* to_string(Architecture architecture);
 
-/// Maps of one image on their way between a kernel's ports and the pseudo channels that its link
-/// configuration gives them (hls/*/link.cfg.in).
+/// Maps of one image, or weights of a launch, on their way between a kernel's ports and the pseudo
+/// channels that its link configuration gives them (hls/*/link.cfg.in).
 struct Traffic {
-  int channels = 1;             // of the range that the ports share
+  int pseudo_channels = 1;      // of the range that the ports share
   std::int64_t port_bytes = 0;  // through the busiest port
   std::int64_t bytes = 0;       // through all of them
 };

@@ -24,7 +24,7 @@ struct SignOfLife {
   std::string phase = "start";  // one word
 };
 
-/// Writes this rank's file in place: one write(2) of 128 bytes, never synced to a disk.
+/// Writes this rank's file in place: one write(2) of 128 bytes, never synced to a local disk.
 class LifeWriter {
  public:
   LifeWriter(const std::filesystem::path& folder, int rank);

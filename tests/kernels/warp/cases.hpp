@@ -96,8 +96,9 @@ inline std::vector<Case> cases() {
                  make_case({5, 64, 72, 8, 8, 3, 1, 1}, 1, tf32, false, 0),
                  make_case({2, 128, 24, 6, 17, 2, 1, 0}, 1, tf32, false, 0),
                  make_case({3, 64, 72, 9, 9, 2, 1, 0}, 1, fp16, false, 1),
+                 make_case({5, 128, 72, 5, 24, 3, 1, 1}, 1, bf16, false, 1),
                  make_case({1, 16, 24, 8, 128, 3, 1, 1}, 1, tf32, false, 0)}) {
-    c.shape.normalised = c.extents.width == 128 || c.extents.in == 64;
+    c.shape.normalised = c.extents.width == 128 || c.extents.in == 64 || c.extents.width == 24;
     for (const Case& other : other_cuts(c)) all.push_back(other);
   }
   for (const std::size_t of : {0u, 1u, 3u}) {

@@ -295,10 +295,10 @@ std::vector<float> WorkGroup::values_at(std::uint32_t address, int format) {
   return values;
 }
 
-std::vector<float> WorkGroup::turned_row_of(std::uint64_t descriptor, int row, int format) {
+std::vector<float> WorkGroup::transposed_row_of(std::uint64_t descriptor, int row, int format) {
   // Blocks of eight rows side by side, each of the depth behind the one before.
   constexpr std::uint32_t depth = 16;
-  if (swizzle_of(descriptor) != 0) fail("a turned operand that is permuted");
+  if (swizzle_of(descriptor) != 0) fail("a transposed operand that is permuted");
   const auto at = static_cast<std::uint32_t>(row);
   const std::uint32_t start =
       field_of(descriptor, 0) + at / 8 * field_of(descriptor, 32) + at % 8 / 2 * sizeof(float);
@@ -311,7 +311,7 @@ std::vector<float> WorkGroup::turned_row_of(std::uint64_t descriptor, int row, i
 }
 
 std::vector<float> WorkGroup::row_of(const Product& product, std::uint64_t descriptor, int row) {
-  if (product.turned) return turned_row_of(descriptor, row, product.format);
+  if (product.transposed) return transposed_row_of(descriptor, row, product.format);
   constexpr std::uint32_t bytes = 32;
   const auto field = [&](int shift) { return field_of(descriptor, shift); };
   const int swizzle = swizzle_of(descriptor);

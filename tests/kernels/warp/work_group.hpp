@@ -59,12 +59,13 @@ class WorkGroup {
   void multiply(float sum[4], const Operands& operands);
 
   /// wgmma m64 × columns × 32 bytes: this lane's sums, of operands that descriptors say the places
-  /// of. `format`: kernel_number of it. `turned`: rows and columns are side by side, 16 bits each.
+  /// of. `format`: kernel_number of it. `transposed`: rows and columns are side by side, 16 bits
+  /// each.
   struct Product {
     float* sum;
     std::uint64_t a, b;
     int columns, format;
-    bool turned = false;
+    bool transposed = false;
   };
   // mbarrier and cp.async.bulk.
   void init_barrier(std::uint32_t at, int count);
@@ -132,7 +133,7 @@ class WorkGroup {
   std::vector<float> values_at(std::uint32_t address, int format);
   /// Of row `row` of an operand of that product, what it multiplies.
   std::vector<float> row_of(const Product& product, std::uint64_t descriptor, int row);
-  std::vector<float> turned_row_of(std::uint64_t descriptor, int row, int format);
+  std::vector<float> transposed_row_of(std::uint64_t descriptor, int row, int format);
   /// What a product adds to this lane's sums.
   std::vector<float> product_of(const Product& product,
                                 const std::array<std::vector<float>, 2>& left);

@@ -56,7 +56,7 @@ int main(int, char** arguments) {
     }
     out << expanded(kernels, stand_ins, file) << names
         << "#undef FINISH_RELU\n#undef FINISH_PLACES\n#undef WGMMA_COLUMNS\n"
-           "#undef WGMMA_TURNED\n}  // namespace dovetail::warp::"
+           "#undef WGMMA_TRANSPOSED\n}  // namespace dovetail::warp::"
         << name << '\n';
     return "{&" + name + "::" + kernel;
   };
