@@ -175,6 +175,7 @@ need_pgrep() {
 run_job() {
   local code=0 watcher
   need_pgrep
+  # shellcheck disable=SC2034 # scaling.sh asks for `stopped`
   again=false noticed=false stopped=false
   "$@" &
   job=$!
