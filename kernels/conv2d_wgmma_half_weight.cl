@@ -18,16 +18,14 @@
 #include "copy_engine.clh"
 #include "conv2d_mma_norm.clh"
 #include "conv2d_mma_gradient.clh"
+#include "conv2d_wgmma_weight.clh"
 #if FORMAT == TF32 || POOL != 1 || NORM_GRADIENT || STRIDE != 1 || TILE != 64 || WARPS_N != 2 || BLOCK != 64
 #error "not what this kernel is for"
 #endif
 
 enum {
-  threads = 128 * KERNEL,
-  group = 8,  // pixels
   planes = BLOCK / 8,
   tile_turns = (tile_items + threads - 1) / threads,
-  source_blocks = SOURCE_CHANNELS / BLOCK,
   // Pixels of a plane, 16 bytes each; the next plane's are in other banks.
   run_plane = (RUN + 7) / 8 * 128 + 16,
   tile_plane = TILE * 16 + 16,
@@ -67,10 +65,7 @@ INLINE void load_tile(uint raw, __global const float* x, __global const float* d
     const int inside_ = unit < units && column < WEIGHT_PIXEL;
     if (i < tile_items) {
       copy_vector(raw + raw_run + i * 16,
-                  dy + (size_t)(there / units_per_image) * DY_IMAGE + DY_INTERIOR +
-                      there % units_per_image / units_per_line * DY_ROW + there % units_per_line * WEIGHT_PIXEL +
-                      (inside_ ? column : 0),
-                  inside_ ? 16 : 0);
+                  dy + place_in_gradient(there) + (inside_ ? column : 0), inside_ ? 16 : 0);
     }
   }
 }
@@ -199,19 +194,5 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   partial += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)((depth + 1) * WEIGHT_PIXEL);
   barrier(CLK_LOCAL_MEM_FENCE);
   if (block == 0) store_column_sums(memory, partial, bias, column0, threads);
-#pragma unroll
-  for (int tap = 0; tap < KERNEL; ++tap) {
-#pragma unroll
-    for (int part = 0; part < 2; ++part) {
-      const int channel = block * BLOCK + warp * 16 + part * 8 + lane / 4;
-#pragma unroll
-      for (int j = 0; j < 8; ++j) {
-        const int column = column0 + j * 8 + lane % 4 * 2;
-        if (channel < WEIGHT_CHANNELS && column < WEIGHT_PIXEL) {
-          store_pair(partial + ((kernel_row * KERNEL + tap) * WEIGHT_CHANNELS + channel) * WEIGHT_PIXEL + column,
-                     sum[tap][4 * j + 2 * part], sum[tap][4 * j + 2 * part + 1]);
-        }
-      }
-    }
-  }
+  store_sums(partial, sum, block * BLOCK + warp * 16 + lane / 4, 8, column0);
 }

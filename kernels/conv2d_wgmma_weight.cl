@@ -18,15 +18,13 @@
 #include "copy_engine.clh"
 #include "conv2d_mma_norm.clh"
 #include "conv2d_mma_gradient.clh"
+#include "conv2d_wgmma_weight.clh"
 #if FORMAT != TF32 || POOL != 1 || NORM_GRADIENT || STRIDE != 1 || TILE != 64 || WARPS_N != 2 || BLOCK != 64
 #error "not what this kernel is for"
 #endif
 
 enum {
-  threads = 128 * KERNEL,
-  group = 8,                       // pixels
   line = BLOCK + 4,                // floats of a pixel of x: see pixel_of
-  source_blocks = SOURCE_CHANNELS / BLOCK,
   items = 4 * BLOCK,               // of four pixels x four channels of dy
   plane_bytes = 64 * 16 + 16,      // four pixels of all channels of dy; the next one's are in other banks
   run_bytes = RUN * line * 4,
@@ -84,10 +82,7 @@ INLINE void load_item(uint raw, __global const float* dy, int unit0, int units, 
     const int unit = unit0 + (plane_of(item) % 2 * 4 + q) * group + pixel_of(plane_of(item) / 2, q);
     const int inside = unit < units && column < WEIGHT_PIXEL, there = min(unit, units - 1);
     copy_vector(raw + (q * items + item) * 16,
-                dy + (size_t)(there / units_per_image) * DY_IMAGE + DY_INTERIOR +
-                    there % units_per_image / units_per_line * DY_ROW + there % units_per_line * WEIGHT_PIXEL +
-                    (inside ? column : 0),
-                inside ? 16 : 0);
+                dy + place_in_gradient(there) + (inside ? column : 0), inside ? 16 : 0);
   }
 }
 
@@ -266,19 +261,5 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   partial += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)((depth + 1) * WEIGHT_PIXEL);
   barrier(CLK_LOCAL_MEM_FENCE);
   if (block == 0) store_bias(memory, partial, bias, column0);
-#pragma unroll
-  for (int tap = 0; tap < KERNEL; ++tap) {
-#pragma unroll
-    for (int part = 0; part < 2; ++part) {
-      const int channel = block * BLOCK + warp * 16 + lane / 4 * 2 + part;
-#pragma unroll
-      for (int j = 0; j < 8; ++j) {
-        const int column = column0 + j * 8 + lane % 4 * 2;
-        if (channel < WEIGHT_CHANNELS && column < WEIGHT_PIXEL) {
-          store_pair(partial + ((kernel_row * KERNEL + tap) * WEIGHT_CHANNELS + channel) * WEIGHT_PIXEL + column,
-                     sum[tap][4 * j + 2 * part], sum[tap][4 * j + 2 * part + 1]);
-        }
-      }
-    }
-  }
+  store_sums(partial, sum, block * BLOCK + warp * 16 + lane / 4 * 2, 1, column0);
 }
