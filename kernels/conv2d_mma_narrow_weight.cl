@@ -42,9 +42,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   places += first_image * places_per_image;
   z += first_image * DY_IMAGE;
   const int column0 = (int)get_group_id(0) * tile_columns;
-  const int units = batch * units_per_image;
-  const int begin = (int)get_group_id(1) * tiles_per_chunk * tile_units;
-  const int end = min(begin + tiles_per_chunk * tile_units, units);
+  const Share share = share_of(batch, tiles_per_chunk);
+  const int units = share.units, begin = share.begin, end = share.end;
   const int lane = get_local_id(0) % 32;
   const int warp = get_local_id(0) / 32;
 
@@ -105,7 +104,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     stage = 1 - stage;
   }
 
-  partial += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)((depth + 1) * WEIGHT_PIXEL);
+  partial = part_of(partial);
   store_column_sums(memory, partial, bias, column0, threads);
   // The warps' sums, added up in their order.
   __local float* shares = shared_floats(memory);

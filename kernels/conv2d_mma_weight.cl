@@ -91,9 +91,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   places += first_image * places_per_image;
   const int block = (int)get_group_id(0) % source_blocks;
   const int column0 = (int)get_group_id(0) / source_blocks * tile_columns;
-  const int units = batch * units_per_image;
-  const int begin = (int)get_group_id(1) * tiles_per_chunk * tile_units;
-  const int end = min(begin + tiles_per_chunk * tile_units, units);
+  const Share share = share_of(batch, tiles_per_chunk);
+  const int units = share.units, begin = share.begin, end = share.end;
   const int lane = get_local_id(0) % 32;
   const int kernel_row = get_local_id(0) / 32 / WARPS_N;
   const int warp_column = get_local_id(0) / 32 % WARPS_N * 32;
@@ -106,8 +105,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   load_tile(memory, x, dy, places, begin, units, block * BLOCK, column0);
   copies_commit();
 #if NORMALISED
-  for (int i = get_local_id(0); i < 3 * BLOCK; i += threads)
-    shared_floats(memory + law_at)[i] = norm[i / BLOCK * norm_row + block * BLOCK + i % BLOCK];
+  store_input_law(memory + law_at, norm, norm_row, block * BLOCK, threads);
   barrier(CLK_LOCAL_MEM_FENCE);
 #endif
   int stage = 0;
@@ -150,7 +148,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
     stage = 1 - stage;
   }
 
-  partial += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)((depth + 1) * WEIGHT_PIXEL);
+  partial = part_of(partial);
   if (block == 0) store_column_sums(memory, partial, bias, column0, threads);
 #pragma unroll
   for (int i = 0; i < row_tiles; ++i) {

@@ -187,9 +187,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   dy += first_image * DY_IMAGE;
   const int block = (int)get_group_id(0) % source_blocks;
   const int column0 = (int)get_group_id(0) / source_blocks * tile_columns;
-  const int units = batch * units_per_image;
-  const int begin = (int)get_group_id(1) * tiles_per_chunk * TILE;
-  const int end = min(begin + tiles_per_chunk * TILE, units);
+  const Share share = share_of(batch, tiles_per_chunk);
+  const int units = share.units, begin = share.begin, end = share.end;
   const int lane = get_local_id(0) % 32, warp = get_local_id(0) / 32 % 4;
   const int kernel_row = get_local_id(0) / 128;
 
@@ -199,8 +198,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
   float bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
 #if NORMALISED
-  for (int i = get_local_id(0); i < 3 * BLOCK; i += threads)
-    shared_floats(memory + law_at)[i] = norm[i / BLOCK * norm_row + block * BLOCK + i % BLOCK];
+  store_input_law(memory + law_at, norm, norm_row, block * BLOCK, threads);
 #endif
 #pragma unroll
   for (int tile = 0; tile < 2; ++tile) {
@@ -258,7 +256,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void weight_gradie
 #pragma unroll
   for (int tap = 0; tap < KERNEL; ++tap) settle(sum[tap]);
 
-  partial += (get_group_id(2) * get_num_groups(1) + get_group_id(1)) * (size_t)((depth + 1) * WEIGHT_PIXEL);
+  partial = part_of(partial);
   barrier(CLK_LOCAL_MEM_FENCE);
   if (block == 0) store_bias(memory, partial, bias, column0);
   store_sums(partial, sum, block * BLOCK + warp * 16 + lane / 4 * 2, 1, column0);
