@@ -11,10 +11,13 @@ namespace {
 /// none of the one asked for. Shapes that nvidia kernels do not fit go by the gpu ones (Variant).
 Variant variant_of(const Bench& bench, bool takes_float32) {
   const ComputeFormat format = bench.options.step.format;
-  const bool has_nvidia = (takes_float32 || format != ComputeFormat::float32) &&
-                          !product_paths(bench.device, format).empty();
-  if (bench.options.variant.empty()) return has_nvidia ? Variant::nvidia : bench.variant();
-  if (bench.variant() != Variant::nvidia || has_nvidia) return bench.variant();
+  const Variant asked = bench.variant();
+  const bool is_open = bench.options.variant.empty();
+  if (!is_open && asked != Variant::nvidia) return asked;
+  if ((takes_float32 || format != ComputeFormat::float32) &&
+      !product_paths(bench.device, format).empty())
+    return Variant::nvidia;
+  if (is_open) return asked;
   throw UsageError(fmt::format("{} has no nvidia kernels for this in {}", bench.device.info().name,
                                to_string(format)),
                    "Give another --format, or leave --variant out");
