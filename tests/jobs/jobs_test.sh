@@ -328,7 +328,7 @@ check_scaling_ranks() {
 #!/bin/bash
 trap 'touch "$scratch/told"; exit 1' TERM
 printf '<%s>' "\$@" >"$scratch/words"
-[[ ! -e "$scratch/fifo" ]] || read -rt 60 <>"$scratch/fifo" || true # no child
+[[ ! -e "$scratch/fifo" ]] || read -rt 60 <>"$scratch/fifo" # no child
 exit 1
 END
   chmod +x "$scratch/bin/mpirun"

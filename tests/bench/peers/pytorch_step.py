@@ -3,8 +3,9 @@
 milliseconds of a step, as JSON lines. compare.py steps runs the same in turns with ours.
 
 The same work as ours: images in float32 that lie on the device, cross entropy, SGD with momentum, weights in float32; in bf16 and fp16
-under torch.autocast, fp16 with a fixed loss scale. Ways: eager, graph (one CUDA graph of the whole step), compiled (torch.compile), compiled-graph (a CUDA graph of that). Every way is measured with feature maps as NCHW and as
-NHWC (channels_last); the best of all is what to beat.
+under torch.autocast, fp16 with a fixed loss scale. Ways: eager, graph (one CUDA graph of the whole step), compiled (torch.compile),
+compiled-graph (a CUDA graph of that). Every way is measured with feature maps as NCHW and as NHWC (channels_last); the best of all is
+what to beat.
 """
 import argparse
 import contextlib
