@@ -63,19 +63,20 @@ class Step:
         (loss if self.scale == 1 else loss * self.scale).backward()
         self.optimizer.step()
 
-    def prepared(self, way):
+    def prepared(self, way, warm_ups=4):
+        """What makes a step, ready to be called: the step itself, or the replay of its graph."""
         torch = self.torch
         if way.startswith("compiled"):
             self.forward = torch.compile(self.model)
         if not way.endswith("graph"):
-            for _ in range(4):
+            for _ in range(warm_ups):
                 self.run()
             return self.run
         if self.device != "cuda":
             raise RuntimeError(f"{way}: graphs are CUDA's")
         side = torch.cuda.Stream()
         with torch.cuda.stream(side):
-            for _ in range(4):
+            for _ in range(warm_ups):
                 self.run()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
