@@ -100,6 +100,9 @@ int bench_job(Communicator& world, Arguments arguments) {
   line.add("bucket-mb", options.bucket_mb,
            "allreduce, scaling: MiB of the parts that travel at a time; by default 4 and 1");
   line.add("reduce", options.reduce, "allreduce: hosts (shared memory) or flat (messages)");
+  line.add(
+      "exchange", options.exchange,
+      "allreduce: of messages that are not compressed: direct, halving, or auto as in training");
   line.add("compress", options.compression, "allreduce: of messages: none, bf16, fp16 or int8");
   line.add_flag(
       "tune", options.tune,

@@ -27,7 +27,7 @@ struct BenchOptions {
   std::string json;
   std::string devices;  // as PlacementOptions has them
   std::optional<double> bucket_mb;
-  std::string reduce = "hosts", compression = "none";
+  std::string reduce = "hosts", exchange = "auto", compression = "none";
   std::vector<std::string> shapes;
   std::string direction;
   CacheOption cache;

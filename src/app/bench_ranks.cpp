@@ -56,6 +56,7 @@ void bench_allreduce(const Bench& bench) {
   expect_peers(bench.world, "allreduce");
   const std::vector<std::size_t> sizes(message_sizes.begin() + 3, message_sizes.end());
   AllReduceOptions options{.compression = parse_compression(bench.options.compression),
+                           .exchange = parse_exchange(bench.options.exchange),
                            .threads = AllReduce::threads_for(bench.world, bench.device.is_cpu())};
   if (bench.options.reduce == "flat") options.ranks_per_group = 1;
   const auto part = static_cast<std::size_t>(bench.options.bucket_mb.value_or(4) * (1 << 20));
@@ -86,6 +87,7 @@ void bench_allreduce(const Bench& bench) {
                {"ranks", bench.world.size()},
                {"groups", reductions.front().groups},
                {"compression", bench.options.compression},
+               {"exchange", bench.options.exchange},
                {"threads", options.threads},
                {"sizes", json}});
 }

@@ -2,9 +2,11 @@
 #include "bench/scaling.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <optional>
 
+#include "comm/all_reduce.hpp"
 #include "support/error.hpp"
 #include "support/random.hpp"
 #include "support/text.hpp"
@@ -36,8 +38,18 @@ Communication communication_of(double bytes, const StepProfile& profile, const N
   const int hosts = scale.hosts();
   if (hosts == 1) return result;
   // Twice: pieces to whoever adds them up, sums back.
-  result.latency_s = 2 * (network.latency_s + (hosts - 2) * network.gap_s);
-  result.transfer_s = 2 * (hosts - 1.0) / hosts * bytes / network.bytes_per_s;
+  const double slice = bytes / std::min(scale.ranks, scale.ranks_per_host);
+  if (exchange_for(static_cast<std::size_t>(hosts), static_cast<std::size_t>(slice)) ==
+      Exchange::direct) {
+    result.latency_s = 2 * (network.latency_s + (hosts - 2) * network.gap_s);
+    result.transfer_s = 2 * (hosts - 1.0) / hosts * bytes / network.bytes_per_s;
+    return result;
+  }
+  const unsigned partners = std::bit_floor(static_cast<unsigned>(hosts));
+  // What has no partner gives all to a neighbour first.
+  const int gives = static_cast<unsigned>(hosts) > partners ? 1 : 0;
+  result.latency_s = 2 * (std::bit_width(partners) - 1 + gives) * network.latency_s;
+  result.transfer_s = 2 * ((partners - 1.0) / partners + gives) * bytes / network.bytes_per_s;
   return result;
 }
 

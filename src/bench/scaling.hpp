@@ -67,8 +67,8 @@ struct SimulatedStep {
 
 /// Each rank's compute time is that of its share, times one of the deviations that were measured. A
 /// bucket's sum begins when all ranks have it and the one before is done: within hosts, then
-/// between them by direct exchange (each host sends every other one its piece, and later the sum),
-/// as AllReduce does it.
+/// between them as AllReduce does it (exchange_for): each host sends every other one its piece, and
+/// later the sum; or halves with one partner after the other.
 SimulatedStep simulate(const StepProfile& profile, const Network& network, const Scale& scale,
                        std::uint64_t seed, int steps = 200);
 

@@ -82,8 +82,9 @@ void AllReduce::advance(Part& part) {
       sum_in_group(part);
       part.end_stage("add", Category::reduce);
       if (layout_->groups > 1) {
-        scatter(part);
-        part.stage = Stage::scattering;
+        part.step = 0;
+        begin_round(part);
+        part.stage = Stage::exchanging;
       } else {
         publish(part);
         part.stage = Stage::waiting_summed;
@@ -98,18 +99,17 @@ void AllReduce::advance(Part& part) {
     }
     return true;
   };
-  if (part.stage == Stage::scattering) {
+  while (part.stage == Stage::exchanging) {
     if (!all_sent()) return;
+    part.requests.clear();
+    end_round(part);
+    if (++part.step < rounds(part)) {
+      begin_round(part);
+    } else {
+      publish(part);
+      part.stage = Stage::waiting_summed;
+    }
     part.end_stage("messages", Category::reduce);
-    add_and_gather(part);
-    part.stage = Stage::gathering;
-  }
-  if (part.stage == Stage::gathering) {
-    if (!all_sent()) return;
-    take_gathered(part);
-    publish(part);
-    part.end_stage("messages", Category::reduce);
-    part.stage = Stage::waiting_summed;
   }
   if (part.stage == Stage::waiting_summed && all_summed(part)) {
     part.stage = Stage::idle;

@@ -1,7 +1,8 @@
 // Sums gradients over ranks, part by part, while their owner goes on computing.
 //
 // Ranks of one host share a window of memory: each adds up its slice of a part straight from the
-// memory of the others. Between hosts the sums of slices travel as messages, perhaps compressed.
+// memory of the others. Between hosts the sums of slices travel as messages, perhaps compressed:
+// directly, or by recursive halving where there are many.
 // Sums are taken in a fixed tree, so their bits depend neither on timing nor on how a vector is cut
 // into parts. Not thread-safe.
 #pragma once
@@ -12,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "comm/communicator.hpp"
@@ -28,8 +30,27 @@ struct ReductionPart {
   bool may_compress = true;
 };
 
+/// How groups of ranks sum a slice among them; the bits are the same.
+enum class Exchange {
+  automatic,  // exchange_for
+  /// Each group gets its piece of the slice from all others, adds, and sends the sum to all: two
+  /// rounds of groups - 1 messages.
+  direct,
+  /// Recursive halving and doubling: partners send each other half of what they still sum, log2
+  /// groups times, and then the sums back (R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of
+  /// Collective Communication Operations in MPICH", 2005). Where groups are no power of two, some
+  /// first give all to a neighbour. Not compressed: what is added would be coded again and again.
+  halving
+};
+
+/// "auto", "direct" or "halving"; throws UsageError otherwise.
+Exchange parse_exchange(const std::string& name);
+/// The one that takes less time for an uncompressed slice of so many bytes.
+Exchange exchange_for(std::size_t groups, std::size_t bytes);
+
 struct AllReduceOptions {
   Compression compression = Compression::none;  // of what groups of ranks send each other
+  Exchange exchange = Exchange::automatic;      // of parts that are not compressed
   /// The tree over the ranks is that of tree_sum, however they lie on hosts: then the sum over 2^k
   /// ranks is the same when each of them brings the tree's sum of more than one.
   bool fixed_tree = false;
@@ -88,7 +109,7 @@ class AllReduce {
   std::vector<float*> group_values(std::size_t begin) const;
   void make_groups(const AllReduceOptions& options);
   void make_memory(std::size_t elements);
-  void make_slices();
+  void make_slices(Exchange exchange);
   void advance(Part& part);
   bool all_ready(const Part& part) const;
   bool all_summed(const Part& part) const;
@@ -97,9 +118,16 @@ class AllReduce {
   std::span<const std::byte> coded(Part& part, std::size_t group);
   void exchange(Part& part, std::size_t group, std::span<const std::byte> code,
                 std::span<std::byte> answer, int tag);
+  std::size_t rounds(const Part& part) const;
+  /// Sends and receives what the part's round does, and what follows when all of it is there.
+  void begin_round(Part& part);
+  void end_round(Part& part);
   void scatter(Part& part);
-  void add_and_gather(Part& part);
+  void add(Part& part);
+  void gather(Part& part);
   void take_gathered(Part& part);
+  void begin_halving_round(Part& part);
+  void end_halving_round(Part& part);
   void publish(Part& part);
 
   std::unique_ptr<Layout> layout_;

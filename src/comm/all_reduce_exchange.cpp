@@ -1,17 +1,16 @@
-// The way between groups: each group's rank adds up one piece of the slice and sends the sum to
-// all.
+// The way between groups, round by round. Directly: each group's rank adds up one piece of the
+// slice and sends the sum to all.
+#include <array>
+
 #include "comm/all_reduce_state.hpp"
+#include "comm/workers.hpp"
 
 namespace dovetail {
-namespace {
 
-constexpr int first_tag = 1000;
-
-int tag_of(std::size_t part, bool of_sums) {
-  return first_tag + 2 * static_cast<int>(part) + (of_sums ? 1 : 0);
+int AllReduce::Part::tag(bool of_sums) const {
+  constexpr int first = 1000;
+  return first + 2 * static_cast<int>(number) + (of_sums ? 1 : 0);
 }
-
-}  // namespace
 
 std::span<const std::byte> AllReduce::coded(Part& part, std::size_t group) {
   const Part::Span& piece = part.pieces[group];
@@ -31,9 +30,24 @@ void AllReduce::exchange(Part& part, std::size_t group, std::span<const std::byt
   sent_bytes_ += code.size();
 }
 
+std::size_t AllReduce::rounds(const Part& part) const {
+  return part.halving.empty() ? 2 : part.halving.size();
+}
+
+void AllReduce::begin_round(Part& part) {
+  if (!part.halving.empty()) return begin_halving_round(part);
+  if (part.step == 0) return scatter(part);
+  gather(part);
+}
+
+void AllReduce::end_round(Part& part) {
+  if (!part.halving.empty()) return end_halving_round(part);
+  if (part.step == 0) return add(part);
+  take_gathered(part);
+}
+
 void AllReduce::scatter(Part& part) {
   const std::size_t mine = layout_->mine();
-  part.requests.clear();
   for (std::size_t group = 0; group < part.pieces.size(); ++group) {
     if (group == mine) continue;
     const std::size_t bytes = encoded_bytes(part.compression, part.pieces[mine].count);
@@ -41,11 +55,11 @@ void AllReduce::scatter(Part& part) {
         part.compression == Compression::none
             ? std::as_writable_bytes(std::span(part.summands[group]))
             : std::span(part.incoming[group]).first(bytes);
-    exchange(part, group, coded(part, group), answer, tag_of(part.number, false));
+    exchange(part, group, coded(part, group), answer, part.tag(false));
   }
 }
 
-void AllReduce::add_and_gather(Part& part) {
+void AllReduce::add(Part& part) {
   const std::size_t mine = layout_->mine();
   const Part::Span& piece = part.pieces[mine];
   float* sum = memory_.data() + piece.begin;
@@ -56,8 +70,11 @@ void AllReduce::add_and_gather(Part& part) {
     summands.push_back(group == mine ? sum : part.summands[group].data());
   }
   tree_sum(summands, piece.count, std::span(&sum, 1));
+}
+
+void AllReduce::gather(Part& part) {
+  const std::size_t mine = layout_->mine();
   const std::span<const std::byte> code = coded(part, mine);
-  part.requests.clear();
   for (std::size_t group = 0; group < part.pieces.size(); ++group) {
     if (group == mine) continue;
     const Part::Span& theirs = part.pieces[group];
@@ -65,7 +82,7 @@ void AllReduce::add_and_gather(Part& part) {
         part.compression == Compression::none
             ? std::as_writable_bytes(memory_.subspan(theirs.begin, theirs.count))
             : std::span(part.incoming[group]).first(encoded_bytes(part.compression, theirs.count));
-    exchange(part, group, code, answer, tag_of(part.number, true));
+    exchange(part, group, code, answer, part.tag(true));
   }
 }
 
@@ -75,7 +92,40 @@ void AllReduce::take_gathered(Part& part) {
     const Part::Span& piece = part.pieces[group];
     decode(part.compression, part.incoming[group], memory_.subspan(piece.begin, piece.count));
   }
-  part.requests.clear();
+}
+
+void AllReduce::begin_halving_round(Part& part) {
+  const HalvingRound& round = part.halving[part.step];
+  const Communicator& across = *layout_->across;
+  const int partner = static_cast<int>(round.partner);
+  const auto values = [&](const ElementSpan& of) { return memory_.subspan(of.begin, of.count); };
+  if (round.receives) {
+    const std::span<float> answer = round.adds
+                                        ? std::span(part.arriving).first(round.receives->count)
+                                        : values(*round.receives);
+    part.requests.push_back(
+        across.ireceive(std::as_writable_bytes(answer), partner, part.tag(!round.adds)));
+  }
+  if (round.sends) {
+    const bool is_sum = part.step >= part.halving.size() / 2;
+    const std::span<const std::byte> code = std::as_bytes(values(*round.sends));
+    part.requests.push_back(across.isend(code, partner, part.tag(is_sum)));
+    sent_bytes_ += code.size();
+  }
+}
+
+void AllReduce::end_halving_round(Part& part) {
+  const HalvingRound& round = part.halving[part.step];
+  if (!round.adds) return;
+  float* sum = memory_.data() + round.receives->begin;
+  const float* theirs = part.arriving.data();
+  const bool is_first = layout_->mine() < round.partner;
+  const std::array<const float*, 2> summands = {is_first ? sum : theirs, is_first ? theirs : sum};
+  workers_->split(round.receives->count, [&](std::size_t first, std::size_t count) {
+    const std::array<const float*, 2> here = {summands[0] + first, summands[1] + first};
+    float* target = sum + first;
+    tree_sum(here, count, std::span(&target, 1));
+  });
 }
 
 }  // namespace dovetail

@@ -71,7 +71,7 @@ AllReduce::AllReduce(const Communicator& ranks, std::vector<ReductionPart> parts
   // Two counters a part: of rounds that are ready, and of those that are summed.
   layout_->flag_bytes = pages(parts_.size() * 2 * line);
   make_groups(options);
-  make_slices();
+  make_slices(options.exchange);
 }
 
 void AllReduce::make_groups(const AllReduceOptions& options) {
@@ -125,16 +125,26 @@ void AllReduce::make_memory(std::size_t elements) {
   memory_ = {reinterpret_cast<float*>(values), elements};
 }
 
-void AllReduce::make_slices() {
+void AllReduce::make_slices(Exchange exchange) {
   const Layout& layout = *layout_;
   const auto groups = static_cast<std::size_t>(layout.groups);
   for (Part& part : parts_) {
     if (!layout.sums()) continue;
     part.slice =
         cut_at_lines(Part::Span{part.of.begin, part.of.count}, layout.local(), layout.summing);
+    if (groups == 1) continue;
+    const Exchange chosen = exchange == Exchange::automatic
+                                ? exchange_for(groups, part.slice.count * sizeof(float))
+                                : exchange;
+    if (part.compression == Compression::none && chosen == Exchange::halving) {
+      part.halving = halving_rounds(part.slice, layout.mine(), groups);
+      for (const HalvingRound& round : part.halving) {
+        if (round.adds) part.arriving.resize(std::max(part.arriving.size(), round.receives->count));
+      }
+      continue;
+    }
     for (std::size_t group = 0; group < groups; ++group)
       part.pieces.push_back(cut_at_lines(part.slice, group, groups));
-    if (groups == 1) continue;
     part.summands.resize(groups);
     const bool is_coded = part.compression != Compression::none;
     if (is_coded) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "comm/all_reduce.hpp"
+#include "comm/halving.hpp"
 #include "comm/request.hpp"
 #include "support/timeline.hpp"
 
@@ -12,21 +13,23 @@ namespace dovetail {
 
 /// Where a part is on its way, and what it needs there.
 struct AllReduce::Part {
-  struct Span {
-    std::size_t begin = 0, count = 0;
-  };
-  enum class Stage { idle, waiting_ready, scattering, gathering, waiting_summed };
+  using Span = ElementSpan;
+  enum class Stage { idle, waiting_ready, exchanging, waiting_summed };
 
   ReductionPart of;
   std::size_t number = 0;
   Stage stage = Stage::idle;
   std::uint64_t round = 0;
   Compression compression = Compression::none;
-  Span slice{};                // this rank's, where it sums one
-  std::vector<Span> pieces{};  // of the slice, by group
+  Span slice{};                         // this rank's, where it sums one
+  std::vector<Span> pieces{};           // of the slice, by group
+  std::size_t step = 0;                 // round of the exchange
+  std::vector<HalvingRound> halving{};  // empty: the exchange is direct
+  std::vector<float> arriving{};        // what a round of halving adds
   std::vector<Request> requests{};
   std::vector<std::vector<std::byte>> outgoing{}, incoming{};  // codes, by group
   std::vector<std::vector<float>> summands{};                  // by group
+  int tag(bool of_sums) const;                                 // of its messages
 
   // ---- for timelines
   std::optional<timeline::Lane> lane{};

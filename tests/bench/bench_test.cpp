@@ -122,10 +122,29 @@ TEST(Simulation, BucketsQueueForTheNetwork) {
   slow.bytes_per_s = 1e8;
   step = simulate(even_profile(), slow, scale, 1);
   EXPECT_NEAR(step.exposed_s, 0.009 + 0.0402 + 0.0102 - 0.018, 1e-12);
-  // 1,024 hosts: messages one after the other.
-  step = simulate(even_profile(), network, {1024, 1, 64}, 1);
-  EXPECT_NEAR(step.latency_s, 2 * 2 * (1e-4 + 1022 * 1e-5), 1e-12);
+  // Seven hosts: each sends six messages, one after the other.
+  step = simulate(even_profile(), network, {7, 1, 64}, 1);
+  EXPECT_NEAR(step.latency_s, 2 * 2 * (1e-4 + 5 * 1e-5), 1e-12);
+  EXPECT_NEAR(step.transfer_s, 2 * 5e-3 * 6 / 7, 1e-12);
+}
+
+TEST(Simulation, ManyHostsSumByHalves) {
+  const Network network{.latency_s = 1e-3, .bytes_per_s = 1e10, .gap_s = 1e-4};
+  // 1,024: ten partners, twice, for each of two buckets of 5 MB in all.
+  SimulatedStep step = simulate(even_profile(), network, {1024, 1, 64}, 1);
+  EXPECT_NEAR(step.latency_s, 2 * 2 * 10 * 1e-3, 1e-12);
+  EXPECT_NEAR(step.transfer_s, 2 * 5e-4 * 1023 / 1024, 1e-12);
   EXPECT_EQ(step.bound, "latency");
+  // 1,000: nine, and before them a neighbour, to which all goes.
+  step = simulate(even_profile(), network, {1000, 1, 64}, 1);
+  EXPECT_NEAR(step.latency_s, 2 * 2 * 10 * 1e-3, 1e-12);
+  EXPECT_NEAR(step.transfer_s, 2 * 5e-4 * (511.0 / 512 + 1), 1e-12);
+  // Nine, whose slices are large: directly.
+  step = simulate(even_profile(), network, {9, 1, 64}, 1);
+  EXPECT_NEAR(step.latency_s, 2 * 2 * (1e-3 + 7 * 1e-4), 1e-12);
+  // A host's ranks have a slice each.
+  step = simulate(even_profile(), network, {9 * 100, 100, 64}, 1);
+  EXPECT_NEAR(step.latency_s, 2 * 2 * 4 * 1e-3, 1e-12);
 }
 
 TEST(Simulation, RanksOfAHostSumInItsMemory) {
@@ -194,7 +213,7 @@ TEST(Simulation, UnequalRanksAndSharesTakeTheSlowestOnesTime) {
       };
       profile.compute.push_back({time(10), time(20), time(70)});
     }
-    Scale scale{.ranks = 2 + static_cast<int>(random.below(9)), .ranks_per_host = 1};
+    Scale scale{.ranks = 2 + static_cast<int>(random.below(6)), .ranks_per_host = 1};
     double slowest = 0, sum = 0;
     for (std::size_t rank = 0; rank < static_cast<std::size_t>(scale.ranks); ++rank) {
       scale.samples.push_back(static_cast<double>(1 + random.below(100)));

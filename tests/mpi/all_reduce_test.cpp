@@ -59,8 +59,13 @@ std::vector<ReductionPart> cut(std::size_t count, std::size_t parts) {
 }
 
 std::vector<AllReduceOptions> layouts() {
-  return {
-      {}, {.fixed_tree = true}, {.ranks_per_group = 1}, {.fixed_tree = true, .ranks_per_group = 2}};
+  return {{},
+          {.fixed_tree = true},
+          {.fixed_tree = true, .ranks_per_group = 2},
+          {.ranks_per_group = 1},
+          {.exchange = Exchange::direct, .ranks_per_group = 1},
+          {.exchange = Exchange::halving, .ranks_per_group = 1},
+          {.exchange = Exchange::halving, .fixed_tree = true, .ranks_per_group = 2}};
 }
 
 TEST(AllReduceTest, IsTheTreesSumBitForBitHoweverRanksLieAndVectorsAreCut) {
