@@ -29,7 +29,8 @@ using LaneBlock = Lanes[vectors_at_once];
 /// zero weights.
 inline void read_lanes(ChunkStream& vectors, ChunkStream& validity, LaneBlock* block, int n,
                        int words, int bits) {
-  const int parts = 8 / bits;  // words of lanes in a chunk
+  // Words of lanes in a chunk; no division, which would take longer than a short vector.
+  const int parts = bits == 8 ? 1 : bits == 4 ? 2 : bits == 2 ? 4 : 8;
   Chunk codes = {}, marks = {};
 #pragma HLS array_partition variable = codes.byte complete
 #pragma HLS array_partition variable = marks.byte complete

@@ -24,9 +24,18 @@ struct WindowShape {
   int height, width;  // of the map
   int pixel_bytes;
   int kernel, stride, padding;
+  int out_height, out_width;  // once for all: a stage would divide for each row
 
-  int out_height() const { return output_extent(height, kernel, stride, padding); }
-  int out_width() const { return output_extent(width, kernel, stride, padding); }
+  WindowShape(int map_height, int map_width, int bytes_of_pixel, int kernel_extent,
+              int kernel_stride, int kernel_padding)
+      : height(map_height),
+        width(map_width),
+        pixel_bytes(bytes_of_pixel),
+        kernel(kernel_extent),
+        stride(kernel_stride),
+        padding(kernel_padding),
+        out_height(output_extent(map_height, kernel_extent, kernel_stride, kernel_padding)),
+        out_width(output_extent(map_width, kernel_extent, kernel_stride, kernel_padding)) {}
   int row_bytes() const { return width * pixel_bytes; }
   int padding_bytes() const { return padding * pixel_bytes; }
   int image_chunks() const { return chunks(height * row_bytes()); }
@@ -127,7 +136,7 @@ inline void write_windows(const Chunk (*lines)[line_chunks], const Chunk* marks,
   Realigner codes, taps;
   const int bytes = shape.kernel_row_bytes(), step = shape.stride * shape.pixel_bytes;
   const int turns = shape.kernel + (shape.ends_split() ? 1 : 0);
-  const int cycles = shape.out_width() * shape.window_cycles();
+  const int cycles = shape.out_width * shape.window_cycles();
   int first = 0, k = 0, at = 0;  // byte of the line where the window begins, row, byte of the row
   // invariant: a piece of at most sixteen bytes is joined in each cycle: two chunks of the lines
   // and two of the marks are read, a port each, at most one leaves for each stream. From cycle to
@@ -162,7 +171,7 @@ inline void sliding_window(ChunkStream& input, ChunkStream& windows, ChunkStream
 #pragma HLS bind_storage variable = lines type = ram_2p impl = uram
 #pragma HLS bind_storage variable = marks type = ram_2p impl = bram
   if (marked) mark_line(marks, shape.padding, shape.width, shape.pixel_bytes, channels);
-  const int out_height = shape.out_height();
+  const int out_height = shape.out_height;
   for (int image = 0; image < images; ++image) {
     RowReader reader;
     int filled = 0;  // rows of the padded image so far; row r lies in lines[r mod line_count]

@@ -70,7 +70,7 @@ void pool_rows(const Chunk (*lines)[line_chunks], int top, const WindowShape& sh
 void pool_pixels(const Chunk* columns, const WindowShape& shape, int bits, Realigner& joined,
                  ChunkStream& output) {
   const int bytes = shape.pixel_bytes, step = shape.stride * bytes;
-  const int cycles = shape.out_width() * chunks(bytes) * shape.kernel;
+  const int cycles = shape.out_width * chunks(bytes) * shape.kernel;
   Chunk most = {};
   int first = 0, at = 0;  // where the window begins; byte of its pixels
   int k = 0, tap = 0;     // pixel of the window; where it begins in the window
@@ -103,7 +103,7 @@ void pool_windows(ChunkStream& input, ChunkStream& output, int images, const Win
     RowReader reader;
     Realigner joined;
     int filled = 0;  // rows so far; row r lies in lines[r mod line_count]
-    for (int row = 0; row < shape.out_height(); ++row) {
+    for (int row = 0; row < shape.out_height; ++row) {
       const int top = row * shape.stride;
       for (; filled < top + shape.kernel; ++filled)
         reader.fill(input, lines, filled & (line_count - 1), shape, filled);
@@ -137,6 +137,6 @@ extern "C" void max_pool(const Burst* input, Burst* output, std::int32_t batch, 
 #pragma HLS interface m_axi port = output bundle = gmem1 offset = slave
 #pragma HLS interface s_axilite port = return
   const WindowShape shape = {height, width, code_bytes(stored, bits), kernel, stride, 0};
-  const int out_chunks = chunks(shape.out_height() * shape.out_width() * shape.pixel_bytes);
+  const int out_chunks = chunks(shape.out_height * shape.out_width * shape.pixel_bytes);
   pool_region(input, output, batch, shape.image_chunks(), out_chunks, shape, bits);
 }

@@ -66,9 +66,16 @@ struct Activation {
   int height, width, tiles;  // of the convolution's output
   int pool;                  // rows and columns of its windows, which touch; 1: no pool
   int relu;
+  int out_height, out_width;  // once for all: a division takes longer than a position
 
-  int out_height() const { return height / pool; }
-  int out_width() const { return width / pool; }
+  Activation(int map_height, int map_width, int map_tiles, int window, int with_relu)
+      : height(map_height),
+        width(map_width),
+        tiles(map_tiles),
+        pool(window),
+        relu(with_relu),
+        out_height(map_height / window),
+        out_width(map_width / window) {}
 };
 
 /// A position of the convolution's output, by counters: a division would take longer than the
@@ -107,21 +114,26 @@ inline void activate(TileStream& sums, TileStream& bias_tiles, TileStream& out, 
   bias_tiles.read(bias, shape.tiles);
   Position at;
   for (int position = 0; position < images * shape.height * shape.width; ++position) {
-    const bool dropped = at.window_row >= shape.out_height() || at.window >= shape.out_width();
+    const bool dropped = at.window_row >= shape.out_height || at.window >= shape.out_width;
     const int element = at.row * shape.pool + at.column, first = at.window * shape.tiles;
-    // invariant: slots of one position differ, so no iteration reads what the one before writes;
-    // `largest` keeps a maximum a lane, one comparison a cycle.
+    // invariant: slots of one position differ, so no iteration reads what the one before writes,
+    // and each is read once and written once; `largest` keeps a maximum a lane, one comparison a
+    // cycle.
     for (int t = 0; t < shape.tiles; ++t) {
 #pragma HLS pipeline II = 1
       const RealTile value = add(sums.read(), bias[t]);
       if (dropped) continue;
       const int slot = first + t;
-      meet(value, element, best[slot], route[slot]);
+      RealTile most = best[slot];
+      RouteTile from = route[slot];
+      meet(value, element, most, from);
+      best[slot] = most;
+      route[slot] = from;
       if (element + 1 < shape.pool * shape.pool) continue;
-      if (shape.relu != 0) rectify(best[slot], route[slot]);
-      largest.see(best[slot]);
-      out.write(best[slot]);
-      routes.write(route[slot]);
+      if (shape.relu != 0) rectify(most, from);
+      largest.see(most);
+      out.write(most);
+      routes.write(from);
     }
     at.advance(shape);
   }

@@ -56,7 +56,7 @@ extern "C" void train_forward(const WordBurst* input, const SquareBurst* weights
   const int out_width = output_extent(width, kernel, stride, padding);
   const Window window = {height, width, words, kernel, stride, 1, padding, out_height, out_width};
   const Activation shape = {out_height, out_width, tiles, pool, relu};
-  const int pooled = shape.out_height() * shape.out_width() * tiles;
+  const int pooled = shape.out_height * shape.out_width * tiles;
   forward_region(input, weights, bias, output, routes, largest, first, batch,
                  height * width * words, batch * out_height * out_width, window.vector_words(),
                  tiles, tiles * window.vector_words(), pooled, first * pooled, batch * pooled,

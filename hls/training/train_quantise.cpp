@@ -9,13 +9,21 @@ using namespace dovetail::training;
 
 /// Puts every value where its route says within its pool's window; the other places are zero.
 struct Unpool {
-  int height, width, words;  // of the output
-  int pool;                  // 1: every place has its own value
-  int routed;                // 0: there are no routes, and pool is 1
+  int height, width, words;         // of the output
+  int pool;                         // 1: every place has its own value
+  int routed;                       // 0: there are no routes, and pool is 1
+  int pooled_height, pooled_width;  // once for all: a stage would divide for each row
 
-  int pooled_columns() const { return width / pool; }
-  int pooled_row_words() const { return pooled_columns() * words; }
-  int pooled_height() const { return height / pool; }
+  Unpool(int map_height, int map_width, int map_words, int window, int with_routes)
+      : height(map_height),
+        width(map_width),
+        words(map_words),
+        pool(window),
+        routed(with_routes),
+        pooled_height(map_height / window),
+        pooled_width(map_width / window) {}
+
+  int pooled_row_words() const { return pooled_width * words; }
 };
 
 void pass(RealWord& value, const RouteTile& route, int half, int element) {
@@ -37,7 +45,7 @@ struct PooledRow {
 void quantise_row(const RealWord* values, const RouteTile* routes, const PooledRow& row,
                   const Unpool& shape, const Rounding& rounding, std::uint32_t place,
                   WordStream& out) {
-  const int columns = shape.pooled_columns() * shape.pool;
+  const int columns = shape.pooled_width * shape.pool;
   int column = 0, in_window = 0, first = 0, word = 0;  // first: word of the window's values
   // invariant: one word of the values and of the routes is read in each cycle, and one leaves; its
   // random bits depend on its place alone. Only counters go from cycle to cycle.
@@ -66,7 +74,7 @@ void quantise_maps(RealStream& reals, RouteStream& routes, WordStream& out, int 
   RouteTile kept_routes[max_row_words / words_per_tile];
 #pragma HLS aggregate variable = values
 #pragma HLS aggregate variable = kept_routes
-  const int rows = shape.pooled_height() * shape.pool;
+  const int rows = shape.pooled_height * shape.pool;
   std::uint32_t place = 0;
   for (int image = 0; image < images; ++image) {
     int in_window = 0;
@@ -112,7 +120,7 @@ extern "C" void train_quantise(const RealWord* reals, const RouteBurst* routes, 
 #pragma HLS interface s_axilite port = return
   const Unpool shape = {height, width, words, pool, routed};
   const Rounding rounding = {inverse, bits, stochastic, key};
-  const int pooled = shape.pooled_height() * shape.pooled_row_words();
+  const int pooled = shape.pooled_height * shape.pooled_row_words();
   const int routed_images = routed != 0 ? batch : 0;
   quantise_maps_region(reals, routes, output, batch, batch * pooled, routed_images,
                        pooled / words_per_tile, height * width * words, shape, rounding);

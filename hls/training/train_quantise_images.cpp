@@ -38,25 +38,33 @@ void translate(PixelStream& pixels, RealStream& table_stream, WordStream& out, i
   table_stream.read(tables, input_channels * table_words);
   for (int n = 0; n < images; ++n) {
     pixels.read(image, picture.bursts());
-    for (int p = 0; p < picture.positions; ++p) {
-      int at = p, channel = 0, end = picture.plane;  // of the input channel
-      for (int w = 0; w < picture.words(); ++w) {
-        RealWord value = {};
+    RealWord value = {};
 #pragma HLS array_partition variable = value.value complete
-        // invariant: one pixel and one entry of its table are read in each cycle; lanes differ. A
-        // step of `positions` pixels, at most a plane, ends at most one channel.
-        for (int l = 0; l < simd && w * simd + l < picture.channels; ++l) {
+    int position = 0, map_channel = 0, lane = 0;
+    int at = 0, channel = 0, end = picture.plane;  // pixel; its input channel, and where that ends
+    // invariant: one pixel and one entry of its table are read in each cycle, and behind a word's
+    // last lane the word leaves. A step of `positions` pixels, at most a plane, ends at most one
+    // channel.
+    for (int cycle = 0; cycle < picture.positions * picture.channels; ++cycle) {
 #pragma HLS pipeline II = 1
-          const int pixel = image[at / burst_bytes].byte[at % burst_bytes];
-          value.value[l] = tables[channel * table_words + pixel / simd].value[pixel % simd];
-          at += picture.positions;
-          if (at >= end) {
-            ++channel;
-            end += picture.plane;
-          }
-        }
-        out.write(Family::quantise(value, rounding, 0));
+      const int pixel = image[at / burst_bytes].byte[at % burst_bytes];
+      if (lane == 0) value = {};
+      value.value[lane] = tables[channel * table_words + pixel / simd].value[pixel % simd];
+      const bool ends_position = map_channel + 1 == picture.channels;
+      const bool ends_word = ends_position || lane + 1 == simd;
+      if (ends_word) out.write(Family::quantise(value, rounding, 0));
+      lane = ends_word ? 0 : lane + 1;
+      ++map_channel;
+      at += picture.positions;
+      if (at >= end) {
+        ++channel;
+        end += picture.plane;
       }
+      if (!ends_position) continue;
+      ++position;
+      at = position;
+      map_channel = channel = 0;
+      end = picture.plane;
     }
   }
 }

@@ -113,7 +113,7 @@ LayerCost images_cost(const Question& question, Folding f) {
   cost.name = "input";
   cost.kind = "input";
   cost.folding = {1, 1};
-  const Loops loops{bursts + first.in.size(), 1 + words};
+  const Loops loops{bursts + first.in.size(), 2};
   cost.cycles = loops.cycles;
   cost.cycles_with_depth = loops.with_depth();
   cost.bound = "compute";

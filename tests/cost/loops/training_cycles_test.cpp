@@ -133,7 +133,7 @@ Stages count_stages(const Question& question) {
   const int vectors = work.out.height * work.out.width, words = window.vector_words();
   const int map = card.height * card.width * card.words;
   const Activation shape{work.out.height, work.out.width, card.tiles, card.pool, 1};
-  const int pooled = shape.out_height() * shape.out_width() * card.tiles;
+  const int pooled = shape.out_height * shape.out_width * card.tiles;
   Stages found;
   {
     std::vector<Square> kept(static_cast<std::size_t>(card.tiles) * words);
