@@ -8,6 +8,7 @@ kernel void add(global const float* restrict x, global float* restrict sum, uint
   if (i < elements) sum[first + i] = x[first + i] + sum[first + i];
 }
 
+// x[elements] *= factor.
 kernel void scale(global float* x, float factor, uint elements) {
   const size_t i = get_global_id(0);
   if (i < elements) x[i] *= factor;

@@ -28,6 +28,7 @@ kernel void relu_forward(global const floats* x, global floats* y, constant Map*
   }
 }
 
+// dx = dy where y, the ReLU's output, is above 0; all over the interior of the map.
 kernel void relu_backward(global const floats* y, global const floats* dy, global floats* dx,
                           constant Map* of) {
   const Map map = *of;

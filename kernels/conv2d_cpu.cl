@@ -1,20 +1,16 @@
 // 2-D convolution on CPUs: float16 tiles held in registers, one work-item a work-group, no
 // barriers.
 //
-// ops/conv2d.cpp defines the geometry of the two feature maps, X (read by the forward pass) and Y
-// (written by it):
-//   {X,Y}_{PIXEL,ROW,IMAGE}  distances in floats;  {X,Y}_{HEIGHT,WIDTH,CHANNELS}  the interior;
-//   {X,Y}_INTERIOR           where pixel (0, 0) of an image lies, behind the halo;
-//   X_ORIGIN                 where the window of output pixel (0, 0) begins.
-// The stride-1 input gradient is the forward convolution of dy with the turned weights, so it is
-// `correlate_masked` of this file built with the geometry of dy as X and that of dx as Y.
+// Built with the geometry of the feature maps, as conv2d_cpu_tile.clh has it. The stride-1 input
+// gradient is the forward convolution of dy with the turned weights, so it is `input_gradient` of
+// this file built with the geometry of dy as X and that of dx as Y.
 #include "passes.clh"
 #include "philox.clh"
 #include "augment.clh"
 #include "conv2d_cpu_tile.clh"
 #include "conv2d_cpu_chunks.clh"
 
-// The same for the input gradient, from weight[tap][Y_CHANNELS][X_PIXEL]: turned by 180 degrees and
+// panels as those of `pack`, for the input gradient, from weight[tap][Y_CHANNELS][X_PIXEL]: turned by 180 degrees and
 // transposed.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pack_turned(
     __global const float* restrict weight, __global float* restrict panels) {

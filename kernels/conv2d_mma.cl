@@ -15,6 +15,9 @@
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
+#if KERNEL < 2
+#error "the next run's copies begin behind a block's first kernel row and are waited for behind its second"
+#endif
 #include "mma.clh"
 #include "conv2d_mma_norm.clh"
 #include "conv2d_mma_tile.clh"

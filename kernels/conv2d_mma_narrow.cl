@@ -127,7 +127,7 @@ INLINE void finish_tile(uint memory, __global const float* weight, __global cons
 #endif
 }
 
-// As `product` in conv2d_mma.cl.
+// As `product` in conv2d_mma.cl, but that the weight comes as [depth][WEIGHT_PIXEL] where the launcher packs none.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
     __global const float* restrict source, __global const float* restrict weight,
     __global const float* restrict bias, __global uchar* restrict places,

@@ -103,7 +103,7 @@ enum {
   // The gradient of one output channel's weights, in the order of the sums: [tap][X_PIXEL].
   channel_weights = taps * X_PIXEL,
   partial_chunk = (channel_weights + 1) * Y_PIXEL,
-  // Of the input gradient's scratch, in vectors: BAND rows of pooled pixels reach area_rows rows.
+  // Of the input gradient's scratch, in vectors: the input with the border that padding stands for.
   area_width = X_WIDTH + 2 * PADDING,
   area_row = area_width * BLOCK_VECTORS,
 };

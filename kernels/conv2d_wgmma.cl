@@ -13,6 +13,9 @@
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
+#if KERNEL < 2
+#error "the next run is loaded in a block's second kernel row"
+#endif
 #include "mma.clh"
 #define WGMMA_COLUMNS (8 * COLUMN_TILES)
 #include "wgmma.clh"

@@ -269,7 +269,7 @@ INLINE void loss(const Layer layer, uint tile, __global const int* labels, __glo
     logits[i] = prepare(gradient);
   }
   row_losses[row] = log(sum) - (chosen - largest);
-  row_hits[row] = prediction == label ? 1.0f : 0.0f;
+  row_hits[row] = is_known && prediction == label ? 1.0f : 0.0f;
 }
 
 // x [batch][in of the first layer], written from images where `source` is FROM_IMAGES; with FIRST instead `source`

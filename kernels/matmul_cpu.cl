@@ -11,6 +11,9 @@
 #ifndef ROW_TILE
 #error "built by ops/matmul.cpp with the shape of one layer"
 #endif
+#if ROW_TILE != 8
+#error "copy_columns stores eight rows at a time"
+#endif
 
 #include "passes.clh"
 
@@ -21,7 +24,7 @@ enum {
   vectors = 2,
   tile_columns = vectors * lanes,
   panel_depth = PANEL_DEPTH,  // 32 KiB: the first-level cache
-  // Rows at a distance of 4 KiB would drive each other out of that cache.
+  // Rows at a distance of 1 KiB would meet in a few of that cache's sets and drive each other out.
   block_step = panel_depth + lanes,
   block_rows = (ROW_BLOCK + 2 * ROW_TILE - 1) / (2 * ROW_TILE) * (2 * ROW_TILE),
   few_tiles = 4,  // of columns: a copy of the rows for so few does not pay
@@ -364,9 +367,9 @@ INLINE void multiply_passes(const float* a, int row_step, int depth_step,
 
 // dweight = x^T * dy over `passes` times `each` samples. Passes that fit a slice of the depth
 // together are its `group`, a power of two; longer passes are groups of one. What is kept of groups
-// until their neighbours are there lies in kept[levels][IN][OUT]. The first work-item also sums
-// dbias from exact_dy, which dy may be a rounded copy of. Work-items: (block of the weight's rows,
-// tiles of columns).
+// until their neighbours are there lies in kept[levels][IN][OUT]. The work-items also share the sums
+// of dbias, from exact_dy, which dy may be a rounded copy of. Work-items: (block of the weight's
+// rows, tiles of columns).
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
     __global const float* restrict x, __global const float* restrict dy,
     __global const float* restrict exact_dy, __global float* dweight, __global float* dbias,
@@ -412,7 +415,9 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void weight_gradient(
       }
     }
   }
-  for (int v = 0; get_global_id(0) == 0 && get_global_id(1) == 0 && v < OUT / lanes; ++v) {
+  const int2 own = share(OUT / lanes, get_global_id(0) * get_global_size(1) + get_global_id(1),
+                         get_global_size(0) * get_global_size(1));
+  for (int v = own.x; v < own.x + own.y; ++v) {
     float16 sum, of_passes[pass_levels];
     for (int pass = 0; pass < passes; ++pass) {
       sum = 0.0f;

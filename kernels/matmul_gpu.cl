@@ -79,7 +79,8 @@ INLINE void store(const float4 sum[4], __global float* partial, int rows, int co
   }                                                                                               \
   store(sum, partial, rows, columns)
 
-// Work-groups of the products: (tile of rows, tile of columns, split of k).
+// Work-groups of the products: (tile of rows, tile of columns, split of k). x [rows][IN], weight [IN][OUT], dy [rows][OUT];
+// partial [split][rows of the result][its columns].
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
     __global const float* restrict x, __global const float* restrict weight,
     __global float* restrict partial, int rows, int split_depth) {

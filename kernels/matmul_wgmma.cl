@@ -16,7 +16,7 @@
 #error "built by ops/matmul_products.cpp"
 #endif
 
-// FORMAT, as in ops/matmul_products.cpp.
+// FORMAT, as in ops/compute_format.hpp.
 #define TF32 0
 #define BF16 1
 #define FP16 2

@@ -40,7 +40,8 @@ std::size_t size(int value) {
 }
 
 opencl::Range each_element(int rows, int columns) {
-  return {{size(round_up(rows * columns, sum_threads)), 1, 1}, {sum_threads, 1, 1}};
+  const std::size_t groups = (size(rows) * size(columns) + sum_threads - 1) / sum_threads;
+  return {{groups * sum_threads, 1, 1}, {sum_threads, 1, 1}};
 }
 
 }  // namespace
