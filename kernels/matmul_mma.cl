@@ -9,6 +9,7 @@
 #endif
 
 #include "mma.clh"
+#include "matmul_finish.clh"
 
 enum {
   tile = 128,  // of m and of n
@@ -19,37 +20,38 @@ enum {
   line = tile + 8,  // so that four k of eight neighbours fall into different banks
   warp_rows = 64,
   warp_columns = 32,
+  ring_bytes = slice * line * 4,  // of a stage of one operand
 };
 
 // target[k][m] = source[k0 + k][m0 + m]; zero outside.
-INLINE void load(__local float* target, __global const float* source, int pitch, int m0, int rows,
+INLINE void load(uint target, __global const float* source, int pitch, int m0, int rows,
                  int k0, int depth) {
 #pragma unroll
   for (int j = 0; j < tile / 4 * slice / threads; ++j) {
     const int k = (j * threads + get_local_id(0)) / (tile / 4);
     const int m = get_local_id(0) % (tile / 4) * 4;
-    copy_vector((uint)(size_t)(target + k * line + m), source + (size_t)(k0 + k) * pitch + m0 + m,
+    copy_vector(target + (k * line + m) * 4, source + (size_t)(k0 + k) * pitch + m0 + m,
                 m0 + m < rows && k0 + k < depth ? 16 : 0);
   }
 }
 
-INLINE Words read_words(__local const float* at) {
-  return words_of(prepare(at[0]), prepare(at[4 * line]));
+INLINE Words read_words(uint address) {
+  return words_of(prepare(shared_floats(address)[0]), prepare(shared_floats(address + 16 * line)[0]));
 }
 
 // sum[row tile][column tile] += a slice of A times a slice of B; lane l reads row or column l / 4
 // of its tiles.
-INLINE void multiply(__local const float* left, __local const float* right, float sum[4][4][4]) {
+INLINE void multiply(uint left, uint right, float sum[4][4][4]) {
   const int place = get_local_id(0) % 4 * line + get_local_id(0) % 32 / 4;
   const int warp = get_local_id(0) / 32;
-  left += place + warp % 2 * warp_rows;
-  right += place + warp / 2 * warp_columns;
+  left += (place + warp % 2 * warp_rows) * 4;
+  right += (place + warp / 2 * warp_columns) * 4;
   Words upper[4], lower[4], columns[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    upper[i] = read_words(left + 16 * i);
-    lower[i] = read_words(left + 16 * i + 8);
-    columns[i] = read_words(right + 8 * i);
+    upper[i] = read_words(left + 64 * i);
+    lower[i] = read_words(left + 64 * i + 32);
+    columns[i] = read_words(right + 32 * i);
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -58,42 +60,14 @@ INLINE void multiply(__local const float* left, __local const float* right, floa
   }
 }
 
-// Two neighbouring results: partial sums, or finished with bias and ReLU or with a mask.
-INLINE void store_results(__global float* c, __global const float* other, float first,
-                          float second, int row, int column, int rows, int columns, int finish) {
-  if (row >= rows || column >= columns) return;
-  const size_t at = (size_t)row * columns + column;
-  const int both = column + 1 < columns;
-  if (finish & 1) {  // bias
-    first += other[column];
-    if (both) second += other[column + 1];
-  }
-  if (finish &
-      2) {  // ReLU; a comparison that is false for NaN: it passes on and is found by the loss
-    first = first < 0.0f ? 0.0f : first;
-    second = second < 0.0f ? 0.0f : second;
-  }
-  if (finish & 4) {  // mask by a ReLU's output
-    if (other[at] <= 0.0f) first = 0.0f;
-    if (both && other[at + 1] <= 0.0f) second = 0.0f;
-  }
-  if (columns % 2 == 0) {
-    *(__global float2*)(c + at) = (float2)(first, second);
-  } else {
-    c[at] = first;
-    if (both) c[at + 1] = second;
-  }
-}
-
 // Work-groups: (tile, split of k, pass: the next `depth` rows of both operands).
 // c[pass][split][rows][columns] = partial sums where there are several passes or splits; otherwise
-// the results. finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
+// the results. finish: as matmul_finish.clh has it.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const float* restrict a, __global const float* restrict b, __global float* restrict c,
     __global const float* restrict other, int rows, int columns, int depth, int a_pitch,
     int b_pitch, int split_depth, int finish) {
-  __local float __attribute__((aligned(16))) left_ring[stages][slice * line];
-  __local float __attribute__((aligned(16))) right_ring[stages][slice * line];
+  const uint left_ring = allocate_shared(), right_ring = left_ring + stages * ring_bytes;
 
   const int row_tiles = (rows + tile - 1) / tile;
   const int column_tiles = (columns + tile - 1) / tile;
@@ -109,8 +83,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   const int steps = (last - first + slice - 1) / slice;
 
   for (int step = 0; step < stages - 1; ++step) {
-    load(left_ring[step], a, a_pitch, m0, rows, first + step * slice, last);
-    load(right_ring[step], b, b_pitch, n0, columns, first + step * slice, last);
+    load(left_ring + step * ring_bytes, a, a_pitch, m0, rows, first + step * slice, last);
+    load(right_ring + step * ring_bytes, b, b_pitch, n0, columns, first + step * slice, last);
     copies_commit();
   }
   copies_wait(stages - 2);
@@ -123,10 +97,10 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
   for (int step = 0; step < steps; ++step) {
     const int free_stage = stage == 0 ? stages - 1 : stage - 1;
     const int k0 = first + (step + stages - 1) * slice;
-    load(left_ring[free_stage], a, a_pitch, m0, rows, k0, last);
-    load(right_ring[free_stage], b, b_pitch, n0, columns, k0, last);
+    load(left_ring + free_stage * ring_bytes, a, a_pitch, m0, rows, k0, last);
+    load(right_ring + free_stage * ring_bytes, b, b_pitch, n0, columns, k0, last);
     copies_commit();
-    multiply(left_ring[stage], right_ring[stage], sum);
+    multiply(left_ring + stage * ring_bytes, right_ring + stage * ring_bytes, sum);
     // Behind this barrier the next slice is there for all, and this one no longer read.
     copies_wait(stages - 2);
     barrier(CLK_LOCAL_MEM_FENCE);

@@ -16,12 +16,8 @@
 #error "built by ops/matmul_products.cpp"
 #endif
 
-// FORMAT, as in ops/compute_format.hpp.
-#define TF32 0
-#define BF16 1
-#define FP16 2
-
-#define INLINE inline __attribute__((always_inline))
+#include "mma.clh"
+#include "matmul_finish.clh"
 
 enum {
   block_rows = 128,
@@ -41,44 +37,30 @@ enum {
 
 // ---- packing
 
-// 9.7.9.21 cvt: rounds to the nearest, ties away (TF32, as a float32 whose low 13 bits are zero).
-INLINE uint round_tf32(float x) {
-  uint y;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
-  return y;
-}
-
-// The same, ties to even: two bfloat16 or float16 in one word, `low` in the low half.
-INLINE uint round_pair(float low, float high) {
-  uint y;
-#if FORMAT == FP16
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
-#else
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
-#endif
-  return y;
-}
-
-INLINE uint4 round_chunk(const float v[chunk_values]) {
-#if FORMAT != TF32
-  return (uint4)(round_pair(v[0], v[1]), round_pair(v[2], v[3]), round_pair(v[4], v[5]),
-                 round_pair(v[6], v[7]));
-#else
-  return (uint4)(round_tf32(v[0]), round_tf32(v[1]), round_tf32(v[2]), round_tf32(v[3]));
-#endif
-}
-
 // Where chunk `chunk` of row `row` lies in a packed matrix of `depth_blocks` blocks a panel.
 INLINE size_t chunk_index(int row, int depth_block, int chunk, int depth_blocks) {
   const size_t block = (size_t)(row / block_rows) * depth_blocks + depth_block;
   return block * (block_bytes / 16) + row % block_rows * 8 + (chunk ^ (row & 7));
 }
 
+INLINE void store_chunk(__global uint* packed, size_t chunk, const float values[chunk_values]) {
+  uint words[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+#if FORMAT == TF32
+    words[i] = as_uint(prepare(values[i]));
+#else
+    words[i] = round_pair(values[2 * i], values[2 * i + 1]);
+#endif
+  }
+  store_global_words(packed + chunk * 4, words);
+}
+
 // Work-groups of both: (depth block, 128 rows). A work-item writes a chunk of every 32nd row.
 
 // packed = source[rows][depth], depth contiguous.
 __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_rows(
-    __global const float* restrict source, __global uint4* restrict packed, int rows, int depth) {
+    __global const float* restrict source, __global uint* restrict packed, int rows, int depth) {
   const int chunk = get_local_id(0) % 8;
   const int k = get_group_id(0) * block_depth + chunk * chunk_values;
   const int row0 = get_group_id(1) * block_rows + get_local_id(0) / 8;
@@ -89,10 +71,7 @@ __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_row
     __global const float* from = source + (size_t)row * depth + k;
     if (row < rows && k + chunk_values <= depth && depth % 4 == 0) {
 #pragma unroll
-      for (int i = 0; i < chunk_values; i += 4) {
-        const float4 v = *(__global const float4*)(from + i);
-        values[j][i] = v.x, values[j][i + 1] = v.y, values[j][i + 2] = v.z, values[j][i + 3] = v.w;
-      }
+      for (int i = 0; i < chunk_values; i += 4) read_global(from + i, values[j] + i);
     } else {
 #pragma unroll
       for (int i = 0; i < chunk_values; ++i)
@@ -101,13 +80,13 @@ __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_row
   }
 #pragma unroll
   for (int j = 0; j < 4; ++j)
-    packed[chunk_index(row0 + 32 * j, get_group_id(0), chunk, get_num_groups(0))] =
-        round_chunk(values[j]);
+    store_chunk(packed, chunk_index(row0 + 32 * j, get_group_id(0), chunk, get_num_groups(0)),
+                values[j]);
 }
 
 // packed = the transpose of source[depth][rows], rows contiguous.
 __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_columns(
-    __global const float* restrict source, __global uint4* restrict packed, int rows, int depth) {
+    __global const float* restrict source, __global uint* restrict packed, int rows, int depth) {
   __local float turned[block_depth][block_rows + 1];
   const int lane = get_local_id(0) % block_rows;
   const int row0 = get_group_id(1) * block_rows;
@@ -127,8 +106,7 @@ __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_col
     float values[chunk_values];
 #pragma unroll
     for (int i = 0; i < chunk_values; ++i) values[i] = turned[chunk * chunk_values + i][row];
-    packed[chunk_index(row0 + row, get_group_id(0), chunk, get_num_groups(0))] =
-        round_chunk(values);
+    store_chunk(packed, chunk_index(row0 + row, get_group_id(0), chunk, get_num_groups(0)), values);
   }
 }
 
@@ -137,13 +115,6 @@ __kernel __attribute__((reqd_work_group_size(pack_threads, 1, 1))) void pack_col
 #define WGMMA_COLUMNS 256
 #include "wgmma.clh"
 #include "copy_engine.clh"
-
-// The address of shared memory beyond the 48 KiB that a __local array may have.
-INLINE uint allocate_shared() {
-  uint address;
-  asm volatile("{ .shared .align 1024 .b8 ring[196736]; mov.u32 %0, ring; }" : "=r"(address));
-  return address;
-}
 
 // Matrix descriptor: rows of 128 bytes with the 128-byte swizzle, 1024 bytes from 8 rows to the
 // next 8.
@@ -180,33 +151,6 @@ INLINE Work work_of(int index, int row_tiles, int column_tiles, int pass_blocks,
   return work;
 }
 
-// Two neighbouring results: partial sums, or finished with bias and ReLU or with a mask.
-INLINE void store_pair(__global float* c, __global const float* other, float first, float second,
-                       int row, int column, int rows, int columns, int finish) {
-  if (row >= rows || column >= columns) return;
-  const size_t at = (size_t)row * columns + column;
-  const int both = column + 1 < columns;
-  if (finish & 1) {  // bias
-    first += other[column];
-    if (both) second += other[column + 1];
-  }
-  if (finish &
-      2) {  // ReLU; a comparison that is false for NaN: it passes on and is found by the loss
-    first = first < 0.0f ? 0.0f : first;
-    second = second < 0.0f ? 0.0f : second;
-  }
-  if (finish & 4) {  // mask by a ReLU's output
-    if (other[at] <= 0.0f) first = 0.0f;
-    if (both && other[at + 1] <= 0.0f) second = 0.0f;
-  }
-  if (columns % 2 == 0) {
-    *(__global float2*)(c + at) = (float2)(first, second);
-  } else {
-    c[at] = first;
-    if (both) c[at + 1] = second;
-  }
-}
-
 // 9.7.15.5.1.1: lane l of warp w holds rows 16 w + l / 4 and + 8, and of every 8 columns the pair l
 // % 4.
 INLINE void store_tile(__global float* c, __global const float* other, const float sum[128],
@@ -216,15 +160,15 @@ INLINE void store_tile(__global float* c, __global const float* other, const flo
   column += thread % 4 * 2;
 #pragma unroll
   for (int i = 0; i < 32; ++i) {
-    store_pair(c, other, sum[4 * i], sum[4 * i + 1], row, column + 8 * i, rows, columns, finish);
-    store_pair(c, other, sum[4 * i + 2], sum[4 * i + 3], row + 8, column + 8 * i, rows, columns,
-               finish);
+    store_results(c, other, sum[4 * i], sum[4 * i + 1], row, column + 8 * i, rows, columns, finish);
+    store_results(c, other, sum[4 * i + 2], sum[4 * i + 3], row + 8, column + 8 * i, rows, columns,
+                  finish);
   }
 }
 
 // c[pass][split][rows][columns] = partial sums where there are several passes, each of whole blocks
 // of the depth, or splits; otherwise the results.
-// finish: 1 add the bias `other`, 2 ReLU, 4 mask by `other`.
+// finish: as matmul_finish.clh has it.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const uchar* restrict a, __global const uchar* restrict b, __global float* restrict c,
     __global const float* restrict other, int rows, int columns, int depth, int passes,

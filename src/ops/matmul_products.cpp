@@ -48,10 +48,6 @@ struct Tiling {
   int groups_per_unit;
 };
 
-int wgmma_block_depth(ComputeFormat format) {
-  return format == ComputeFormat::tf32 ? 32 : 64;  // in 128 bytes
-}
-
 Tiling tiling_of(opencl::InstructionSet path, ComputeFormat format) {
   constexpr int ring_stages = 4;
   if (path != opencl::InstructionSet::wgmma) return {128, 128, 8, 128, 2};
@@ -66,10 +62,6 @@ Cut cut_depth(const Extents& e, const Tiling& tiling, int compute_units, bool wh
   const int parts = std::clamp(wanted, 1, std::max(1, e.depth / tiling.least));
   const int part = round_up(quotient_up(e.depth, parts), tiling.unit);
   return {part, quotient_up(e.depth, part)};
-}
-
-std::vector<std::string> format_definition(ComputeFormat format) {
-  return {fmt::format("FORMAT={}", kernel_number(format))};
 }
 
 const opencl::Buffer& grown(opencl::Device& device, opencl::Buffer& scratch, std::size_t bytes) {
@@ -99,9 +91,10 @@ class AsyncProducts : public MatmulProducts {
         on_tensor_cores_(format != ComputeFormat::float32) {
     namespace entries = kernels::matmul_async_;
     const opencl::Program program = device.build(kernels::matmul_async);
-    product_ = on_tensor_cores_ ? device.build(kernels::matmul_mma, format_definition(format))
-                                      .kernel(kernels::matmul_mma_::product)
-                                : program.kernel(entries::product);
+    product_ = on_tensor_cores_
+                   ? device.build(kernels::matmul_mma, mma_products.definitions(format))
+                         .kernel(kernels::matmul_mma_::product)
+                   : program.kernel(entries::product);
     turn_ = program.kernel(entries::turn);
     align_ = program.kernel(entries::align);
   }
@@ -125,7 +118,7 @@ class AsyncProducts : public MatmulProducts {
     const int tiles = quotient_up(e.rows, tiling_.rows) * quotient_up(e.columns, tiling_.columns);
     const Cut cut = cut_depth(pass, tiling_, device_.info().compute_units, whole_depth_);
     const bool whole = cut.parts * products == 1;
-    const std::size_t threads = on_tensor_cores_ ? 256 : 128;
+    const std::size_t threads = on_tensor_cores_ ? size(mma_products.threads) : 128;
     device_.launch(
         product_, {{size(tiles) * threads, size(cut.parts), size(products)}, {threads, 1, 1}},
         a.memory, b.memory,
@@ -187,7 +180,8 @@ class WgmmaProducts : public MatmulProducts {
         whole_depth_(whole_depth),
         block_depth_(wgmma_block_depth(format)) {
     namespace entries = kernels::matmul_wgmma_;
-    const opencl::Program program = device.build(kernels::matmul_wgmma, format_definition(format));
+    const opencl::Program program =
+        device.build(kernels::matmul_wgmma, wgmma_products.definitions(format));
     pack_rows_ = program.kernel(entries::pack_rows);
     pack_columns_ = program.kernel(entries::pack_columns);
     product_ = program.kernel(entries::product);
@@ -216,7 +210,7 @@ class WgmmaProducts : public MatmulProducts {
     const int parts = cut.parts * products;
     const bool whole = parts == 1;
     device_.launch(
-        product_, {{size(std::min(tiles * parts, units) * threads), 1, 1}, {threads, 1, 1}},
+        product_, {{size(std::min(tiles * parts, units)) * threads, 1, 1}, {threads, 1, 1}},
         packed_a_, packed_b_,
         whole ? operands.result : grown(device_, partial, partial_bytes(e, parts)), operands.other,
         std::int32_t{e.rows}, std::int32_t{e.columns}, std::int32_t{e.depth},
@@ -227,7 +221,7 @@ class WgmmaProducts : public MatmulProducts {
 
  private:
   // As in the kernels.
-  static constexpr int threads = 384;
+  static constexpr std::size_t threads = wgmma_products.threads;
   static constexpr int block_bytes = 128 * 128;
   static constexpr int block_rows = 128;
   static constexpr int pack_threads = 256;
@@ -253,6 +247,15 @@ class WgmmaProducts : public MatmulProducts {
 };
 
 }  // namespace
+
+std::vector<std::string> TensorProducts::definitions(ComputeFormat format) const {
+  return {fmt::format("FORMAT={}", kernel_number(format)),
+          fmt::format("SHARED_BYTES={}", shared_bytes)};
+}
+
+int wgmma_block_depth(ComputeFormat format) {
+  return format == ComputeFormat::tf32 ? 32 : 64;
+}
 
 std::vector<opencl::InstructionSet> product_paths(opencl::Device& device, ComputeFormat format) {
   using opencl::InstructionSet;

@@ -65,4 +65,17 @@ struct DenseLaunches {
 /// One for each of dense_cases().
 const std::vector<DenseLaunches>& dense_launches();
 
+/// The products of dense layers: matmul_wgmma.cl and its packing, matmul_mma.cl.
+struct MatmulLaunches {
+  void (*pack_rows)(const float* source, unsigned* packed, int rows, int depth) = nullptr;
+  void (*pack_columns)(const float* source, unsigned* packed, int rows, int depth) = nullptr;
+  void (*wgmma)(const unsigned char* a, const unsigned char* b, float* c, const float* other,
+                int rows, int columns, int depth, int passes, int split_blocks,
+                int finish) = nullptr;
+  void (*mma)(const float* a, const float* b, float* c, const float* other, int rows, int columns,
+              int depth, int a_pitch, int b_pitch, int split_depth, int finish) = nullptr;
+};
+/// In TF32, bfloat16 and float16.
+const std::vector<MatmulLaunches>& matmul_launches();
+
 }  // namespace dovetail::warp

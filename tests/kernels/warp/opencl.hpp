@@ -29,6 +29,9 @@ inline std::size_t get_num_groups(unsigned dimension) {
 inline void barrier(Fence) {
   WorkGroup::current().barrier();
 }
+inline uint as_uint(float value) {
+  return std::bit_cast<uint>(value);
+}
 using std::clamp;
 using std::exp;
 using std::fma;

@@ -1,14 +1,17 @@
-// Writes C++ of the tensor-core kernels of cases.hpp and dense_cases.hpp: each in a namespace of
-// its own, with the definitions that Conv2dMma or DenseChain builds it with. Arguments: the
+// Writes C++ of the tensor-core kernels of cases.hpp and dense_cases.hpp, and of dense layers'
+// products in every format: each in a namespace of its own, with the definitions that it is built
+// with. Arguments: the
 // kernels' folder, the one of mma.clh's stand-in, the file to write.
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <regex>
 #include <string>
 
 #include "kernels/warp/cases.hpp"
 #include "kernels/warp/dense_cases.hpp"
 #include "ops/conv2d_mma_tiles.hpp"
+#include "ops/matmul_products.hpp"
 
 namespace {
 
@@ -29,7 +32,8 @@ std::string expanded(const std::string& folder, const std::string& stand_ins,
     const std::string& from = stands_in ? stand_ins : folder;
     text.replace(at, end + 1 - at, text_of(from + "/" + included));
   }
-  return text;
+  // Arrays that a work-group shares: its work-items are fibers of one thread.
+  return std::regex_replace(text, std::regex("__local float ([a-z_]+)\\["), "static float $1[");
 }
 
 }  // namespace
@@ -55,7 +59,8 @@ int main(int, char** arguments) {
       names += "#undef " + definition.substr(0, equals) + '\n';
     }
     out << expanded(kernels, stand_ins, file) << names
-        << "#undef FINISH_RELU\n#undef FINISH_PLACES\n#undef WGMMA_COLUMNS\n"
+        << "#undef FINISH_BIAS\n#undef FINISH_MASK\n#undef FINISH_RELU\n#undef "
+           "FINISH_PLACES\n#undef WGMMA_COLUMNS\n"
            "#undef WGMMA_TRANSPOSED\n}  // namespace dovetail::warp::"
         << name << '\n';
     return "{&" + name + "::" + kernel;
@@ -107,6 +112,16 @@ int main(int, char** arguments) {
     }
     dense += "},\n";
   }
+  std::string matmul;
+  for (const ComputeFormat format :
+       {ComputeFormat::tf32, ComputeFormat::bf16, ComputeFormat::fp16}) {
+    const std::string rows =
+        write("matmul_wgmma.cl", "pack_rows", wgmma_products.definitions(format));
+    const std::string space = rows.substr(1, rows.find(':') - 1);
+    matmul += "    " + rows + ", " + space + "::pack_columns, " + space + "::product, ";
+    matmul +=
+        write("matmul_mma.cl", "product", mma_products.definitions(format)).substr(1) + "},\n";
+  }
   const auto table = [&](const std::string& type, const std::string& name,
                          const std::string& rows) {
     out << "\nnamespace dovetail::warp {\n\nconst std::vector<" << type << ">& " << name
@@ -115,5 +130,6 @@ int main(int, char** arguments) {
   };
   table("Launches", "launches", list);
   table("DenseLaunches", "dense_launches", dense);
+  table("MatmulLaunches", "matmul_launches", matmul);
   return out ? 0 : 1;
 }
