@@ -16,6 +16,7 @@
 #include "infer/fpga_rank.hpp"
 #include "model/zoo.hpp"
 #include "plan/fpga_network.hpp"
+#include "plan/training_network.hpp"
 #include "quant/training_pack.hpp"
 #include "quant/weight_pack.hpp"
 #include "support/activity.hpp"
@@ -56,6 +57,8 @@ Json report(const Job& job, std::uint64_t samples, const Json& seconds) {
 constexpr int interrupted_code = 75;  // EX_TEMPFAIL of sysexits.h: try again later
 
 /// The summary of the job that trained these weights, where this one had nothing left to train.
+/// A job that was stopped at the end of an epoch had not evaluated its weights yet, and does not
+/// count.
 std::optional<Json> earlier_summary(const TrainSettings& settings, const TrainResult& result) {
   const std::filesystem::path file = settings.out / "summary.json";
   if (result.trained_samples > 0 || !std::filesystem::is_regular_file(file)) return std::nullopt;
@@ -63,6 +66,7 @@ std::optional<Json> earlier_summary(const TrainSettings& settings, const TrainRe
   const auto weights = summary.find("weights_sha256");  // none in a file that is damaged
   if (weights == summary.end() || *weights != result.weights_sha256) return std::nullopt;
   if (!summary.contains("steps")) return std::nullopt;
+  if (summary.value("epochs", Json()) != result.epochs) return std::nullopt;
   summary["status"] = "done";
   return summary;
 }
@@ -93,7 +97,7 @@ void finish_run(const Job& job, const TrainResult& result, const std::vector<std
     summary = std::move(*earlier);
     log::note(fmt::format("nothing was left to train: {} stays as it was", file.string()));
   }
-  replace_file_text(file, summary.dump(2) + "\n");
+  replace_file_text(file, dump(summary, 2) + "\n");
   log.event("end", {{"status", summary["status"]},
                     {"test_accuracy", result.test_accuracy},
                     {"weights_sha256", result.weights_sha256},
@@ -188,7 +192,7 @@ int train_on_gpu(Job& job, Communicator& gpu_ranks, std::optional<Communicator>&
     TrainResult trained = trainer->run();
     Json mine = report(job, trainer->samples(), trainer->phases().to_json());
     mine["communication"] = trainer->communication();
-    job.my_report = mine.dump();
+    job.my_report = dump(mine);
     wait_in("reports");
     return trained;
   }();
@@ -245,7 +249,7 @@ int serve_on_fpga(Job& job, Communicator& link) {
   {
     FpgaRank rank(link, duties);
     rank.run();
-    job.my_report = report(job, rank.samples(), rank.phases().to_json()).dump();
+    job.my_report = dump(report(job, rank.samples(), rank.phases().to_json()));
   }
   gather_reports(job);
   job.timeline.finish();
@@ -263,8 +267,11 @@ void expect_fpga_fit(const Job& job) {
         plan::fpga_network(job.model, job.model.initial_parameters(0),
                            job.model.initial_statistics(), input_statistics(job.test_set), ranges);
     for (const std::string& format : formats) quant::pack(network, format, 0);
-    if (settings.boost.contributes())
-      quant::pack_training(network, settings.boost.gradient_format, 0);
+    if (settings.boost.contributes()) {
+      const quant::Network trained = plan::training_network(
+          job.model, job.model.initial_parameters(0), input_statistics(job.test_set));
+      quant::pack_training(trained, settings.boost.gradient_format, 0);
+    }
   } catch (const Error& failure) {
     throw UsageError(fmt::format("the FPGA ranks cannot run this network: {}", failure.what()),
                      "Or train it without them (--fpga-ranks 0)");

@@ -107,6 +107,17 @@ bool Peers::another_leaves() const {
   return false;
 }
 
+bool Peers::another_works() const {
+  for (std::size_t rank = 0; rank < peers_.size(); ++rank) {
+    if (rank == self_) continue;
+    const auto sign = sign_of(rank);
+    if (!sign || sign->leaving || sign->kind != activity::Kind::work) continue;
+    if (sign->seconds < sign->timeout_s && seconds_since(peers_[rank].beat_seen) < 2 * beat_s_)
+      return true;
+  }
+  return false;
+}
+
 Peers::Verdict Peers::judge(double timeout_s) const {
   const double silence_s = std::max(timeout_s / 2, 3 * beat_s_);
   if (listening_since_ == Clock::time_point::max() ||

@@ -16,7 +16,6 @@ using std::chrono::duration;
 
 constexpr double turn_s = 1.5;       // of one waiting rank after the other to speak
 constexpr double news_s = 1;         // between two signs, where phase, step or bucket has changed
-constexpr double hurry_s = 10;       // that a wait may take once SIGTERM has come
 constexpr double slow_files_s = 10;  // that a file system may take beyond the ranks' own limit
 constexpr double farewell_s = 10;    // for the launcher to end this rank once another has spoken
 
@@ -125,7 +124,8 @@ void Watchdog::judge_myself() {
                            place_of(mine_), mine_.seconds));
   }
   if (mine_.kind != activity::Kind::wait) return;
-  if (StopSignal::must_hurry() && mine_.seconds > hurry_s && !another_leaves()) {
+  if (StopSignal::must_hurry() && mine_.seconds > settings_.hurry_s && !another_leaves()) {
+    if (peers_.another_works()) return;  // on the checkpoint, perhaps
     return end(fmt::format("{}: asked to end by SIGTERM, but {} has not returned for {:.0f} s",
                            peers_.own_name(), place_of(mine_), mine_.seconds));
   }

@@ -27,7 +27,8 @@ struct WatchdogSettings {
   std::vector<WatchedRank> ranks;  // of the job, by rank
   double timeout_s = 300;          // without progress
   double beat_s = 5;               // between two signs at least; the same on all ranks
-  std::filesystem::path folder;    // for the signs of life
+  double hurry_s = 10;  // that a wait may take once SIGTERM has come and no other rank works
+  std::filesystem::path folder;  // for the signs of life
   /// Says `line` and ends this process without waiting for anything; called once, in the
   /// watchdog's thread.
   std::function<void(const std::string& line)> end;

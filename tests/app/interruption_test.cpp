@@ -76,6 +76,30 @@ TEST_F(Interruption, ASignalToAnyRankStopsAllWithACheckpointAndTheDocumentedCode
   }
 }
 
+TEST_F(Interruption, AStopAtTheVeryLastStepLeavesTheEvaluationToTheNextStart) {
+  // One step, which is on when the signal comes, if it comes in time.
+  const Words options{"--model", "cnn", "--batch", "600", "--epochs", "1"};
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const std::string out = fmt::format("last-step-{}", attempt);
+    const FinishedRun stopped = train(out, options, once(out, "start", 0, "kill -TERM $$"));
+    if (stopped.outcome.exit_code == 0) continue;
+    ASSERT_EQ(stopped.outcome.exit_code, interrupted) << stopped.outcome.text();
+    const Json before = summary_of(out);
+    EXPECT_EQ(before.at("epochs"), 0);
+    EXPECT_TRUE(before.at("test_accuracy").is_null()) << before.dump();
+    Words further = options;
+    further.push_back("--resume");
+    const FinishedRun resumed = train(out, further);
+    ASSERT_EQ(resumed.outcome.exit_code, 0) << resumed.outcome.text();
+    EXPECT_EQ(resumed.summary.at("status"), "done");
+    EXPECT_EQ(resumed.summary.at("epochs"), 1);
+    EXPECT_TRUE(resumed.summary.at("test_accuracy").is_number());
+    EXPECT_EQ(resumed.weights(), before.at("weights_sha256"));
+    return;
+  }
+  FAIL() << "no signal came in the last step";
+}
+
 TEST_F(Interruption, AnInterruptedSlurmJobIsQueuedAgainAndThenResumes) {
   // A script in the place of Slurm's own writes down what it was asked.
   const fs::path bin = folder() / "bin", asked = folder() / "asked";

@@ -294,6 +294,38 @@ TEST_F(WatchdogTest, RanksThatAllWaitSuspectTheNetwork) {
   EXPECT_THAT(said(5, beats), HasSubstr("all ranks wait for each other"));
 }
 
+TEST_F(WatchdogTest, AfterSigtermAWaitLastsAsLongAsAnotherRankWorks) {
+  const StopSignal signals;
+  ::raise(SIGTERM);
+  const LifeWriter writer(folder_.path(), 1);
+  SignOfLife sign{.kind = Kind::work, .step = 4, .timeout_s = 60, .phase = "checkpoint"};
+  WatchdogSettings hurried = settings({}, "b");
+  hurried.timeout_s = 60;
+  hurried.hurry_s = 0.6;
+  const Watchdog watchdog(hurried);
+  activity::enter("reports", 4, Kind::wait);
+  const auto beats = [&] {
+    ++sign.beat;
+    writer.write(sign);
+  };
+  EXPECT_EQ(said(3, beats), "");
+  sign.kind = Kind::wait;
+  EXPECT_THAT(said(5, beats), HasSubstr("asked to end by SIGTERM, but reports of step 4 has not"));
+}
+
+TEST_F(WatchdogTest, AfterSigtermNobodyWaitsForARankThatIsSilent) {
+  const StopSignal signals;
+  ::raise(SIGTERM);
+  const LifeWriter writer(folder_.path(), 1);
+  writer.write({.beat = 1, .kind = Kind::work, .step = 4, .timeout_s = 60, .phase = "compute"});
+  WatchdogSettings hurried = settings({}, "b");
+  hurried.timeout_s = 60;
+  hurried.hurry_s = 0.6;
+  const Watchdog watchdog(hurried);
+  activity::enter("all-reduce", 4, Kind::wait);
+  EXPECT_THAT(said(5), HasSubstr("asked to end by SIGTERM"));
+}
+
 TEST_F(WatchdogTest, TheLastWordIsThatOneLeaves) {
   { const Watchdog watchdog(settings({})); }
   const auto sign = read_sign(folder_.path(), 0);
