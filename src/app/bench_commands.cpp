@@ -12,7 +12,7 @@ namespace dovetail::app {
 void write_result(const BenchOptions& options, const std::string& text, const Json& json) {
   log::note(text);
   if (options.json.empty()) return;
-  const std::string document = json.dump(2);
+  const std::string document = dump(json, 2);
   if (options.json == "-") {
     log::document(document);
   } else {

@@ -46,7 +46,9 @@ class CardEngines::Tenant {
   }
   template <typename Engine, typename Make>
   void load_pack(std::unique_ptr<Engine>& engine, const quant::WeightPack& pack, const Make& make) {
-    settle(engine, make).load(pack);
+    fpga::Card& card = house_.card_with(family_);
+    if (!engine) engine = make(card);
+    engine->load(pack);
     pack_ = pack;
   }
 

@@ -111,8 +111,7 @@ void report_devices(const std::string& json_file) {
     log::note(devices_text(devices));
     return;
   }
-  const std::string text =
-      devices_json(devices).dump(2, ' ', false, Json::error_handler_t::replace);
+  const std::string text = dump(devices_json(devices), 2);
   if (json_file == "-") {
     log::note(text);
   } else {

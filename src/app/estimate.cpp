@@ -314,7 +314,7 @@ int run_estimate(const Arguments& arguments) {
     log::note(estimate_text(report));
     return 0;
   }
-  const std::string text = estimate_json(report).dump(2);
+  const std::string text = dump(estimate_json(report), 2);
   if (json_file == "-") {
     log::note(text);
   } else {

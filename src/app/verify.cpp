@@ -115,7 +115,7 @@ verify::ProofOptions proof_of(const VerifyOptions& options) {
 void write(const VerifyOptions& options, const std::string& text, const Json& json) {
   log::note(text);
   if (options.json.empty()) return;
-  const std::string document = json.dump(2, ' ', false, Json::error_handler_t::replace);
+  const std::string document = dump(json, 2);
   if (options.json == "-") {
     log::document(document);
   } else {

@@ -74,7 +74,7 @@ std::vector<double> jitter_of(const Communicator& ranks, const std::vector<doubl
 }
 
 /// Sums of host memory over the ranks of a host, fitted.
-LinkModel fit_sums(const Communicator& ranks, double seconds) {
+LinkModel fit_sums(const Communicator& ranks, bool is_cpu, double seconds) {
   const std::vector<std::size_t> sizes{1 << 10, 1 << 14, 1 << 18, 1 << 22};
   std::vector<ReductionPart> parts;
   std::size_t begin = 0;
@@ -82,7 +82,7 @@ LinkModel fit_sums(const Communicator& ranks, double seconds) {
     parts.push_back({begin, bytes / sizeof(float), true});
     begin += bytes / sizeof(float);
   }
-  AllReduce reduce(ranks, parts);
+  AllReduce reduce(ranks, parts, {.threads = AllReduce::threads_for(ranks, is_cpu)});
   std::vector<Message> messages;
   for (std::size_t part = 0; part < parts.size(); ++part) {
     const auto once = [&] {
@@ -104,12 +104,12 @@ LinkModel fit_sums(const Communicator& ranks, double seconds) {
 }
 
 /// Each host measures its own, all at once; that of rank 0 counts. Zero where it has one rank.
-LinkModel sums_within_a_host(const Communicator& ranks, double seconds) {
+LinkModel sums_within_a_host(const Communicator& ranks, bool is_cpu, double seconds) {
   int first = 0;  // rank of this host
   while (ranks.hosts()[static_cast<std::size_t>(first)] != ranks.host()) ++first;
   const Communicator host = *ranks.split(first, ranks.rank());
   LinkModel model;
-  if (host.size() > 1) model = fit_sums(host, seconds);
+  if (host.size() > 1) model = fit_sums(host, is_cpu, seconds);
   ranks.broadcast(std::span(&model, 1), 0);
   return model;
 }
@@ -140,7 +140,7 @@ StepProfile profile_steps(Communicator& ranks, plan::Tuner& tuner, opencl::Devic
     profile.update_s = mean_over(ranks, spread(alone.update_s).median_s);
   }
   for (auto& times : profile.compute) std::sort(times.begin(), times.end());
-  if (ranks.size() > 1) profile.in_host = sums_within_a_host(ranks, 1);
+  if (ranks.size() > 1) profile.in_host = sums_within_a_host(ranks, device.is_cpu(), 1);
   return profile;
 }
 

@@ -43,7 +43,9 @@ Shares shares(const StepOptions& options, int ranks) {
 std::unique_ptr<AllReduce> make_all_reduce(const Communicator& ranks, const opencl::Device& device,
                                            const Model& model, const StepOptions& options) {
   const auto size = Plan::reduction_size(device, model, plan_options(options, ranks.size()));
-  return std::make_unique<AllReduce>(ranks, GradientExchange::parts(size.buckets));
+  return std::make_unique<AllReduce>(
+      ranks, GradientExchange::parts(size.buckets),
+      AllReduceOptions{.threads = AllReduce::threads_for(ranks, device.is_cpu())});
 }
 
 std::unique_ptr<Plan> training_plan(plan::Tuner& tuner, opencl::Device& device, const Model& model,

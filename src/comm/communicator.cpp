@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "comm/byte_type.hpp"
 #include "comm/handle.hpp"
 #include "comm/operation.hpp"
 #include "support/checksum.hpp"
@@ -70,8 +71,9 @@ Request Communicator::ibarrier() const {
 }
 
 Request Communicator::start_broadcast(void* data, std::size_t bytes, int root) const {
+  const ByteType all(bytes);
   return Request::begin("MPI_Ibcast", [&](MPI_Request* handle) {
-    return MPI_Ibcast(data, mpi_count(bytes), MPI_BYTE, root, handle_->comm, handle);
+    return MPI_Ibcast(data, all.count(), all.type(), root, handle_->comm, handle);
   });
 }
 
@@ -131,14 +133,16 @@ std::vector<std::string> Communicator::all_gather_text(const std::string& text) 
 }
 
 Request Communicator::start_send(const void* data, std::size_t bytes, int target, int tag) const {
+  const ByteType all(bytes);
   return Request::begin("MPI_Isend", [&](MPI_Request* handle) {
-    return MPI_Isend(data, mpi_count(bytes), MPI_BYTE, target, tag, handle_->comm, handle);
+    return MPI_Isend(data, all.count(), all.type(), target, tag, handle_->comm, handle);
   });
 }
 
 Request Communicator::start_receive(void* data, std::size_t bytes, int source, int tag) const {
+  const ByteType all(bytes);
   Request request = Request::begin("MPI_Irecv", [&](MPI_Request* handle) {
-    return MPI_Irecv(data, mpi_count(bytes), MPI_BYTE, source, tag, handle_->comm, handle);
+    return MPI_Irecv(data, all.count(), all.type(), source, tag, handle_->comm, handle);
   });
   request.operation_->expected_bytes = bytes;
   return request;

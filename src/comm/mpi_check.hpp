@@ -26,7 +26,7 @@ inline void check_mpi(int code, const char* call) {
 /// MPI 3 counts with int.
 inline int mpi_count(std::size_t count) {
   if (count > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
-    throw Error(fmt::format("MPI: {} elements in one message; it carries 2^31 - 1 at most", count));
+    throw Error(fmt::format("MPI: {} values at once; it takes 2^31 - 1 at most", count));
   }
   return static_cast<int>(count);
 }

@@ -35,11 +35,6 @@ std::vector<DeviceInfo> unpack(const Json& list) {
   return devices;
 }
 
-/// Vendor strings need not be UTF-8.
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 std::vector<RankSite> gather_sites(const Communicator& world, const PlacementRequest& request) {
   activity::enter("devices", 0);
   const bool has_card = fpga::host_has_card();

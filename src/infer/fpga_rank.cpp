@@ -186,9 +186,7 @@ bool FpgaRank::work() {
 }
 
 std::size_t FpgaRank::images_between_news() const {
-  // Gradients need other kernels on the card: an evaluation has them loaded anew only once.
-  if (duties_.gradients) return duties_.test_set->samples();
-  return duties_.train_set ? images_beside_a_boost : images_at_once;
+  return duties_.train_set && !duties_.gradients ? images_beside_a_boost : images_at_once;
 }
 
 bool FpgaRank::evaluate() {
@@ -197,7 +195,9 @@ bool FpgaRank::evaluate() {
   timeline::enter_version(evaluator_.version());
   const double loaded_s = evaluator_.load_seconds();
   const Stopwatch watch;
-  const std::optional<Report> report = evaluator_.advance(images_between_news());
+  std::optional<Report> report = evaluator_.advance(images_between_news());
+  // Gradients need other kernels on the card: an evaluation has them loaded anew only once.
+  while (duties_.gradients && !report) report = evaluator_.advance(images_between_news());
   const double load_s = evaluator_.load_seconds() - loaded_s;
   phases_.load_s += load_s;
   phases_.evaluate_s += watch.seconds() - load_s;

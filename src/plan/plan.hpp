@@ -129,6 +129,8 @@ class Plan {
   /// Makes room for the images of a data set, which then stay on the device, in the place of those
   /// and of the order that it held. Throws Error when it lacks memory.
   void hold_images(std::size_t samples);
+  /// Gives that room back.
+  void drop_images();
   /// Those of sample `first` and the ones after it.
   void write_images(std::size_t first, std::span<const std::uint8_t> images);
   bool holds_images() const { return held_samples_ > 0; }

@@ -93,6 +93,11 @@ void Plan::hold_images(std::size_t samples) {
   make_numbers();
 }
 
+void Plan::drop_images() {
+  held_images_ = {};
+  held_samples_ = 0;
+}
+
 void Plan::make_numbers() {
   for (Inputs& inputs : inputs_)
     inputs.numbers = device_.allocate(inputs.room * sizeof(std::int32_t));

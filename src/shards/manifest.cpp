@@ -2,6 +2,8 @@
 #include "shards/manifest.hpp"
 
 #include <cmath>
+#include <cstdint>
+#include <limits>
 
 #include "support/error.hpp"
 #include "support/file.hpp"
@@ -116,6 +118,13 @@ Manifest parse(const Json& json, const Complaint& complain) {
   manifest.classes = positive(json, "classes", complain);
   manifest.shape = {positive(json, "channels", complain), positive(json, "height", complain),
                     positive(json, "width", complain)};
+  constexpr std::size_t most_values = std::numeric_limits<std::int32_t>::max();  // of an image
+  const SampleShape& shape = manifest.shape;
+  if (shape.height > most_values / shape.channels ||
+      shape.width > most_values / (shape.channels * shape.height)) {
+    complain(fmt::format("an image of {} x {} x {} has more than 2^31 - 1 values", shape.channels,
+                         shape.height, shape.width));
+  }
   if (json.contains("class_names")) {
     const Json& names = json["class_names"];
     bool good = names.is_array() && names.size() == manifest.classes;
@@ -177,8 +186,7 @@ void Manifest::save(const fs::path& folder) const {
     }
   }
   // Names come from files and folders, which need not be UTF-8.
-  replace_file_text(folder / file_name,
-                    json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  replace_file_text(folder / file_name, dump(json, 2) + "\n");
 }
 
 const Split& Manifest::split(const std::string& split_name, const fs::path& folder) const {

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t piece = 1 << 20;  // bytes that are passed on at once
 
 std::string quoted(const std::string& text) {
-  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dump(Json(text));
 }
 
 /// Microseconds, exact to the nanosecond.
@@ -80,7 +80,7 @@ void TraceWriter::span(int rank, const timeline::Recording& recording, const tim
 }
 
 void TraceWriter::finish(const Json& about) {
-  pending_ += "\n], \"otherData\": " + about.dump() + "}\n";
+  pending_ += "\n], \"otherData\": " + dump(about) + "}\n";
   sink_(pending_);
   pending_.clear();
 }

@@ -20,7 +20,7 @@ Json summary_in(const fs::path& folder) {
 }
 
 void write_summary(const fs::path& folder, const Json& summary) {
-  replace_file_text(folder / "summary.json", summary.dump(2) + "\n");
+  replace_file_text(folder / "summary.json", dump(summary, 2) + "\n");
 }
 
 /// Absolute, without dots or a slash at its end.

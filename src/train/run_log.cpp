@@ -35,7 +35,7 @@ RunLog::RunLog(const std::filesystem::path& path, bool append) : path_(path) {
 void RunLog::event(const std::string& name, const Json& fields) {
   Json line = {{"event", name}, {"time", utc_now()}};
   if (fields.is_object()) line.update(fields);
-  out_ << line.dump() << '\n' << std::flush;
+  out_ << dump(line) << '\n' << std::flush;
   if (!out_)
     throw Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno)),
                 "Free some disk space");

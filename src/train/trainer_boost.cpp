@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "device/opencl/failures.hpp"
 #include "model/score.hpp"
 #include "plan/fpga_network.hpp"
 #include "quant/training_pack.hpp"
@@ -57,7 +58,17 @@ void Trainer::hold_images() {
                       (settings_.data_place == DataPlace::automatic && !device_.is_cpu() && fits);
   if (!wanted) return;
   activity::enter("upload", step_);
-  held_set_.emplace(plan_, train_set_, [this] { activity::enter("upload", step_); });
+  try {
+    held_set_.emplace(plan_, train_set_, [this] { activity::enter("upload", step_); });
+  } catch (const opencl::OutOfMemory&) {
+    // An eighth of the memory is not what other ranks or a large batch have left of it.
+    if (settings_.data_place == DataPlace::device) throw;
+    plan_.drop_images();
+    log::note(fmt::format(
+        "{}: the training set does not fit beside the rest on its device: it is streamed",
+        my_name()));
+    return;
+  }
   result_.data_on_device = true;
 }
 

@@ -4,6 +4,7 @@
 #include <ctime>
 #include <thread>
 
+#include "comm/byte_type.hpp"
 #include "mpi/mpi_main.hpp"
 
 namespace dovetail {
@@ -83,6 +84,20 @@ TEST(Requests, GivenUpReceivesAreCancelled) {
   EXPECT_EQ(values, std::vector<int>(10, world().rank()));
   EXPECT_EQ(never, std::vector<int>(10));
   world().barrier();
+}
+
+TEST(Requests, BytesBeyondMpisCountGoAsOneTypeOfTheirOwn) {
+  for (const std::size_t bytes : {999U, 1000U, 1001U, 1U}) {
+    const ByteType all(bytes, 100), plain(bytes);
+    EXPECT_EQ(all.count(), bytes <= 100 ? static_cast<int>(bytes) : 1);
+    EXPECT_EQ(plain.count(), static_cast<int>(bytes));
+    std::vector<unsigned char> sent(bytes), received(bytes);
+    for (std::size_t i = 0; i < bytes; ++i) sent[i] = static_cast<unsigned char>(i * 7 + bytes);
+    // What is sent by its own type is received byte by byte.
+    MPI_Sendrecv(sent.data(), all.count(), all.type(), 0, tag, received.data(), plain.count(),
+                 plain.type(), 0, tag, MPI_COMM_SELF, MPI_STATUS_IGNORE);
+    EXPECT_EQ(received, sent);
+  }
 }
 
 TEST(Requests, DestroyedWhileUnderWayAreFinishedFirst) {

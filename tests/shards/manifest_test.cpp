@@ -125,6 +125,16 @@ TEST_F(ManifestTest, WrongValuesAreNamed) {
     EXPECT_THAT(error_after([&](Json& json) { json["classes"] = bad; }),
                 HasSubstr("field classes is no whole number"));
   }
+  for (const char* side : {"height", "width"}) {
+    EXPECT_THAT(error_after([&](Json& json) { json[side] = std::uint64_t{1} << 31; }),
+                HasSubstr("has more than 2^31 - 1 values"));
+  }
+  // Together 2^64 bytes.
+  EXPECT_THAT(error_after([](Json& json) {
+                json["channels"] = 4;
+                json["height"] = json["width"] = std::uint64_t{1} << 31;
+              }),
+              HasSubstr("has more than 2^31 - 1 values"));
   EXPECT_THAT(error_after([](Json& json) { json["class_names"] = {"cat"}; }),
               HasSubstr("class_names"));
   EXPECT_THAT(error_after([](Json& json) { json["mean"] = {0.5}; }), HasSubstr("field mean"));

@@ -32,6 +32,13 @@ TEST(RunLog, WritesOneObjectALine) {
   EXPECT_EQ(lines[1]["test_accuracy"], 0.5);
 }
 
+TEST(RunLog, TakesPathsAndDriversTextsThatAreNotUtf8) {
+  const ScratchFolder folder;
+  const auto path = folder / "run.jsonl";
+  RunLog(path, false).event("start", {{"data", "/data/caf\xe9"}});
+  EXPECT_EQ(read_lines(path).at(0)["data"], "/data/caf\uFFFD");
+}
+
 TEST(RunLog, ResumingDropsAnUnfinishedLineAndAppends) {
   const ScratchFolder folder;
   const auto path = folder / "run.jsonl";
