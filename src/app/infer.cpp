@@ -94,17 +94,18 @@ using Predict =
 
 Predict predict_on_gpu(const Checkpoint& checkpoint, const Model& model, opencl::Device& device,
                        const Communicator& ranks) {
-  plan::Tuner tuner(device);
+  const auto tuner = std::make_shared<plan::Tuner>(device);  // the plan goes on naming it
   const TrainedModel net = folded(model, checkpoint.parameters, checkpoint.statistics);
-  const auto plan = make_host_by_host(ranks, tuner, [&] {
+  const auto plan = make_host_by_host(ranks, *tuner, [&] {
     return std::make_shared<Plan>(
         device, net.model, checkpoint.input_statistics,
-        PlanOptions{.batch = static_cast<int>(samples_at_once), .tuner = &tuner});
+        PlanOptions{.batch = static_cast<int>(samples_at_once), .tuner = tuner.get()});
   });
   activity::enter("load", 0);
   plan->load_parameters(net.parameters);
   plan->load_statistics(net.statistics);
-  return [plan](const auto& images, std::size_t count) { return plan->infer(images, count); };
+  return
+      [tuner, plan](const auto& images, std::size_t count) { return plan->infer(images, count); };
 }
 
 /// What calibration counted; nothing where the ranges alone are asked for.

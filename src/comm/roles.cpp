@@ -185,22 +185,24 @@ std::vector<Role> roles_on_emulation(const std::vector<RankSite>& sites, std::op
   return roles;
 }
 
+/// By host and core: GPU ranks that may run there.
+using CoreSharers = std::map<std::string, std::map<int, int>>;
+
+CoreSharers count_sharers(const std::vector<RankSite>& sites, const std::vector<Role>& roles) {
+  CoreSharers sharers;
+  for (std::size_t rank = 0; rank < sites.size(); ++rank) {
+    if (roles[rank] != Role::gpu) continue;
+    for (const int core : sites[rank].cores) ++sharers[sites[rank].host][core];
+  }
+  return sharers;
+}
+
 /// Each core is shared by the GPU ranks of the host that may run on it: ranks bound to cores of
 /// their own keep those, unbound ranks share all.
-int share_of_cores(const std::vector<RankSite>& sites, const std::vector<Role>& roles,
-                   std::size_t rank) {
+int share_of_cores(const RankSite& site, CoreSharers& sharers) {
+  std::map<int, int>& of_host = sharers[site.host];
   double share = 0;
-  for (int core : sites[rank].cores) {
-    int sharers = 0;
-    for (std::size_t other = 0; other < sites.size(); ++other) {
-      const std::vector<int>& cores = sites[other].cores;
-      if (sites[other].host == sites[rank].host && roles[other] == Role::gpu &&
-          std::find(cores.begin(), cores.end(), core) != cores.end()) {
-        ++sharers;
-      }
-    }
-    share += 1.0 / std::max(1, sharers);
-  }
+  for (const int core : site.cores) share += 1.0 / std::max(1, of_host[core]);
   return std::max(1, static_cast<int>(share + 1e-6));  // 3 × 1/3 is one core
 }
 
@@ -224,10 +226,11 @@ RolePlan plan_roles(const std::vector<RankSite>& sites, const PlacementRequest& 
                     "on an emulated card",
                     plural(count_gpus(sites), "GPU")));
   }
+  CoreSharers sharers = count_sharers(sites, roles);
   for (std::size_t rank = 0; rank < sites.size(); ++rank) {
     plan.ranks.push_back(
         {.role = roles[rank],
-         .cpu_threads = roles[rank] == Role::gpu ? share_of_cores(sites, roles, rank) : 0});
+         .cpu_threads = roles[rank] == Role::gpu ? share_of_cores(sites[rank], sharers) : 0});
   }
   for (const Host& host : hosts) {
     std::map<Role, int> seen;

@@ -214,8 +214,6 @@ class Plan {
   /// all ranks whose reductions are added. `steps`: since it last changed.
   void set_loss_scale(float scale, std::uint64_t steps = 0);
   float loss_scale() const { return loss_scale_; }
-  /// Whether no gradient of a mapped reduction has left the format's range.
-  bool gradients_are_finite(std::span<const float> reduction) const;
   /// The gradients in a mapped reduction, in canonical layouts, one parameter after the other.
   std::vector<float> gradients(std::span<const float> reduction) const;
   /// Gradients that were computed elsewhere, laid out like those of gradients(), in the reduction's

@@ -44,10 +44,6 @@ void Plan::finish_statistics(std::span<float> rest, bool are_sums) const {
   }
 }
 
-bool Plan::gradients_are_finite(std::span<const float> reduction) const {
-  return all_finite(reduction.first(arena_.elements()));
-}
-
 StepStatistics Plan::statistics_of(std::span<const float> rest) const {
   const auto at = rest.subspan(statistics_offset_ - arena_.elements(), plan::statistics_elements);
   return {.loss_sum = at[0],

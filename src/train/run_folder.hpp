@@ -48,7 +48,7 @@ void discard_run(const std::filesystem::path& folder, const std::filesystem::pat
 /// rank may call it; never throws.
 void mark_failed(const std::filesystem::path& folder, const std::string& why) noexcept;
 
-/// "Resume from RUN/checkpoint.h5 with --resume", or that there is none.
+/// "Go on from RUN/checkpoint.h5 with --resume", or that there is no checkpoint yet.
 std::string resume_hint(const std::filesystem::path& folder);
 
 }  // namespace dovetail
