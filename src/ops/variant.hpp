@@ -24,7 +24,8 @@ inline const char* to_string(Variant variant) {
 }
 
 /// A guess at the time of a variant's kernels, in units of the best one's. On CPUs work-groups that
-/// meet at barriers cost ten times (docs/methodology.md); a GPU's work-items are no cores.
+/// meet at barriers cost ten times (docs/methodology.md, "Choosing kernels by
+/// measurement"); a GPU's work-items are no cores.
 inline double estimated_cost(const opencl::Device& device, Variant variant) {
   if (device.is_cpu()) return variant == Variant::cpu ? 1 : 10;
   return variant == Variant::cpu ? 30 : 1;
