@@ -87,7 +87,7 @@ TEST(PlanFormats, AScaleBeyondFp16IsSeenInTheGradients) {
   const auto finite_at = [&](float scale) {
     plan.set_loss_scale(scale);
     plan.enqueue_gradients(batch.images, batch.labels, 0);
-    return plan.gradients_are_finite(plan.map_reduction().as<float>());
+    return Plan::all_finite(plan.map_reduction().as<float>().first(plan.gradient_elements()));
   };
   EXPECT_TRUE(finite_at(1));
   EXPECT_TRUE(finite_at(256));
