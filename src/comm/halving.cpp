@@ -50,8 +50,8 @@ Exchange parse_exchange(const std::string& name) {
 }
 
 Exchange exchange_for(std::size_t groups, std::size_t bytes) {
-  // Fewer have few messages to spare.
-  constexpr std::size_t least_groups = 8;
+  // Fewer have few messages to spare, and rounds wait for each other.
+  constexpr std::size_t least_groups = 16;
   // That a link moves while another message is sent: some microseconds at some GB/s.
   constexpr std::size_t bytes_a_message = 16384;
   if (groups < least_groups) return Exchange::direct;

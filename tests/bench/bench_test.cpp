@@ -139,12 +139,12 @@ TEST(Simulation, ManyHostsSumByHalves) {
   step = simulate(even_profile(), network, {1000, 1, 64}, 1);
   EXPECT_NEAR(step.latency_s, 2 * 2 * 10 * 1e-3, 1e-12);
   EXPECT_NEAR(step.transfer_s, 2 * 5e-4 * (511.0 / 512 + 1), 1e-12);
-  // Nine, whose slices are large: directly.
-  step = simulate(even_profile(), network, {9, 1, 64}, 1);
-  EXPECT_NEAR(step.latency_s, 2 * 2 * (1e-3 + 7 * 1e-4), 1e-12);
+  // 24, whose slices are large: directly.
+  step = simulate(even_profile(), network, {24, 1, 64}, 1);
+  EXPECT_NEAR(step.latency_s, 2 * 2 * (1e-3 + 22 * 1e-4), 1e-12);
   // A host's ranks have a slice each.
-  step = simulate(even_profile(), network, {9 * 100, 100, 64}, 1);
-  EXPECT_NEAR(step.latency_s, 2 * 2 * 4 * 1e-3, 1e-12);
+  step = simulate(even_profile(), network, {24 * 100, 100, 64}, 1);
+  EXPECT_NEAR(step.latency_s, 2 * 2 * 5 * 1e-3, 1e-12);
 }
 
 TEST(Simulation, RanksOfAHostSumInItsMemory) {

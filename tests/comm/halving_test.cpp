@@ -113,13 +113,13 @@ TEST(Halving, TakesTwoRoundsForEachDoublingOfTheGroupsAndSendsTheSliceTwiceAtMos
 }
 
 TEST(Exchange, IsDirectAmongFewGroupsAndWhereAllWouldTravelOnceMore) {
-  for (const std::size_t groups : {2U, 3U, 4U, 7U})
+  for (const std::size_t groups : {2U, 3U, 8U, 15U})
     EXPECT_EQ(exchange_for(groups, 1), Exchange::direct) << groups;
-  for (const std::size_t groups : {8U, 64U, 1024U})
+  for (const std::size_t groups : {16U, 64U, 1024U})
     EXPECT_EQ(exchange_for(groups, std::size_t{1} << 30), Exchange::halving) << groups;
-  // 12 groups have 3 levels: a slice of 7 * 16 KiB at most.
-  EXPECT_EQ(exchange_for(12, 7 * 16384), Exchange::halving);
-  EXPECT_EQ(exchange_for(12, 7 * 16384 + 1), Exchange::direct);
+  // 24 groups have 4 levels: a slice of 18 * 16 KiB at most.
+  EXPECT_EQ(exchange_for(24, 18 * 16384), Exchange::halving);
+  EXPECT_EQ(exchange_for(24, 18 * 16384 + 1), Exchange::direct);
   EXPECT_EQ(exchange_for(100, 1 << 20), Exchange::halving);
 }
 
