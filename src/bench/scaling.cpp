@@ -38,7 +38,9 @@ Communication communication_of(double bytes, const StepProfile& profile, const N
   const int hosts = scale.hosts();
   if (hosts == 1) return result;
   // Twice: pieces to whoever adds them up, sums back.
-  const double slice = bytes / std::min(scale.ranks, scale.ranks_per_host);
+  // As many ranks of each host have a slice as the last host has ranks.
+  const int in_last_host = scale.ranks - (hosts - 1) * scale.ranks_per_host;
+  const double slice = bytes / in_last_host;
   if (exchange_for(static_cast<std::size_t>(hosts), static_cast<std::size_t>(slice)) ==
       Exchange::direct) {
     result.latency_s = 2 * (network.latency_s + (hosts - 2) * network.gap_s);

@@ -96,6 +96,8 @@ void Plan::hold_images(std::size_t samples) {
 void Plan::drop_images() {
   held_images_ = {};
   held_samples_ = 0;
+  held_order_ = {};
+  for (Inputs& inputs : inputs_) inputs.numbers = {};
 }
 
 void Plan::make_numbers() {

@@ -112,7 +112,7 @@ bool Peers::another_works() const {
     if (rank == self_) continue;
     const auto sign = sign_of(rank);
     if (!sign || sign->leaving || sign->kind != activity::Kind::work) continue;
-    if (sign->seconds < sign->timeout_s && seconds_since(peers_[rank].beat_seen) < 2 * beat_s_)
+    if (sign->seconds < sign->timeout_s && seconds_since(peers_[rank].beat_seen) < 3 * beat_s_)
       return true;
   }
   return false;

@@ -47,7 +47,7 @@ class Peers {
   void forgive(std::chrono::steady_clock::duration pause);
   /// Whether another rank has said why the job ends, or is done.
   bool another_leaves() const;
-  /// Whether another rank, not silent for more than two beats, is at work within its time.
+  /// Whether another rank, not silent for more than three beats, is at work within its time.
   bool another_works() const;
 
   /// Who keeps a rank waiting that has no patience for more than `timeout_s` of silence.

@@ -79,7 +79,8 @@ bool Watchdog::look(Clock::duration missed) {
   if (!signs_removed()) {
     if (const std::optional<std::string> line = peers_.gone()) end(*line);
   }
-  if (elapsed_s(last_beat_) >= settings_.beat_s) {
+  const bool at_beat = elapsed_s(last_beat_) >= settings_.beat_s;
+  if (at_beat) {
     last_beat_ = Clock::now();
     write_sign();
     // Not each piece of news: a server of a thousand ranks would have as many to write a second.
@@ -93,7 +94,7 @@ bool Watchdog::look(Clock::duration missed) {
   } else if (count_ != written_count_ && elapsed_s(last_written_) >= news_s) {
     write_sign();
   }
-  judge_myself();
+  judge_myself(at_beat);
   return true;
 }
 
@@ -117,17 +118,23 @@ void Watchdog::write_sign() {
   last_written_ = Clock::now();
 }
 
-void Watchdog::judge_myself() {
+void Watchdog::judge_myself(bool at_beat) {
   if (ended_) return;
   if (mine_.kind == activity::Kind::work && mine_.seconds > settings_.timeout_s) {
     return end(fmt::format("{}: {} has not returned for {:.0f} s", peers_.own_name(),
                            place_of(mine_), mine_.seconds));
   }
   if (mine_.kind != activity::Kind::wait) return;
-  if (StopSignal::must_hurry() && mine_.seconds > settings_.hurry_s && !another_leaves()) {
-    if (peers_.another_works()) return;  // on the checkpoint, perhaps
-    return end(fmt::format("{}: asked to end by SIGTERM, but {} has not returned for {:.0f} s",
-                           peers_.own_name(), place_of(mine_), mine_.seconds));
+  // Reads all ranks' files, so at beats alone.
+  if (at_beat && StopSignal::must_hurry() && mine_.seconds > settings_.hurry_s &&
+      !another_leaves()) {
+    const Peers::Verdict verdict = peers_.judge(settings_.hurry_s);
+    if (verdict.kind == Peers::Verdict::Kind::guilty) return end_because_of(verdict.who);
+    // Who works is on the checkpoint, perhaps.
+    if (!peers_.another_works()) {
+      return end(fmt::format("{}: asked to end by SIGTERM, but {} has not returned for {:.0f} s",
+                             peers_.own_name(), place_of(mine_), mine_.seconds));
+    }
   }
   // A rank whose work stalls speaks first, then the waiting ones in turn.
   const double patience_s = settings_.timeout_s + 2 * settings_.beat_s + settings_.rank * turn_s;
@@ -142,8 +149,12 @@ void Watchdog::judge_myself() {
     leave_word();  // the network may take a while to answer, and this rank ends either way
     verdict.who = peers_.suspect();
   }
-  end(fmt::format("{}; {} waits in {} for {:.0f} s", verdict.who, peers_.own_name(),
-                  place_of(mine_), mine_.seconds));
+  end_because_of(verdict.who);
+}
+
+void Watchdog::end_because_of(const std::string& who) {
+  end(fmt::format("{}; {} waits in {} for {:.0f} s", who, peers_.own_name(), place_of(mine_),
+                  mine_.seconds));
 }
 
 bool Watchdog::another_leaves() const {

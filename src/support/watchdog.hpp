@@ -60,7 +60,9 @@ class Watchdog {
   bool look(Clock::duration missed);
   void look_at_myself();
   void write_sign();
-  void judge_myself();
+  void judge_myself(bool at_beat);
+  /// Says whom this rank waits for, and ends it.
+  void end_because_of(const std::string& who);
   /// Whether another rank has said why the job ends, or is done.
   bool another_leaves() const;
   /// Tells the others that this rank ends, and says itself why.

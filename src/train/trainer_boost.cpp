@@ -64,7 +64,7 @@ void Trainer::hold_images() {
     // An eighth of the memory is not what other ranks or a large batch have left of it.
     if (settings_.data_place == DataPlace::device) throw;
     plan_.drop_images();
-    log::note(fmt::format(
+    log::warn_of_host(fmt::format(
         "{}: the training set does not fit beside the rest on its device: it is streamed",
         my_name()));
     return;

@@ -91,6 +91,26 @@ TEST(AllReduceTest, IsTheTreesSumBitForBitHoweverRanksLieAndVectorsAreCut) {
   }
 }
 
+TEST(AllReduceTest, ByHalvesTheBitsAreThoseOfTheDirectWayInGroupsOfAnySize) {
+  constexpr std::size_t count = 5003;
+  for (const int ranks_per_group : {1, 2, 3}) {
+    const auto sum = [&](Exchange exchange) {
+      AllReduce reduce(world(), cut(count, 3),
+                       {.exchange = exchange, .ranks_per_group = ranks_per_group});
+      for (std::uint64_t round = 1; round <= 2; ++round) {
+        const auto mine = values_of(world().rank(), count, round);
+        std::copy(mine.begin(), mine.end(), reduce.memory().begin());
+        for (std::size_t part = 0; part < reduce.parts(); ++part) reduce.start(part);
+        reduce.wait();
+      }
+      EXPECT_TRUE(world().ranks_with_other_bits(reduce.memory()).empty());
+      return std::vector<float>(reduce.memory().begin(), reduce.memory().end());
+    };
+    EXPECT_TRUE(same_bits(sum(Exchange::halving), sum(Exchange::direct)))
+        << "groups of " << ranks_per_group;
+  }
+}
+
 TEST(AllReduceTest, SmallVectorsAndThoseOfNoElements) {
   for (const AllReduceOptions& options : layouts()) {
     for (const std::size_t count : {0U, 1U, 2U, 17U}) {
@@ -254,6 +274,27 @@ TEST_P(CompressedTest, GathersTheErrorsAndGoesOnFromThem) {
       EXPECT_EQ(same_bits(sum(*forgetful, round), expected), !travels) << "round " << round;
     }
     EXPECT_TRUE(same_bits(after->gather_feedback(), whole->gather_feedback()));
+  }
+}
+
+TEST_P(CompressedTest, PartsThatAreNotCompressedMayGoByHalvesBesideThoseThatAre) {
+  constexpr std::size_t count = 5003, exact = 700;
+  for (const int ranks_per_group : {1, 2}) {
+    const auto sum = [&](Exchange exchange) {
+      AllReduce reduce(
+          world(), {{exact, count - exact}, {0, exact, false}},
+          {.compression = GetParam(), .exchange = exchange, .ranks_per_group = ranks_per_group});
+      for (std::uint64_t round = 1; round <= 3; ++round) {
+        const auto mine = values_of(world().rank(), count, round);
+        std::copy(mine.begin(), mine.end(), reduce.memory().begin());
+        reduce.start(1);
+        reduce.start(0);
+        reduce.wait();
+      }
+      EXPECT_TRUE(world().ranks_with_other_bits(reduce.memory()).empty());
+      return std::vector<float>(reduce.memory().begin(), reduce.memory().end());
+    };
+    EXPECT_TRUE(same_bits(sum(Exchange::halving), sum(Exchange::direct)));
   }
 }
 
