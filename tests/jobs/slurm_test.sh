@@ -62,10 +62,26 @@ until_true() {
 }
 is_over() { [[ $(state) =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]; }
 has_epoch() { grep -qs '"epoch",' "runs/slurm-$job/run.jsonl"; }
+# srun_hangs: whether the job has done all and its ranks are gone, and srun waits nevertheless. Slurm 22.05's has been seen to,
+# once, in a heterogeneous job.
+srun_hangs() {
+  grep -qs '"status": "done"' "runs/slurm-$job/summary.json" && pgrep -x srun >/dev/null &&
+    ! pgrep -a -x dovetail | grep -q "slurm-$job"
+}
+hung=0
 # finished: waits for the job and leaves its weights' checksum in `weights`.
 finished() {
-  until_true 60 is_over
-  [[ $(state) == COMPLETED ]] || fail "job $job is $(state)"
+  for ((tries = 600; tries > 0; --tries)); do
+    is_over && break
+    sleep 0.1
+  done
+  if ! is_over && srun_hangs && ((++hung == 1)); then
+    echo "srun hangs in its own end, with no rank left: job $job is cancelled"
+    scancel "$job"
+    until_true 30 is_over
+  else
+    [[ $(state) == COMPLETED ]] || fail "waited for job $job, which is $(state)"
+  fi
   grep -q '"status": "done"' "runs/slurm-$job/summary.json" || fail "the summary of job $job"
   weights=$(sed -n 's/.*"weights_sha256": "\(.*\)".*/\1/p' "runs/slurm-$job/summary.json")
 }
