@@ -24,18 +24,10 @@ struct WindowShape {
   int height, width;  // of the map
   int pixel_bytes;
   int kernel, stride, padding;
-  int out_height, out_width;  // once for all: a stage would divide for each row
+  // Once for all: a stage would divide for each row.
+  int out_height = output_extent(height, kernel, stride, padding);
+  int out_width = output_extent(width, kernel, stride, padding);
 
-  WindowShape(int map_height, int map_width, int bytes_of_pixel, int kernel_extent,
-              int kernel_stride, int kernel_padding)
-      : height(map_height),
-        width(map_width),
-        pixel_bytes(bytes_of_pixel),
-        kernel(kernel_extent),
-        stride(kernel_stride),
-        padding(kernel_padding),
-        out_height(output_extent(map_height, kernel_extent, kernel_stride, kernel_padding)),
-        out_width(output_extent(map_width, kernel_extent, kernel_stride, kernel_padding)) {}
   int row_bytes() const { return width * pixel_bytes; }
   int padding_bytes() const { return padding * pixel_bytes; }
   int image_chunks() const { return chunks(height * row_bytes()); }

@@ -1,11 +1,12 @@
 // Batch normalisation per channel: statistics, forward, backward.
 //
-// Built with LANES (channels in a vector), VECTORS (that a work-group takes at a time), ITEMS, a power of two (work-items that fold the slices'
-// results of one vector of channels; 1 on CPUs) and PARTS, another (work-items of a group that
-// share a slice's vector; 1 on CPUs). The lines of a pass over the batch, of which a launch has one
-// or several, are cut into slices of `slice_lines`, one a work-group; each slice is summed up by
-// itself, and the slices' results are folded in a fixed order. Statistics are those of a pass; all
-// that is per channel lies as [passes][vectors], but for the parameters and their gradients.
+// Built with LANES (channels in a vector), VECTORS (that a work-group takes at a time), ITEMS, a
+// power of two (work-items that fold the slices' results of one vector of channels; 1 on CPUs) and
+// PARTS, another (work-items of a group that share a slice's vector; 1 on CPUs). The lines of a
+// pass over the batch, of which a launch has one or several, are cut into slices of `slice_lines`,
+// one a work-group; each slice is summed up by itself, and the slices' results are folded in a
+// fixed order. Statistics are those of a pass; all that is per channel lies as [passes][vectors],
+// but for the parameters and their gradients.
 #if !defined(LANES) || !defined(VECTORS) || !defined(ITEMS) || !defined(PARTS)
 #error "batch_norm.cl needs LANES, VECTORS, ITEMS and PARTS"
 #endif

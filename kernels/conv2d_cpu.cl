@@ -10,8 +10,8 @@
 #include "conv2d_cpu_tile.clh"
 #include "conv2d_cpu_chunks.clh"
 
-// panels as those of `pack`, for the input gradient, from weight[tap][Y_CHANNELS][X_PIXEL]: turned by 180 degrees and
-// transposed.
+// panels as those of `pack`, for the input gradient, from weight[tap][Y_CHANNELS][X_PIXEL]: turned by
+// 180 degrees and transposed.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pack_turned(
     __global const float* restrict weight, __global float* restrict panels) {
   const int tile = get_global_id(0);

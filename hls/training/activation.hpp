@@ -66,16 +66,8 @@ struct Activation {
   int height, width, tiles;  // of the convolution's output
   int pool;                  // rows and columns of its windows, which touch; 1: no pool
   int relu;
-  int out_height, out_width;  // once for all: a division takes longer than a position
-
-  Activation(int map_height, int map_width, int map_tiles, int window, int with_relu)
-      : height(map_height),
-        width(map_width),
-        tiles(map_tiles),
-        pool(window),
-        relu(with_relu),
-        out_height(map_height / window),
-        out_width(map_width / window) {}
+  // Once for all: a division takes longer than a position.
+  int out_height = height / pool, out_width = width / pool;
 };
 
 /// A position of the convolution's output, by counters: a division would take longer than the

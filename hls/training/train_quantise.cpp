@@ -9,19 +9,11 @@ using namespace dovetail::training;
 
 /// Puts every value where its route says within its pool's window; the other places are zero.
 struct Unpool {
-  int height, width, words;         // of the output
-  int pool;                         // 1: every place has its own value
-  int routed;                       // 0: there are no routes, and pool is 1
-  int pooled_height, pooled_width;  // once for all: a stage would divide for each row
-
-  Unpool(int map_height, int map_width, int map_words, int window, int with_routes)
-      : height(map_height),
-        width(map_width),
-        words(map_words),
-        pool(window),
-        routed(with_routes),
-        pooled_height(map_height / window),
-        pooled_width(map_width / window) {}
+  int height, width, words;  // of the output
+  int pool;                  // 1: every place has its own value
+  int routed;                // 0: there are no routes, and pool is 1
+  // Once for all: a stage would divide for each row.
+  int pooled_height = height / pool, pooled_width = width / pool;
 
   int pooled_row_words() const { return pooled_width * words; }
 };

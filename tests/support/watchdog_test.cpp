@@ -38,6 +38,13 @@ class WatchdogTest : public ::testing::Test {
     };
     return settings;
   }
+  /// Rank 1 on another host; patient until SIGTERM comes.
+  WatchdogSettings hurried() {
+    WatchdogSettings hurried = settings({}, "b");
+    hurried.timeout_s = 60;
+    hurried.hurry_s = 0.6;
+    return hurried;
+  }
   std::string line() {
     const std::lock_guard lock(mutex_);
     return line_;
@@ -300,10 +307,7 @@ TEST_F(WatchdogTest, AfterSigtermAWaitLastsAsLongAsAnotherRankWorks) {
   ::raise(SIGTERM);
   const LifeWriter writer(folder_.path(), 1);
   SignOfLife sign{.kind = Kind::work, .step = 4, .timeout_s = 60, .phase = "checkpoint"};
-  WatchdogSettings hurried = settings({}, "b");
-  hurried.timeout_s = 60;
-  hurried.hurry_s = 0.6;
-  const Watchdog watchdog(hurried);
+  const Watchdog watchdog(hurried());
   activity::enter("reports", 4, Kind::wait);
   const auto beats = [&] {
     ++sign.beat;
@@ -319,10 +323,7 @@ TEST_F(WatchdogTest, AfterSigtermNobodyWaitsForARankThatIsSilent) {
   ::raise(SIGTERM);
   const LifeWriter writer(folder_.path(), 1);
   writer.write({.beat = 1, .kind = Kind::work, .step = 4, .timeout_s = 60, .phase = "compute"});
-  WatchdogSettings hurried = settings({}, "b");
-  hurried.timeout_s = 60;
-  hurried.hurry_s = 0.6;
-  const Watchdog watchdog(hurried);
+  const Watchdog watchdog(hurried());
   activity::enter("all-reduce", 4, Kind::wait);
   EXPECT_THAT(said(5),
               AnyOf(HasSubstr("asked to end by SIGTERM"), HasSubstr("gives no sign of life")));
@@ -334,11 +335,9 @@ TEST_F(WatchdogTest, AfterSigtermARankThatIsGoneIsNamedThoughAnotherWorks) {
   const LifeWriter silent(folder_.path(), 1), worker(folder_.path(), 2);
   silent.write({.beat = 1, .kind = Kind::work, .step = 4, .timeout_s = 60, .phase = "compute"});
   SignOfLife sign{.kind = Kind::work, .step = 4, .timeout_s = 60, .phase = "evaluate"};
-  WatchdogSettings hurried = settings({}, "b");
-  hurried.ranks.push_back({"rank 2 on c (card 1)", "c", {}});
-  hurried.timeout_s = 60;
-  hurried.hurry_s = 0.6;
-  const Watchdog watchdog(hurried);
+  WatchdogSettings of_three = hurried();
+  of_three.ranks.push_back({"rank 2 on c (card 1)", "c", {}});
+  const Watchdog watchdog(of_three);
   activity::enter("all-reduce", 4, Kind::wait);
   const auto beats = [&] {
     ++sign.beat;
