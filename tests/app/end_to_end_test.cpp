@@ -85,13 +85,17 @@ TEST_F(EndToEnd, OneRankTalksInPlainLines) {
   const std::string& text = reference_.outcome.out;
   EXPECT_EQ(reference_.outcome.err, "");
   EXPECT_EQ(text.find_first_of("\r\033"), std::string::npos) << text;
-  // An indented line belongs to the one that it stands below: two epochs may take the same time.
+  // An indented line belongs to the last one that is indented less: two epochs may take the same
+  // time, and two ranks may wait as long.
   std::multiset<std::string> lines;
-  std::string heading;
+  std::vector<std::string> headings;
   for (const std::string& line : lines_of(text)) {
-    if (line.empty()) continue;
-    if (line.front() != ' ') heading = line;
-    lines.insert(line.front() == ' ' ? heading + '\n' + line : line);
+    const std::size_t indentation = line.find_first_not_of(' ');
+    if (indentation == std::string::npos) continue;
+    while (!headings.empty() && headings.back().find_first_not_of(' ') >= indentation)
+      headings.pop_back();
+    headings.push_back(line);
+    lines.insert(fmt::format("{}", fmt::join(headings, "\n")));
   }
   for (const std::string& line : lines) EXPECT_EQ(lines.count(line), 1u) << line;
   EXPECT_THAT(text, HasSubstr("epoch 2/2: loss "));
