@@ -6,17 +6,8 @@
 #error "activation.cl needs LANES and BLOCKS"
 #endif
 
-#include "feature_map.clh"
+#include "feature_line.clh"
 #include "philox.clh"
-
-size_t my_line(Map map) {
-  return get_group_id(0) / map.rows * (size_t)map.image + map.start +
-         get_group_id(0) % map.rows * map.line;
-}
-
-#define FOR_MY_VECTORS(map)                                           \
-  for (int i = get_local_id(2) * get_local_size(1) + get_local_id(1); \
-       i < (map).columns * (map).vectors; i += get_local_size(2) * get_local_size(1))
 
 // A NaN stays a NaN.
 kernel void relu_forward(global const floats* x, global floats* y, constant Map* of) {

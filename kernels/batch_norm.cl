@@ -13,15 +13,12 @@
 
 #include "feature_map.clh"
 #include "passes.clh"
+#include "slice_sums.clh"
 
-size_t start_of_line(Map map, int line) {
-  return line / map.rows * (size_t)map.image + map.start + line % map.rows * map.line;
-}
-
-#define FOR_MY_VECTORS(map) \
+#define FOR_MY_CHANNELS(map) \
   for (int vector = get_local_id(1); vector < (map).vectors; vector += get_local_size(1))
 // The same number of rounds for all work-items, as those need that meet at barriers in them.
-#define FOR_ALL_VECTORS(map)                                                     \
+#define FOR_ALL_CHANNELS(map)                                                     \
   for (int wanted = get_local_id(1); wanted - (int)get_local_id(1) < (map).vectors; \
        wanted += get_local_size(1))
 
@@ -115,7 +112,7 @@ kernel void slice_statistics(global const floats* restrict x, global floats* res
   const int last = min(first + slice_lines, lines);
   const int columns = (map.columns - part + PARTS - 1) / PARTS;  // this work-item's, of a line
   const float count = (last - first) * columns;
-  FOR_ALL_VECTORS(map) {
+  FOR_ALL_CHANNELS(map) {
     const int vector = min(wanted, map.vectors - 1);
     floats mean, deviation;
     part_statistics(x, map, first, last, part, vector, count, &mean, &deviation);
@@ -216,7 +213,7 @@ kernel void normalise(global const floats* x, global const floats* mean, global 
   const size_t start = start_of_line(map, get_group_id(0));
   mean += get_group_id(0) / pass_lines * map.vectors;
   scale += get_group_id(0) / pass_lines * map.vectors;
-  FOR_MY_VECTORS(map) {
+  FOR_MY_CHANNELS(map) {
     const floats my_mean = mean[vector];
     const floats my_scale = scale[vector];
     const floats my_beta = beta[vector];
@@ -234,9 +231,8 @@ kernel void slice_gradients(global const floats* restrict x, global const floats
                             global const floats* restrict mean, global floats* restrict sums,
                             global floats* restrict products, constant Map* of, int lines,
                             int slice_lines, int slices) {
-#if PARTS > 1
-  local floats part_sums[PARTS][VECTORS], part_products[PARTS][VECTORS];
-#endif
+  PART_SUMS(part_sums);
+  PART_SUMS(part_products);
   const Map map = *of;
   const size_t place_of_slice = get_group_id(0) * map.vectors;
   const int pass = get_group_id(0) / slices;
@@ -246,7 +242,7 @@ kernel void slice_gradients(global const floats* restrict x, global const floats
   const int part = get_local_id(2);
   const int first = get_group_id(0) % slices * slice_lines;
   const int last = min(first + slice_lines, lines);
-  FOR_ALL_VECTORS(map) {
+  FOR_ALL_CHANNELS(map) {
     const int vector = min(wanted, map.vectors - 1);
     const floats my_mean = mean[vector];
     floats sum = 0;
@@ -263,19 +259,7 @@ kernel void slice_gradients(global const floats* restrict x, global const floats
       sum += line_sum;
       product += line_product;
     }
-#if PARTS > 1
-    const int place = get_local_id(1);
-    for (int apart = PARTS / 2; apart > 0; apart /= 2) {
-      part_sums[part][place] = sum;
-      part_products[part][place] = product;
-      barrier(CLK_LOCAL_MEM_FENCE);
-      if (part < apart) {
-        sum += part_sums[part + apart][place];
-        product += part_products[part + apart][place];
-      }
-      barrier(CLK_LOCAL_MEM_FENCE);
-    }
-#endif
+    ADD_PARTS(sum, product, part_sums, part_products);
     if (part == 0 && wanted < map.vectors) {
       sums[place_of_slice + vector] = sum;
       products[place_of_slice + vector] = product;
@@ -350,7 +334,7 @@ kernel void input_gradient(global const floats* x, global const floats* dy,
   offset += statistics;
   slope += statistics;
   const size_t start = start_of_line(map, get_group_id(0));
-  FOR_MY_VECTORS(map) {
+  FOR_MY_CHANNELS(map) {
     const floats my_mean = mean[vector];
     const floats my_scale = scale[vector];
     const floats my_offset = offset[vector];

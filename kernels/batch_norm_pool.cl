@@ -9,21 +9,13 @@
 #error "batch_norm_pool.cl needs LANES, POOL, VECTORS and PARTS"
 #endif
 
-#include "feature_map.clh"
+#include "pool_window.clh"
+#include "slice_sums.clh"
 
 #define AREA (POOL * POOL)
 
-void load_window(floats* window, global const floats* x, int line, int vectors) {
-  for (int i = 0; i < AREA; ++i) window[i] = x[i / POOL * line + i % POOL * vectors];
-}
-
 floats normalised(floats x, floats mean, floats scale, floats beta) {
   return fma(x - mean, scale, beta);
-}
-
-// A NaN in the window is kept.
-floats larger(floats most, floats value) {
-  return select(most, value, (value > most) | isnan(value));
 }
 
 // y = max(0 when relu, the largest of (x − mean) · scale + beta) over each window. One work-group a
@@ -46,7 +38,8 @@ kernel void normalise_pool(global const floats* restrict x, global const floats*
     const floats my_beta = beta[vector];
     for (int column = get_local_id(2); column < out.columns; column += get_local_size(2)) {
       floats window[AREA];
-      load_window(window, x + column * POOL * in.vectors + vector, in.line, in.vectors);
+      load_window(window, x + column * POOL * in.vectors + vector, POOL, in.line,
+                  in.vectors);
       floats most = normalised(window[0], my_mean, my_scale, my_beta);
       for (int i = 1; i < AREA; ++i)
         most = larger(most, normalised(window[i], my_mean, my_scale, my_beta));
@@ -64,9 +57,8 @@ kernel void slice_pool_gradients(global const floats* restrict x, global const f
                                  global floats* restrict products, constant Map* in_map,
                                  constant Map* out_map, int lines, int slice_lines,
                                  int slices) {
-#if PARTS > 1
-  local floats part_sums[PARTS][VECTORS], part_products[PARTS][VECTORS];
-#endif
+  PART_SUMS(part_sums);
+  PART_SUMS(part_products);
   const Map in = *in_map;
   const Map out = *out_map;
   const size_t place_of_slice = get_group_id(0) * out.vectors;
@@ -97,7 +89,7 @@ kernel void slice_pool_gradients(global const floats* restrict x, global const f
       floats line_product = 0;
       for (int column = part; column < out.columns; column += PARTS) {
         floats window[AREA];
-        load_window(window, windows + column * POOL * in.vectors, in.line, in.vectors);
+        load_window(window, windows + column * POOL * in.vectors, POOL, in.line, in.vectors);
         floats chosen = window[0];
         floats most = normalised(chosen, my_mean, my_scale, my_beta);
         for (int i = 1; i < AREA; ++i) {
@@ -112,18 +104,7 @@ kernel void slice_pool_gradients(global const floats* restrict x, global const f
       sum += line_sum;
       product += line_product;
     }
-#if PARTS > 1
-    for (int apart = PARTS / 2; apart > 0; apart /= 2) {
-      part_sums[part][place] = sum;
-      part_products[part][place] = product;
-      barrier(CLK_LOCAL_MEM_FENCE);
-      if (part < apart) {
-        sum += part_sums[part + apart][place];
-        product += part_products[part + apart][place];
-      }
-      barrier(CLK_LOCAL_MEM_FENCE);
-    }
-#endif
+    ADD_PARTS(sum, product, part_sums, part_products);
     if (part == 0 && begin + place < out.vectors) {
       sums[place_of_slice + vector] = sum;
       products[place_of_slice + vector] = product;
@@ -169,7 +150,7 @@ kernel void input_pool_gradient(global const floats* restrict x, global const fl
       const int corner = column * POOL * in.vectors + vector;
       if (row < out.rows && column < out.columns) {
         floats window[AREA];
-        load_window(window, x + corner, in.line, in.vectors);
+        load_window(window, x + corner, POOL, in.line, in.vectors);
         floats most = normalised(window[0], my_mean, my_scale, my_beta);
         for (int i = 1; i < AREA; ++i)
           most = max(most, normalised(window[i], my_mean, my_scale, my_beta));

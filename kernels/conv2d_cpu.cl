@@ -4,11 +4,8 @@
 // Built with the geometry of the feature maps, as conv2d_cpu_tile.clh has it. The stride-1 input
 // gradient is the forward convolution of dy with the turned weights, so it is `input_gradient` of
 // this file built with the geometry of dy as X and that of dx as Y.
-#include "passes.clh"
-#include "philox.clh"
-#include "augment.clh"
-#include "conv2d_cpu_tile.clh"
 #include "conv2d_cpu_chunks.clh"
+#include "conv2d_cpu_patch.clh"
 
 // panels as those of `pack`, for the input gradient, from weight[tap][Y_CHANNELS][X_PIXEL]: turned by
 // 180 degrees and transposed.
@@ -94,16 +91,13 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
 
 // As forward, with x made from images. Work-items: groups of IMAGES images.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward_images(
-    __global const uchar* restrict images, __global const int* restrict samples, uint first_image,
-    int gathers, __global const float* restrict scale, __global const float* restrict shift, int crop,
-    int flip, int erase, ulong seed, ulong first_sample, __global float* restrict x,
-    __global const float* restrict panels, __global const float* restrict bias,
-    __global float* restrict y, int batch, int relu) {
-  const Images source = {images, samples, first_image, gathers, scale, shift, crop, flip, erase, seed, first_sample};
+    IMAGE_PARAMETERS, __global float* restrict x, __global const float* restrict panels,
+    __global const float* restrict bias, __global float* restrict y, int batch, int relu) {
+  const Images images = IMAGE_VALUES;
   const int first = get_global_id(0) * IMAGES;
   const int last = min(batch, first + IMAGES);
   for (int image = first; image < last; ++image) {
-    make_image(source, image, x);
+    make_image(images, image, x);
     for (int tile = 0; tile * tile_channels < Y_PIXEL; ++tile)
       correlate_image(x, panels, bias, 0, y, image, tile, relu);
   }
@@ -152,53 +146,21 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gather_input_gradie
   }
 }
 
-// partial[PATCH_RUNS x PATCH weight rows][vector] += windows (x) dy over GRADIENT_ROWS rows of
-// output pixels. The first `skip` weight rows of the tile belong to its neighbour and are not
-// stored.
+// partial[patch_rows][vector] += windows (x) dy over `rows` rows of output pixels; not stored for
+// the first `skip` weight rows.
 INLINE void outer_products(__global const float* x, __global const float* dy,
                            __global float* partial, int rows, int skip, int fresh) {
-  float16 sum[PATCH_RUNS * PATCH][VECTORS];
-#pragma unroll
-  for (int r = 0; r < PATCH_RUNS * PATCH; ++r) {
-#pragma unroll
-    for (int v = 0; v < VECTORS; ++v) {
-      sum[r][v] = fresh ? (float16)(0.0f) : vload16(v, partial + r * Y_PIXEL);
-    }
-  }
+  float16 sum[patch_rows][VECTORS];
+  load_patch(sum, partial, fresh);
   for (int row = 0; row < rows; ++row) {
     for (int column = 0; column < Y_WIDTH; ++column) {
-      __global const float* window = x + (row * X_ROW + column * X_PIXEL) * STRIDE;
       float16 d[VECTORS];
 #pragma unroll
       for (int v = 0; v < VECTORS; ++v) d[v] = vload16(v, dy + row * Y_ROW + column * Y_PIXEL);
-#pragma unroll
-      for (int r = 0; r < PATCH_RUNS * PATCH; ++r) {
-#pragma unroll
-        for (int v = 0; v < VECTORS; ++v)
-          sum[r][v] += window[run_offset(r / PATCH) + r % PATCH] * d[v];
-      }
+      add_to_patch(sum, x + (row * X_ROW + column * X_PIXEL) * STRIDE, d);
     }
   }
-#pragma unroll
-  for (int r = 0; r < PATCH_RUNS * PATCH; ++r) {
-#pragma unroll
-    for (int v = 0; v < VECTORS; ++v) {
-      if (r >= skip) vstore16(sum[r][v], v, partial + r * Y_PIXEL);
-    }
-  }
-}
-
-// sums[tile_channels] += dy over `rows` rows of output pixels.
-INLINE void add_pixels(__global const float* dy, __global float* sums, int rows, int fresh) {
-  for (int v = 0; v < VECTORS; ++v) {
-    float16 sum = fresh ? (float16)(0.0f) : vload16(v, sums);
-    for (int row = 0; row < rows; ++row) {
-      for (int column = 0; column < Y_WIDTH; ++column) {
-        sum += vload16(v, dy + row * Y_ROW + column * Y_PIXEL);
-      }
-    }
-    vstore16(sum, v, sums);
-  }
+  store_patch(sum, partial, skip);
 }
 
 // partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the

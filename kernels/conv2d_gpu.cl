@@ -21,9 +21,9 @@
 #error "built by ops/conv2d_gpu.cpp with the geometry of one layer"
 #endif
 
+#include "finish.clh"
 #include "gpu_tile.clh"
-#include "philox.clh"
-#include "augment.clh"
+#include "images.clh"
 
 enum {
   taps = KERNEL * KERNEL,
@@ -96,31 +96,8 @@ INLINE int place_of(int row) {
   return POOL == 1 ? 0 : row / forward_apart % 4;
 }
 
-// Images that x is made of: x = pixel * scale + shift of its channel. Image n is number samples[first + n] where
-// `gathers`. Where one of crop, flip and erase is not 0, images are augmented: outside of one is black, what is erased
-// 0.
-typedef struct {
-  __global const uchar* pixels;  // [samples, channels, height, width]
-  __global const int* samples;
-  uint first;
-  int gathers;
-  __global const float* scale;
-  __global const float* shift;
-  int crop, flip, erase;
-  ulong seed, first_sample;
-  __global float* x;
-} Images;
-
-INLINE __global const uchar* plane_of(const Images* of, int image, int channel) {
-  const size_t sample = of->gathers ? of->samples[of->first + image] : image;
-  return of->pixels + (sample * X_CHANNELS + channel) * x_pixels;
-}
-
-INLINE float augmented_value(const Images* of, int image, int row, int column, int channel, const Draw drawn) {
-  const int from_row = drawn_row(drawn, row), from = drawn_column(drawn, column, X_WIDTH);
-  const int inside = from_row >= 0 && from_row < X_HEIGHT && from >= 0 && from < X_WIDTH;
-  const uchar pixel = inside ? plane_of(of, image, channel)[from_row * X_WIDTH + from] : 0;
-  return is_erased(drawn, row, column, of->erase) ? 0.0f : fma((float)pixel, of->scale[channel], of->shift[channel]);
+INLINE __global const uchar* plane_of(const Images images, int image, int channel) {
+  return pixels_of(images, image, X_CHANNELS * x_pixels) + channel * x_pixels;
 }
 
 // Whether it is this pixel of y that writes what it sees at (row, column) of x: one does for each that windows look at,
@@ -150,35 +127,35 @@ INLINE Element element_of(int unit0, int last_unit, int local_row, int k) {
   return of;
 }
 
-INLINE void write_x(const Images* images, const Element of, int channel, float value) {
-  images->x[(size_t)of.image * X_IMAGE + X_ORIGIN + (of.row + PADDING) * X_ROW + (of.column + PADDING) * X_PIXEL +
+INLINE void write_x(__global float* x, const Element of, int channel, float value) {
+  x[(size_t)of.image * X_IMAGE + X_ORIGIN + (of.row + PADDING) * X_ROW + (of.column + PADDING) * X_PIXEL +
             channel] = value;
 }
 
 // A slice of A from images, to local memory. A work-item makes one column of it, eight rows at a time: their loads set
 // out together.
-INLINE void put_images(__local float* a, const Images* images, int unit0, int last_unit, int k0, int is_writer) {
+INLINE void put_images(__local float* a, const Images images, __global float* x, int unit0, int last_unit, int k0,
+                       int is_writer) {
   enum { rows_apart = forward_threads / slice, rows = FORWARD_M / rows_apart, together = rows < 8 ? rows : 8 };
   const int k = k0 + (int)get_local_id(0) % slice, first_row = (int)get_local_id(0) / slice;
   const int channel = k % X_CHANNELS;
   a += k - k0;
-  if (images->crop | images->flip | images->erase) {
+  if (augments(images)) {
     int drawn_image = -1;
     Draw drawn;
     for (int i = first_row; i < FORWARD_M; i += rows_apart) {
       const Element of = element_of(unit0, last_unit, i, k);
-      if (of.image != drawn_image) {
-        drawn = draw(images->first_sample + of.image, images->seed, images->crop, images->flip, images->erase, X_HEIGHT,
-                     X_WIDTH);
-      }
+      if (of.image != drawn_image) drawn = draw_of(images, of.image, X_HEIGHT, X_WIDTH);
       drawn_image = of.image;
-      const float value = of.inside ? augmented_value(images, of.image, of.row, of.column, channel, drawn) : 0.0f;
+      const float value = of.inside ? augmented_value(images, plane_of(images, of.image, channel), channel, drawn,
+                                                      of.row, of.column, X_HEIGHT, X_WIDTH)
+                                    : 0.0f;
       a[i * pitch] = value;
-      if (is_writer && of.is_written) write_x(images, of, channel, value);
+      if (is_writer && of.is_written) write_x(x, of, channel, value);
     }
     return;
   }
-  const float scale = images->scale[channel], shift = images->shift[channel];
+  const float scale = images.scale[channel], shift = images.shift[channel];
   for (int i = first_row; i < FORWARD_M; i += together * rows_apart) {
     float values[together];
     UNROLL for (int j = 0; j < together; ++j) {
@@ -190,7 +167,7 @@ INLINE void put_images(__local float* a, const Images* images, int unit0, int la
     UNROLL for (int j = 0; j < together; ++j) {
       const Element of = element_of(unit0, last_unit, i + j * rows_apart, k);
       a[(i + j * rows_apart) * pitch] = values[j];
-      if (is_writer && of.is_written) write_x(images, of, channel, values[j]);
+      if (is_writer && of.is_written) write_x(x, of, channel, values[j]);
     }
   }
 }
@@ -205,9 +182,6 @@ INLINE void put_values(__local float* a, __global const float* x, int unit0, int
     a[row * pitch + k - k0] = k < depth ? x[window + within] : 0.0f;
   }
 }
-
-#define FINISH_RELU 1
-#define FINISH_PLACES 2  // keep where the maxima were
 
 INLINE float4 rectify(float4 value, int finish) {
   // A comparison that is false for NaN: it passes on and is found by the loss.
@@ -240,9 +214,11 @@ INLINE void store_forward(const float4* sum, __global const float* bias, __globa
   }
 }
 
+// From x, or from images, of which x becomes `made`.
 INLINE void forward_tile(__local float* a, __local float* b, __global const float* x, const Images* images,
-                         __global const float* weight, __global const float* bias, __global uchar* places,
-                         __global float* y, int batch, int finish, __global const float* norm, int norm_row) {
+                         __global float* made, __global const float* weight, __global const float* bias,
+                         __global uchar* places, __global float* y, int batch, int finish,
+                         __global const float* norm, int norm_row) {
   const int item = get_local_id(0);
   const int unit0 = (int)get_group_id(0) * forward_units;
   const int last_unit = batch * units_per_image - 1;
@@ -284,7 +260,7 @@ INLINE void forward_tile(__local float* a, __local float* b, __global const floa
           if (at < FORWARD_M * quads) put4(a + at / quads * pitch + at % quads * 4, next_a[i]);
         }
       } else if (images) {
-        put_images(a, images, unit0, last_unit, k0, n0 == 0);
+        put_images(a, *images, made, unit0, last_unit, k0, n0 == 0);
       } else {
         put_values(a, x, unit0, last_unit, k0);
       }
@@ -329,26 +305,19 @@ __kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forwa
     __global const float* restrict norm, int norm_row) {
   LOCAL_TILE(a, FORWARD_M * pitch);
   LOCAL_TILE(b, slice * FORWARD_N);
-  forward_tile(a, b, x, 0, weight, bias, places, y, batch, finish, norm, norm_row);
+  forward_tile(a, b, x, 0, 0, weight, bias, places, y, batch, finish, norm, norm_row);
 }
 
 #if IMAGES
 // The same with x made from images. Each pixel of x that a window looks at is written.
 __kernel __attribute__((reqd_work_group_size(forward_threads, 1, 1))) void forward_images(
-    __global const uchar* restrict pixels, __global const int* restrict samples, uint first, int gathers,
-    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase,
-    ulong seed, ulong first_sample, __global float* restrict x, __global const float* restrict weight,
+    IMAGE_PARAMETERS, __global float* restrict x, __global const float* restrict weight,
     __global const float* restrict bias, __global uchar* restrict places, __global float* restrict y, int batch,
     int finish) {
   LOCAL_TILE(a, FORWARD_M * pitch);
   LOCAL_TILE(b, slice * FORWARD_N);
-  Images images;
-  images.pixels = pixels, images.samples = samples, images.first = first, images.gathers = gathers;
-  images.scale = scale, images.shift = shift;
-  images.crop = crop, images.flip = flip, images.erase = erase;
-  images.seed = seed, images.first_sample = first_sample;
-  images.x = x;
-  forward_tile(a, b, 0, &images, weight, bias, places, y, batch, finish, 0, 0);
+  const Images images = IMAGE_VALUES;
+  forward_tile(a, b, 0, &images, x, weight, bias, places, y, batch, finish, 0, 0);
 }
 #endif
 

@@ -4,9 +4,7 @@
 #ifndef SOURCE_LINE
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
-#include "mma.clh"
-#include "philox.clh"
-#include "augment.clh"
+#include "images.clh"
 #include "conv2d_mma_tile.clh"
 #include "conv2d_mma_statistics.clh"
 
@@ -32,16 +30,11 @@ INLINE Tile tile_of(int group, int batch) {
   return tile;
 }
 
-// The run from uint8 images [samples, channels, height, width]: x = pixel * scale + shift of its channel, zeros in the
-// borders. Each pixel of x that a window looks at is written by one work-group. Image n is number samples[first + n]
-// where `gathers`. Where one of crop, flip and erase is not 0, images are augmented: outside of one is black, what is
-// erased 0.
-INLINE void make_pixels(uint target, __global const uchar* images, __global const int* samples, uint first, int gathers,
-                        __global const float* scale, __global const float* shift, int crop, int flip, int erase,
-                        ulong seed, ulong first_sample, __global float* x, const Tile tile) {
+// The run from images, with zeros in the borders. Each pixel of x that a window looks at is written by one work-group.
+INLINE void make_pixels(uint target, const Images images, __global float* x, const Tile tile) {
   const int plane = INPUT_HEIGHT * INPUT_WIDTH;
   const int end = tile.column0 == 0 ? corner_of(tile.first_unit + tile_units, 0, 0) : 0;
-  const int augments = crop | flip | erase;
+  const int augmented = augments(images);
   int drawn_image = -1;
   Draw drawn;
 #pragma unroll 4
@@ -51,18 +44,13 @@ INLINE void make_pixels(uint target, __global const uchar* images, __global cons
     const int row = at % SOURCE_IMAGE / SOURCE_LINE - INPUT_HALO, column = at % SOURCE_LINE - INPUT_HALO;
     float value = 0.0f;
     if (row >= 0 && row < INPUT_HEIGHT && column >= 0 && column < INPUT_WIDTH) {
-      const size_t sample = gathers ? samples[first + image] : image;
-      __global const uchar* pixels = images + (sample * WEIGHT_CHANNELS + channel) * plane;
-      if (augments) {
-        if (image != drawn_image)
-          drawn = draw(first_sample + image, seed, crop, flip, erase, INPUT_HEIGHT, INPUT_WIDTH);
+      __global const uchar* pixels = pixels_of(images, image, WEIGHT_CHANNELS * plane) + channel * plane;
+      if (augmented) {
+        if (image != drawn_image) drawn = draw_of(images, image, INPUT_HEIGHT, INPUT_WIDTH);
         drawn_image = image;
-        const int from_row = drawn_row(drawn, row), from = drawn_column(drawn, column, INPUT_WIDTH);
-        const int inside = from_row >= 0 && from_row < INPUT_HEIGHT && from >= 0 && from < INPUT_WIDTH;
-        const uchar pixel = inside ? pixels[from_row * INPUT_WIDTH + from] : 0;
-        value = is_erased(drawn, row, column, erase) ? 0.0f : fma((float)pixel, scale[channel], shift[channel]);
+        value = augmented_value(images, pixels, channel, drawn, row, column, INPUT_HEIGHT, INPUT_WIDTH);
       } else {
-        value = fma((float)pixels[row * INPUT_WIDTH + column], scale[channel], shift[channel]);
+        value = fma((float)pixels[row * INPUT_WIDTH + column], images.scale[channel], images.shift[channel]);
       }
       if (at < end) x[(size_t)at * WEIGHT_CHANNELS + channel] = value;
     }
@@ -141,13 +129,12 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward(
 
 // The same with the source made from images, as make_pixels has them.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void forward_images(
-    __global const uchar* restrict images, __global const int* restrict samples, uint first, int gathers,
-    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase,
-    ulong seed, ulong first_sample, __global float* restrict x, __global const float* restrict weight,
+    IMAGE_PARAMETERS, __global float* restrict x, __global const float* restrict weight,
     __global const float* restrict bias, __global uchar* restrict places, __global float* restrict target, int batch,
     int finish, __global float* restrict tile_first, __global float* restrict tile_second) {
   const uint memory = allocate_shared();
   const Tile tile = tile_of(get_group_id(0), batch);
-  make_pixels(memory, images, samples, first, gathers, scale, shift, crop, flip, erase, seed, first_sample, x, tile);
+  const Images images = IMAGE_VALUES;
+  make_pixels(memory, images, x, tile);
   finish_tile(memory, weight, bias, places, target, tile, finish, tile_first, tile_second);
 }

@@ -1,9 +1,6 @@
 // Convolution, bias, ReLU and max-pool in one pass on CPUs: the convolution's own output never goes to
 // memory. What does is the pooled map and, for the gradients, which pixel of the window was the
 // first maximum.
-#include "philox.clh"
-#include "augment.clh"
-#include "conv2d_cpu_tile.clh"
 #include "conv2d_pool_cpu.clh"
 
 enum {
@@ -97,17 +94,15 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pooled_forward(
 
 // The same with x made from images. Work-items: groups of IMAGES images.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pooled_forward_images(
-    __global const uchar* restrict images, __global const int* restrict samples, uint first_image,
-    int gathers, __global const float* restrict scale, __global const float* restrict shift, int crop,
-    int flip, int erase, ulong seed, ulong first_sample, __global float* restrict x,
-    __global const float* restrict panels, __global const float* restrict bias,
-    __global float* restrict y, __global uchar* restrict places_of, int batch, int relu, int keep) {
-  const Images source = {images, samples, first_image, gathers, scale, shift, crop, flip, erase, seed, first_sample};
+    IMAGE_PARAMETERS, __global float* restrict x, __global const float* restrict panels,
+    __global const float* restrict bias, __global float* restrict y,
+    __global uchar* restrict places_of, int batch, int relu, int keep) {
+  const Images images = IMAGE_VALUES;
   float16 line[POOL * line_pixels * VECTORS];
   const int first = get_global_id(0) * IMAGES;
   const int last = min(batch, first + IMAGES);
   for (int image = first; image < last; ++image) {
-    make_image(source, image, x);
+    make_image(images, image, x);
     for (int tile = 0; tile * tile_channels < Y_PIXEL; ++tile)
       pool_image(x, panels, bias, y, places_of, image, tile, line, relu, keep);
   }

@@ -3,9 +3,8 @@
 // The pool's gradient is zero but for one pixel of POOL * POOL. So nothing here multiplies with the
 // zeros where it can be helped: the kernels walk the pooled gradient and go, element by element, to
 // the window of the input whose output pixel won.
-#include "passes.clh"
-#include "conv2d_cpu_tile.clh"
 #include "conv2d_cpu_chunks.clh"
+#include "conv2d_cpu_patch.clh"
 #include "conv2d_pool_cpu.clh"
 
 #if !defined(BLOCK_VECTORS) || !defined(BAND) || !defined(SUMS_BAND) || !defined(PATCH)
@@ -14,28 +13,20 @@
 
 // ---- The network's input, without padded channels
 
-// A vector holds output channels, each of which
-// may have its maximum elsewhere, so all places are gone through with the gradient masked.
+// A vector holds output channels, each of which may have its maximum elsewhere, so all places are
+// gone through with the gradient masked.
 
-// partial[PATCH_RUNS x PATCH weight rows][vector] += windows (x) dy over one image. The first `skip`
-// weight rows of the tile belong to its neighbour and are not stored.
+// partial[patch_rows][vector] += windows (x) dy over one image; not stored for the first `skip`
+// weight rows.
 INLINE void masked_products(__global const float* x, __global const float* dy,
                             __global const uchar* at, __global float* partial, int skip,
                             int fresh) {
-  float16 sum[PATCH_RUNS * PATCH][VECTORS];
-#pragma unroll
-  for (int r = 0; r < PATCH_RUNS * PATCH; ++r) {
-#pragma unroll
-    for (int v = 0; v < VECTORS; ++v) {
-      sum[r][v] = fresh ? (float16)(0.0f) : vload16(v, partial + r * Y_PIXEL);
-    }
-  }
+  float16 sum[patch_rows][VECTORS];
+  load_patch(sum, partial, fresh);
   for (int row = 0; row < Y_HEIGHT; ++row) {
     for (int column = 0; column < Y_WIDTH; ++column) {
       __global const float* windows = x + (row * X_ROW + column * X_PIXEL) * POOL * STRIDE;
       for (int k = 0; k < places; ++k) {
-        __global const float* window =
-            windows + (k / POOL * X_ROW + k % POOL * X_PIXEL) * STRIDE;
         float16 d[VECTORS];
 #pragma unroll
         for (int v = 0; v < VECTORS; ++v) {
@@ -43,22 +34,11 @@ INLINE void masked_products(__global const float* x, __global const float* dy,
           d[v] = select((float16)(0.0f), vload16(v, dy + row * Y_ROW + column * Y_PIXEL),
                         place == k);
         }
-#pragma unroll
-        for (int r = 0; r < PATCH_RUNS * PATCH; ++r) {
-#pragma unroll
-          for (int v = 0; v < VECTORS; ++v)
-            sum[r][v] += window[run_offset(r / PATCH) + r % PATCH] * d[v];
-        }
+        add_to_patch(sum, windows + (k / POOL * X_ROW + k % POOL * X_PIXEL) * STRIDE, d);
       }
     }
   }
-#pragma unroll
-  for (int r = 0; r < PATCH_RUNS * PATCH; ++r) {
-#pragma unroll
-    for (int v = 0; v < VECTORS; ++v) {
-      if (r >= skip) vstore16(sum[r][v], v, partial + r * Y_PIXEL);
-    }
-  }
+  store_patch(sum, partial, skip);
 }
 
 // partial[chunk][depth + 1][Y_PIXEL]: the gradients of the weight and, in the last row, of the
@@ -75,7 +55,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void masked_weight_gradi
     const int fresh = image == images.x;
     const size_t interior = (size_t)image * Y_IMAGE + Y_INTERIOR + channel;
     __global const float* windows = x + (size_t)image * X_IMAGE + X_ORIGIN;
-    add_bias_gradient(exact_dy + interior, partial + depth * Y_PIXEL, fresh);
+    add_pixels(exact_dy + interior, partial + depth * Y_PIXEL, Y_HEIGHT, fresh);
     for (int r = 0; r < runs; r += PATCH_RUNS) {
       for (int tile = 0; tile * PATCH < run; ++tile) {
         const int start = tile_start(tile, PATCH, run);
@@ -155,8 +135,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pooled_weight_gradi
   for (int image = images.x; image < images.y; ++image) {
     const size_t interior = (size_t)image * Y_IMAGE + Y_INTERIOR;
     for (int channel = 0; block == 0 && channel < Y_PIXEL; channel += tile_channels) {
-      add_bias_gradient(exact_dy + interior + channel, partial + channel_weights * Y_PIXEL + channel,
-                        image == images.x);
+      add_pixels(exact_dy + interior + channel, partial + channel_weights * Y_PIXEL + channel, Y_HEIGHT,
+                 image == images.x);
     }
     // So few rows that their part of x stays in the first-level cache while all channels pass by.
     for (int row = 0; row < Y_HEIGHT; row += SUMS_BAND) {

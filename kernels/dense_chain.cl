@@ -13,8 +13,6 @@
 #error "built by ops/dense_chain.cpp"
 #endif
 #include "mma.clh"
-#include "philox.clh"
-#include "augment.clh"
 #include "dense_chain.clh"
 #include "dense_chain_images.clh"
 
@@ -168,10 +166,38 @@ INLINE void add_parts(const Layer layer, uint tile, __global const float* parts,
   }
 }
 
+// This lane's eight results, four columns twice of row `row` and of the eighth below it: to `output`, and of all but the last
+// layer, rectified, to the maps.
+INLINE void store_outputs(const Layer layer, const float sum[4][4], uint output, __global const float* parameters,
+                          __global float* maps, int is_last, int first_row, int batch, int row, int column) {
+  const uint line = pitch_of(layer.out) * 4;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int at_row = row + i / 2 * 8, at = column + i % 2 * 4;
+    float values[4], bias[4];
+    take(sum, i / 2, i % 2, values);
+    read_global(parameters + layer.bias + at, bias);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      values[j] += bias[j];
+      // A comparison that is false for NaN: it passes on and is found by the loss.
+      if (!is_last) values[j] = values[j] < 0.0f ? 0.0f : values[j];
+    }
+    const uint target = output + at_row * line + at * 4;
+    if (is_last) {
+      store_vector(target, values);
+      continue;
+    }
+    store_prepared(target, values);
+    if (first_row + at_row < batch)
+      store_global(maps + layer.output + (size_t)(first_row + at_row) * layer.out + at, values);
+  }
+}
+
 // output = input times weight plus bias, rectified but for the last layer, whose logits are not rounded nor stored.
 INLINE void forward(const Layer layer, uint input, uint output, __global const float* parameters,
                     __global float* maps, int is_last, int first_row, int batch) {
-  const uint line = pitch_of(layer.in) * 4, out_line = pitch_of(layer.out) * 4;
+  const uint line = pitch_of(layer.in) * 4;
   const int blocks = (layer.out + block - 1) / block;
   const int row = warp_row(), part = quarter();
   for (int unit = get_local_id(0) / 32; unit < blocks * row_tiles; unit += warps) {
@@ -182,35 +208,35 @@ INLINE void forward(const Layer layer, uint input, uint output, __global const f
             parameters + layer.weight + 4 * part * layer.out + min(column0 + 4 * row, layer.out - 4), layer.out,
             slice * layer.out, 0, sum);
     const int column = column0 + 8 * part;
-    if (column >= layer.out) continue;
+    if (column < layer.out)
+      store_outputs(layer, sum, output, parameters, maps, is_last, first_row, batch, row0 + row, column);
+    warp_meet();  // whose lanes the next products take together
+  }
+}
+
+// This lane's eight gradients, where the input at their place in `masked` is above 0: there, and to the maps.
+INLINE void store_gradients(const Layer layer, const Layer before, const float sum[4][4], uint masked,
+                            __global float* maps, int first_row, int batch, int row, int column) {
+  const uint line = pitch_of(layer.in) * 4;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int at_row = row0 + row + i / 2 * 8, at = column + i % 2 * 4;
-      float values[4], bias[4];
-      take(sum, i / 2, i % 2, values);
-      read_global(parameters + layer.bias + at, bias);
+  for (int i = 0; i < 4; ++i) {
+    const int at_row = row + i / 2 * 8, at = column + i % 2 * 4;
+    const uint target = masked + at_row * line + at * 4;
+    float values[4], mask[4];
+    take(sum, i / 2, i % 2, values);
+    read_four(target, mask);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        values[j] += bias[j];
-        // A comparison that is false for NaN: it passes on and is found by the loss.
-        if (!is_last) values[j] = values[j] < 0.0f ? 0.0f : values[j];
-      }
-      const uint target = output + at_row * out_line + at * 4;
-      if (is_last) {
-        store_vector(target, values);
-        continue;
-      }
-      store_prepared(target, values);
-      if (first_row + at_row < batch)
-        store_global(maps + layer.output + (size_t)(first_row + at_row) * layer.out + at, values);
-    }
+    for (int j = 0; j < 4; ++j) values[j] = mask[j] <= 0.0f ? 0.0f : values[j];
+    store_prepared(target, values);
+    if (first_row + at_row < batch)
+      store_global(maps + before.gradient + (size_t)(first_row + at_row) * layer.in + at, values);
   }
 }
 
 // masked = gradient times the transposed weight where `masked`, the layer's input, is above 0.
 INLINE void backward(const Layer layer, const Layer before, uint gradient, uint masked,
                      __global const float* parameters, __global float* maps, int first_row, int batch) {
-  const uint line = pitch_of(layer.out) * 4, out_line = pitch_of(layer.in) * 4;
+  const uint line = pitch_of(layer.out) * 4;
   const int blocks = (layer.in + block - 1) / block;
   const int row = warp_row(), part = quarter();
   for (int unit = get_local_id(0) / 32; unit < blocks * row_tiles; unit += warps) {
@@ -220,20 +246,9 @@ INLINE void backward(const Layer layer, const Layer before, uint gradient, uint 
             parameters + layer.weight + min(column0 + 4 * row, layer.in - 4) * layer.out + 4 * part, layer.out, slice,
             1, sum);
     const int column = column0 + 8 * part;
-    if (column >= layer.in) continue;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int at_row = row0 + row + i / 2 * 8, at = column + i % 2 * 4;
-      const uint target = masked + at_row * out_line + at * 4;
-      float values[4], mask[4];
-      take(sum, i / 2, i % 2, values);
-      read_four(target, mask);
-#pragma unroll
-      for (int j = 0; j < 4; ++j) values[j] = mask[j] <= 0.0f ? 0.0f : values[j];
-      store_prepared(target, values);
-      if (first_row + at_row < batch)
-        store_global(maps + before.gradient + (size_t)(first_row + at_row) * layer.in + at, values);
-    }
+    if (column < layer.in)
+      store_gradients(layer, before, sum, masked, maps, first_row, batch, row0 + row, column);
+    warp_meet();
   }
 }
 
@@ -276,9 +291,7 @@ INLINE void loss(const Layer layer, uint tile, __global const int* labels, __glo
 // parts of the first layer's products; row_losses and row_hits [batch]; the labels from number first_label on;
 // row_weights [batch] where `weighed`. Work-groups: ROWS samples.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
-    __global const uchar* restrict pixels, __global const int* restrict samples, uint first_image, int gathers,
-    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase,
-    ulong seed, ulong first_sample, __global float* restrict x, int source, __global const float* restrict parameters,
+    IMAGE_PARAMETERS, __global float* restrict x, int source, __global const float* restrict parameters,
     __constant const int* table, __global const int* restrict labels, uint first_label,
     __global const float* restrict row_weights, int weighed,
     __global float* restrict maps, __global float* restrict row_losses, __global float* restrict row_hits, int batch) {
@@ -291,7 +304,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void rows(
   if (source == FROM_FLOATS) {
     load_input(tile, x, layers[0].in, first_row, batch);
   } else {
-    const Images images = {pixels, samples, first_image, gathers, scale, shift, crop, flip, erase, seed, first_sample};
+    const Images images = IMAGE_VALUES;
     load_images(tile, images, x, layers[0].in, first_row, batch);
   }
 #endif

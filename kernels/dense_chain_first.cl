@@ -9,8 +9,6 @@
 #error "built by ops/dense_chain.cpp"
 #endif
 #include "mma.clh"
-#include "philox.clh"
-#include "augment.clh"
 #include "dense_chain.clh"
 #include "dense_chain_images.clh"
 #include "dense_chain_tile.clh"
@@ -188,11 +186,9 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void first_layer(
 
 // The same with x made from images, and written for the gradients of the weights.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void first_layer_images(
-    __global const uchar* restrict pixels, __global const int* restrict samples, uint first_image, int gathers,
-    __global const float* restrict scale, __global const float* restrict shift, int crop, int flip, int erase,
-    ulong seed, ulong first_sample, __global float* restrict x, __global const float* restrict parameters,
+    IMAGE_PARAMETERS, __global float* restrict x, __global const float* restrict parameters,
     __constant const int* table, __global float* restrict parts, int batch, int depth) {
-  const Images images = {pixels, samples, first_image, gathers, scale, shift, crop, flip, erase, seed, first_sample};
+  const Images images = IMAGE_VALUES;
   const Layer layer = *(__constant const Layer*)table;
   const int tiles = tiles_of(layer.out);
   const int row0 = (int)get_group_id(0) / tiles * tile, column0 = (int)get_group_id(0) % tiles * tile;

@@ -1,6 +1,28 @@
 # Writes HEADER with the names in the OpenCL files FILES, and TEXTS, a C++ file, with their text.
 # Each file becomes `Source <name>` and a namespace `<name>_` with an Entry per `__kernel`. The text of a .clh file beside
-# it stands where a line `#include "file.clh"` names it. The header is written only where a name has changed.
+# it, which may include others, stands where a line `#include "file.clh"` first names it. The header is written only where
+# a name has changed.
+cmake_minimum_required(VERSION 3.23)
+
+# RESULT becomes the text of PATH, with that of the files that it includes; `included` lists those that were. As each
+# stands once, none that is needed elsewhere too may first be named within an #if.
+function(read_with_includes path result)
+  file(READ ${path} source)
+  get_filename_component(folder ${path} DIRECTORY)
+  string(REGEX MATCHALL "#include \"[a-z0-9_]+\\.clh\"" includes "${source}")
+  foreach(include IN LISTS includes)
+    string(REGEX REPLACE "#include \"(.*)\"" "\\1" file "${include}")
+    set(text "")
+    if(NOT file IN_LIST included)
+      list(APPEND included ${file})
+      read_with_includes(${folder}/${file} text)
+    endif()
+    string(REPLACE "${include}" "${text}" source "${source}")
+  endforeach()
+  set(included "${included}" PARENT_SCOPE)
+  set(${result} "${source}" PARENT_SCOPE)
+endfunction()
+
 set(made "// Made from kernels/*.cl by kernels/embed.cmake; do not edit.\n")
 set(names "${made}#pragma once\n\n#include <string_view>\n\n#include \"device/opencl/kernel_source.hpp\"\n\n")
 string(APPEND names "namespace dovetail::kernels {\n\n")
@@ -8,17 +30,8 @@ set(texts "${made}#include \"dovetail_kernels.hpp\"\n\nnamespace dovetail::kerne
 set(digests "")
 foreach(path IN LISTS FILES)
   get_filename_component(name ${path} NAME_WE)
-  file(READ ${path} source)
-  get_filename_component(folder ${path} DIRECTORY)
-  string(REGEX MATCHALL "#include \"[a-z0-9_]+\\.clh\"" includes "${source}")
-  foreach(include IN LISTS includes)
-    string(REGEX REPLACE "#include \"(.*)\"" "\\1" included "${include}")
-    file(READ ${folder}/${included} shared)
-    if(shared MATCHES "#include \"")
-      message(FATAL_ERROR "${folder}/${included} includes a file: name it in ${path}, before this one")
-    endif()
-    string(REPLACE "${include}" "${shared}" source "${source}")
-  endforeach()
+  set(included "")
+  read_with_includes(${path} source)
   string(SHA256 digest "${source}")
   string(APPEND digests ${digest})
   # A string literal holds at most 64 KiB portably: cut the text into pieces that the compiler joins.

@@ -9,16 +9,7 @@
 #error "fake_quantise.cl needs LANES, ITEMS and GROUP"
 #endif
 
-#include "feature_map.clh"
-
-size_t my_line(Map map) {
-  return get_group_id(0) / map.rows * (size_t)map.image + map.start +
-         get_group_id(0) % map.rows * map.line;
-}
-
-#define FOR_MY_VECTORS(map)                                           \
-  for (int i = get_local_id(2) * get_local_size(1) + get_local_id(1); \
-       i < (map).columns * (map).vectors; i += get_local_size(2) * get_local_size(1))
+#include "feature_line.clh"
 
 #define FOR_MY_ROW(vectors) \
   for (size_t i = get_group_id(0) * (size_t)(vectors) + get_local_id(1), vector = get_local_id(1); \

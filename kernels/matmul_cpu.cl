@@ -15,9 +15,8 @@
 #error "copy_columns stores eight rows at a time"
 #endif
 
+#include "inline.clh"
 #include "passes.clh"
-
-#define INLINE inline __attribute__((always_inline))
 
 enum {
   lanes = 16,

@@ -10,9 +10,8 @@
 #error "built by ops/matmul.cpp with the shape of one layer"
 #endif
 
+#include "inline.clh"
 #include "passes.clh"
-
-#define INLINE inline __attribute__((always_inline))
 
 enum { tile = 64, slice = 16, threads = 256, sum_threads = 64 };
 

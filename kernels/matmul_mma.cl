@@ -1,8 +1,8 @@
 // Matrix products on NVIDIA's tensor cores from compute capability 8.0 (mma.sync), TF32, bfloat16
 // or float16 operands, float32 sums.
 //
-// Operands, tiles and the ring as in matmul_async.cl, whose `turn` and `align` arrange the
-// operands. A warp keeps 64 x 32 results in registers and rounds the operands as it reads them.
+// Operands, tiles and the ring as in matmul_async.cl. A warp keeps 64 x 32 results in registers and
+// rounds the operands as it reads them.
 
 #ifndef FORMAT
 #error "built by ops/matmul_products.cpp"
@@ -10,13 +10,14 @@
 
 #include "mma.clh"
 #include "matmul_finish.clh"
+#include "matmul_walk.clh"
 
 enum {
   tile = 128,  // of m and of n
   slice = 8,
   stages = 4,
   threads = 256,
-  band = 8,         // row tiles that are walked together, for the second-level cache
+  band = 8,         // row tiles that are walked together
   line = tile + 8,  // so that four k of eight neighbours fall into different banks
   warp_rows = 64,
   warp_columns = 32,
@@ -62,20 +63,16 @@ INLINE void multiply(uint left, uint right, float sum[4][4][4]) {
 
 // Work-groups: (tile, split of k, pass: the next `depth` rows of both operands).
 // c[pass][split][rows][columns] = partial sums where there are several passes or splits; otherwise
-// the results. finish: as matmul_finish.clh has it.
+// the results. finish: as finish.clh has it.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const float* restrict a, __global const float* restrict b, __global float* restrict c,
     __global const float* restrict other, int rows, int columns, int depth, int a_pitch,
     int b_pitch, int split_depth, int finish) {
   const uint left_ring = allocate_shared(), right_ring = left_ring + stages * ring_bytes;
 
-  const int row_tiles = (rows + tile - 1) / tile;
-  const int column_tiles = (columns + tile - 1) / tile;
-  const int first_row = (int)get_group_id(0) / (band * column_tiles) * band;
-  const int height = min((int)band, row_tiles - first_row);
-  const int place = (int)get_group_id(0) - first_row * column_tiles;
-  const int m0 = (first_row + place % height) * tile;
-  const int n0 = place / height * tile;
+  const Place place =
+      place_of(get_group_id(0), (rows + tile - 1) / tile, (columns + tile - 1) / tile, band);
+  const int m0 = place.row * tile, n0 = place.column * tile;
   a += get_group_id(2) * (size_t)depth * a_pitch;
   b += get_group_id(2) * (size_t)depth * b_pitch;
   const int first = get_group_id(1) * split_depth;

@@ -18,6 +18,7 @@
 
 #include "mma.clh"
 #include "matmul_finish.clh"
+#include "matmul_walk.clh"
 
 enum {
   block_rows = 128,
@@ -31,7 +32,7 @@ enum {
   warpgroup = 128,
   threads = 3 * warpgroup,
   consumer_warps = 8,
-  band = 16,  // row tiles that are walked together, for the second-level cache
+  band = 16,  // row tiles that are walked together
   pack_threads = 256,
 };
 
@@ -125,26 +126,18 @@ INLINE ulong descriptor(uint address) {
 // ---- product
 
 typedef struct {
-  int row;     // in tiles
-  int column;  // in tiles
-  int first;   // depth block
-  int last;
+  Place place;
+  int first, last;  // blocks of the depth
   int split;
 } Work;
 
-// Tiles in bands of `band` rows, down the columns of a band first; the splits of the depth
-// outermost, `splits` of each pass of `pass_blocks`.
+// Tile by tile, the splits of the depth outermost: `splits` of each pass of `pass_blocks`.
 INLINE Work work_of(int index, int row_tiles, int column_tiles, int pass_blocks, int split_blocks,
                     int splits) {
   Work work;
   const int tiles = row_tiles * column_tiles;
   work.split = index / tiles;
-  index -= work.split * tiles;
-  const int first_row = index / (band * column_tiles) * band;
-  const int height = min((int)band, row_tiles - first_row);
-  index -= first_row * column_tiles;
-  work.row = first_row + index % height;
-  work.column = index / height;
+  work.place = place_of(index - work.split * tiles, row_tiles, column_tiles, band);
   const int pass = work.split / splits;
   work.first = pass * pass_blocks + (work.split - pass * splits) * split_blocks;
   work.last = min(work.first + split_blocks, (pass + 1) * pass_blocks);
@@ -168,7 +161,7 @@ INLINE void store_tile(__global float* c, __global const float* other, const flo
 
 // c[pass][split][rows][columns] = partial sums where there are several passes, each of whole blocks
 // of the depth, or splits; otherwise the results.
-// finish: as matmul_finish.clh has it.
+// finish: as finish.clh has it.
 __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
     __global const uchar* restrict a, __global const uchar* restrict b, __global float* restrict c,
     __global const float* restrict other, int rows, int columns, int depth, int passes,
@@ -201,8 +194,8 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
       for (int index = get_group_id(0); index < works; index += get_num_groups(0)) {
         const Work work =
             work_of(index, row_tiles, column_tiles, pass_blocks, split_blocks, splits);
-        __global const uchar* a_panel = a + (size_t)work.row * depth_blocks * block_bytes;
-        __global const uchar* b_panel = b + (size_t)work.column * 2 * depth_blocks * block_bytes;
+        __global const uchar* a_panel = a + (size_t)work.place.row * depth_blocks * block_bytes;
+        __global const uchar* b_panel = b + (size_t)work.place.column * 2 * depth_blocks * block_bytes;
         __global const uchar* b_next = b_panel + (size_t)depth_blocks * block_bytes;
         for (int block = work.first; block < work.last; ++block) {
           const uint target = ring + stage * stage_bytes;
@@ -245,7 +238,7 @@ __kernel __attribute__((reqd_work_group_size(threads, 1, 1))) void product(
       if (leader) barrier_arrive(drained + 8 * last_stage);
       settle(sum);
       store_tile(c + (size_t)work.split * rows * columns, other, sum,
-                 work.row * tile_rows + (role - 1) * 64, work.column * tile_columns, rows, columns,
+                 work.place.row * tile_rows + (role - 1) * 64, work.place.column * tile_columns, rows, columns,
                  finish);
     }
   }

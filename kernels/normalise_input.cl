@@ -8,11 +8,8 @@
 #error "normalise_input.cl needs CHANNELS"
 #endif
 
-// A feature map, in pixels: (n, row, column) is pixel n * image + start + row * line + column, of
-// CHANNELS floats.
-typedef struct {
-  int start, image, line, rows, columns, vectors;
-} Map;
+#include "augment.clh"
+#include "map.clh"  // a vector is a pixel here
 
 #ifdef GATHER
 #define SAMPLES , global const int* restrict samples, uint first
@@ -21,10 +18,6 @@ typedef struct {
 #define SAMPLES
 #define SAMPLE(n) (n)
 #endif
-
-#include "philox.clh"
-
-#include "augment.clh"
 
 #ifdef AUGMENT
 #define DRAWS , ulong seed, ulong first_sample
@@ -37,14 +30,12 @@ typedef struct {
 #ifdef AUGMENT
 #define WALK(VALUE)                                                                           \
   const Draw drawn = draw(first_sample + n, seed, CROP, FLIP, ERASE, map.rows, map.columns);  \
-  const int from_row = drawn_row(drawn, row);                                                 \
-  images += SAMPLE(n) * CHANNELS * plane + from_row * map.columns;                            \
+  images += SAMPLE(n) * CHANNELS * plane;                                                     \
   for (int column = get_local_id(2); column < map.columns; column += get_local_size(2)) {     \
-    const int from = drawn_column(drawn, column, map.columns);                                \
-    const int inside = from_row >= 0 && from_row < map.rows && from >= 0 && from < map.columns; \
+    const int from = source_of(drawn, row, column, map.rows, map.columns);                    \
     const int erased = is_erased(drawn, row, column, ERASE);                                  \
     for (int c = 0; c < CHANNELS; ++c) {                                                      \
-      const uchar pixel = inside ? images[c * plane + from] : 0;                              \
+      const uchar pixel = from < 0 ? 0 : images[c * plane + from];                            \
       y[column * CHANNELS + c] = erased ? 0.0f : (VALUE);                                     \
     }                                                                                         \
   }
@@ -68,7 +59,7 @@ kernel void look_up_images(global const uchar* restrict images SAMPLES, global f
   const size_t n = line / map.rows;
   const int row = line % map.rows;
   const int plane = map.rows * map.columns;
-  y += (n * map.image + map.start + row * map.line) * CHANNELS;
+  y += start_of_line(map, line) * CHANNELS;
   WALK(table[c * 256 + pixel])
 }
 
@@ -82,6 +73,6 @@ kernel void normalise_images(global const uchar* restrict images SAMPLES, global
   const size_t n = line / map.rows;
   const int row = line % map.rows;
   const int plane = map.rows * map.columns;
-  y += (n * map.image + map.start + row * map.line) * CHANNELS;
+  y += start_of_line(map, line) * CHANNELS;
   WALK(fma(convert_float(pixel), scale[c], shift[c]))
 }

@@ -6,9 +6,9 @@
 #error "pool2d.cl needs LANES, KERNEL, STRIDE and AVERAGE"
 #endif
 
-#include "feature_map.clh"
+#include "pool_window.clh"
 
-#define FOR_MY_VECTORS(columns_, vectors_)                                             \
+#define FOR_MY_PIXELS(columns_, vectors_)                                              \
   for (int column = get_local_id(2); column < (columns_); column += get_local_size(2)) \
     for (int vector = get_local_id(1); vector < (vectors_); vector += get_local_size(1))
 
@@ -19,16 +19,10 @@ floats pool_window(const floats* window) {
     if (AVERAGE) {
       result += window[i];
     } else {
-      result = select(result, window[i], (window[i] > result) | isnan(window[i]));
+      result = larger(result, window[i]);
     }
   }
   return AVERAGE ? result * (1.0f / (KERNEL * KERNEL)) : result;
-}
-
-void load_window(floats* window, global const floats* x, int line, int vectors) {
-  for (int r = 0; r < KERNEL; ++r) {
-    for (int c = 0; c < KERNEL; ++c) window[r * KERNEL + c] = x[r * line + c * vectors];
-  }
 }
 
 // Work-groups: batch * out.rows.
@@ -40,9 +34,9 @@ kernel void pool_forward(global const floats* restrict x, global floats* restric
   const int row = get_group_id(0) % out.rows;
   x += n * in.image + in.start + row * STRIDE * in.line;
   y += n * out.image + out.start + row * out.line;
-  FOR_MY_VECTORS(out.columns, out.vectors) {
+  FOR_MY_PIXELS(out.columns, out.vectors) {
     floats window[KERNEL * KERNEL];
-    load_window(window, x + column * STRIDE * in.vectors + vector, in.line, in.vectors);
+    load_window(window, x + column * STRIDE * in.vectors + vector, KERNEL, in.line, in.vectors);
     y[column * out.vectors + vector] = pool_window(window);
   }
 }
@@ -62,12 +56,12 @@ kernel void pool_backward_apart(global const floats* restrict x, global const fl
   x += n * in.image + in.start + row * STRIDE * in.line;
   dx += n * in.image + in.start + row * STRIDE * in.line;
   dy += n * out.image + out.start + row * out.line;
-  FOR_MY_VECTORS(cell_columns, in.vectors) {
+  FOR_MY_PIXELS(cell_columns, in.vectors) {
     const bool has_window = row < out.rows && column < out.columns;
     const int corner = column * STRIDE * in.vectors + vector;
     if (has_window) {
       floats window[KERNEL * KERNEL];
-      load_window(window, x + corner, in.line, in.vectors);
+      load_window(window, x + corner, KERNEL, in.line, in.vectors);
       const floats gradient =
           dy[column * out.vectors + vector] * (AVERAGE ? 1.0f / (KERNEL * KERNEL) : 1.0f);
       const floats largest = pool_window(window);
@@ -116,7 +110,7 @@ kernel void pool_backward_overlapping(global const floats* restrict x,
   dy += n * out.image + out.start;
   const int first_row = max(0, (row - KERNEL + STRIDE) / STRIDE);
   const int last_row = min(out.rows - 1, row / STRIDE);
-  FOR_MY_VECTORS(in.columns, in.vectors) {
+  FOR_MY_PIXELS(in.columns, in.vectors) {
     const int first_column = max(0, (column - KERNEL + STRIDE) / STRIDE);
     const int last_column = min(out.columns - 1, column / STRIDE);
     floats sum = 0;

@@ -6,11 +6,8 @@
 #error "built by ops/round_operand.cpp"
 #endif
 
-#define TF32 0
-#define BF16 1
-#define FP16 2
-
-#define INLINE inline __attribute__((always_inline))
+#include "compute_format.clh"
+#include "inline.clh"
 
 INLINE float rounded(float value) {
   const uint bits = as_uint(value);

@@ -12,6 +12,7 @@
 #include "support/error.hpp"
 #include "support/text.hpp"
 #include "support/timeline.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail::infer {
 namespace {
@@ -22,20 +23,16 @@ using quant::PackedNetwork;
 
 constexpr int worker_count = engine::layer_units;
 
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 /// Bytes from one image to the next, in uint8 and as int8 map alike.
 std::size_t input_bytes(const PackedNetwork& network) {
-  return size(
+  return extent(
       engine::image_bytes(network.height, network.width, network.channels, engine::input_bits));
 }
 
 /// Bytes that one image's output takes.
 std::size_t output_bytes(const PackedLayer& layer) {
-  return size(engine::image_bytes(layer.out_height, layer.out_width,
-                                  engine::stored_channels(layer.out_channels), layer.out_bits));
+  return extent(engine::image_bytes(layer.out_height, layer.out_width,
+                                    engine::stored_channels(layer.out_channels), layer.out_bits));
 }
 
 bool same_shape(const PackedLayer& a, const PackedLayer& b) {
@@ -99,7 +96,7 @@ void Engine::load(const quant::WeightPack& pack) {
 
 void Engine::allocate(const PackedNetwork& network) {
   network_ = {};  // the card no longer holds its weights
-  const auto batch = size(max_batch_);
+  const auto batch = extent(max_batch_);
   const std::size_t input = input_bytes(network);
   tables_ =
       card_.allocate(network.input_tables.size(), workers_[0].quantise_input, argument_tables);
@@ -134,7 +131,7 @@ void Engine::allocate(const PackedNetwork& network) {
 
 void Engine::expect_images(std::span<const std::uint8_t> images, std::size_t count) const {
   if (!loaded()) throw Error("the FPGA engine has no weights", "Load a weight pack first");
-  const auto image = size(network_.channels * network_.height * network_.width);
+  const auto image = extent(network_.channels * network_.height * network_.width);
   if (images.size() != count * image) {
     throw Error(fmt::format("{} images of model {} need {} bytes, not {}", count, network_.model,
                             count * image, images.size()));
@@ -144,7 +141,7 @@ void Engine::expect_images(std::span<const std::uint8_t> images, std::size_t cou
 template <typename Body>
 void Engine::in_batches(std::size_t count, const Body& body) {
   const std::size_t batch =
-      std::clamp<std::size_t>((count + worker_count - 1) / worker_count, 1, size(max_batch_));
+      std::clamp<std::size_t>((count + worker_count - 1) / worker_count, 1, extent(max_batch_));
   std::atomic<std::size_t> next{0};
   const auto work = [&](Worker& worker) {
     for (std::size_t first = next.fetch_add(batch); first < count; first = next.fetch_add(batch))
@@ -159,8 +156,8 @@ void Engine::in_batches(std::size_t count, const Body& body) {
 
 std::vector<float> Engine::run(std::span<const std::uint8_t> images, std::size_t count) {
   expect_images(images, count);
-  const auto image = size(network_.channels * network_.height * network_.width);
-  const auto classes = size(network_.classes);
+  const auto image = extent(network_.channels * network_.height * network_.width);
+  const auto classes = extent(network_.classes);
   std::vector<float> logits(count * classes);
   in_batches(count, [&](Worker& worker, std::size_t first, std::size_t now) {
     run_layers(worker, images.data() + first * image, static_cast<int>(now));
@@ -172,13 +169,14 @@ std::vector<float> Engine::run(std::span<const std::uint8_t> images, std::size_t
 std::vector<LayerOutput> Engine::layer_outputs(std::span<const std::uint8_t> images,
                                                std::size_t count) {
   expect_images(images, count);
-  const auto image = size(network_.channels * network_.height * network_.width);
+  const auto image = extent(network_.channels * network_.height * network_.width);
   std::vector<LayerOutput> outputs{
       {"quantise_input", "input", false, std::vector<std::int32_t>(images.size())}};
   for (const PackedLayer& layer : network_.layers) {
-    outputs.push_back({to_string(layer.kind), layer.name, false,
-                       std::vector<std::int32_t>(
-                           count * size(layer.out_channels * layer.out_height * layer.out_width))});
+    outputs.push_back(
+        {to_string(layer.kind), layer.name, false,
+         std::vector<std::int32_t>(
+             count * extent(layer.out_channels * layer.out_height * layer.out_width))});
   }
   in_batches(count, [&](Worker& worker, std::size_t first, std::size_t now) {
     run_layers(worker, images.data() + first * image, static_cast<int>(now));
@@ -213,9 +211,9 @@ void Engine::read_outputs(Worker& worker, std::size_t first, std::size_t count,
 }
 
 void Engine::run_layers(Worker& worker, const std::uint8_t* images, int batch) {
-  const auto image = size(network_.channels * network_.height * network_.width);
+  const auto image = extent(network_.channels * network_.height * network_.width);
   const std::size_t staged = input_bytes(network_);
-  const auto count = size(batch);
+  const auto count = extent(batch);
   for (std::size_t n = 0; n < count; ++n)
     std::memcpy(&worker.staged_images[n * staged], images + n * image, image);
   worker.images.write(worker.staged_images.data(), count * staged);
@@ -226,7 +224,7 @@ void Engine::run_layers(Worker& worker, const std::uint8_t* images, int batch) {
 }
 
 void Engine::read_logits(Worker& worker, int batch, float* logits) {
-  const auto count = size(batch);
+  const auto count = extent(batch);
   const PackedLayer& last = network_.layers.back();
   const std::size_t row = output_bytes(last) / sizeof(std::int32_t);
   worker.outputs.back().read_checked(worker.accumulators.data(),

@@ -7,6 +7,7 @@
 #include "numeric/requantise.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail::infer {
 namespace {
@@ -16,10 +17,6 @@ using quant::PackedLayer;
 
 constexpr int lanes = 16;
 constexpr int table_size = 256;
-
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 /// A map taken as one vector, [channel][row][column].
 IntegerMap flattened(const IntegerMap& map) {
@@ -67,11 +64,11 @@ OpenclEngine::OpenclEngine(opencl::Device& device, int max_batch)
 
 void OpenclEngine::load(const quant::WeightPack& pack) {
   quant::PackedNetwork network = quant::parse(pack);
-  const std::size_t batch = size(max_batch_);
+  const std::size_t batch = extent(max_batch_);
   input_map_ = {network.channels, network.height, network.width};
   // A dense layer takes the image as one vector: its 1 to 4 channels would fill few of the lanes.
   const bool flat = network.layers.front().kind == LayerKind::dense;
-  const std::size_t copies = flat ? size(input_map_.pixels()) : 1;
+  const std::size_t copies = flat ? extent(input_map_.pixels()) : 1;
   std::vector<std::int8_t> tables;
   for (auto table = network.input_tables.begin(); table != network.input_tables.end();
        table += table_size) {
@@ -79,7 +76,7 @@ void OpenclEngine::load(const quant::WeightPack& pack) {
   }
   if (flat) input_map_ = flattened(input_map_);
   tables_ = device_.upload(std::span<const std::int8_t>(tables));
-  images_ = device_.allocate(batch * size(input_map_.channels * input_map_.pixels()));
+  images_ = device_.allocate(batch * extent(input_map_.channels * input_map_.pixels()));
   input_ = device_.allocate(batch * input_map_.bytes());
   steps_.clear();
   for (const PackedLayer& layer : network.layers) {
@@ -96,7 +93,7 @@ void OpenclEngine::load(const quant::WeightPack& pack) {
 }
 
 void OpenclEngine::run_batch(const std::uint8_t* images, int batch) {
-  device_.write(images_, images, size(batch * input_map_.channels * input_map_.pixels()));
+  device_.write(images_, images, extent(batch * input_map_.channels * input_map_.pixels()));
   kernels_.quantise_input(images_, tables_, input_, input_map_, batch);
   const opencl::Buffer* x = &input_;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
@@ -120,7 +117,7 @@ void OpenclEngine::run_batch(const std::uint8_t* images, int batch) {
 
 void OpenclEngine::read_map(const opencl::Buffer& buffer, const IntegerMap& map, int batch,
                             std::vector<std::int32_t>& values) {
-  std::vector<std::int8_t> stored(size(batch) * map.bytes());
+  std::vector<std::int8_t> stored(extent(batch) * map.bytes());
   device_.read(buffer, stored.data(), stored.size());
   for (std::size_t begin = 0; begin < stored.size(); begin += map.bytes()) {
     for (int c = 0; c < map.channels; ++c) {
@@ -132,11 +129,11 @@ void OpenclEngine::read_map(const opencl::Buffer& buffer, const IntegerMap& map,
 }
 
 void OpenclEngine::read_raw(int batch, std::vector<std::int32_t>& values) {
-  const std::size_t outputs = size(network_.classes);
-  const std::size_t row = size(steps_.back().out.vectors() * lanes);
-  std::vector<std::int32_t> stored(size(batch) * row);
+  const std::size_t outputs = extent(network_.classes);
+  const std::size_t row = extent(steps_.back().out.vectors() * lanes);
+  std::vector<std::int32_t> stored(extent(batch) * row);
   device_.read(steps_.back().output, stored.data(), stored.size() * sizeof(std::int32_t));
-  for (std::size_t n = 0; n < size(batch); ++n)
+  for (std::size_t n = 0; n < extent(batch); ++n)
     values.insert(values.end(), &stored[n * row], &stored[n * row] + outputs);
 }
 
@@ -144,13 +141,13 @@ template <typename Body>
 void OpenclEngine::in_batches(std::span<const std::uint8_t> images, std::size_t count,
                               const Body& body) {
   if (steps_.empty()) throw Error("the OpenCL engine has no weights", "Load a weight pack first");
-  const std::size_t image = size(input_map_.channels * input_map_.pixels());
+  const std::size_t image = extent(input_map_.channels * input_map_.pixels());
   if (images.size() != count * image) {
     throw Error(fmt::format("{} images of model {} need {} bytes, not {}", count, network_.model,
                             count * image, images.size()));
   }
-  for (std::size_t first = 0; first < count; first += size(max_batch_)) {
-    const int batch = static_cast<int>(std::min(count - first, size(max_batch_)));
+  for (std::size_t first = 0; first < count; first += extent(max_batch_)) {
+    const int batch = static_cast<int>(std::min(count - first, extent(max_batch_)));
     run_batch(&images[first * image], batch);
     body(batch);
   }
@@ -161,7 +158,7 @@ std::vector<float> OpenclEngine::run(std::span<const std::uint8_t> images, std::
   in_batches(images, count, [&](int batch) { read_raw(batch, raw); });
   std::vector<float> logits(raw.size());
   for (std::size_t i = 0; i < raw.size(); ++i)
-    logits[i] = network_.layers.back().logit(i % size(network_.classes), raw[i]);
+    logits[i] = network_.layers.back().logit(i % extent(network_.classes), raw[i]);
   return logits;
 }
 

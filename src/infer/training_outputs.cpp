@@ -9,16 +9,13 @@
 #include "numeric/training_layout.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail::infer {
 namespace {
 
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 std::vector<std::uint8_t> read_back(fpga::Buffer& buffer, const TrainingOutputs::Stored& map) {
-  std::vector<std::uint8_t> bytes(size(map.images) * map.bytes);
+  std::vector<std::uint8_t> bytes(extent(map.images) * map.bytes);
   buffer.read(bytes.data(), bytes.size());
   return bytes;
 }
@@ -28,7 +25,7 @@ template <typename Visit>
 void each(const TrainingOutputs::Stored& map, int step, Visit visit) {
   for (int n = 0; n < map.images; ++n) {
     for (int c = 0; c < map.channels; c += step) {
-      for (int p = 0; p < map.pixels; ++p) visit(size(n) * map.bytes, c, p);
+      for (int p = 0; p < map.pixels; ++p) visit(extent(n) * map.bytes, c, p);
     }
   }
 }
@@ -41,7 +38,7 @@ void expect_filler(const std::string& kernel, const std::string& layer,
   for (int n = 0; n < map.images; ++n) {
     for (int p = 0; p < map.pixels; ++p) {
       for (int c = map.channels; c < map.words * training::simd; ++c) {
-        if (holds(size(n) * map.bytes, c, p)) continue;
+        if (holds(extent(n) * map.bytes, c, p)) continue;
         throw Error(fmt::format("layer {}: {} left something on the card in channel {}, which only "
                                 "fills up the {} of the map",
                                 layer, kernel, c, map.channels),
@@ -64,8 +61,8 @@ void expect_rest(const std::string& kernel, const std::string& layer,
   const std::size_t words =
       map.bytes / training::burst_bytes * (training::burst_bytes / word_bytes);
   for (int n = 0; n < map.images; ++n) {
-    for (std::size_t w = size(map.pixels * map.words); w < words; ++w) {
-      const std::uint8_t* word = &bytes[size(n) * map.bytes + word_offset(w, word_bytes)];
+    for (std::size_t w = extent(map.pixels * map.words); w < words; ++w) {
+      const std::uint8_t* word = &bytes[extent(n) * map.bytes + word_offset(w, word_bytes)];
       if (std::all_of(word, word + word_bytes, [](std::uint8_t byte) { return byte == 0; }))
         continue;
       throw Error(fmt::format("layer {}: {} left something on the card behind image {} of the map",
@@ -86,10 +83,10 @@ void TrainingOutputs::codes(const std::string& kernel, const std::string& layer,
   const std::size_t exponent_at = element * training::simd;
   const std::size_t word_bytes = exponent_at + (format.blocks ? 1 : 0);
   const auto word = [&](std::size_t image, int c, int p) {
-    return image + word_offset(size(p * map.words + c / training::simd), word_bytes);
+    return image + word_offset(extent(p * map.words + c / training::simd), word_bytes);
   };
   const auto code_at = [&](std::size_t image, int c, int p) {
-    const std::uint8_t* at = &bytes[word(image, c, p) + size(c % training::simd) * element];
+    const std::uint8_t* at = &bytes[word(image, c, p) + extent(c % training::simd) * element];
     std::int16_t code = static_cast<std::int8_t>(*at);
     if (element == 2) std::memcpy(&code, at, sizeof code);
     return code;
@@ -123,7 +120,7 @@ void TrainingOutputs::reals(const std::string& kernel, const std::string& layer,
   const std::vector<std::uint8_t> bytes = read_back(buffer, map);
   const auto bits_at = [&](std::size_t image, int c, int p) {
     std::int32_t bits = 0;
-    std::memcpy(&bits, &bytes[image + size(p * map.words * training::simd + c) * sizeof bits],
+    std::memcpy(&bits, &bytes[image + extent(p * map.words * training::simd + c) * sizeof bits],
                 sizeof bits);
     return bits;
   };
@@ -140,7 +137,7 @@ void TrainingOutputs::routes(const std::string& kernel, const std::string& layer
   if (!observer_) return;
   const std::vector<std::uint8_t> bytes = read_back(buffer, map);
   const auto route_at = [&](std::size_t image, int c, int p) {
-    return static_cast<std::int8_t>(bytes[image + size(p * map.words * training::simd + c)]);
+    return static_cast<std::int8_t>(bytes[image + extent(p * map.words * training::simd + c)]);
   };
   LayerOutput output{kernel, layer + " routes", false, {}};
   each(map, 1,

@@ -16,7 +16,7 @@ namespace dovetail {
 using namespace conv_tiles;
 
 opencl::Range Conv2d::Grid::over(int batch) const {
-  return {{size(quotient_up(batch, images_per_item)), size(channel_tiles), 1}, {1, 1, 1}};
+  return {{extent(quotient_up(batch, images_per_item)), extent(channel_tiles), 1}, {1, 1, 1}};
 }
 
 void Conv2d::expect_room(int batch) const {
@@ -48,12 +48,12 @@ bool Conv2d::emulates_format() const {
 const opencl::Buffer& Conv2d::operand(const opencl::Buffer& source, const Layout& layout, int batch,
                                       RoundOperand::Side side) {
   if (!rounding_) return source;
-  return rounding_->round(source, size(batch) * size(layout.image_stride()), side);
+  return rounding_->round(source, extent(batch) * extent(layout.image_stride()), side);
 }
 
 const opencl::Buffer& Conv2d::operand(const opencl::Buffer& weight) {
   if (!rounding_) return weight;
-  return rounding_->round(weight, size(depth(shape_)) * size(shape_.output.channel_stride),
+  return rounding_->round(weight, extent(depth(shape_)) * extent(shape_.output.channel_stride),
                           RoundOperand::Side::right);
 }
 
@@ -78,9 +78,9 @@ void Conv2d::build(int step_passes) {
   sum_chunks_ = program.kernel(entries::sum_chunks);
   const int channel_tiles = shape_.output.channel_stride / (tile.vectors * channel_lanes);
   forward_grid_ = {.images_per_item = tile.images, .channel_tiles = channel_tiles};
-  weight_range_ = {{1, size(channel_tiles), 1}};
-  sum_range_ = {{size(shape_.kernel * shape_.kernel + 1), 1, 1}};
-  std::size_t panel_floats = size(depth(shape_) * shape_.output.channel_stride);
+  weight_range_ = {{1, extent(channel_tiles), 1}};
+  sum_range_ = {{extent(shape_.kernel * shape_.kernel + 1), 1, 1}};
+  std::size_t panel_floats = extent(depth(shape_) * shape_.output.channel_stride);
 
   if (turns(shape_)) {
     const Conv2dShape back = turned(shape_);
@@ -91,7 +91,7 @@ void Conv2d::build(int step_passes) {
     input_grid_ = {
         .images_per_item = back_tile.images,
         .channel_tiles = shape_.input.channel_stride / (back_tile.vectors * channel_lanes)};
-    panel_floats = std::max(panel_floats, size(depth(back) * shape_.input.channel_stride));
+    panel_floats = std::max(panel_floats, extent(depth(back) * shape_.input.channel_stride));
   } else {
     input_gradient_ = program.kernel(entries::gather_input_gradient);
   }
@@ -101,8 +101,8 @@ void Conv2d::build(int step_passes) {
 }
 
 void Conv2d::reserve_partial(int chunks) {
-  const std::size_t bytes =
-      size(chunks) * size(depth(shape_) + 1) * size(shape_.output.channel_stride) * sizeof(float);
+  const std::size_t bytes = extent(chunks) * extent(depth(shape_) + 1) *
+                            extent(shape_.output.channel_stride) * sizeof(float);
   device_.reserve(partial_, bytes);
 }
 
@@ -112,8 +112,8 @@ bool Conv2d::takes_images() const {
 
 void Conv2d::pack(const opencl::Buffer& weight) {
   if (kept_.is_there()) return;
-  const std::size_t taps = size(shape_.kernel * shape_.kernel);
-  device_.launch(pack_, {{size(forward_grid_.channel_tiles), taps, 1}}, operand(weight), panels_);
+  const std::size_t taps = extent(shape_.kernel * shape_.kernel);
+  device_.launch(pack_, {{extent(forward_grid_.channel_tiles), taps, 1}}, operand(weight), panels_);
   kept_.made();
 }
 
@@ -152,12 +152,12 @@ void Conv2d::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& weig
   }
   const opencl::Buffer& left = operand(dy, shape_.output, batch, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight);
-  opencl::Range range{{size(shape_.input.height), size(batch), 1}};
+  opencl::Range range{{extent(shape_.input.height), extent(batch), 1}};
   if (pack_turned_) {
-    const std::size_t taps = size(shape_.kernel * shape_.kernel);
+    const std::size_t taps = extent(shape_.kernel * shape_.kernel);
     range = input_grid_.over(batch);
     kept_.lose();
-    device_.launch(pack_turned_, {{size(input_grid_.channel_tiles), taps, 1}}, right, panels_);
+    device_.launch(pack_turned_, {{extent(input_grid_.channel_tiles), taps, 1}}, right, panels_);
   }
   device_.launch(input_gradient_, range, left, pack_turned_ ? panels_ : right, x, dx,
                  std::int32_t{batch}, std::int32_t{mask});
@@ -172,7 +172,7 @@ void Conv2d::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
   const std::int32_t images = quotient_up(batch.each, max_chunks_);
   const std::int32_t chunks = quotient_up(batch.each, images);
   opencl::Range range = weight_range_;
-  range.global[2] = size(batch.passes * chunks);
+  range.global[2] = extent(batch.passes * chunks);
   const opencl::Buffer& left = operand(x, shape_.input, samples, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(dy, shape_.output, samples, RoundOperand::Side::right);
   reserve_partial(batch.passes * chunks);

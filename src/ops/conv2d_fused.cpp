@@ -35,9 +35,9 @@ const opencl::Buffer& Conv2dFused::law_or(const opencl::Buffer& other) const {
 
 void Conv2dFused::make_places() {
   const Layout& y = shape_.output;
-  places_ = device_.allocate(keeps_places()
-                                 ? size(y.batch) * size(y.height * y.width) * size(y.channel_stride)
-                                 : std::size_t{64});
+  places_ = device_.allocate(keeps_places() ? extent(y.batch) * extent(y.height * y.width) *
+                                                  extent(y.channel_stride)
+                                            : std::size_t{64});
 }
 
 void Conv2dFused::make_sums(int chunks) {
@@ -46,8 +46,8 @@ void Conv2dFused::make_sums(int chunks) {
 }
 
 void Conv2dFused::reserve_partial(int chunks) {
-  const std::size_t bytes =
-      size(chunks) * size(depth(shape_) + 1) * size(shape_.output.channel_stride) * sizeof(float);
+  const std::size_t bytes = extent(chunks) * extent(depth(shape_) + 1) *
+                            extent(shape_.output.channel_stride) * sizeof(float);
   device_.reserve(partial_, bytes);
 }
 

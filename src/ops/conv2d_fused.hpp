@@ -5,6 +5,7 @@
 
 #include "device/opencl/device.hpp"
 #include "ops/conv2d_pool.hpp"
+#include "ops/finish.hpp"
 #include "ops/norm_law.hpp"
 #include "ops/sum_chunks.hpp"
 
@@ -29,8 +30,11 @@ class Conv2dFused {
   void expect_halo() const;
   /// Of kernels that need no law, anything.
   const opencl::Buffer& law_or(const opencl::Buffer& other) const;
-  /// What the kernels do with a sum at its end: 1 to rectify it, 2 to keep where the maxima were.
-  std::int32_t finish(bool relu) const { return relu + 2 * keeps_places(); }
+  /// Of a forward pass: a sum of Finish.
+  std::int32_t finish(bool relu) const {
+    return finish_bias | (relu ? finish_relu : finish_none) |
+           (keeps_places() ? finish_places : finish_none);
+  }
   void make_places();
   /// For weight gradients in so many chunks.
   void make_sums(int chunks);

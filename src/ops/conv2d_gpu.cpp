@@ -31,7 +31,7 @@ bool Conv2dGpu::fits(const Conv2dPoolShape& shape) {
 
 opencl::Range Conv2dGpu::Product::over(int batch) const {
   const int groups = quotient_up(batch * units_per_image, tile_units);
-  return {{size(groups) * size(threads), size(column_tiles), 1}, {size(threads), 1, 1}};
+  return {{extent(groups) * extent(threads), extent(column_tiles), 1}, {extent(threads), 1, 1}};
 }
 
 Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
@@ -73,8 +73,8 @@ Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool 
   weight_gradient_ = program.kernel(entries::weight_gradient);
   const int row_tiles = quotient_up(depth(shape), weight.m),
             column_tiles = y.channel_stride / weight.n;
-  weight_range_ = {{size(row_tiles * weight.threads()), size(column_tiles), 1},
-                   {size(weight.threads()), 1, 1}};
+  weight_range_ = {{extent(row_tiles * weight.threads()), extent(column_tiles), 1},
+                   {extent(weight.threads()), 1, 1}};
   const int groups = kernels.groups > 0 ? kernels.groups : usual_groups;
   pixels_per_image_ = units * window;
   const int passes = std::max(1, step_passes / 2);
@@ -86,12 +86,12 @@ Conv2dGpu::Conv2dGpu(opencl::Device& device, const Conv2dPoolShape& shape, bool 
 const opencl::Buffer& Conv2dGpu::operand(const opencl::Buffer& source, const Layout& layout,
                                          int batch, RoundOperand::Side side) {
   if (!rounding_) return source;
-  return rounding_->round(source, size(batch) * size(layout.image_stride()), side);
+  return rounding_->round(source, extent(batch) * extent(layout.image_stride()), side);
 }
 
 const opencl::Buffer& Conv2dGpu::operand(const opencl::Buffer& weight) {
   if (!rounding_) return weight;
-  return rounding_->round(weight, size(depth(shape_)) * size(shape_.output.channel_stride),
+  return rounding_->round(weight, extent(depth(shape_)) * extent(shape_.output.channel_stride),
                           RoundOperand::Side::right);
 }
 
@@ -134,7 +134,7 @@ void Conv2dGpu::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
   const std::int32_t pixels_per_chunk = round_up(quotient_up(pixels, max_chunks_), slice);
   const std::int32_t chunks = quotient_up(pixels, pixels_per_chunk);
   opencl::Range range = weight_range_;
-  range.global[2] = size(batch.passes * chunks);
+  range.global[2] = extent(batch.passes * chunks);
   const opencl::Buffer& left = operand(x, shape_.input, samples, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(dy, shape_.output, samples, RoundOperand::Side::right);
   reserve_partial(batch.passes * chunks);

@@ -12,8 +12,6 @@
 namespace dovetail {
 
 using namespace conv_mma;
-using conv_tiles::quotient_up;
-using conv_tiles::size;
 
 std::string ConvMmaKernels::name(Direction direction) const {
   if (direction == Direction::weight_gradient) {
@@ -80,7 +78,7 @@ bool Conv2dMma::fits(const Conv2dPoolShape& shape) {
 
 opencl::Range Conv2dMma::Product::over(int batch) const {
   const int groups = quotient_up(batch * units_per_image, tile_units) * column_tiles;
-  return {{size(groups) * size(threads), 1, 1}, {size(threads), 1, 1}};
+  return {{extent(groups) * extent(threads), 1, 1}, {extent(threads), 1, 1}};
 }
 
 Conv2dMma::Conv2dMma(opencl::Device& device, const Conv2dPoolShape& shape, bool training,
@@ -138,7 +136,7 @@ Conv2dMma::Product Conv2dMma::wide_product(const ProductTiles& tiles) {
 opencl::Buffer Conv2dMma::tile_numbers(const ProductTiles& tiles) const {
   const int pixels = tiles.target.batch * tiles.units_per_image();
   const int rows = tiles.statistics ? quotient_up(pixels, tiles.tile_units()) : 1;
-  return device_.allocate(size(rows) * size(tiles.target.channel_stride) * sizeof(float));
+  return device_.allocate(extent(rows) * extent(tiles.target.channel_stride) * sizeof(float));
 }
 
 void Conv2dMma::build_packing() {
@@ -207,8 +205,8 @@ void Conv2dMma::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
   expect_room(batch);
   if (pack_) {
     device_.launch(pack_,
-                   {{size(shape_.output.channel_stride), size(shape_.input.channel_stride),
-                     size(shape_.kernel * shape_.kernel)},
+                   {{extent(shape_.output.channel_stride), extent(shape_.input.channel_stride),
+                     extent(shape_.kernel * shape_.kernel)},
                     {16, 16, 1}},
                    weight, packed_, turned_);
   }
@@ -225,8 +223,8 @@ void Conv2dMma::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& /
     throw Error("convolution: the gradient of an input whose channels are not padded");
   expect_halo();
   device_.launch(input_gradient_.kernel, input_gradient_.over(batch), dy, turned_, x, places_, dx,
-                 std::int32_t{batch}, std::int32_t{mask}, law_or(x), input_law_.pitch,
-                 gradient_sums_.sums, gradient_sums_.products);
+                 std::int32_t{batch}, std::int32_t{mask ? finish_mask : finish_none}, law_or(x),
+                 input_law_.pitch, gradient_sums_.sums, gradient_sums_.products);
 }
 
 void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
@@ -242,8 +240,8 @@ void Conv2dMma::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& d
   reserve_partial(batch.passes * chunks);
   device_.launch(
       weight_gradient_,
-      {{size(gradient_tiles_) * size(gradient_threads_), size(chunks), size(batch.passes)},
-       {size(gradient_threads_), 1, 1}},
+      {{extent(gradient_tiles_) * extent(gradient_threads_), extent(chunks), extent(batch.passes)},
+       {extent(gradient_threads_), 1, 1}},
       x, dy, places_, partial_, std::int32_t{batch.each}, tiles_per_chunk,
       norms ? output_law_.rows_of("convolution") : law_or(x),
       norms ? output_law_.pitch : input_law_.pitch, norms ? output_ : dy);

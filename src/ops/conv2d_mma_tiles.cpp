@@ -102,7 +102,7 @@ int Source::longest_run(int count, int height, int width, int pool) const {
     const int end = cells.corner(tile * count + count - 1, height, width) + inside + reach();
     longest = std::max(longest, end - start);
   }
-  return conv_tiles::quotient_up(longest, 2) * 2;  // the kernels permute pairs of pixels
+  return quotient_up(longest, 2) * 2;  // the kernels permute pairs of pixels
 }
 
 void ProductTiles::take(const Cut& wanted) {
@@ -136,8 +136,7 @@ std::vector<Cut> ProductTiles::cuts() const {
   const auto usual = std::find_if(all.begin(), all.end() - 1, [&](const Cut& each) {
     tiles.take(each);
     const int count =
-        conv_tiles::quotient_up(target.batch * units_per_image(), tiles.tile_units()) *
-        tiles.column_tiles();
+        quotient_up(target.batch * units_per_image(), tiles.tile_units()) * tiles.column_tiles();
     return 2 * tiles.shared_bytes() <= shared_of_two && count >= enough;
   });
   std::vector<Cut> wanted{*usual};
@@ -287,7 +286,7 @@ Definitions pack_definitions(const Conv2dPoolShape& shape, ComputeFormat format,
 }
 
 int WeightTiles::groups() const {
-  const int columns = conv_tiles::quotient_up(y.channel_stride, 32 * cut.warp_columns);
+  const int columns = quotient_up(y.channel_stride, 32 * cut.warp_columns);
   return narrow ? columns : columns * (x.channel_stride / cut.block);
 }
 

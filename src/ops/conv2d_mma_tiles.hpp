@@ -81,15 +81,12 @@ struct ProductTiles {
   int tile_columns() const { return cut.columns(); }
   int threads() const { return cut.threads(); }
   int units_per_image() const { return target.height * target.width; }
-  int column_tiles() const {
-    return conv_tiles::quotient_up(target.channel_stride, tile_columns());
-  }
+  int column_tiles() const { return quotient_up(target.channel_stride, tile_columns()); }
   /// Room for the packed weights.
   std::size_t packed_floats() const {
     const int targets =
         cut.by_warpgroup() ? column_tiles() * tile_columns() : target.channel_stride;
-    return conv_tiles::size(source.kernel * source.kernel) *
-           conv_tiles::size(targets * source_channels);
+    return extent(source.kernel * source.kernel) * extent(targets * source_channels);
   }
   bool unpools() const { return pooled_width > 0; }
   /// In the rows of windows of that pool that a tile's run touches.

@@ -122,9 +122,9 @@ void Conv2dPool::build(int step_passes) {
     forward_images_ = program.kernel(kernels::conv2d_pool_cpu_::pooled_forward_images);
   images_ = tile.images;
   channel_tiles_ = y.channel_stride / (tile.vectors * channel_lanes);
-  std::size_t panel_floats = size(depth(stored(shape_)) * y.channel_stride);
-  places_ = device_.allocate(training_ ? size(y.batch * y.height) * size(y.width * y.channel_stride)
-                                       : 64);
+  std::size_t panel_floats = extent(depth(stored(shape_)) * y.channel_stride);
+  places_ = device_.allocate(
+      training_ ? extent(y.batch * y.height) * extent(y.width * y.channel_stride) : 64);
   if (training_)
     panel_floats = std::max(panel_floats, build_gradients(all, tile.vectors, step_passes));
   panels_ = device_.allocate(panel_floats * sizeof(float));
@@ -152,32 +152,33 @@ std::size_t Conv2dPool::build_gradients(std::vector<std::string> definitions, in
   if (!padded) return 0;
   pack_by_channel_ = program.kernel(entries::pack_by_channel);
   input_gradient_ = program.kernel(entries::pooled_input_gradient);
-  return size(shape_.kernel * shape_.kernel) * size(x.channel_stride) * size(y.channels);
+  return extent(shape_.kernel * shape_.kernel) * extent(x.channel_stride) * extent(y.channels);
 }
 
 void Conv2dPool::reserve_partial(int chunks) {
   const Layout& x = shape_.input;
   const int rows = shape_.kernel * shape_.kernel * (is_padded(x) ? x.channel_stride : x.channels);
-  device_.reserve(
-      partial_, size(chunks) * size(rows + 1) * size(shape_.output.channel_stride) * sizeof(float));
+  device_.reserve(partial_, extent(chunks) * extent(rows + 1) *
+                                extent(shape_.output.channel_stride) * sizeof(float));
 }
 
 const opencl::Buffer& Conv2dPool::operand(const opencl::Buffer& source, const Layout& layout,
                                           int batch, RoundOperand::Side side) {
   if (!rounding_) return source;
-  return rounding_->round(source, size(batch) * size(layout.image_stride()), side);
+  return rounding_->round(source, extent(batch) * extent(layout.image_stride()), side);
 }
 
 const opencl::Buffer& Conv2dPool::operand(const opencl::Buffer& weight) {
   if (!rounding_) return weight;
-  return rounding_->round(weight, size(depth(stored(shape_))) * size(shape_.output.channel_stride),
+  return rounding_->round(weight,
+                          extent(depth(stored(shape_))) * extent(shape_.output.channel_stride),
                           RoundOperand::Side::right);
 }
 
 void Conv2dPool::pack(const opencl::Buffer& weight) {
   if (kept_.is_there()) return;
-  const std::size_t taps = size(shape_.kernel * shape_.kernel);
-  device_.launch(pack_, {{size(channel_tiles_), taps, 1}}, operand(weight), panels_);
+  const std::size_t taps = extent(shape_.kernel * shape_.kernel);
+  device_.launch(pack_, {{extent(channel_tiles_), taps, 1}}, operand(weight), panels_);
   kept_.made();
 }
 
@@ -187,7 +188,7 @@ void Conv2dPool::forward(const opencl::Buffer& x, const opencl::Buffer& weight,
   expect_batch(batch, shape_.output.batch);
   const opencl::Buffer& left = operand(x, shape_.input, batch, RoundOperand::Side::left);
   pack(weight);
-  const opencl::Range range{{size(quotient_up(batch, images_)), size(channel_tiles_), 1}};
+  const opencl::Range range{{extent(quotient_up(batch, images_)), extent(channel_tiles_), 1}};
   device_.launch(forward_, range, left, panels_, bias, y, places_, std::int32_t{batch},
                  std::int32_t{relu}, std::int32_t{training_});
 }
@@ -199,9 +200,9 @@ void Conv2dPool::forward_images(const ImageSource& images, const ChannelLaws& la
   expect_batch(batch, shape_.output.batch);
   if (!takes_images()) throw Error("convolution: images of padded channels, or to be rounded");
   pack(weight);
-  launch_from_images(device_, forward_images_, {{size(quotient_up(batch, images_)), 1, 1}}, images,
-                     laws, x, panels_, bias, y, places_, std::int32_t{batch}, std::int32_t{relu},
-                     std::int32_t{training_});
+  launch_from_images(device_, forward_images_, {{extent(quotient_up(batch, images_)), 1, 1}},
+                     images, laws, x, panels_, bias, y, places_, std::int32_t{batch},
+                     std::int32_t{relu}, std::int32_t{training_});
 }
 
 void Conv2dPool::expect_gradients(int batch) const {
@@ -216,12 +217,12 @@ void Conv2dPool::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& 
   if (!input_gradient_)
     throw Error("convolution: the gradient of an input whose channels are not padded");
   const opencl::Buffer& left = operand(dy, shape_.output, batch, RoundOperand::Side::left);
-  const std::size_t taps = size(shape_.kernel * shape_.kernel);
-  const std::size_t outs = size(shape_.output.channel_stride / channel_lanes);
+  const std::size_t taps = extent(shape_.kernel * shape_.kernel);
+  const std::size_t outs = extent(shape_.output.channel_stride / channel_lanes);
   kept_.lose();
   device_.launch(pack_by_channel_, {{taps, outs, 1}}, operand(weight), panels_);
-  device_.launch(input_gradient_, {{size(batch), size(gradient_tiles_), 1}}, left, places_, panels_,
-                 x, dx, std::int32_t{mask});
+  device_.launch(input_gradient_, {{extent(batch), extent(gradient_tiles_), 1}}, left, places_,
+                 panels_, x, dx, std::int32_t{mask});
 }
 
 void Conv2dPool::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
@@ -234,11 +235,11 @@ void Conv2dPool::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& 
   const opencl::Buffer& left = operand(x, shape_.input, samples, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(dy, shape_.output, samples, RoundOperand::Side::right);
   reserve_partial(batch.passes * chunks);
-  device_.launch(weight_gradient_, {{size(gradient_tiles_), size(batch.passes * chunks), 1}}, left,
-                 right, dy, places_, partial_, std::int32_t{batch.each}, images, chunks);
-  const std::size_t units = size(shape_.kernel * shape_.kernel + 1);
+  device_.launch(weight_gradient_, {{extent(gradient_tiles_), extent(batch.passes * chunks), 1}},
+                 left, right, dy, places_, partial_, std::int32_t{batch.each}, images, chunks);
+  const std::size_t units = extent(shape_.kernel * shape_.kernel + 1);
   const std::size_t outs =
-      is_padded(shape_.input) ? size(shape_.output.channel_stride / channel_lanes) : 1;
+      is_padded(shape_.input) ? extent(shape_.output.channel_stride / channel_lanes) : 1;
   device_.launch(sum_chunks_, {{units, outs, 1}}, partial_, dweight, dbias, chunks,
                  std::int32_t{batch.passes});
 }

@@ -8,18 +8,11 @@
 
 #include "ops/conv2d.hpp"
 #include "ops/conv2d_pool.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail::conv_tiles {
 
 using Definitions = std::vector<std::string>;
-
-inline int quotient_up(int value, int divisor) {
-  return (value + divisor - 1) / divisor;
-}
-
-inline std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 /// Products of one result.
 inline int depth(const Conv2dShape& shape) {

@@ -11,9 +11,6 @@
 
 namespace dovetail {
 
-using conv_tiles::quotient_up;
-using conv_tiles::size;
-
 namespace {
 
 enum class Source : std::int32_t { floats, images };  // the kernel's FROM_…
@@ -108,13 +105,13 @@ DenseChain::DenseChain(opencl::Device& device, const DenseChainShape& shape, int
   const std::vector<dense_chain::Entry> entries = dense_chain::table(layers, batch);
   table_ = device.upload(std::span<const dense_chain::Entry>(entries));
   maps_ = device.allocate(dense_chain::map_elements(layers, batch) * sizeof(float));
-  losses_ = device.allocate(size(batch) * sizeof(float));
-  hits_ = device.allocate(size(batch) * sizeof(float));
+  losses_ = device.allocate(extent(batch) * sizeof(float));
+  hits_ = device.allocate(extent(batch) * sizeof(float));
   reserve_partial(quotient_up(batch, weight_tiles_.share(batch, compute_units_)));
 }
 
 void DenseChain::reserve_partial(int shares) {
-  const std::size_t bytes = size(shares) * shape_.parameters * sizeof(float);
+  const std::size_t bytes = extent(shares) * shape_.parameters * sizeof(float);
   // What lies between the parameters is never written.
   if (partial_.bytes() < bytes) partial_ = device_.allocate_zeroed(bytes);
 }
@@ -130,10 +127,10 @@ void DenseChain::forward_backward(const Input& input, const opencl::Buffer& para
                         ? enqueue_first_layer(input, parameters, batch)
                         : static_cast<std::int32_t>(from_images ? Source::images : Source::floats);
   const bool here = from_images && !shape_.first_apart();
-  const auto threads = size(row_tiles_.threads());
+  const auto threads = extent(row_tiles_.threads());
   launch_from_images(
       device_, rows_,
-      {{size(quotient_up(batch.samples(), row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}},
+      {{extent(quotient_up(batch.samples(), row_tiles_.rows)) * threads, 1, 1}, {threads, 1, 1}},
       here ? input.images : ImageSource{input.x},
       here ? input.laws : ChannelLaws{.scale = input.x, .shift = input.x},
       shape_.first_apart() ? parts_ : input.x, from, parameters, table_, labels.labels,
@@ -149,10 +146,12 @@ std::int32_t DenseChain::enqueue_first_layer(const Input& input, const opencl::B
                                  ? kernels_.part_depth
                                  : dense_chain::part_depth(first, batch.each, compute_units_);
   const std::int32_t parts = quotient_up(first.in, depth);
-  device_.reserve(parts_, size(parts) * size(batch.samples()) * size(first.out) * sizeof(float));
+  device_.reserve(parts_,
+                  extent(parts) * extent(batch.samples()) * extent(first.out) * sizeof(float));
   constexpr std::size_t threads = dense_chain::FirstTiles::threads;
   const opencl::Range range{
-      {size(dense_chain::FirstTiles::groups(batch.samples(), first.out)) * threads, size(parts), 1},
+      {extent(dense_chain::FirstTiles::groups(batch.samples(), first.out)) * threads, extent(parts),
+       1},
       {threads, 1, 1}};
   const auto samples = std::int32_t{batch.samples()};
   if (input.images.pixels) {
@@ -171,7 +170,8 @@ void DenseChain::input_gradient(const opencl::Buffer& x, const opencl::Buffer& p
   constexpr std::size_t threads = dense_chain::FirstTiles::threads;
   device_.launch(
       input_gradient_,
-      {{size(dense_chain::FirstTiles::groups(batch.samples(), shape_.layers.front().in)) * threads,
+      {{extent(dense_chain::FirstTiles::groups(batch.samples(), shape_.layers.front().in)) *
+            threads,
         1, 1},
        {threads, 1, 1}},
       maps_, parameters, table_, x, dx, std::int32_t{batch.samples()}, std::int32_t{mask ? 1 : 0});
@@ -190,8 +190,8 @@ void DenseChain::weight_gradients(const opencl::Buffer& x, const opencl::Buffer&
   if (!is_whole) reserve_partial(shares * batch.passes);
   const auto base = static_cast<std::uint32_t>(shape_.first_parameter);
   device_.launch(weight_gradients_,
-                 {{size(weight_tiles_.tiles + 1) * threads, size(shares),
-                   together ? std::size_t{1} : size(batch.passes)},
+                 {{extent(weight_tiles_.tiles + 1) * threads, extent(shares),
+                   together ? std::size_t{1} : extent(batch.passes)},
                   {threads, 1, 1}},
                  x, maps_, table_, is_whole ? gradients : partial_,
                  is_whole ? std::uint32_t{0} : base, static_cast<std::uint32_t>(shape_.parameters),

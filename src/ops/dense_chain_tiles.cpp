@@ -20,8 +20,6 @@ bool DenseChainShape::takes_images() const {
 
 namespace dovetail::dense_chain {
 
-using conv_tiles::quotient_up;
-
 namespace {
 
 int tile_bytes(int width, int rows) {

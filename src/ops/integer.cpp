@@ -9,6 +9,7 @@
 #include "numeric/engine_layout.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail {
 namespace {
@@ -19,13 +20,9 @@ constexpr int lanes = 16;
 constexpr int tile = 4;    // outputs a work-item, as in integer.cl
 constexpr int group = 64;  // work-items along the positions
 
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 /// Work-items: `across` × `count`, the latter rounded up to whole groups.
 opencl::Range items(int across, int count) {
-  return {.global = {size(across), size(engine::round_up(count, group)), 1},
+  return {.global = {extent(across), extent(engine::round_up(count, group)), 1},
           .local = {1, group, 1}};
 }
 
@@ -52,11 +49,11 @@ int IntegerMap::vectors() const {
 }
 
 std::size_t IntegerMap::bytes() const {
-  return size(pixels()) * size(vectors()) * lanes;
+  return extent(pixels()) * extent(vectors()) * lanes;
 }
 
 std::size_t IntegerMap::index(int c, int row, int column) const {
-  return size(row * width + column) * size(vectors()) * lanes + size(c);
+  return extent(row * width + column) * extent(vectors()) * lanes + extent(c);
 }
 
 IntegerFilter::IntegerFilter(const IntegerMap& inputs, int outputs, int bits, std::int32_t low)
@@ -67,29 +64,29 @@ IntegerFilter::IntegerFilter(const IntegerMap& inputs, int outputs, int bits, st
       low_(low) {
   if (bits != 1 && bits != 2 && bits != 4 && bits != 8 && bits != engine::raw_bits)
     throw Error(fmt::format("integer activations of {} bits", bits), "Choose 1, 2, 4, 8 or 32");
-  const std::size_t stored = size(engine::round_up(outputs, lanes));
+  const std::size_t stored = extent(engine::round_up(outputs, lanes));
   weights_.assign(stored * inputs.bytes(), 0);
-  parameters_.assign(stored * size(fields_),
+  parameters_.assign(stored * extent(fields_),
                      bits < 8 ? std::numeric_limits<std::int32_t>::max() : 0);
   if (bits >= 8) return;
-  for (std::size_t out = 0; out < stored; ++out) parameters_[out * size(fields_)] = 0;
+  for (std::size_t out = 0; out < stored; ++out) parameters_[out * extent(fields_)] = 0;
 }
 
 void IntegerFilter::set_weight(int out, int in, int row, int column, std::int8_t value) {
-  weights_[size(out) * inputs_.bytes() + inputs_.index(in, row, column)] = value;
+  weights_[extent(out) * inputs_.bytes() + inputs_.index(in, row, column)] = value;
 }
 
 void IntegerFilter::set_requantisation(int out, std::int32_t bias, std::int32_t multiplier,
                                        std::int32_t shift) {
   expect(bits_ >= 8, "filter", "its activations have thresholds");
-  std::copy_n(std::array{bias, multiplier, shift}.data(), 3, &parameters_[size(out * fields_)]);
+  std::copy_n(std::array{bias, multiplier, shift}.data(), 3, &parameters_[extent(out * fields_)]);
 }
 
 void IntegerFilter::set_thresholds(int out, std::span<const std::int32_t> thresholds,
                                    bool downwards) {
-  expect(bits_ < 8 && thresholds.size() == size(engine::levels(bits_)), "filter",
+  expect(bits_ < 8 && thresholds.size() == extent(engine::levels(bits_)), "filter",
          "its activations have another number of thresholds");
-  std::int32_t* fields = &parameters_[size(out * fields_)];
+  std::int32_t* fields = &parameters_[extent(out * fields_)];
   fields[0] = downwards ? engine::levels(bits_) : 0;
   std::copy(thresholds.begin(), thresholds.end(), fields + 1);
 }
@@ -116,7 +113,7 @@ void IntegerKernels::quantise_input(const opencl::Buffer& pixels, const opencl::
                                     const opencl::Buffer& y, const IntegerMap& out, int batch) {
   expect(batch >= 1, "input", "the batch is empty");
   const std::int32_t count = batch * out.pixels();
-  const opencl::Range range{.global = {size(engine::round_up(count, group)), 1, 1},
+  const opencl::Range range{.global = {extent(engine::round_up(count, group)), 1, 1},
                             .local = {group, 1, 1}};
   device_.launch(quantise_input_, range, pixels, tables, y, count, std::int32_t{out.channels},
                  std::int32_t{out.pixels()});

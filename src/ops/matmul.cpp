@@ -31,16 +31,8 @@ constexpr int threads = 256;
 constexpr int sum_threads = 64;
 constexpr int least_depth = 64;  // of a split; shorter ones cost more than they bring
 
-int quotient_up(int value, int divisor) {
-  return (value + divisor - 1) / divisor;
-}
-
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 opencl::Range each_element(int rows, int columns) {
-  const std::size_t groups = (size(rows) * size(columns) + sum_threads - 1) / sum_threads;
+  const std::size_t groups = (extent(rows) * extent(columns) + sum_threads - 1) / sum_threads;
   return {{groups * sum_threads, 1, 1}, {sum_threads, 1, 1}};
 }
 
@@ -181,12 +173,12 @@ opencl::Range Matmul::cpu_range(int rows, int columns, int depth, bool packed) c
     }
     if (blocks >= least || blocks * 2 * row_tile > rows) break;
   }
-  return {{size(best_blocks), size(best_groups), 1}};
+  return {{extent(best_blocks), extent(best_groups), 1}};
 }
 
 const opencl::Buffer& Matmul::operand(const opencl::Buffer& source, int rows, int columns,
                                       RoundOperand::Side side) {
-  return rounding_ ? rounding_->round(source, size(rows) * size(columns), side) : source;
+  return rounding_ ? rounding_->round(source, extent(rows) * extent(columns), side) : source;
 }
 
 bool Matmul::joins(const JoinedBatch& rows) const {
@@ -215,11 +207,11 @@ Matmul::Split Matmul::split_product(const Product& product) {
   Split split;
   split.depth = round_up(quotient_up(product.depth, wanted), slice);
   split.count = quotient_up(product.depth, split.depth);
-  split.range = {{size(quotient_up(product.rows, tile) * threads), size(column_tiles),
-                  size(split.count * product.count)},
+  split.range = {{extent(quotient_up(product.rows, tile) * threads), extent(column_tiles),
+                  extent(split.count * product.count)},
                  {threads, 1, 1}};
-  const std::size_t bytes = size(split.count * product.count) * size(product.rows) *
-                            size(product.columns) * sizeof(float);
+  const std::size_t bytes = extent(split.count * product.count) * extent(product.rows) *
+                            extent(product.columns) * sizeof(float);
   device_.reserve(partial_, bytes);
   return split;
 }
@@ -228,9 +220,9 @@ const opencl::Buffer& Matmul::packed(const opencl::Buffer& weight) {
   if (kept_.is_there()) return packed_;
   const opencl::Buffer& right = operand(weight, shape_.in, shape_.out, RoundOperand::Side::right);
   const int tiles = quotient_up(shape_.out, column_tile);
-  device_.reserve(packed_, size(shape_.in) * size(tiles * column_tile) * sizeof(float));
-  device_.launch(pack_weight_, {{size(quotient_up(shape_.in, panel_depth)), size(tiles), 1}}, right,
-                 packed_);
+  device_.reserve(packed_, extent(shape_.in) * extent(tiles * column_tile) * sizeof(float));
+  device_.launch(pack_weight_, {{extent(quotient_up(shape_.in, panel_depth)), extent(tiles), 1}},
+                 right, packed_);
   kept_.made();
   return packed_;
 }
@@ -302,10 +294,11 @@ void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
   const opencl::Buffer& left = operand(x, rows, shape_.in, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(dy, rows, shape_.out, RoundOperand::Side::right);
   if (variant_ == Variant::cpu) {
-    const int group = std::clamp(static_cast<int>(std::bit_floor(size(panel_depth / batch.each))),
+    const int group = std::clamp(static_cast<int>(std::bit_floor(extent(panel_depth / batch.each))),
                                  1, batch.passes);
-    const int levels = std::countr_zero(size(batch.passes / group));
-    device_.reserve(partial_, size(levels) * size(shape_.in) * size(shape_.out) * sizeof(float));
+    const int levels = std::countr_zero(extent(batch.passes / group));
+    device_.reserve(partial_,
+                    extent(levels) * extent(shape_.in) * extent(shape_.out) * sizeof(float));
     device_.launch(weight_gradient_, cpu_range(shape_.in, shape_.out, rows), left, right, dy,
                    dweight, dbias, levels > 0 ? partial_ : dweight, std::int32_t{batch.each},
                    std::int32_t{batch.passes}, std::int32_t{group});
@@ -325,7 +318,7 @@ void Matmul::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,
     device_.launch(finish_weight_gradient_, each_element(shape_.in, shape_.out), partial_, dweight,
                    std::int32_t{splits}, std::int32_t{batch.passes});
   }
-  device_.launch(bias_gradient_, {{size(shape_.out / 8 * threads), 1, 1}, {threads, 1, 1}}, dy,
+  device_.launch(bias_gradient_, {{extent(shape_.out / 8 * threads), 1, 1}, {threads, 1, 1}}, dy,
                  dbias, std::int32_t{batch.each}, std::int32_t{batch.passes});
 }
 

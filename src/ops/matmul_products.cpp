@@ -5,19 +5,12 @@
 
 #include "dovetail_kernels.hpp"
 #include "ops/matmul.hpp"
+#include "ops/matmul_arrange.hpp"
 #include "support/text.hpp"
 #include "tensor/layout.hpp"
 
 namespace dovetail {
 namespace {
-
-int quotient_up(int value, int divisor) {
-  return (value + divisor - 1) / divisor;
-}
-
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 struct Extents {
   int rows, columns, depth;  // of C[m][n] = Σ_k
@@ -70,7 +63,7 @@ const opencl::Buffer& grown(opencl::Device& device, opencl::Buffer& scratch, std
 }
 
 std::size_t partial_bytes(const Extents& e, int parts) {
-  return size(parts) * size(e.rows) * size(e.columns) * sizeof(float);
+  return extent(parts) * extent(e.rows) * extent(e.columns) * sizeof(float);
 }
 
 /// Passes whose products are apart.
@@ -88,15 +81,13 @@ class AsyncProducts : public MatmulProducts {
         shape_(shape),
         tiling_(tiling_of(opencl::InstructionSet::async_copy, format)),
         whole_depth_(whole_depth),
-        on_tensor_cores_(format != ComputeFormat::float32) {
-    namespace entries = kernels::matmul_async_;
-    const opencl::Program program = device.build(kernels::matmul_async);
+        on_tensor_cores_(format != ComputeFormat::float32),
+        arrange_(device) {
     product_ = on_tensor_cores_
                    ? device.build(kernels::matmul_mma, mma_products.definitions(format))
                          .kernel(kernels::matmul_mma_::product)
-                   : program.kernel(entries::product);
-    turn_ = program.kernel(entries::turn);
-    align_ = program.kernel(entries::align);
+                   : device.build(kernels::matmul_async, async_products.definitions(format))
+                         .kernel(kernels::matmul_async_::product);
   }
 
   const char* name() const override {
@@ -111,16 +102,17 @@ class AsyncProducts : public MatmulProducts {
     const Extents e = extents_of(which, shape_, rows.samples());
     const Extents pass = extents_of(which, shape_, rows.each);
     const int products = products_of(which, rows);
-    const Operand a =
-        arrange(operands.a, turned_a_, e.rows, e.depth, which != Direction::weight_gradient);
-    const Operand b =
-        arrange(operands.b, turned_b_, e.columns, e.depth, which == Direction::input_gradient);
+    const MatmulArrange::Lines a = arrange_.lines(operands.a, arranged_a_, e.rows, e.depth,
+                                                  which != Direction::weight_gradient);
+    const MatmulArrange::Lines b = arrange_.lines(operands.b, arranged_b_, e.columns, e.depth,
+                                                  which == Direction::input_gradient);
     const int tiles = quotient_up(e.rows, tiling_.rows) * quotient_up(e.columns, tiling_.columns);
     const Cut cut = cut_depth(pass, tiling_, device_.info().compute_units, whole_depth_);
     const bool whole = cut.parts * products == 1;
-    const std::size_t threads = on_tensor_cores_ ? size(mma_products.threads) : 128;
+    const std::size_t threads =
+        extent(on_tensor_cores_ ? mma_products.threads : async_products.threads);
     device_.launch(
-        product_, {{size(tiles) * threads, size(cut.parts), size(products)}, {threads, 1, 1}},
+        product_, {{extent(tiles) * threads, extent(cut.parts), extent(products)}, {threads, 1, 1}},
         a.memory, b.memory,
         whole ? operands.result : grown(device_, partial, partial_bytes(e, cut.parts * products)),
         operands.other, std::int32_t{e.rows}, std::int32_t{e.columns},
@@ -130,43 +122,14 @@ class AsyncProducts : public MatmulProducts {
   }
 
  private:
-  // As in the kernels.
-  static constexpr int edge = 64;
-  static constexpr int turn_threads = 256;
-  static constexpr int vector = 4;  // floats of a copy
-
-  struct Operand {
-    const opencl::Buffer& memory;  // [depth][pitch]
-    int pitch;
-  };
-
-  /// The operand with its depth outermost. `depth_inside`: it comes as [rows][depth].
-  Operand arrange(const opencl::Buffer& source, opencl::Buffer& scratch, int rows, int depth,
-                  bool depth_inside) {
-    const int pitch = round_up(rows, vector);
-    if (!depth_inside && pitch == rows) return {source, rows};
-    grown(device_, scratch, size(depth) * size(pitch) * sizeof(float));
-    if (depth_inside) {
-      device_.launch(
-          turn_,
-          {{size(quotient_up(depth, edge) * turn_threads), size(quotient_up(rows, edge)), 1},
-           {turn_threads, 1, 1}},
-          source, scratch, std::int32_t{rows}, std::int32_t{depth}, std::int32_t{pitch});
-    } else {
-      device_.launch(align_,
-                     {{size(round_up(rows, turn_threads)), size(depth), 1}, {turn_threads, 1, 1}},
-                     source, scratch, std::int32_t{rows}, std::int32_t{pitch});
-    }
-    return {scratch, pitch};
-  }
-
   opencl::Device& device_;
   MatmulShape shape_;
   Tiling tiling_;
   bool whole_depth_;
   bool on_tensor_cores_;
-  opencl::Kernel product_, turn_, align_;
-  opencl::Buffer turned_a_, turned_b_;
+  opencl::Kernel product_;
+  MatmulArrange arrange_;
+  opencl::Buffer arranged_a_, arranged_b_;
 };
 
 /// TF32, bfloat16 and float16 through wgmma: kernels/matmul_wgmma.cl.
@@ -210,7 +173,7 @@ class WgmmaProducts : public MatmulProducts {
     const int parts = cut.parts * products;
     const bool whole = parts == 1;
     device_.launch(
-        product_, {{size(std::min(tiles * parts, units)) * threads, 1, 1}, {threads, 1, 1}},
+        product_, {{extent(std::min(tiles * parts, units)) * threads, 1, 1}, {threads, 1, 1}},
         packed_a_, packed_b_,
         whole ? operands.result : grown(device_, partial, partial_bytes(e, parts)), operands.other,
         std::int32_t{e.rows}, std::int32_t{e.columns}, std::int32_t{e.depth},
@@ -231,9 +194,10 @@ class WgmmaProducts : public MatmulProducts {
             int rows, int depth) {
     const int padded = round_up(rows, tiling_.columns);
     const int blocks = quotient_up(depth, block_depth_);
-    grown(device_, packed, size(padded / block_rows) * size(blocks) * block_bytes);
+    grown(device_, packed, extent(padded / block_rows) * extent(blocks) * block_bytes);
     device_.launch(
-        kernel, {{size(blocks * pack_threads), size(padded / block_rows), 1}, {pack_threads, 1, 1}},
+        kernel,
+        {{extent(blocks * pack_threads), extent(padded / block_rows), 1}, {pack_threads, 1, 1}},
         source, packed, std::int32_t{rows}, std::int32_t{depth});
   }
 
@@ -248,9 +212,11 @@ class WgmmaProducts : public MatmulProducts {
 
 }  // namespace
 
-std::vector<std::string> TensorProducts::definitions(ComputeFormat format) const {
-  return {fmt::format("FORMAT={}", kernel_number(format)),
-          fmt::format("SHARED_BYTES={}", shared_bytes)};
+std::vector<std::string> ProductsKernel::definitions(ComputeFormat format) const {
+  std::vector<std::string> all{fmt::format("SHARED_BYTES={}", shared_bytes)};
+  if (format != ComputeFormat::float32)
+    all.push_back(fmt::format("FORMAT={}", kernel_number(format)));
+  return all;
 }
 
 int wgmma_block_depth(ComputeFormat format) {

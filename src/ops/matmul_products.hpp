@@ -9,24 +9,24 @@
 #include "device/opencl/device.hpp"
 #include "ops/compute_format.hpp"
 #include "ops/direction.hpp"
+#include "ops/finish.hpp"
 #include "ops/joined_batch.hpp"
 
 namespace dovetail {
 
 struct MatmulShape;
 
-/// What remains to be done to each sum, as kernels/matmul_async.cl and matmul_finish.clh number it.
-enum Finish : std::int32_t { finish_none = 0, finish_bias = 1, finish_relu = 2, finish_mask = 4 };
-
-/// What the kernels on tensor cores are built with and launched by, for the launcher and the tests.
-struct TensorProducts {
+/// What a kernel of products is built with and launched by, for the launcher and the tests.
+struct ProductsKernel {
   int threads, shared_bytes;
   std::vector<std::string> definitions(ComputeFormat format) const;
 };
-/// Of kernels/matmul_mma.cl: four slices of eight lines of 136 floats of either operand.
-inline constexpr TensorProducts mma_products{256, 2 * 4 * 8 * 136 * 4};
+/// Of kernels/matmul_async.cl: four slices of eight lines of 128 floats of either operand.
+inline constexpr ProductsKernel async_products{128, 2 * 4 * 8 * 128 * 4};
+/// Of kernels/matmul_mma.cl: the lines have 136.
+inline constexpr ProductsKernel mma_products{256, 2 * 4 * 8 * 136 * 4};
 /// Of kernels/matmul_wgmma.cl: four stages of 48 KiB, with two barriers each.
-inline constexpr TensorProducts wgmma_products{384, 4 * (3 * 128 * 128 + 16)};
+inline constexpr ProductsKernel wgmma_products{384, 4 * (3 * 128 * 128 + 16)};
 /// Of the depth of a block that kernels/matmul_wgmma.cl packs, in elements: 128 bytes.
 int wgmma_block_depth(ComputeFormat format);
 

@@ -1,15 +1,10 @@
 // Where weights and parameters lie in a packed layer.
 #include "numeric/engine_layout.hpp"
 #include "quant/packed_network.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail::quant {
-namespace {
-
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 int PackedLayer::stored_in_channels() const {
   return stored_input ? engine::stored_channels(in_channels) : in_channels;
@@ -29,22 +24,22 @@ int PackedLayer::words() const {
 }
 
 std::size_t PackedLayer::weight_bytes() const {
-  return size(tiles()) * size(words()) * size(engine::weight_word_bytes(weight_bits));
+  return extent(tiles()) * extent(words()) * extent(engine::weight_word_bytes(weight_bits));
 }
 
 std::size_t PackedLayer::parameter_count() const {
-  return size(tiles()) * size(engine::parameter_fields(out_bits)) * engine::pe;
+  return extent(tiles()) * extent(engine::parameter_fields(out_bits)) * engine::pe;
 }
 
 PackedLayer::Place PackedLayer::place(int out, int in, int row, int column, int plane) const {
   const int columns = kind == LayerKind::conv2d ? kernel : in_width;
   const int lane = (row * columns + column) * stored_in_channels() + in;
   const int simd = engine::simd(weight_bits);
-  const std::size_t word = size(out / engine::pe) * size(words()) + size(lane / simd);
-  const std::size_t begin = word * size(engine::weight_word_bytes(weight_bits));
+  const std::size_t word = extent(out / engine::pe) * extent(words()) + extent(lane / simd);
+  const std::size_t begin = word * extent(engine::weight_word_bytes(weight_bits));
   const int at = lane % simd, p = out % engine::pe;
-  if (weight_bits == 8) return {begin + size(at * engine::pe + p), 0};
-  return {begin + size((plane * engine::pe + p) * simd + at) / 8, at % 8};
+  if (weight_bits == 8) return {begin + extent(at * engine::pe + p), 0};
+  return {begin + extent((plane * engine::pe + p) * simd + at) / 8, at % 8};
 }
 
 int PackedLayer::weight(int out, int in, int row, int column) const {
@@ -75,7 +70,7 @@ void PackedLayer::set_weight(int out, int in, int row, int column, int value) {
 
 std::int32_t& PackedLayer::parameter(int out, int field) {
   const int tile = out / engine::pe * engine::parameter_fields(out_bits);
-  return parameters[size((tile + field) * engine::pe + out % engine::pe)];
+  return parameters[extent((tile + field) * engine::pe + out % engine::pe)];
 }
 
 std::int32_t PackedLayer::parameter(int out, int field) const {
@@ -100,7 +95,7 @@ void PackedLayer::set_channel(int out, const Channel& channel) {
   }
   parameter(out, 0) = channel.downwards ? engine::levels(out_bits) : 0;
   for (int t = 1; t <= engine::levels(out_bits); ++t)
-    parameter(out, t) = channel.thresholds[size(t - 1)];
+    parameter(out, t) = channel.thresholds[extent(t - 1)];
 }
 
 }  // namespace dovetail::quant

@@ -19,6 +19,10 @@ inline constexpr int round_up(int value, int multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
+inline constexpr int quotient_up(int value, int divisor) {
+  return (value + divisor - 1) / divisor;
+}
+
 /// An extent, which is never negative, as a number of elements.
 inline constexpr std::size_t extent(int value) {
   return static_cast<std::size_t>(value);

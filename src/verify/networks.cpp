@@ -6,16 +6,13 @@
 
 #include "numeric/quantisation_law.hpp"
 #include "support/random.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail::verify {
 namespace {
 
 using quant::Layer;
 using quant::LayerKind;
-
-std::size_t size(int value) {
-  return static_cast<std::size_t>(value);
-}
 
 class Builder {
  public:
@@ -78,7 +75,7 @@ class Builder {
   /// Weights that keep the outputs' spread near 1 (He et al. 2015), so that all codes are taken.
   void fill(Layer& layer, int fan_in) {
     const float bound = std::sqrt(6.0F / static_cast<float>(fan_in));
-    layer.weight.resize(size(layer.out_channels) * size(fan_in));
+    layer.weight.resize(extent(layer.out_channels) * extent(fan_in));
     for (float& weight : layer.weight) weight = random_.uniform(-bound, bound);
     const bool norm = purpose_ == Purpose::inference && layer.activation != quant::Activation::none;
     for (int out = 0; out < layer.out_channels; ++out) {

@@ -43,8 +43,7 @@ TEST_P(Conv2dMmaStatisticsWarpTest, AreThoseOfWhatItStores) {
   const testing::Statistics& statistics = runner.statistics();
   const Layout& y = c.shape.output;
   const int pixels = c.extents.batch * y.height * y.width;
-  const std::size_t written =
-      extent(conv_tiles::quotient_up(pixels, statistics.pixels) * y.channel_stride);
+  const std::size_t written = extent(quotient_up(pixels, statistics.pixels) * y.channel_stride);
   for (std::size_t i = written; i < statistics.means.size(); ++i)
     ASSERT_EQ(statistics.means[i] + statistics.deviations[i], 2 * testing::poison);
 }

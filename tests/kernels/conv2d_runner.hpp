@@ -79,7 +79,7 @@ class DeviceRunner {
  private:
   Statistics first_of(const Layout& map, const opencl::Buffer& means,
                       const opencl::Buffer& deviations, int pixels) {
-    const int tiles = conv_tiles::quotient_up(case_.extents.batch * map.height * map.width, pixels);
+    const int tiles = quotient_up(case_.extents.batch * map.height * map.width, pixels);
     const auto first = [&](const opencl::Buffer& buffer) {
       std::vector<float> values = device_.download<float>(buffer);
       values.resize(extent(tiles) * extent(map.channel_stride));

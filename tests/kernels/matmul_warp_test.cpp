@@ -26,10 +26,6 @@ struct Product {
   int finish = finish_none;
 };
 
-int quotient_up(int value, int divisor) {
-  return (value + divisor - 1) / divisor;
-}
-
 struct Problem {
   Product of;
   ComputeFormat format;
@@ -115,7 +111,7 @@ std::vector<unsigned> packed(const MatmulLaunches& launches, ComputeFormat forma
   return result;
 }
 
-/// [depth][pitch] of a matrix [depth][rows], padded as AsyncProducts has it.
+/// [depth][pitch] of a matrix [depth][rows], padded as MatmulArrange has it.
 std::vector<float> aligned(const std::vector<float>& matrix, int rows, int depth) {
   const int pitch = round_up(rows, 4);
   std::vector<float> result(extent(depth * pitch), std::numeric_limits<float>::quiet_NaN());
@@ -124,15 +120,43 @@ std::vector<float> aligned(const std::vector<float>& matrix, int rows, int depth
   return result;
 }
 
+/// Kernels that take lines of operands: matmul_mma.cl and matmul_async.cl.
+void multiply_lines(ProductOfLines* product, const ProductsKernel& kernel, ComputeFormat format,
+                    const Product& of, SplitMix64& random) {
+  SCOPED_TRACE(fmt::format("{}x{}x{} in {} passes and {} parts, finish {}", of.rows, of.columns,
+                           of.depth, of.passes, of.parts, of.finish));
+  constexpr int tile = 128, unit = 8;
+  const Problem problem(of, format, random);
+  const auto a = aligned(problem.a, of.rows, of.passes * of.depth);
+  const auto b = aligned(problem.b, of.columns, of.passes * of.depth);
+  const int part = round_up(quotient_up(of.depth, of.parts), unit);
+  const int parts = quotient_up(of.depth, part);
+  const int tiles = quotient_up(of.rows, tile) * quotient_up(of.columns, tile);
+  std::vector<float> c(extent(of.passes * parts * of.rows * of.columns),
+                       std::numeric_limits<float>::quiet_NaN());
+  for (int place = 0; place < tiles * parts * of.passes; ++place) {
+    WorkGroup group(kernel.threads, kernel.shared_bytes,
+                    {place % tiles, place / tiles % parts, place / tiles / parts});
+    group.set_groups({tiles, parts, of.passes});
+    group.run([&] {
+      product(a.data(), b.data(), c.data(), problem.other.data(), of.rows, of.columns, of.depth,
+              round_up(of.rows, 4), round_up(of.columns, 4), part, of.finish);
+    });
+  }
+  problem.check(c, part);
+}
+
+int between(SplitMix64& random, int low, int high) {
+  return low + static_cast<int>(random.below(static_cast<std::uint64_t>(high - low + 1)));
+}
+
 class MatmulWarpTest : public ::testing::TestWithParam<ComputeFormat> {
  protected:
   SplitMix64 random_{std::random_device{}()};
   const MatmulLaunches& launches_ =
       matmul_launches().at(static_cast<std::size_t>(kernel_number(GetParam())));
 
-  int between(int low, int high) {
-    return low + static_cast<int>(random_.below(static_cast<std::uint64_t>(high - low + 1)));
-  }
+  int between(int low, int high) { return warp::between(random_, low, high); }
 
   /// `work_groups` share the tiles; operands with the depth inside or outside.
   void multiply_by_warpgroup(const Product& of, int work_groups, bool a_inside, bool b_inside) {
@@ -161,27 +185,7 @@ class MatmulWarpTest : public ::testing::TestWithParam<ComputeFormat> {
   }
 
   void multiply_by_warp(const Product& of) {
-    SCOPED_TRACE(fmt::format("{}x{}x{} in {} passes and {} parts, finish {}", of.rows, of.columns,
-                             of.depth, of.passes, of.parts, of.finish));
-    constexpr int tile = 128, unit = 8;
-    const Problem problem(of, GetParam(), random_);
-    const auto a = aligned(problem.a, of.rows, of.passes * of.depth);
-    const auto b = aligned(problem.b, of.columns, of.passes * of.depth);
-    const int part = round_up(quotient_up(of.depth, of.parts), unit);
-    const int parts = quotient_up(of.depth, part);
-    const int tiles = quotient_up(of.rows, tile) * quotient_up(of.columns, tile);
-    std::vector<float> c(extent(of.passes * parts * of.rows * of.columns),
-                         std::numeric_limits<float>::quiet_NaN());
-    for (int place = 0; place < tiles * parts * of.passes; ++place) {
-      WorkGroup group(mma_products.threads, mma_products.shared_bytes,
-                      {place % tiles, place / tiles % parts, place / tiles / parts});
-      group.set_groups({tiles, parts, of.passes});
-      group.run([&] {
-        launches_.mma(a.data(), b.data(), c.data(), problem.other.data(), of.rows, of.columns,
-                      of.depth, round_up(of.rows, 4), round_up(of.columns, 4), part, of.finish);
-      });
-    }
-    problem.check(c, part);
+    multiply_lines(launches_.mma, mma_products, GetParam(), of, random_);
   }
 };
 INSTANTIATE_TEST_SUITE_P(Formats, MatmulWarpTest,
@@ -225,6 +229,20 @@ TEST_P(MatmulWarpTest, ByWarpIsTheSumOfRoundedProducts) {
   multiply_by_warp({between(1, 127), between(1, 127), between(1, 100)});
   multiply_by_warp({between(129, 200), between(129, 200), between(1, 40)});
   multiply_by_warp({between(1200, 1300), between(1, 20), 8});  // more tiles than a band's rows
+}
+
+TEST(MatmulAsyncWarpTest, IsTheSumOfProducts) {
+  SplitMix64 random(std::random_device{}());
+  const auto check = [&](const Product& of) {
+    multiply_lines(async_product(), async_products, ComputeFormat::float32, of, random);
+  };
+  const auto drawn = [&](int low, int high) { return between(random, low, high); };
+  check({drawn(1, 127), drawn(1, 127), drawn(1, 100)});
+  check({drawn(129, 200), drawn(129, 200), drawn(1, 40)});
+  check({drawn(1200, 1300), drawn(1, 20), 8});  // more tiles than a band's rows
+  check({drawn(1, 90), drawn(1, 90), drawn(20, 60), 2, 3});
+  for (const int finish : {int{finish_bias}, finish_bias | finish_relu, int{finish_mask}})
+    check({drawn(1, 80), drawn(1, 70), drawn(1, 50), 1, 1, finish});
 }
 
 }  // namespace

@@ -22,6 +22,19 @@ DIRECTIONS = ("forward", "input gradient", "weight gradient")
 BOUNDS = {"float32": 1e-5, "tf32": 6e-4, "bf16": 5e-3}  # ‖error‖ / ‖product‖
 
 
+def source(file, included=None):
+    """The text of a kernel's file with those of the files that it includes, each once, as kernels/embed.cmake has it."""
+    included = set() if included is None else included
+
+    def text(include):
+        if include[1] in included:
+            return ""
+        included.add(include[1])
+        return source(include[1], included)
+
+    return re.sub(r'#include "(\w+\.clh)"', text, (KERNELS / file).read_text())
+
+
 def ceil(value, divisor):
     return -(-value // divisor)
 
@@ -36,8 +49,7 @@ class Device:
         print(f"{device.name}, driver {device.driver_version}, PyTorch {torch.__version__}")
 
     def kernels(self, name, definitions, *entries):
-        text = re.sub(r'#include "(\w+\.clh)"', lambda include: (KERNELS / include[1]).read_text(), (KERNELS / f"{name}.cl").read_text())
-        program = cl.Program(self.context, text).build(["-cl-std=CL1.2", "-cl-mad-enable", *definitions])
+        program = cl.Program(self.context, source(f"{name}.cl")).build(["-cl-std=CL1.2", "-cl-mad-enable", *definitions])
         return [cl.Kernel(program, entry) for entry in entries]
 
     def buffer(self, count):
@@ -51,7 +63,8 @@ class Device:
 class Float32:
     def __init__(self, device, n):
         self.device, self.n = device, n
-        self.product_kernel, self.turn = device.kernels("matmul_async", [], "product", "turn")
+        self.product_kernel, self.turn = (
+            *device.kernels("matmul_async", [], "product"), *device.kernels("matmul_arrange", [], "turn"))
         self.turned = [device.buffer(n * n), device.buffer(n * n)]
 
     def arrange(self, direction, a, b):
@@ -73,7 +86,7 @@ class Wgmma:
     def __init__(self, device, n, bf16):
         self.device, self.n, self.depth = device, n, 64 if bf16 else 32
         self.rows, self.columns, self.product_kernel = device.kernels(
-            "matmul_wgmma", [f"-DFORMAT={int(bf16)}"],  # as in ops/matmul_products.cpp
+            "matmul_wgmma", [f"-DFORMAT={int(bf16)}", "-DSHARED_BYTES=196672"],  # as in ops/matmul_products.hpp
             "pack_rows", "pack_columns", "product")
         self.packed = [device.buffer(ceil(n, 256) * 2 * ceil(n, self.depth) * 4096) for _ in range(2)]
 

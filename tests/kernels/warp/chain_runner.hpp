@@ -26,7 +26,7 @@ class ChainRunner {
     int source = from.pixels.empty() ? 0 : 1;
     std::vector<float> parts;
     if (case_.first_apart()) source = first_layer(in, x, parts, part_depth);
-    for (int group = 0; group < conv_tiles::quotient_up(case_.batch, tiles.rows); ++group) {
+    for (int group = 0; group < quotient_up(case_.batch, tiles.rows); ++group) {
       WorkGroup(tiles.threads(), tiles.shared_bytes, {group, 0, 0}).run([&] {
         launches_.rows(from.pixels.data(), from.samples.data(), from.first, !from.samples.empty(),
                        from.scale.data(), from.shift.data(), augmentation.crop, augmentation.flip,
@@ -72,7 +72,7 @@ class ChainRunner {
                                        int each, int passes, int share, int groups_per_unit = 0,
                                        bool together = false) const {
     const dense_chain::WeightTiles tiles = dense_chain::weight_tiles(case_.layers, groups_per_unit);
-    const int shares = conv_tiles::quotient_up(each, share);
+    const int shares = quotient_up(each, share);
     const int inside = together ? passes : 1;
     passes /= inside;
     std::vector<float> partial(extent(passes * shares) * case_.parameters, testing::poison);
@@ -116,7 +116,7 @@ class ChainRunner {
     const Augmentation& augmentation = from.augmentation;
     const DenseChainLayer& first = case_.layers.front();
     if (depth == 0) depth = dense_chain::part_depth(first, case_.batch, case_.compute_units);
-    const int count = conv_tiles::quotient_up(first.in, depth);
+    const int count = quotient_up(first.in, depth);
     parts.assign(extent(count) * extent(case_.batch) * extent(first.out), testing::poison);
     const int tiles = FirstTiles::groups(case_.batch, first.out);
     for (int i = 0; i < count * tiles; ++i) {

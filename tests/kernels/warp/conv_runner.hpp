@@ -33,7 +33,7 @@ class ConvRunner {
                              const std::vector<float>& bias, bool relu = true) {
     const Conv2dPoolShape& shape = case_.shape;
     const ConvMmaKernels& cuts = case_.kernels;
-    const int finish = relu + 2;  // and places
+    const int finish = finish_bias | finish_places | (relu ? finish_relu : finish_none);
     if (conv_mma::is_narrow(shape.input)) {
       return run(launches_.forward, conv_mma::narrow_forward(shape, cuts.forward), x, weight, bias,
                  shape.output, finish);
@@ -57,8 +57,9 @@ class ConvRunner {
             images.pixels.data(), images.samples.data(), images.first, !images.samples.empty(),
             images.scale.data(), images.shift.data(), images.augmentation.crop,
             images.augmentation.flip, images.augmentation.erase, images.seed, images.first_sample,
-            x.data(), weight.data(), bias.data(), places_.data(), y.data(), case_.extents.batch, 3,
-            statistics_.means.data(), statistics_.deviations.data());
+            x.data(), weight.data(), bias.data(), places_.data(), y.data(), case_.extents.batch,
+            finish_bias | finish_relu | finish_places, statistics_.means.data(),
+            statistics_.deviations.data());
       });
     }
     return y;
@@ -71,10 +72,9 @@ class ConvRunner {
 
   std::vector<float> input_gradient(const std::vector<float>& dy, const std::vector<float>&,
                                     const std::vector<float>& x) {
-    constexpr int mask = 1;
     return run(launches_.input_gradient,
                conv_mma::turned(case_.shape, case_.kernels.input_gradient), dy, turned_, x,
-               case_.shape.input, mask);
+               case_.shape.input, finish_mask);
   }
 
   testing::WeightGradient weight_gradient(const std::vector<float>& x,
@@ -98,8 +98,8 @@ class ConvRunner {
                                           ? conv_mma::narrow_weight(shape, wanted)
                                           : conv_mma::wide_weight(shape, wanted);
     const int tiles_per_chunk = 7 - cut.cut.groups_per_unit;
-    const int chunks = conv_tiles::quotient_up(
-        conv_tiles::quotient_up(each * cut.pixels_per_image(), cut.tile), tiles_per_chunk);
+    const int chunks =
+        quotient_up(quotient_up(each * cut.pixels_per_image(), cut.tile), tiles_per_chunk);
     const std::size_t size = static_cast<std::size_t>(conv_mma::depth(shape) + 1) *
                              static_cast<std::size_t>(shape.output.channel_stride);
     std::vector<float> partial(size * static_cast<std::size_t>(passes * chunks), testing::poison);
@@ -130,8 +130,7 @@ class ConvRunner {
  private:
   static void poison(testing::Statistics& statistics, const conv_mma::ProductTiles& tiles) {
     const Layout& map = tiles.target;
-    const int rows =
-        conv_tiles::quotient_up(map.batch * map.height * map.width, tiles.tile_units());
+    const int rows = quotient_up(map.batch * map.height * map.width, tiles.tile_units());
     statistics.pixels = tiles.tile_units();
     statistics.means.assign(extent(rows * map.channel_stride), testing::poison);
     statistics.deviations = statistics.means;
@@ -158,8 +157,7 @@ class ConvRunner {
   }
 
   int groups_of(const conv_mma::ProductTiles& tiles) const {
-    return conv_tiles::quotient_up(case_.extents.batch * tiles.units_per_image(),
-                                   tiles.tile_units()) *
+    return quotient_up(case_.extents.batch * tiles.units_per_image(), tiles.tile_units()) *
            tiles.column_tiles();
   }
 

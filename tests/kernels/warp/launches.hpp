@@ -65,6 +65,10 @@ struct DenseLaunches {
 /// One for each of dense_cases().
 const std::vector<DenseLaunches>& dense_launches();
 
+/// matmul_mma.cl or matmul_async.cl.
+using ProductOfLines = void(const float* a, const float* b, float* c, const float* other, int rows,
+                            int columns, int depth, int a_pitch, int b_pitch, int split_depth,
+                            int finish);
 /// The products of dense layers: matmul_wgmma.cl and its packing, matmul_mma.cl.
 struct MatmulLaunches {
   void (*pack_rows)(const float* source, unsigned* packed, int rows, int depth) = nullptr;
@@ -72,10 +76,12 @@ struct MatmulLaunches {
   void (*wgmma)(const unsigned char* a, const unsigned char* b, float* c, const float* other,
                 int rows, int columns, int depth, int passes, int split_blocks,
                 int finish) = nullptr;
-  void (*mma)(const float* a, const float* b, float* c, const float* other, int rows, int columns,
-              int depth, int a_pitch, int b_pitch, int split_depth, int finish) = nullptr;
+  ProductOfLines* mma = nullptr;
 };
 /// In TF32, bfloat16 and float16.
 const std::vector<MatmulLaunches>& matmul_launches();
+
+/// matmul_async.cl, in float32.
+ProductOfLines* async_product();
 
 }  // namespace dovetail::warp

@@ -47,10 +47,6 @@ using std::min;
 #define __constant
 #define restrict
 #define reqd_work_group_size(x, y, z) unused
-#define INLINE inline
-#define TF32 0
-#define BF16 1
-#define FP16 2
 // Words that OpenCL C keeps: a variable of such a name must not build here either.
 #define half struct kept_by_opencl
 #define global struct kept_by_opencl

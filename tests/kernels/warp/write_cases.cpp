@@ -1,11 +1,11 @@
 // Writes C++ of the tensor-core kernels of cases.hpp and dense_cases.hpp, and of dense layers'
 // products in every format: each in a namespace of its own, with the definitions that it is built
-// with. Arguments: the
-// kernels' folder, the one of mma.clh's stand-in, the file to write.
+// with. Arguments: the kernels' folder, the one of the stand-ins, the file to write.
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <regex>
+#include <set>
 #include <string>
 
 #include "kernels/warp/cases.hpp"
@@ -21,16 +21,19 @@ std::string text_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+/// As kernels/embed.cmake puts it together, but for the files that have stand-ins.
 std::string expanded(const std::string& folder, const std::string& stand_ins,
                      const std::string& name) {
   std::string text = text_of(folder + "/" + name);
   const std::string head = "#include \"";
+  std::set<std::string> seen;
   for (std::size_t at; (at = text.find(head)) != std::string::npos;) {
     const std::size_t start = at + head.size(), end = text.find('"', start);
     const std::string included = text.substr(start, end - start);
     const bool stands_in = std::ifstream(stand_ins + "/" + included).good();
     const std::string& from = stands_in ? stand_ins : folder;
-    text.replace(at, end + 1 - at, text_of(from + "/" + included));
+    const bool is_first = seen.insert(included).second;
+    text.replace(at, end + 1 - at, is_first ? text_of(from + "/" + included) : "");
   }
   // Arrays that a work-group shares: its work-items are fibers of one thread.
   return std::regex_replace(text, std::regex("__local float ([a-z_]+)\\["), "static float $1[");
@@ -59,10 +62,8 @@ int main(int, char** arguments) {
       names += "#undef " + definition.substr(0, equals) + '\n';
     }
     out << expanded(kernels, stand_ins, file) << names
-        << "#undef FINISH_BIAS\n#undef FINISH_MASK\n#undef FINISH_RELU\n#undef "
-           "FINISH_PLACES\n#undef WGMMA_COLUMNS\n"
-           "#undef WGMMA_TRANSPOSED\n}  // namespace dovetail::warp::"
-        << name << '\n';
+        << "#undef WGMMA_COLUMNS\n#undef WGMMA_TRANSPOSED\n}  // namespace dovetail::warp::" << name
+        << '\n';
     return "{&" + name + "::" + kernel;
   };
   const auto launch = [&](const std::string& file, const std::string& kernel, const auto& tiles,
@@ -131,5 +132,9 @@ int main(int, char** arguments) {
   table("Launches", "launches", list);
   table("DenseLaunches", "dense_launches", dense);
   table("MatmulLaunches", "matmul_launches", matmul);
+  const std::string product =
+      write("matmul_async.cl", "product", async_products.definitions(ComputeFormat::float32));
+  out << "\nnamespace dovetail::warp {\n\nProductOfLines* async_product() {\n  return "
+      << product.substr(1) << ";\n}\n\n}  // namespace dovetail::warp\n";
   return out ? 0 : 1;
 }
