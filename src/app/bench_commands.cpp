@@ -1,24 +1,12 @@
 // Options, results and models that the benchmarks share.
 #include "app/bench_commands.hpp"
 
+#include "app/result.hpp"
 #include "model/zoo.hpp"
 #include "shards/shard_reader.hpp"
 #include "support/error.hpp"
-#include "support/file.hpp"
-#include "support/log.hpp"
 
 namespace dovetail::app {
-
-void write_result(const BenchOptions& options, const std::string& text, const Json& json) {
-  log::note(text);
-  if (options.json.empty()) return;
-  const std::string document = dump(json, 2);
-  if (options.json == "-") {
-    log::document(document);
-  } else {
-    replace_file_text(options.json, document + '\n');
-  }
-}
 
 Variant Bench::variant() const {
   if (options.variant.empty()) return variant_for(device);
@@ -35,7 +23,7 @@ plan::Tuner Bench::tuner() const {
 }
 
 void Bench::write(const std::string& text, const Json& json) const {
-  if (world.is_lead()) write_result(options, text, json);
+  if (world.is_lead()) write_result(options.json, text, json);
 }
 
 void expect_one_rank(const Communicator& world, const char* what) {

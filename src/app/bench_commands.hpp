@@ -37,9 +37,6 @@ struct BenchOptions {
   ScalingOptions scaling;
 };
 
-/// The text as a note; the JSON where --json says.
-void write_result(const BenchOptions& options, const std::string& text, const Json& json);
-
 /// One rank's share of a benchmark: its device, and where the result goes.
 struct Bench {
   Communicator& world;

@@ -2,6 +2,7 @@
 #include "app/bench_card.hpp"
 #include "app/bench_commands.hpp"
 #include "app/job.hpp"
+#include "app/result.hpp"
 #include "quant/weight_pack.hpp"
 
 namespace dovetail::app {
@@ -45,7 +46,7 @@ void bench_infer_on_card(Communicator& world, const BenchOptions& options,
                                         .batch = options.step.batch,
                                         .seconds = options.step.seconds},
                                        placed.mine(), placement);
-  write_result(options, report.text, report.json);
+  write_result(options.json, report.text, report.json);
 }
 
 }  // namespace dovetail::app

@@ -97,11 +97,10 @@ class CardEngines::GradientTenant final : public Tenant, public infer::GradientS
 
 CardEngines::CardEngines(const RankPlacement& placement, const PlacementOptions& options,
                          const std::vector<std::string>& formats)
-    : backend_(placement.emulated ? fpga::Backend::emulated : fpga::Backend::card),
-      index_(placement.device.index),
-      timeout_s_(options.card_timeout_s) {
+    : slot_(placement.emulated ? fpga::Backend::emulated : fpga::Backend::card,
+            placement.device.index, options.card_timeout_s) {
   for (const std::string& format : formats)
-    fpga::find_xclbin(quant::kernel_family(format), backend_);
+    fpga::find_xclbin(quant::kernel_family(format), slot_.backend());
   const std::string family = quant::kernel_family(formats.front());
   make_engine(card_with(family), family);  // before training: does the xclbin have its kernels?
 }
@@ -109,16 +108,9 @@ CardEngines::CardEngines(const RankPlacement& placement, const PlacementOptions&
 CardEngines::~CardEngines() = default;
 
 fpga::Card& CardEngines::card_with(const std::string& family) {
-  if (card_ && family == family_) return *card_;
-  for (Tenant* tenant : tenants_) tenant->turn_out();
-  const std::filesystem::path xclbin = fpga::find_xclbin(family, backend_);
-  if (card_) {
-    card_->load(xclbin);
-  } else {
-    card_ = std::make_unique<fpga::Card>(index_, xclbin, timeout_s_);
-  }
-  family_ = family;
-  return *card_;
+  return slot_.with(family, [this] {
+    for (Tenant* tenant : tenants_) tenant->turn_out();
+  });
 }
 
 std::unique_ptr<infer::Inference> CardEngines::open(const std::string& format) {
@@ -128,7 +120,7 @@ std::unique_ptr<infer::Inference> CardEngines::open(const std::string& format) {
 std::unique_ptr<infer::GradientSource> CardEngines::open_gradients(
     const infer::GradientOptions& options) {
   infer::checked_format(options);
-  fpga::find_xclbin(infer::gradient_kernels(options.format), backend_);
+  fpga::find_xclbin(infer::gradient_kernels(options.format), slot_.backend());
   return std::make_unique<GradientTenant>(*this, options);
 }
 

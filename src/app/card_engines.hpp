@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "app/placement_options.hpp"
-#include "device/xrt/card.hpp"
+#include "device/xrt/card_slot.hpp"
 #include "infer/gradient_step.hpp"
 #include "infer/inference.hpp"
 
@@ -37,12 +37,8 @@ class CardEngines {
   /// The card with this family on it; turns out the tenants of another.
   fpga::Card& card_with(const std::string& family);
 
-  fpga::Backend backend_;
-  int index_;
-  double timeout_s_;
-  std::string family_;
+  fpga::CardSlot slot_;
   std::vector<Tenant*> tenants_;
-  std::unique_ptr<fpga::Card> card_;
 };
 
 }  // namespace dovetail::app

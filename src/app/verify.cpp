@@ -5,11 +5,11 @@
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
 #include "app/expect.hpp"
+#include "app/result.hpp"
 #include "quant/training_format.hpp"
 #include "quant/weight_pack.hpp"
 #include "support/clock.hpp"
 #include "support/error.hpp"
-#include "support/file.hpp"
 #include "support/log.hpp"
 #include "support/text.hpp"
 #include "verify/proof.hpp"
@@ -29,7 +29,7 @@ struct VerifyOptions {
 /// The sides of this host, and their names.
 struct Host {
   std::unique_ptr<opencl::Device> device;
-  std::unique_ptr<verify::CardSlot> card;
+  std::unique_ptr<fpga::CardSlot> card;
   verify::Where where;
 };
 
@@ -65,8 +65,8 @@ void open_card(const VerifyOptions& options, Host& host) {
   const auto card = choose(fpga::list_cards(), options.card, "card");
   if (!card) return;
   host.card =
-      std::make_unique<verify::CardSlot>(emulated ? fpga::Backend::emulated : fpga::Backend::card,
-                                         card->index, options.card_timeout_s);
+      std::make_unique<fpga::CardSlot>(emulated ? fpga::Backend::emulated : fpga::Backend::card,
+                                       card->index, options.card_timeout_s);
   host.where.card = described(*card);
 }
 
@@ -112,17 +112,6 @@ verify::ProofOptions proof_of(const VerifyOptions& options) {
   return proof;
 }
 
-void write(const VerifyOptions& options, const std::string& text, const Json& json) {
-  log::note(text);
-  if (options.json.empty()) return;
-  const std::string document = dump(json, 2);
-  if (options.json == "-") {
-    log::document(document);
-  } else {
-    replace_file_text(options.json, document + '\n');
-  }
-}
-
 void verify_host(const VerifyOptions& options) {
   const Stopwatch watch;
   const verify::ProofOptions proof = proof_of(options);
@@ -143,7 +132,7 @@ void verify_host(const VerifyOptions& options) {
   json["outputs_wanted"] = options.outputs;
   json["seed"] = options.seed;
   json["seconds"] = watch.seconds();
-  write(options, text, json);
+  write_result(options.json, text, json);
   if (!difference.empty()) {
     throw Error(difference, fmt::format("Repeat it with --seed {}; that side, its compiler or its "
                                         "driver computes wrongly",

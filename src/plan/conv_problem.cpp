@@ -167,17 +167,7 @@ void ConvProblem::clear_gradients() {
 }
 
 void ConvProblem::prepare_result() {
-  switch (direction_) {
-    case Direction::forward:
-      result_ = poisoned(device_, dy_.size());
-      break;
-    case Direction::input_gradient:
-      result_ = poisoned(device_, x_.size());
-      break;
-    case Direction::weight_gradient:
-      result_ = poisoned(device_, weight_.size());
-      break;
-  }
+  result_ = poisoned_result(device_, direction_, x_.size(), dy_.size(), weight_.size());
 }
 
 std::vector<double> ConvProblem::maps(const std::vector<float>& values, const Layout& layout,

@@ -30,17 +30,7 @@ DenseProblem::DenseProblem(opencl::Device& device, const MatmulShape& shape, int
 }
 
 Tuner::Trial DenseProblem::trial(std::shared_ptr<Matmul> matmul) {
-  switch (direction_) {
-    case Direction::forward:
-      result_ = poisoned(device_, dy_.size());
-      break;
-    case Direction::input_gradient:
-      result_ = poisoned(device_, x_.size());
-      break;
-    case Direction::weight_gradient:
-      result_ = poisoned(device_, weight_.size());
-      break;
-  }
+  result_ = poisoned_result(device_, direction_, x_.size(), dy_.size(), weight_.size());
   const auto enqueue = [this, matmul = std::move(matmul)] {
     switch (direction_) {
       case Direction::forward:

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "device/opencl/device.hpp"
+#include "ops/direction.hpp"
 #include "ops/reference/round_operand.hpp"
 #include "support/random.hpp"
 #include "support/text.hpp"
@@ -26,6 +27,19 @@ inline std::vector<float> random_values(std::size_t count, std::uint64_t seed) {
 inline opencl::Buffer poisoned(opencl::Device& device, std::size_t count) {
   const std::vector<float> values(count, std::numeric_limits<float>::quiet_NaN());
   return device.upload(std::span<const float>(values));
+}
+
+/// The same for a layer's product, of so many elements as x, y and weight have.
+inline opencl::Buffer poisoned_result(opencl::Device& device, Direction which, std::size_t x,
+                                      std::size_t y, std::size_t weight) {
+  switch (which) {
+    case Direction::forward:
+      return poisoned(device, y);
+    case Direction::input_gradient:
+      return poisoned(device, x);
+    default:
+      return poisoned(device, weight);
+  }
 }
 
 /// 0, 1, 2 … of `count`.

@@ -158,18 +158,6 @@ bool Prover::prove_training(const std::string& format, Source& source) {
 
 }  // namespace
 
-fpga::Card& CardSlot::with(const std::string& family) {
-  if (card_ && family == family_) return *card_;
-  const std::filesystem::path xclbin = fpga::find_xclbin(family, backend_);
-  if (card_) {
-    card_->load(xclbin);
-  } else {
-    card_ = std::make_unique<fpga::Card>(index_, xclbin, timeout_s_);
-  }
-  family_ = family;
-  return *card_;
-}
-
 std::vector<std::string> inference_formats() {
   std::vector<std::string> formats;
   for (const std::string& name : quant::pack_formats())

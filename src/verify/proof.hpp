@@ -10,32 +10,15 @@
 #include <vector>
 
 #include "device/opencl/device.hpp"
-#include "device/xrt/card.hpp"
+#include "device/xrt/card_slot.hpp"
 #include "verify/ledger.hpp"
 
 namespace dovetail::verify {
 
-/// A card that has one family of kernels at a time.
-class CardSlot {
- public:
-  CardSlot(fpga::Backend backend, int index, double timeout_s)
-      : backend_(backend), index_(index), timeout_s_(timeout_s) {}
-
-  /// The card with this xclbin on it. Engines of another family must be gone.
-  fpga::Card& with(const std::string& family);
-
- private:
-  fpga::Backend backend_;
-  int index_;
-  double timeout_s_;
-  std::string family_;
-  std::unique_ptr<fpga::Card> card_;
-};
-
 /// The sides beside the twin; null where this host has none.
 struct Sides {
   opencl::Device* device = nullptr;
-  CardSlot* card = nullptr;
+  fpga::CardSlot* card = nullptr;
 };
 
 struct ProofOptions {
