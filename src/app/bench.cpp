@@ -73,13 +73,7 @@ void expect_taken(const Benchmark& benchmark, const BenchOptions& options) {
   }
 }
 
-int bench_job(Communicator& world, Arguments arguments) {
-  BenchOptions options;
-  PlacementOptions placement;
-  CommandLine line(
-      "usage: dovetail bench gemm|conv|train|infer|tune|link|allreduce|scaling [options]\n"
-      "       dovetail bench --tune [options]",
-      "Medians, spread and shares of the device's own ceilings.");
+void add_options(CommandLine& line, BenchOptions& options) {
   line.add("shape", options.shapes,
            "gemm: ROWSxINxOUT, conv: INxOUTxEXTENTxBATCH; may be repeated");
   line.add("direction", options.direction,
@@ -114,16 +108,12 @@ int bench_job(Communicator& world, Arguments arguments) {
   options.cache.add_to(line);
   options.scaling.add_to(line);
   line.add("json", options.json, "write the result as JSON; `-` is standard output");
-  placement.add_to(line, "ranks that are measured; all of them", "none are measured");
-  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {
-    line.parse(arguments);
-    return 0;
-  }
-  const Benchmark& benchmark = find_benchmark(arguments);
-  if (!line.parse(arguments)) return 0;
-  if (options.step.batch < world.size()) {
+}
+
+void check(const Benchmark& benchmark, const BenchOptions& options, int ranks) {
+  if (options.step.batch < ranks) {
     throw UsageError(
-        fmt::format("--batch {} is smaller than the {} ranks", options.step.batch, world.size()),
+        fmt::format("--batch {} is smaller than the {} ranks", options.step.batch, ranks),
         "Give every rank at least one sample a step");
   }
   if (options.reduce != "hosts" && options.reduce != "flat")
@@ -135,7 +125,6 @@ int bench_job(Communicator& world, Arguments arguments) {
                      "Known: forward, 'input gradient', 'weight gradient'");
   }
   expect_bucket_size(options.bucket_mb.value_or(0));
-  options.scaling.bucket_mb = options.bucket_mb.value_or(options.scaling.bucket_mb);
   expect_taken(benchmark, options);
   if (options.tune && !options.variant.empty())
     throw UsageError("--tune chooses among all kernels", "Leave --variant out");
@@ -143,12 +132,11 @@ int bench_job(Communicator& world, Arguments arguments) {
     throw UsageError(fmt::format("bench {} chooses no kernels", benchmark.name),
                      "--tune is for gemm, conv, train and infer, or stands alone");
   }
-  if (options.data != "random") options.step.data = options.data;
-  if (options.json == "-") log::keep_output_for_document();
-  if (benchmark.run == bench_infer && options.format != "float32") {
-    bench_infer_on_card(world, options, placement);
-    return 0;
-  }
+}
+
+/// Places the ranks, each on a device of its own, and measures.
+void run_on_devices(const Benchmark& benchmark, Communicator& world, BenchOptions& options,
+                    PlacementOptions& placement) {
   options.step.format = parse_compute_format(options.format);
   options.devices = placement.devices;
   placement.gpu_ranks = world.size();
@@ -159,6 +147,32 @@ int bench_job(Communicator& world, Arguments arguments) {
   options.step.on_device =
       place == DataPlace::device || (place == DataPlace::automatic && !device.is_cpu());
   benchmark.run({world, device, options});
+}
+
+int bench_job(Communicator& world, Arguments arguments) {
+  BenchOptions options;
+  PlacementOptions placement;
+  CommandLine line(
+      "usage: dovetail bench gemm|conv|train|infer|tune|link|allreduce|scaling [options]\n"
+      "       dovetail bench --tune [options]",
+      "Medians, spread and shares of the device's own ceilings.");
+  add_options(line, options);
+  placement.add_to(line, "ranks that are measured; all of them", "none are measured");
+  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {
+    line.parse(arguments);
+    return 0;
+  }
+  const Benchmark& benchmark = find_benchmark(arguments);
+  if (!line.parse(arguments)) return 0;
+  check(benchmark, options, world.size());
+  options.scaling.bucket_mb = options.bucket_mb.value_or(options.scaling.bucket_mb);
+  if (options.data != "random") options.step.data = options.data;
+  if (options.json == "-") log::keep_output_for_document();
+  if (benchmark.run == bench_infer && options.format != "float32") {
+    bench_infer_on_card(world, options, placement);
+  } else {
+    run_on_devices(benchmark, world, options, placement);
+  }
   return 0;
 }
 

@@ -237,10 +237,10 @@ int serve_on_fpga(Job& job, Communicator& link) {
   if (settings.boost.contributes()) {
     activity::enter("card", 0);
     gradients = engines.open_gradients({.format = settings.boost.gradient_format,
-                                        .stochastic = job.options.stochastic,
+                                        .stochastic = job.options.boost.stochastic(),
                                         .seed = settings.seed,
-                                        .quantise_sums = job.options.error_feedback,
-                                        .error_feedback = job.options.error_feedback});
+                                        .quantise_sums = job.options.boost.error_feedback(),
+                                        .error_feedback = job.options.boost.error_feedback()});
     duties.gradients = gradients.get();
     duties.gradient_format = settings.boost.gradient_format;
   }

@@ -9,7 +9,6 @@
 #include "app/qat_options.hpp"
 #include "model/zoo.hpp"
 #include "quant/calibration.hpp"
-#include "quant/training_format.hpp"
 #include "quant/weight_pack.hpp"
 #include "support/error.hpp"
 #include "support/log.hpp"
@@ -21,7 +20,7 @@ namespace {
 /// Options as they are typed; checked and turned into settings afterwards.
 struct TypedOptions {
   std::string data, out;
-  std::optional<int> epochs, steps, staleness;
+  std::optional<int> epochs, steps;
   std::string format = "float32";
   std::string optimizer = to_string(OptimizerSettings{}.kind);
   std::string loss = to_string(TrainSettings{}.loss);
@@ -29,24 +28,7 @@ struct TypedOptions {
   double rate = 0.05, rate_factor = 0.1;
   double momentum = 0.9, decay = 0;
   std::string fpga_formats, calibration = "max", failure = "retire";
-  std::string share = "0", keep = "1", select = to_string(SelectKind::rank), weight = "1";
-  BoostSettings boost;
-  std::string rounding = "stochastic";
-  bool insist = false, feedback = false;
 };
-
-/// "0.25" or "1/4".
-double parse_fraction(const std::string& option, const std::string& text) {
-  const std::size_t slash = text.find('/');
-  std::istringstream above(text.substr(0, slash));
-  std::istringstream below(slash == std::string::npos ? "1" : text.substr(slash + 1));
-  double numerator = 0, denominator = 1;
-  if (!(above >> numerator) || !above.eof() || !(below >> denominator) || !below.eof() ||
-      !std::isfinite(numerator / denominator)) {
-    throw UsageError(fmt::format("--{} {} is no fraction", option, text), "Give 0.25 or 1/4");
-  }
-  return numerator / denominator;
-}
 
 std::vector<std::string> parse_list(const std::string& text) {
   std::vector<std::string> items;
@@ -56,98 +38,6 @@ std::vector<std::string> parse_list(const std::string& text) {
   }
   if (items.empty()) items.push_back("");
   return items;
-}
-
-/// Whether --select hard would judge by scores of weights that may have moved on.
-bool is_hard_by_old_scores(const BoostSettings& boost) {
-  const bool fresh = boost.scores_on_gpu() || (boost.wait && boost.staleness == 0);
-  return boost.selects() && boost.select == SelectKind::hard && !fresh;
-}
-
-/// Turns what was typed about boosts into settings.
-BoostSettings boost_settings(const TypedOptions& typed, const std::string& first_format) {
-  BoostSettings boost = typed.boost;
-  boost.share = parse_fraction("boost", typed.share);
-  boost.keep = parse_fraction("boost-select", typed.keep);
-  boost.select = parse_select(typed.select);
-  if (boost.select_format.empty()) boost.select_format = first_format;
-  if (boost.contributes()) boost.staleness = usual_contribution_staleness;
-  if (typed.staleness) boost.staleness = static_cast<std::uint64_t>(std::max(0, *typed.staleness));
-  if (typed.weight == "auto") {
-    boost.weight.reset();
-  } else {
-    boost.weight = parse_fraction("boost-weight", typed.weight);
-  }
-  return boost;
-}
-
-void check_boost(const BoostSettings& boost, const TypedOptions& typed, int batch) {
-  expect(boost.share >= 0 && boost.share < 1,
-         fmt::format("--boost {} is outside [0, 1)", typed.share),
-         "Give the FPGA ranks' share of the global batch, such as 1/4");
-  expect(!boost.contributes() || std::llround(boost.share * batch) >= 1,
-         fmt::format("--boost {} of a batch of {} is not one sample", typed.share, batch),
-         "Give a larger share or batch");
-  expect(boost.keep > 0 && boost.keep <= 1,
-         fmt::format("--boost-select {} is outside (0, 1]", typed.keep),
-         "Give the part of the samples to train on, such as 1/3");
-  expect(!boost.weight || (*boost.weight >= 0 && *boost.weight <= 1),
-         fmt::format("--boost-weight {} is outside [0, 1]", typed.weight), "Give auto, or 1");
-  expect(typed.staleness.value_or(0) >= 0,
-         fmt::format("--boost-staleness {} is negative", typed.staleness.value_or(0)),
-         "Give steps, or 0 for new weights each step");
-  expect(boost.measure_every >= 1, "--boost-measure 0 measures nothing", "Give steps, such as 50");
-  expect(typed.rounding == "stochastic" || typed.rounding == "nearest",
-         fmt::format("unknown --boost-rounding '{}'", typed.rounding),
-         "Known: stochastic, nearest");
-  expect(boost.discount >= 0 && std::isfinite(boost.discount),
-         fmt::format("--select-discount {} is negative", boost.discount),
-         "Give 0 to ignore the age of scores, or more");
-  if (boost.contributes()) quant::training_format(boost.gradient_format);
-  if (boost.needs_scores()) quant::check_inference_format(boost.select_format);
-  expect(!is_hard_by_old_scores(boost) || typed.insist,
-         "--select hard trains on what old scores misjudged, and was seen to collapse with weights "
-         "20 steps old",
-         "Use --select rank, or --boost-wait --boost-staleness 0, or insist with --select-insist");
-}
-
-/// Of the options of boosts: see expect_effects.
-void expect_boost_effects(const BoostSettings& boost, const TypedOptions& typed) {
-  const TypedOptions usual;
-  const auto expect_usual = [](bool same, const char* option, const char* boosts) {
-    expect(same, fmt::format("--{} has no effect without {}", option, boosts),
-           fmt::format("Leave it out, or give {}", boosts));
-  };
-  if (!boost.contributes()) {
-    const char* boosts = "--boost SHARE";
-    expect_usual(typed.boost.gradient_format == usual.boost.gradient_format, "boost-format",
-                 boosts);
-    expect_usual(typed.rounding == usual.rounding, "boost-rounding", boosts);
-    expect_usual(!typed.feedback, "boost-feedback", boosts);
-    expect_usual(typed.weight == usual.weight, "boost-weight", boosts);
-    expect_usual(typed.boost.measure_every == usual.boost.measure_every, "boost-measure", boosts);
-  }
-  if (!boost.selects()) {
-    const char* boosts = "--boost-select KEEP";
-    expect_usual(typed.select == usual.select, "select", boosts);
-    expect_usual(typed.boost.discount == usual.boost.discount, "select-discount", boosts);
-    expect_usual(typed.boost.select_format.empty(), "select-format", boosts);
-    expect_usual(!typed.insist, "select-insist", boosts);
-  } else {
-    const bool by_rank = boost.select == SelectKind::rank, hard = boost.select == SelectKind::hard;
-    const bool scored = boost.select != SelectKind::random;
-    expect_usual(by_rank || typed.boost.discount == usual.boost.discount, "select-discount",
-                 "--select rank");
-    expect_usual(hard || !typed.insist, "select-insist", "--select hard");
-    expect(scored || typed.boost.select_format.empty(),
-           "--select-format has no effect with --select random, which needs no scores",
-           "Leave one of them out");
-  }
-  if (!boost.any()) {
-    const char* boosts = "--boost SHARE or --boost-select KEEP";
-    expect_usual(!typed.boost.wait, "boost-wait", boosts);
-    expect_usual(!typed.staleness, "boost-staleness", boosts);
-  }
 }
 
 /// An option that the others leave without effect is a mistake, wherever a person typed it.
@@ -164,7 +54,6 @@ void expect_effects(const TrainSettings& settings, const TypedOptions& typed) {
     expect(settings.step_epochs == TrainSettings{}.step_epochs, "--step-epochs " + problem, remedy);
     expect(typed.rate_factor == usual.rate_factor, "--step-factor " + problem, remedy);
   }
-  expect_boost_effects(settings.boost, typed);
   // No mistake where the run is to be resumed.
   if (!typed.steps && settings.warmup_epochs > settings.epochs) {
     log::warn(
@@ -188,7 +77,6 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
          fmt::format("--within {} is negative", settings.within_points), "Give points, such as 1");
   expect(typed.failure == "retire" || typed.failure == "abort",
          fmt::format("unknown --fpga-failure '{}'", typed.failure), "Known: retire, abort");
-  check_boost(settings.boost, typed, settings.batch);
   expect(
       !settings.boost.contributes() || settings.loss == LossKind::cross_entropy,
       fmt::format("--boost with --loss {}: FPGA ranks compute the gradients of the cross-entropy",
@@ -223,34 +111,6 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
   expect(!settings.optimizer.nesterov || typed.momentum > 0, "--nesterov needs a momentum",
          "Give --momentum 0.9");
   expect_effects(settings, typed);
-}
-
-void add_boost(CommandLine& line, TypedOptions& typed) {
-  BoostSettings& boost = typed.boost;
-  line.add("boost", typed.share,
-           "FPGA ranks' share of the global batch, such as 1/4: they contribute its gradients");
-  line.add("boost-format", boost.gradient_format,
-           "format of contributed gradients: int2 ... int16, fixed2 ... fixed16, bfp2 ... bfp8");
-  line.add("boost-rounding", typed.rounding, "of back-propagated gradients: stochastic or nearest");
-  line.add_flag("boost-feedback", typed.feedback,
-                "contributed sums are rounded to the format, with error feedback");
-  line.add("boost-weight", typed.weight,
-           "of a contributed sample: 1, another number up to 1, or auto: as measured");
-  line.add("boost-measure", boost.measure_every,
-           "steps between two measurements of contributed gradients against float32");
-  line.add("boost-select", typed.keep,
-           "part of the samples to train on, such as 1/3, chosen by scores of the FPGA ranks");
-  line.add("select", typed.select,
-           "rank (drawn by squared rank of the loss), importance (unbiased), hard or random");
-  line.add("select-discount", boost.discount,
-           "with --select rank, how much less an old score counts; 0: its age is ignored");
-  line.add("select-format", boost.select_format,
-           "format of the scores: one for FPGA ranks (default: the first of --fpga-format), or "
-           "float32 on the GPU ranks");
-  line.add_flag("select-insist", typed.insist, "allow --select hard with old scores");
-  line.add_flag("boost-wait", boost.wait, "GPU ranks wait for the FPGA ranks (for experiments)");
-  line.add("boost-staleness", typed.staleness,
-           "weights go to boosting FPGA ranks every N + 1 steps (0 with --boost, else 20)");
 }
 
 }  // namespace
@@ -297,7 +157,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   line.add("fpga-failure", typed.failure,
            "when a card fails: retire its rank and train on, or abort");
   qat.add_to(line);
-  add_boost(line, typed);
+  options.boost.add_to(line);
   options.input.add_to(line);
   options.reduce.add_to(line);
   options.balance.add_to(line);
@@ -330,15 +190,13 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
     typed.fpga_formats = settings.quantisation ? settings.quantisation->format : "int8";
   settings.fpga_formats = parse_list(typed.fpga_formats);
   settings.calibration = quant::parse_calibration(typed.calibration);
-  settings.boost = boost_settings(typed, settings.fpga_formats.front());
+  settings.boost = options.boost.parsed(settings.fpga_formats.front(), settings.batch);
   options.input.apply(settings);
   options.reduce.apply(settings);
   options.balance.apply(settings);
-  options.stochastic = typed.rounding == "stochastic";
-  options.error_feedback = typed.feedback;
   options.retire = typed.failure == "retire";
   check(settings, typed);
-  if (is_hard_by_old_scores(settings.boost))
+  if (settings.boost.judges_by_old_scores())
     log::warn("dovetail train: --select hard with old scores may collapse; rank bears them");
   return true;
 }

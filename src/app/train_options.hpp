@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "app/balance_options.hpp"
+#include "app/boost_options.hpp"
 #include "app/cache_option.hpp"
 #include "app/command_line.hpp"
 #include "app/commands.hpp"
@@ -23,10 +24,9 @@ struct TrainOptions {
   ReduceOptions reduce;
   BalanceOptions balance;
   InputOptions input;
+  BoostOptions boost;
   CacheOption cache;
   TimelineOptions timeline;
-  bool stochastic = true;           // rounding of contributed gradients; else to nearest
-  bool error_feedback = false;      // of contributed gradients
   bool names_fpga_formats = false;  // --fpga-format was given
   bool retire = true;               // an FPGA rank whose card fails; else the job ends
 };

@@ -38,6 +38,11 @@ struct BoostSettings {
     return selects() && select != SelectKind::random && !scores_on_gpu();
   }
   bool any() const { return selects() || contributes(); }
+  /// Whether the hard ones are chosen by scores of weights that may have moved on.
+  bool judges_by_old_scores() const {
+    const bool fresh = scores_on_gpu() || (wait && staleness == 0);
+    return selects() && select == SelectKind::hard && !fresh;
+  }
   bool needs_fpga() const { return needs_scores() || contributes(); }
 };
 
