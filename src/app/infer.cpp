@@ -242,25 +242,29 @@ void watch_over_predictions(JobWatch& watch, const Communicator& world,
                           }});
 }
 
+/// A job of predictions has one role: every rank takes it unless the counts say otherwise, which
+/// throws UsageError.
+Placement place_predictions(Communicator& world, InferOptions& options, bool on_fpga) {
+  PlacementOptions& wanted = options.placement;
+  if (!wanted.gpu_ranks && !wanted.fpga_ranks)
+    (on_fpga ? wanted.fpga_ranks : wanted.gpu_ranks) = world.size();
+  Placement placement = place_job(world, wanted);
+  const std::size_t placed = placement.ranks_of(on_fpga ? Role::fpga : Role::gpu).size();
+  if (placed != static_cast<std::size_t>(world.size())) {
+    throw UsageError(
+        fmt::format("{} runs on {} ranks alone", options.format, on_fpga ? "FPGA" : "GPU"),
+        fmt::format("Give --{}-ranks {}", on_fpga ? "fpga" : "gpu", world.size()));
+  }
+  return placement;
+}
+
 int infer(Communicator& world, JobWatch& watch, const Arguments& arguments) {
   InferOptions options;
   if (!parse(arguments, options)) return 0;
   watch_over_predictions(watch, world, options);
   const bool on_fpga = options.format != "float32";
-  // A plain inference job has one role: every rank takes it unless the counts say otherwise.
-  if (on_fpga && !options.placement.gpu_ranks && !options.placement.fpga_ranks) {
-    options.placement.fpga_ranks = world.size();
-  } else if (!on_fpga && !options.placement.gpu_ranks && !options.placement.fpga_ranks) {
-    options.placement.gpu_ranks = world.size();
-  }
-  const Placement placement = place_job(world, options.placement);
+  const Placement placement = place_predictions(world, options, on_fpga);
   watch.placed(world, placement);
-  if (placement.ranks_of(on_fpga ? Role::fpga : Role::gpu).size() !=
-      static_cast<std::size_t>(world.size())) {
-    throw UsageError(
-        fmt::format("{} runs on {} ranks alone", options.format, on_fpga ? "FPGA" : "GPU"),
-        fmt::format("Give --{}-ranks {}", on_fpga ? "fpga" : "gpu", world.size()));
-  }
   activity::enter("checkpoint", 0);
   const Checkpoint checkpoint = load_checkpoint(options.checkpoint);
   const Model model = model_of(checkpoint);

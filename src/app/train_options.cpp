@@ -28,6 +28,7 @@ struct TypedOptions {
   double rate = 0.05, rate_factor = 0.1;
   double momentum = 0.9, decay = 0;
   std::string fpga_formats, calibration = "max", failure = "retire";
+  QatOptions qat;
 };
 
 std::vector<std::string> parse_list(const std::string& text) {
@@ -113,15 +114,8 @@ void check(const TrainSettings& settings, const TypedOptions& typed) {
   expect_effects(settings, typed);
 }
 
-}  // namespace
-
-bool parse(const Arguments& arguments, TrainOptions& options) {
+void add_options(CommandLine& line, TrainOptions& options, TypedOptions& typed) {
   TrainSettings& settings = options.settings;
-  TypedOptions typed;
-  QatOptions qat;
-  CommandLine line("usage: mpirun -n N dovetail train --data DIR --model NAME --out RUN [options]",
-                   "GPU ranks train the model; FPGA ranks score every epoch's weights in low "
-                   "precision meanwhile.");
   line.add("data", typed.data, "the data set's folder (made by `dovetail shard`)");
   line.add("model", settings.model, fmt::format("one of: {}", fmt::join(model_names(), ", ")));
   line.add("out", typed.out, "the run's folder: run.jsonl, summary.json, checkpoint.h5");
@@ -156,7 +150,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
            "points below float32 within which the summary names the smallest format");
   line.add("fpga-failure", typed.failure,
            "when a card fails: retire its rank and train on, or abort");
-  qat.add_to(line);
+  typed.qat.add_to(line);
   options.boost.add_to(line);
   options.input.add_to(line);
   options.reduce.add_to(line);
@@ -167,9 +161,11 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   options.placement.add_to(line, "ranks that train; by default all but the FPGA ranks",
                            "ranks that infer on FPGA cards; by default one a card; where there is "
                            "none, one on an emulated card, unless there are several GPUs");
-  for (const char* name : {"data", "out"}) line.require(name);
-  if (!line.parse(arguments)) return false;
+}
 
+/// What was typed, as settings.
+void apply(TypedOptions& typed, TrainOptions& options) {
+  TrainSettings& settings = options.settings;
   settings.data = typed.data;
   settings.out = typed.out;
   settings.epochs = typed.epochs.value_or(settings.epochs);
@@ -181,7 +177,7 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   settings.optimizer.weight_decay = static_cast<float>(typed.decay);
   settings.loss = parse_loss(typed.loss);
   settings.format = parse_compute_format(typed.format);
-  settings.quantisation = qat.parsed();
+  settings.quantisation = typed.qat.parsed();
   settings.learning_rate.kind = parse_schedule(typed.schedule);
   settings.learning_rate.base = static_cast<float>(typed.rate);
   settings.learning_rate.factor = static_cast<float>(typed.rate_factor);
@@ -195,8 +191,21 @@ bool parse(const Arguments& arguments, TrainOptions& options) {
   options.reduce.apply(settings);
   options.balance.apply(settings);
   options.retire = typed.failure == "retire";
-  check(settings, typed);
-  if (settings.boost.judges_by_old_scores())
+}
+
+}  // namespace
+
+bool parse(const Arguments& arguments, TrainOptions& options) {
+  TypedOptions typed;
+  CommandLine line("usage: mpirun -n N dovetail train --data DIR --model NAME --out RUN [options]",
+                   "GPU ranks train the model; FPGA ranks score every epoch's weights in low "
+                   "precision meanwhile.");
+  add_options(line, options, typed);
+  for (const char* name : {"data", "out"}) line.require(name);
+  if (!line.parse(arguments)) return false;
+  apply(typed, options);
+  check(options.settings, typed);
+  if (options.settings.boost.judges_by_old_scores())
     log::warn("dovetail train: --select hard with old scores may collapse; rank bears them");
   return true;
 }
