@@ -7,6 +7,7 @@
 #endif
 
 #include "feature_line.clh"
+#include "feature_map.clh"
 #include "philox.clh"
 
 // A NaN stays a NaN.

@@ -9,6 +9,7 @@
 #error "batch_norm_pool.cl needs LANES, POOL, VECTORS and PARTS"
 #endif
 
+#include "feature_map.clh"
 #include "pool_window.clh"
 #include "slice_sums.clh"
 
@@ -38,8 +39,7 @@ kernel void normalise_pool(global const floats* restrict x, global const floats*
     const floats my_beta = beta[vector];
     for (int column = get_local_id(2); column < out.columns; column += get_local_size(2)) {
       floats window[AREA];
-      load_window(window, x + column * POOL * in.vectors + vector, POOL, in.line,
-                  in.vectors);
+      load_window(window, x + column * POOL * in.vectors + vector, POOL, in.line, in.vectors);
       floats most = normalised(window[0], my_mean, my_scale, my_beta);
       for (int i = 1; i < AREA; ++i)
         most = larger(most, normalised(window[i], my_mean, my_scale, my_beta));

@@ -6,6 +6,7 @@
 // this file built with the geometry of dy as X and that of dx as Y.
 #include "conv2d_cpu_chunks.clh"
 #include "conv2d_cpu_patch.clh"
+#include "conv2d_cpu_tile.clh"
 
 // panels as those of `pack`, for the input gradient, from weight[tap][Y_CHANNELS][X_PIXEL]: turned by
 // 180 degrees and transposed.
@@ -88,6 +89,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward(
 
 #if X_PIXEL % 16  // of few channels
 #include "conv2d_cpu_images.clh"
+#include "images.clh"
 
 // As forward, with x made from images. Work-items: groups of IMAGES images.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forward_images(

@@ -214,7 +214,7 @@ INLINE void store_forward(const float4* sum, __global const float* bias, __globa
   }
 }
 
-// From x, or from images, of which x becomes `made`.
+// From x; or, where they are given, from images, and the x that is made of them is written to `made`.
 INLINE void forward_tile(__local float* a, __local float* b, __global const float* x, const Images* images,
                          __global float* made, __global const float* weight, __global const float* bias,
                          __global uchar* places, __global float* y, int batch, int finish,
@@ -348,11 +348,11 @@ INLINE float4 seen_through(__global const float* dy, __global const uchar* place
                      y_row % POOL * POOL + y_column % POOL, channel);
 }
 
-// dx, 0 where gate (the forward pass's input) is <= 0 when `mask`. Work-groups: (tile of pixels, tile of channels).
+// dx, by `finish` 0 where gate, the forward pass's input, is <= 0. Work-groups: (tile of pixels, tile of channels).
 // Without strides and pools, borders of dy are zeros in memory.
 __kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_gradient(
     __global const float* restrict dy, __global const float* restrict weight, __global const float* restrict gate,
-    __global const uchar* restrict places, __global float* restrict dx, int batch, int mask,
+    __global const uchar* restrict places, __global float* restrict dx, int batch, int finish,
     __global const float* restrict norm, int norm_row) {
   LOCAL_TILE(a, INPUT_M * pitch);
   LOCAL_TILE(b, slice * INPUT_N);
@@ -427,11 +427,11 @@ __kernel __attribute__((reqd_work_group_size(input_threads, 1, 1))) void input_g
       if (X_PIXEL % 4 == 0) {
         if (n >= X_PIXEL) continue;
         const float4 input = normalised(load4(gate + target + n), norm, norm_row, n);
-        store4(dx + target + n, mask ? select(value, (float4)(0.0f), input <= 0.0f) : value);
+        store4(dx + target + n, finish & FINISH_MASK ? select(value, (float4)(0.0f), input <= 0.0f) : value);
       } else {
         const float values[4] = {value.x, value.y, value.z, value.w};
         for (int c = 0; c < 4 && n + c < X_PIXEL; ++c)
-          dx[target + n + c] = mask && gate[target + n + c] <= 0.0f ? 0.0f : values[c];
+          dx[target + n + c] = (finish & FINISH_MASK) && gate[target + n + c] <= 0.0f ? 0.0f : values[c];
       }
     }
   }

@@ -44,7 +44,6 @@ INLINE uint chunk_at(uint base, int pixel, int chunk) {
 
 // What a tile's windows look at: pixels of the source with its borders, counted over the batch.
 #if UNPOOL
-#include "conv2d_mma_window.clh"
 #include "conv2d_mma_unpool.clh"
 #else
 #include "conv2d_mma_run.clh"

@@ -5,6 +5,7 @@
 #error "built by ops/conv2d_mma.cpp with the geometry of one layer"
 #endif
 #include "images.clh"
+#include "mma.clh"
 #include "conv2d_mma_tile.clh"
 #include "conv2d_mma_statistics.clh"
 

@@ -1,6 +1,7 @@
 // Convolution, bias, ReLU and max-pool in one pass on CPUs: the convolution's own output never goes to
 // memory. What does is the pooled map and, for the gradients, which pixel of the window was the
 // first maximum.
+#include "conv2d_cpu_tile.clh"
 #include "conv2d_pool_cpu.clh"
 
 enum {
@@ -91,6 +92,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pooled_forward(
 
 #if X_PIXEL % 16  // of few channels
 #include "conv2d_cpu_images.clh"
+#include "images.clh"
 
 // The same with x made from images. Work-items: groups of IMAGES images.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void pooled_forward_images(

@@ -5,10 +5,11 @@
 // the window of the input whose output pixel won.
 #include "conv2d_cpu_chunks.clh"
 #include "conv2d_cpu_patch.clh"
+#include "conv2d_cpu_tile.clh"
 #include "conv2d_pool_cpu.clh"
 
-#if !defined(BLOCK_VECTORS) || !defined(BAND) || !defined(SUMS_BAND) || !defined(PATCH)
-#error "conv2d_pool_gradient_cpu.cl needs BLOCK_VECTORS, BAND, SUMS_BAND and PATCH"
+#if !defined(BLOCK_VECTORS) || !defined(BAND) || !defined(SUMS_BAND)
+#error "conv2d_pool_gradient_cpu.cl needs BLOCK_VECTORS, BAND and SUMS_BAND"
 #endif
 
 // ---- The network's input, without padded channels

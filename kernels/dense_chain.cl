@@ -15,6 +15,7 @@
 #include "mma.clh"
 #include "dense_chain.clh"
 #include "dense_chain_images.clh"
+#include "images.clh"
 
 enum {
   warps = ROWS / 2,
@@ -166,8 +167,8 @@ INLINE void add_parts(const Layer layer, uint tile, __global const float* parts,
   }
 }
 
-// This lane's eight results, four columns twice of row `row` and of the eighth below it: to `output`, and of all but the last
-// layer, rectified, to the maps.
+// This lane's sixteen results, eight columns of row `row` and of the eighth row below it: to `output` and, rectified,
+// to the maps; those of the last layer to `output` alone.
 INLINE void store_outputs(const Layer layer, const float sum[4][4], uint output, __global const float* parameters,
                           __global float* maps, int is_last, int first_row, int batch, int row, int column) {
   const uint line = pitch_of(layer.out) * 4;
@@ -214,7 +215,7 @@ INLINE void forward(const Layer layer, uint input, uint output, __global const f
   }
 }
 
-// This lane's eight gradients, where the input at their place in `masked` is above 0: there, and to the maps.
+// This lane's sixteen gradients, where the input at their place in `masked` is above 0: there, and to the maps.
 INLINE void store_gradients(const Layer layer, const Layer before, const float sum[4][4], uint masked,
                             __global float* maps, int first_row, int batch, int row, int column) {
   const uint line = pitch_of(layer.in) * 4;

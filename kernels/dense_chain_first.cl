@@ -11,6 +11,7 @@
 #include "mma.clh"
 #include "dense_chain.clh"
 #include "dense_chain_images.clh"
+#include "images.clh"
 #include "dense_chain_tile.clh"
 
 enum {

@@ -1,25 +1,42 @@
 # Writes HEADER with the names in the OpenCL files FILES, and TEXTS, a C++ file, with their text.
-# Each file becomes `Source <name>` and a namespace `<name>_` with an Entry per `__kernel`. The text of a .clh file beside
-# it, which may include others, stands where a line `#include "file.clh"` first names it. The header is written only where
-# a name has changed.
+# Each file becomes `Source <name>` and a namespace `<name>_` with an Entry per `__kernel`. The text of a .clh file
+# beside it, which may include others, stands where a line `#include "file.clh"` first names it. The header is written
+# only where a name has changed.
 cmake_minimum_required(VERSION 3.23)
 
-# RESULT becomes the text of PATH, with that of the files that it includes; `included` lists those that were. As each
-# stands once, none that is needed elsewhere too may first be named within an #if.
-function(read_with_includes path result)
+# RESULT becomes the text of PATH, with that of the files that it includes; `included` lists those that were, and
+# `conditional` those of them that were first named within an #if (as PATH was, where IN_IF): who needs one of these
+# elsewhere might not get it.
+function(read_with_includes path in_if result)
   file(READ ${path} source)
   get_filename_component(folder ${path} DIRECTORY)
   string(REGEX MATCHALL "#include \"[a-z0-9_]+\\.clh\"" includes "${source}")
   foreach(include IN LISTS includes)
     string(REGEX REPLACE "#include \"(.*)\"" "\\1" file "${include}")
+    string(FIND "${source}" "${include}" at)
+    string(SUBSTRING "${source}" 0 ${at} before)
+    string(REGEX MATCHALL "\n#if" opened "\n${before}")
+    string(REGEX MATCHALL "\n#endif" closed "\n${before}")
+    list(LENGTH opened opened)
+    list(LENGTH closed closed)
+    set(within ${in_if})
+    if(opened GREATER closed)
+      set(within TRUE)
+    endif()
     set(text "")
     if(NOT file IN_LIST included)
       list(APPEND included ${file})
-      read_with_includes(${folder}/${file} text)
+      if(within)
+        list(APPEND conditional ${file})
+      endif()
+      read_with_includes(${folder}/${file} ${within} text)
+    elseif(file IN_LIST conditional AND NOT within)
+      message(FATAL_ERROR "${path} needs ${file}, which was first named within an #if: name it in front of that")
     endif()
     string(REPLACE "${include}" "${text}" source "${source}")
   endforeach()
   set(included "${included}" PARENT_SCOPE)
+  set(conditional "${conditional}" PARENT_SCOPE)
   set(${result} "${source}" PARENT_SCOPE)
 endfunction()
 
@@ -31,7 +48,8 @@ set(digests "")
 foreach(path IN LISTS FILES)
   get_filename_component(name ${path} NAME_WE)
   set(included "")
-  read_with_includes(${path} source)
+  set(conditional "")
+  read_with_includes(${path} FALSE source)
   string(SHA256 digest "${source}")
   string(APPEND digests ${digest})
   # A string literal holds at most 64 KiB portably: cut the text into pieces that the compiler joins.

@@ -10,6 +10,7 @@
 #endif
 
 #include "feature_line.clh"
+#include "feature_map.clh"
 
 #define FOR_MY_ROW(vectors) \
   for (size_t i = get_group_id(0) * (size_t)(vectors) + get_local_id(1), vector = get_local_id(1); \

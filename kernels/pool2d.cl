@@ -6,6 +6,7 @@
 #error "pool2d.cl needs LANES, KERNEL, STRIDE and AVERAGE"
 #endif
 
+#include "feature_map.clh"
 #include "pool_window.clh"
 
 #define FOR_MY_PIXELS(columns_, vectors_)                                              \

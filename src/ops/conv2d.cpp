@@ -10,6 +10,7 @@
 #include "ops/lines.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail {
 

@@ -8,6 +8,7 @@
 #include "ops/conv2d_tiles.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail {
 
@@ -122,7 +123,8 @@ void Conv2dGpu::input_gradient(const opencl::Buffer& dy, const opencl::Buffer& w
   const opencl::Buffer& left = operand(dy, shape_.output, batch, RoundOperand::Side::left);
   const opencl::Buffer& right = operand(weight);
   device_.launch(input_gradient_.kernel, input_gradient_.over(batch), left, right, x, places_, dx,
-                 std::int32_t{batch}, std::int32_t{mask}, law_or(x), input_law_.pitch);
+                 std::int32_t{batch}, std::int32_t{mask ? finish_mask : finish_none}, law_or(x),
+                 input_law_.pitch);
 }
 
 void Conv2dGpu::weight_gradient(const opencl::Buffer& x, const opencl::Buffer& dy,

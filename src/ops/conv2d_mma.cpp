@@ -8,6 +8,7 @@
 #include "dovetail_kernels.hpp"
 #include "support/error.hpp"
 #include "support/text.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail {
 

@@ -7,6 +7,7 @@
 
 #include "ops/conv2d_pool.hpp"
 #include "ops/conv2d_tiles.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail::conv_mma {
 

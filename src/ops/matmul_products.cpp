@@ -86,8 +86,7 @@ class AsyncProducts : public MatmulProducts {
     product_ = on_tensor_cores_
                    ? device.build(kernels::matmul_mma, mma_products.definitions(format))
                          .kernel(kernels::matmul_mma_::product)
-                   : device.build(kernels::matmul_async, async_products.definitions(format))
-                         .kernel(kernels::matmul_async_::product);
+                   : device.build(kernels::matmul_async).kernel(kernels::matmul_async_::product);
   }
 
   const char* name() const override {

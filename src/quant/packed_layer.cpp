@@ -4,7 +4,6 @@
 #include "tensor/layout.hpp"
 
 namespace dovetail::quant {
-namespace {}  // namespace
 
 int PackedLayer::stored_in_channels() const {
   return stored_input ? engine::stored_channels(in_channels) : in_channels;

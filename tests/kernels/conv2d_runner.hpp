@@ -8,6 +8,7 @@
 #include "device/opencl/device.hpp"
 #include "kernels/conv2d_mma_check.hpp"
 #include "kernels/feature_maps.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail::testing {
 

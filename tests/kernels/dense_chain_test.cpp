@@ -73,8 +73,11 @@ TEST_F(DenseChainTest, IsItsTwin) {
     for (const DenseChainLayer& layer : c.layers) widths += fmt::format("-{}", layer.out);
     SCOPED_TRACE(fmt::format("{}, batch {}, {} classes, {}{}", widths, c.batch, c.classes,
                              to_string(c.format), c.propagates ? ", propagates" : ""));
+    const int share =
+        dense_chain::weight_tiles(c.layers).share(c.batch, device().info().compute_units);
     testing::expect_chain_is_twin(
-        c, [&](const testing::ChainInputs& in) { return run(c, in); }, between(0, 1) == 1, random);
+        c, [&](const testing::ChainInputs& in) { return run(c, in); }, share, between(0, 1) == 1,
+        random);
   }
 }
 

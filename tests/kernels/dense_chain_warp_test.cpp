@@ -40,7 +40,7 @@ TEST_P(DenseChainWarpTest, IsItsTwin) {
       [&](const testing::ChainInputs& in) {
         return run_on_host(c, dense_launches().at(number), in);
       },
-      number % 2 == 1, random);
+      0, number % 2 == 1, random);
 }
 
 /// A case with values that no forward pass has made.

@@ -6,6 +6,7 @@
 #include "kernels/dense_chain_check.hpp"
 #include "kernels/warp/launches.hpp"
 #include "kernels/warp/work_group.hpp"
+#include "tensor/layout.hpp"
 
 namespace dovetail::warp {
 
