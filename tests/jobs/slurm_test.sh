@@ -51,15 +51,16 @@ submit() {
   job=${answer##* }
 }
 state() { squeue --noheader --states=all --jobs="$job" --format=%T | head -n 1; }
-# until SECONDS COMMAND...
-until_true() {
+# within SECONDS COMMAND...: whether it succeeds by then.
+within() {
   local tries=$(($1 * 10))
   shift
   until "$@"; do
-    ((--tries > 0)) || fail "waited in vain for '$*'; job $job is $(state)"
+    ((--tries > 0)) || return 1
     sleep 0.1
   done
 }
+until_true() { within "$@" || fail "waited in vain for '${*:2}'; job $job is $(state)"; }
 is_over() { [[ $(state) =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]; }
 has_epoch() { grep -qs '"epoch",' "runs/slurm-$job/run.jsonl"; }
 # srun_hangs: whether the job has done all and its ranks are gone, and srun waits nevertheless. Slurm 22.05's has been seen to,
@@ -71,11 +72,7 @@ srun_hangs() {
 hung=0
 # finished: waits for the job and leaves its weights' checksum in `weights`.
 finished() {
-  for ((tries = 600; tries > 0; --tries)); do
-    is_over && break
-    sleep 0.1
-  done
-  if ! is_over && srun_hangs && ((++hung == 1)); then
+  if ! within 60 is_over && srun_hangs && ((++hung == 1)); then
     echo "srun hangs in its own end, with no rank left: job $job is cancelled"
     scancel "$job"
     until_true 30 is_over
