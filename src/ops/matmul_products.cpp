@@ -212,10 +212,8 @@ class WgmmaProducts : public MatmulProducts {
 }  // namespace
 
 std::vector<std::string> ProductsKernel::definitions(ComputeFormat format) const {
-  std::vector<std::string> all{fmt::format("SHARED_BYTES={}", shared_bytes)};
-  if (format != ComputeFormat::float32)
-    all.push_back(fmt::format("FORMAT={}", kernel_number(format)));
-  return all;
+  return {fmt::format("FORMAT={}", kernel_number(format)),
+          fmt::format("SHARED_BYTES={}", shared_bytes)};
 }
 
 int wgmma_block_depth(ComputeFormat format) {

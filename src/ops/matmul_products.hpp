@@ -19,6 +19,7 @@ struct MatmulShape;
 /// What a kernel of products is built with and launched by, for the launcher and the tests.
 struct ProductsKernel {
   int threads, shared_bytes;
+  /// Of a kernel on tensor cores; kernels/matmul_async.cl needs none.
   std::vector<std::string> definitions(ComputeFormat format) const;
 };
 /// Of kernels/matmul_async.cl: four slices of eight lines of 128 floats of either operand.

@@ -132,8 +132,7 @@ int main(int, char** arguments) {
   table("Launches", "launches", list);
   table("DenseLaunches", "dense_launches", dense);
   table("MatmulLaunches", "matmul_launches", matmul);
-  const std::string product =
-      write("matmul_async.cl", "product", async_products.definitions(ComputeFormat::float32));
+  const std::string product = write("matmul_async.cl", "product", {});
   out << "\nnamespace dovetail::warp {\n\nProductOfLines* async_product() {\n  return "
       << product.substr(1) << ";\n}\n\n}  // namespace dovetail::warp\n";
   return out ? 0 : 1;
